@@ -1,0 +1,35 @@
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export OMP_NUM_THREADS ?= 2
+export TOKENIZERS_PARALLELISM ?= false
+
+PY := .venv/bin/python
+DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
+
+.DEFAULT_GOAL := demo
+.PHONY: demo test lint setup wheels clean
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml constraints.txt $(DISTS:%=%/pyproject.toml)
+	test -x $(PY) || python3 -m venv .venv
+	$(PY) -m pip install --quiet uv
+	.venv/bin/uv pip install --quiet --python $(PY) -c constraints.txt --group dev -e . $(addprefix -e ,$(DISTS))
+	touch $@
+
+demo: .venv/.ready
+	.venv/bin/swift demo
+
+test: .venv/.ready
+	$(PY) -m pytest -n 2
+
+lint: .venv/.ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+wheels: .venv/.ready
+	.venv/bin/uv build --quiet --wheel --all-packages --out-dir dist
+
+clean:
+	rm -rf .venv dist swift-demo

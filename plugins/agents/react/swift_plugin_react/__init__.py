@@ -1,0 +1,75 @@
+"""ReAct (Yao et al., arXiv 2210.03629): thoughts, actions with JSON input, and observations as plain text."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from swift_core import hookimpl
+
+ACTION = re.compile(r"Action:[ \t]*(?P<name>[^\n]*)\nAction Input:[ \t]*")
+
+INTRODUCTION = """Answer the following questions as best you can. You have access to the following tools:
+
+{tools}
+
+Use the following format:
+
+Question: the input question you must answer
+Thought: you should always think about what to do
+Action: the action to take, should be one of [{names}]
+Action Input: the input to the action
+Observation: the result of the action
+... (this Thought/Action/Action Input/Observation can be repeated zero or more times)
+Thought: I now know the final answer
+Final Answer: the final answer to the original input question
+
+Begin!
+"""
+
+
+@dataclass(kw_only=True, eq=False)
+class React:
+    """Thought, Action, Action Input (JSON) and Observation; results go on inside the assistant's turn."""
+
+    swift_api = 1
+
+    @hookimpl
+    def write_tools(self, tools: list[dict[str, Any]], system: str) -> str:
+        functions = [tool["function"] for tool in tools]
+        listed = "\n\n".join(_described(f) for f in functions)
+        text = INTRODUCTION.format(tools=listed, names=",".join(f["name"] for f in functions))
+        return f"{system}\n\n{text}" if system else text
+
+    @hookimpl
+    def write_calls(self, calls: list[dict[str, Any]]) -> str:
+        lines = [
+            f"Action: {c['name']}\nAction Input: {json.dumps(c['arguments'], ensure_ascii=False)}\n" for c in calls
+        ]
+        return "".join(lines) + "Observation:"
+
+    @hookimpl
+    def write_results(self, results: list[str]) -> tuple[str, bool]:
+        return "Observation:".join(f"{result}\n" for result in results), True
+
+    @hookimpl
+    def read_calls(self, text: str) -> list[dict[str, Any]]:
+        calls = []
+        for match in ACTION.finditer(text):
+            try:
+                arguments, _ = json.JSONDecoder().raw_decode(text, match.end())
+            except json.JSONDecodeError:
+                continue
+            calls.append({"name": match["name"].strip(), "arguments": arguments})
+        return calls
+
+
+def _described(function: dict[str, Any]) -> str:
+    name, about = function["name"], function.get("description", "")
+    parameters = json.dumps(function.get("parameters", {}), ensure_ascii=False)
+    return (
+        f"{name}: Call this tool to interact with the {name} API. What is the {name} API useful for? {about} "
+        f"Parameters: {parameters} Format the arguments as a JSON object."
+    )

@@ -1,0 +1,64 @@
+"""Rows from the two hubs. ModelScope's data files are fetched by its own client and read by `datasets`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_core import SwiftError, hookimpl
+from swift_core.data.readers import READERS
+
+
+@dataclass(kw_only=True, eq=False)
+class HuggingFace:
+    """Data sets on Hugging Face, or a local folder laid out like one."""
+
+    swift_api = 1
+
+    @hookimpl
+    def load_rows(self, source: Any) -> Iterable[dict[str, Any]] | None:
+        return None if source.hub != "huggingface" else _rows(source, source.id)
+
+
+@dataclass(kw_only=True, eq=False)
+class ModelScope:
+    """Data sets on ModelScope."""
+
+    swift_api = 1
+
+    @hookimpl
+    def load_rows(self, source: Any) -> Iterable[dict[str, Any]] | None:
+        return None if source.hub != "modelscope" else _rows(source, _fetch(source))
+
+
+def _rows(source: Any, place: str) -> Iterator[dict[str, Any]]:
+    """Rows of a hub id, or of a folder laid out like a hub repository."""
+    import datasets
+
+    subset = None if source.subset == "default" else source.subset
+    try:
+        found = datasets.load_dataset(place, subset, split=source.split)
+    except Exception as error:  # the client raises everything from OSError to ValueError
+        cause = str(error).strip().split("\n")[0]
+        raise SwiftError(
+            f"The data set {source.text!r} could not be read: {type(error).__name__}: {cause}. "
+            "Check id, subset and split, and the network; or give a local file."
+        ) from error
+    for number, row in enumerate(found):
+        yield {**{k: v for k, v in row.items() if v is not None}, "_where": f"{source.id}, row {number}"}
+
+
+def _fetch(source: Any) -> str:
+    from modelscope import dataset_snapshot_download
+
+    patterns = [f"*{suffix}" for suffix in READERS] + ["README.md"]
+    try:
+        return str(Path(dataset_snapshot_download(source.id, allow_file_pattern=patterns)))
+    except Exception as error:  # see above
+        cause = str(error).strip().split("\n")[0]
+        raise SwiftError(
+            f"The data set {source.text!r} could not be fetched from ModelScope: {type(error).__name__}: {cause}. "
+            "Check the id and the network, try HF::" + source.id + ", or give a local file."
+        ) from error

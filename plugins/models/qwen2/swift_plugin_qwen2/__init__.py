@@ -1,0 +1,178 @@
+"""Qwen 1.5, Qwen2 and Qwen2.5 dense language models, and models built on them."""
+
+from swift_core.models import Family, Modules
+
+card = Family(
+    name="qwen2",
+    summary="Qwen 1.5, Qwen2 and Qwen2.5 dense language models, and models built on them.",
+    architectures=("Qwen2ForCausalLM",),
+    config_types=("qwen2",),
+    modules=Modules(language_model=("model", "lm_head")),
+    checkpoints={
+        "qwen": """
+Qwen/Qwen1.5-0.5B-Chat
+Qwen/Qwen1.5-1.8B-Chat
+Qwen/Qwen1.5-4B-Chat
+Qwen/Qwen1.5-7B-Chat
+Qwen/Qwen1.5-14B-Chat
+Qwen/Qwen1.5-32B-Chat
+Qwen/Qwen1.5-72B-Chat
+Qwen/Qwen1.5-110B-Chat
+Qwen/Qwen1.5-0.5B
+Qwen/Qwen1.5-1.8B
+Qwen/Qwen1.5-4B
+Qwen/Qwen1.5-7B
+Qwen/Qwen1.5-14B
+Qwen/Qwen1.5-32B
+Qwen/Qwen1.5-72B
+Qwen/Qwen1.5-110B
+Qwen/Qwen1.5-0.5B-Chat-GPTQ-Int4
+Qwen/Qwen1.5-1.8B-Chat-GPTQ-Int4
+Qwen/Qwen1.5-4B-Chat-GPTQ-Int4
+Qwen/Qwen1.5-7B-Chat-GPTQ-Int4
+Qwen/Qwen1.5-14B-Chat-GPTQ-Int4
+Qwen/Qwen1.5-32B-Chat-GPTQ-Int4
+Qwen/Qwen1.5-72B-Chat-GPTQ-Int4
+Qwen/Qwen1.5-110B-Chat-GPTQ-Int4
+Qwen/Qwen1.5-0.5B-Chat-GPTQ-Int8
+Qwen/Qwen1.5-1.8B-Chat-GPTQ-Int8
+Qwen/Qwen1.5-4B-Chat-GPTQ-Int8
+Qwen/Qwen1.5-7B-Chat-GPTQ-Int8
+Qwen/Qwen1.5-14B-Chat-GPTQ-Int8
+Qwen/Qwen1.5-72B-Chat-GPTQ-Int8
+Qwen/Qwen1.5-0.5B-Chat-AWQ
+Qwen/Qwen1.5-1.8B-Chat-AWQ
+Qwen/Qwen1.5-4B-Chat-AWQ
+Qwen/Qwen1.5-7B-Chat-AWQ
+Qwen/Qwen1.5-14B-Chat-AWQ
+Qwen/Qwen1.5-32B-Chat-AWQ
+Qwen/Qwen1.5-72B-Chat-AWQ
+Qwen/Qwen1.5-110B-Chat-AWQ
+Qwen/CodeQwen1.5-7B
+Qwen/CodeQwen1.5-7B-Chat
+Qwen/CodeQwen1.5-7B-Chat-AWQ
+Qwen/Qwen2-0.5B-Instruct
+Qwen/Qwen2-1.5B-Instruct
+Qwen/Qwen2-7B-Instruct
+Qwen/Qwen2-72B-Instruct
+Qwen/Qwen2-0.5B
+Qwen/Qwen2-1.5B
+Qwen/Qwen2-7B
+Qwen/Qwen2-72B
+Qwen/Qwen2-0.5B-Instruct-GPTQ-Int4
+Qwen/Qwen2-1.5B-Instruct-GPTQ-Int4
+Qwen/Qwen2-7B-Instruct-GPTQ-Int4
+Qwen/Qwen2-72B-Instruct-GPTQ-Int4
+Qwen/Qwen2-0.5B-Instruct-GPTQ-Int8
+Qwen/Qwen2-1.5B-Instruct-GPTQ-Int8
+Qwen/Qwen2-7B-Instruct-GPTQ-Int8
+Qwen/Qwen2-72B-Instruct-GPTQ-Int8
+Qwen/Qwen2-0.5B-Instruct-AWQ
+Qwen/Qwen2-1.5B-Instruct-AWQ
+Qwen/Qwen2-7B-Instruct-AWQ
+Qwen/Qwen2-72B-Instruct-AWQ
+Qwen/Qwen2-Math-1.5B-Instruct
+Qwen/Qwen2-Math-7B-Instruct
+Qwen/Qwen2-Math-72B-Instruct
+Qwen/Qwen2-Math-1.5B
+Qwen/Qwen2-Math-7B
+Qwen/Qwen2-Math-72B
+Qwen/Qwen2.5-7B-Instruct-1M
+Qwen/Qwen2.5-14B-Instruct-1M
+PowerInfer/SmallThinker-3B-Preview
+""",
+        "qwen2_5": """
+Qwen/Qwen2.5-0.5B-Instruct
+Qwen/Qwen2.5-1.5B-Instruct
+Qwen/Qwen2.5-3B-Instruct
+Qwen/Qwen2.5-7B-Instruct
+Qwen/Qwen2.5-14B-Instruct
+Qwen/Qwen2.5-32B-Instruct
+Qwen/Qwen2.5-72B-Instruct
+Qwen/Qwen2.5-0.5B
+Qwen/Qwen2.5-1.5B
+Qwen/Qwen2.5-3B
+Qwen/Qwen2.5-7B
+Qwen/Qwen2.5-14B
+Qwen/Qwen2.5-32B
+Qwen/Qwen2.5-72B
+Qwen/Qwen2.5-0.5B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-1.5B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-3B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-14B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-32B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-72B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-0.5B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-1.5B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-3B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-7B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-14B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-32B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-72B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-0.5B-Instruct-AWQ
+Qwen/Qwen2.5-1.5B-Instruct-AWQ
+Qwen/Qwen2.5-3B-Instruct-AWQ
+Qwen/Qwen2.5-7B-Instruct-AWQ
+Qwen/Qwen2.5-14B-Instruct-AWQ
+Qwen/Qwen2.5-32B-Instruct-AWQ
+Qwen/Qwen2.5-72B-Instruct-AWQ
+Qwen/Qwen2.5-Coder-0.5B-Instruct
+Qwen/Qwen2.5-Coder-1.5B-Instruct
+Qwen/Qwen2.5-Coder-3B-Instruct
+Qwen/Qwen2.5-Coder-7B-Instruct
+Qwen/Qwen2.5-Coder-14B-Instruct
+Qwen/Qwen2.5-Coder-32B-Instruct
+Qwen/Qwen2.5-Coder-0.5B
+Qwen/Qwen2.5-Coder-1.5B
+Qwen/Qwen2.5-Coder-3B
+Qwen/Qwen2.5-Coder-7B
+Qwen/Qwen2.5-Coder-14B
+Qwen/Qwen2.5-Coder-32B
+Qwen/Qwen2.5-Coder-0.5B-Instruct-AWQ
+Qwen/Qwen2.5-Coder-1.5B-Instruct-AWQ
+Qwen/Qwen2.5-Coder-3B-Instruct-AWQ
+Qwen/Qwen2.5-Coder-7B-Instruct-AWQ
+Qwen/Qwen2.5-Coder-14B-Instruct-AWQ
+Qwen/Qwen2.5-Coder-32B-Instruct-AWQ
+Qwen/Qwen2.5-Coder-0.5B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-Coder-0.5B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-Coder-1.5B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-Coder-1.5B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-Coder-3B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-Coder-3B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-Coder-7B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-Coder-7B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-Coder-14B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-Coder-14B-Instruct-GPTQ-Int8
+Qwen/Qwen2.5-Coder-32B-Instruct-GPTQ-Int4
+Qwen/Qwen2.5-Coder-32B-Instruct-GPTQ-Int8
+moonshotai/Kimi-Dev-72B
+""",
+        "qwen2_5_math": """
+Qwen/Qwen2.5-Math-1.5B-Instruct
+Qwen/Qwen2.5-Math-7B-Instruct
+Qwen/Qwen2.5-Math-72B-Instruct
+Qwen/Qwen2.5-Math-1.5B
+Qwen/Qwen2.5-Math-7B
+Qwen/Qwen2.5-Math-72B
+""",
+        "marco_o1": """
+AIDC-AI/Marco-o1
+""",
+        "qwq_preview": """
+Qwen/QwQ-32B-Preview
+""",
+        "qwq": """
+Qwen/QwQ-32B
+Qwen/QwQ-32B-AWQ
+""",
+        "deepseek_r1": """
+deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B
+deepseek-ai/DeepSeek-R1-Distill-Qwen-7B
+deepseek-ai/DeepSeek-R1-Distill-Qwen-14B
+deepseek-ai/DeepSeek-R1-Distill-Qwen-32B
+iic/QwenLong-L1-32B = Tongyi-Zhiwen/QwenLong-L1-32B
+""",
+    },
+)

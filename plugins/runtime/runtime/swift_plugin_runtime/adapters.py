@@ -1,0 +1,98 @@
+"""What every tuner built on PEFT shares: add, load, save and merge one adapter of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from safetensors.torch import load_file, save_file
+
+from swift_core import SwiftError
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def attach(model: Any, config: Any, name: str) -> Any:
+    """The model with a new trainable adapter; a second one joins the first, and both are active."""
+    if not isinstance(model, peft.PeftModel):
+        return peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False)
+    before = _active(model)
+    model.add_adapter(name, config, autocast_adapter_dtype=False)
+    model.base_model.set_adapter([*before, name])
+    return model
+
+
+def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
+    """The model with a saved adapter added under `name`; active, and trainable if asked."""
+    config = peft.PeftConfig.from_pretrained(folder)
+    config.inference_mode = not trainable
+    model = attach(model, config, name)
+    result = peft.set_peft_model_state_dict(model, load_file(Path(folder, WEIGHTS)), adapter_name=name)
+    if getattr(result, "unexpected_keys", None):
+        raise SwiftError(f"The adapter {folder} does not fit this model: {result.unexpected_keys[:3]} …")
+    return model
+
+
+def save(model: Any, folder: str, name: str, base: Any) -> bool:
+    """Write a plain PEFT adapter into `folder`. base: id or path of the base model, for others to find."""
+    state = peft.get_peft_model_state_dict(model, adapter_name=name)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_file({k: _plain(v) for k, v in state.items()}, Path(folder, WEIGHTS), metadata={"format": "pt"})
+    config = model.peft_config[name]
+    before = config.inference_mode, config.base_model_name_or_path
+    config.inference_mode, config.base_model_name_or_path = True, str(base) if base else before[1]
+    config.save_pretrained(folder)
+    config.inference_mode, config.base_model_name_or_path = before
+    return True
+
+
+def merge(model: Any, name: str) -> Any:
+    """The base model with every active adapter folded into its weights."""
+    if not isinstance(model, peft.PeftModel):
+        return model  # an earlier tuner's merge has folded all of them
+    return model.merge_and_unload(safe_merge=True)
+
+
+def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
+    """Module names to adapt: `all-linear` means every linear layer of the parts that are not frozen.
+
+    The output head is left out, as in the LoRA paper's follow-ups and in PEFT. Without a job or card every
+    linear layer counts.
+    """
+    if wanted != ["all-linear"]:
+        return wanted if len(wanted) > 1 else wanted[0]
+    frozen = frozen_prefixes(job)
+    if not frozen:
+        return "all-linear"
+    head = model.get_output_embeddings()
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head and not name.startswith(frozen)
+    ]
+
+
+def frozen_prefixes(job: Any) -> tuple[str, ...]:
+    """Module prefixes that --freeze_vit, --freeze_aligner and --freeze_llm keep out of training."""
+    if job is None or not job.many("model"):
+        return ()
+    modules, options = job.card.modules, job.options
+    parts = {
+        "freeze_vit": modules.vision_tower + modules.audio_tower + modules.generator,
+        "freeze_aligner": modules.aligner,
+        "freeze_llm": modules.language_model,
+    }
+    frozen = tuple(p for flag, prefixes in parts.items() if getattr(options, flag, False) for p in prefixes)
+    return frozen if modules.towers() or getattr(options, "freeze_llm", False) else ()
+
+
+def _active(model: Any) -> list[str]:
+    active = model.base_model.active_adapter
+    return list(active) if isinstance(active, list | tuple) else [active]
+
+
+def _plain(value: Any) -> Any:
+    value = value.full_tensor() if hasattr(value, "full_tensor") else value
+    return value.detach().cpu().contiguous()

@@ -1,0 +1,92 @@
+"""From encoded rows to one batch of tensors: padded, or laid end to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from swift_core.templates.encode import IGNORED
+
+FILL = {"labels": IGNORED, "loss_scale": 0.0, "attention_mask": 0}
+"""Value at padded positions; any other list that runs along the tokens is filled with 0."""
+
+CONCAT_LAST = ("pixel_values",)
+"""Keys joined along their last dimension when `target_sizes` stands beside them (MiniCPM-V)."""
+
+
+def pad_batch(rows: list[dict[str, Any]], pad_id: int, left: bool = False) -> dict[str, Any]:
+    """Rows as tensors [rows, longest], with `attention_mask`; media tensors joined in row order.
+
+    left: pad before the text (generation) rather than behind it (training).
+    """
+    rows = _same_keys(rows)
+    longest = max(len(row["input_ids"]) for row in rows)
+    batch = {"attention_mask": _padded([[1] * len(r["input_ids"]) for r in rows], longest, 0, left)}
+    for key in _keys(rows):
+        values = [row[key] for row in rows if key in row]
+        if _along_tokens(rows, key):
+            fill = pad_id if key == "input_ids" else FILL.get(key, 0)
+            batch[key] = _padded(values, longest, fill, left)
+        else:
+            batch[key] = join_media(key, values, rows)
+    return batch
+
+
+def flat_batch(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Text rows as one row [1, tokens] with `position_ids` that restart: no padding, no attention across."""
+    rows = _same_keys(rows)
+    batch = {"position_ids": torch.tensor([[i for row in rows for i in range(len(row["input_ids"]))]])}
+    for key in _keys(rows):
+        if _along_tokens(rows, key):
+            batch[key] = torch.tensor([[value for row in rows for value in row[key]]])
+        else:
+            batch[key] = join_media(key, [row[key] for row in rows if key in row], rows)
+    return batch
+
+
+def join_media(key: str, values: list[Any], rows: list[dict[str, Any]]) -> Any:
+    """Media tensors of several rows as one: along dim 0, trailing dimensions padded with zeros to the largest."""
+    if not isinstance(values[0], torch.Tensor):
+        return [item for value in values for item in (value if isinstance(value, list) else [value])]
+    if key in CONCAT_LAST and "target_sizes" in rows[0]:
+        return torch.cat(values, dim=-1)
+    shape = [max(v.shape[d] for v in values) for d in range(1, values[0].dim())]
+    return torch.cat([_grown(v, shape) for v in values])
+
+
+def _grown(value: torch.Tensor, shape: list[int]) -> torch.Tensor:
+    if list(value.shape[1:]) == shape:
+        return value
+    out = value.new_zeros([value.shape[0], *shape])
+    out[tuple(slice(0, n) for n in value.shape)] = value
+    return out
+
+
+def _same_keys(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows where a token-aligned key that only some carry is filled in for the others."""
+    aligned = {k for row in rows for k, v in row.items() if isinstance(v, list) and len(v) == len(row["input_ids"])}
+    out = []
+    for row in rows:
+        length = len(row["input_ids"])
+        default = {k: [0] * length for k in aligned - row.keys()}
+        if "loss_scale" in default:
+            default["loss_scale"] = [float(label != IGNORED) for label in row["labels"]]
+        out.append({**row, **default})
+    return out
+
+
+def _keys(rows: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _along_tokens(rows: list[dict[str, Any]], key: str) -> bool:
+    return all(isinstance(row.get(key), list) and len(row[key]) == len(row["input_ids"]) for row in rows)
+
+
+def _padded(values: list[list[Any]], longest: int, fill: Any, left: bool) -> torch.Tensor:
+    out = []
+    for value in values:
+        space = [fill] * (longest - len(value))
+        out.append(space + list(value) if left else list(value) + space)
+    return torch.tensor(out)

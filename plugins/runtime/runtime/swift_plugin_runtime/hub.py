@@ -1,0 +1,49 @@
+"""Downloads from ModelScope and Hugging Face, with one clear error where the network or the id fails."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from swift_core import SwiftError
+
+SAFE_PATTERNS = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model", "*.tiktoken", "*.py"]
+"""Files of a checkpoint that are fetched; pickled weights come only when the user insists."""
+
+PICKLE_PATTERNS = ["*.bin", "*.pt", "*.pth"]
+
+
+def download(model: str, revision: str | None, use_hf: bool, allow_pickle: bool) -> str:
+    """The local folder of a hub model, fetched if it is not in the hub's own cache."""
+    patterns = SAFE_PATTERNS + (PICKLE_PATTERNS if allow_pickle else [])
+    fetch = _huggingface if use_hf else _modelscope
+    hub = "Hugging Face" if use_hf else "ModelScope"
+    try:
+        return fetch(model, revision, patterns)
+    except Exception as error:  # each hub client has a zoo of its own
+        cause = str(error).strip().split("\n")[0]
+        raise SwiftError(
+            f"The model {model!r} could not be fetched from {hub}: {type(error).__name__}: {cause}. "
+            f"Check the id and the network, try --use_hf {str(not use_hf).lower()}, or give a local folder."
+        ) from error
+
+
+def _huggingface(model: str, revision: str | None, patterns: list[str]) -> str:
+    from huggingface_hub import snapshot_download
+
+    return str(snapshot_download(model, revision=revision, allow_patterns=patterns))
+
+
+def _modelscope(model: str, revision: str | None, patterns: list[str]) -> str:
+    from modelscope import snapshot_download
+
+    return str(snapshot_download(model, revision=revision, allow_patterns=patterns))
+
+
+def copy_extra_files(names: tuple[str, ...], source: Any, folder: str) -> None:
+    """Copy a card's `extra_files` from a local checkpoint beside newly saved weights."""
+    for name in names:
+        file = Path(str(source), name)
+        if file.is_file():
+            shutil.copy2(file, Path(folder, name))

@@ -1,0 +1,154 @@
+"""The generic loader: a checkpoint folder in transformers' layout becomes config, model and processor."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from swift_core import SwiftError, hookimpl, option
+from swift_core.jobs.common import with_system
+from swift_core.templates.encode import encode_spans
+from swift_core.templates.render import spans_of
+from swift_plugin_runtime import hub
+from swift_plugin_runtime.processor import encode_with_processor, is_processor, load_processor, tokenizer_of
+
+AUTO_CLASSES = {
+    "seq_cls": "AutoModelForSequenceClassification",
+    "embedding": "AutoModel",
+    "reranker": "AutoModelForSequenceClassification",
+}
+"""A card's task → the auto class that loads it, where the architecture itself is not in transformers."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Transformers:
+    """Loads any transformers checkpoint: Hugging Face, ModelScope or a local folder; safetensors only."""
+
+    swift_api = 1
+
+    num_labels: int | None = option(None, "Classes of a classification head.", ge=1)
+
+    @hookimpl
+    def resolve_checkpoint(self, job: Any, model: str, revision: str | None) -> str:
+        if Path(model).is_dir():
+            folder = model
+        else:
+            folder = hub.download(model, revision, job.options.use_hf, job.options.allow_pickle)
+        _refuse_remote_code(folder, job.options.trust_remote_code)
+        _refuse_pickle(folder, job.options.allow_pickle)
+        return folder
+
+    @hookimpl
+    def load_config(self, job: Any, path: str) -> Any:
+        trust = job.options.trust_remote_code
+        extra = {} if self.num_labels is None else {"num_labels": self.num_labels}
+        try:
+            return transformers.AutoConfig.from_pretrained(path, trust_remote_code=trust, **extra)
+        except (ValueError, KeyError, OSError) as error:
+            raise SwiftError(f"{path}: config.json cannot be read: {error}") from None
+
+    @hookimpl
+    def load_model(self, job: Any, path: str, config: Any, quantization: Any) -> Any:
+        options = job.options
+        arguments: dict[str, Any] = {"config": config, "dtype": _dtype(options.torch_dtype)}
+        if options.attn_impl:
+            arguments["attn_implementation"] = options.attn_impl
+        if quantization is not None:
+            arguments["quantization_config"] = quantization
+        model = model_class(config, job.card.task).from_pretrained(
+            path, trust_remote_code=options.trust_remote_code, **arguments
+        )
+        return model if quantization is not None else model.to(device_of(options.device))
+
+    @hookimpl
+    def load_processor(self, job: Any, path: str) -> Any:
+        trust = job.options.trust_remote_code
+        if set(job.card.modality) == {"text"}:
+            return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
+        return load_processor(path, trust)
+
+    @hookimpl
+    def save_model(self, job: Any, model: Any, processor: Any, folder: str) -> bool:
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        hub.copy_extra_files(job.card.extra_files, job.options.model, folder)
+        return True
+
+    @hookimpl
+    def encode(self, job: Any, rows: list[Any], processor: Any, generation: bool) -> list[dict[str, Any]]:
+        rows = [with_system(job, row) for row in rows]
+        if is_processor(processor):
+            return encode_with_processor(job, rows, processor, generation)
+        for row in rows:
+            if row.media:
+                raise SwiftError(f"{row.where}: the model {job.options.model!r} reads no {', '.join(row.media)}.")
+        encoded = encode_spans(processor, [spans_of(job, row, processor, generation) for row in rows])
+        return [_prompt(e) for e in encoded] if generation else encoded
+
+    @hookimpl
+    def decode(self, job: Any, ids: list[int], processor: Any) -> str:
+        tokenizer = tokenizer_of(processor)
+        text: str = tokenizer.decode(ids, skip_special_tokens=False)
+        return cut_at_stop(text, job.one("template").stop_words(tokenizer), tokenizer)
+
+
+def cut_at_stop(text: str, stops: list[str], tokenizer: Any) -> str:
+    """`text` up to the first stop word, without the pad token."""
+    for stop in (*stops, tokenizer.pad_token or ""):
+        if stop:
+            text = text.split(stop, 1)[0]
+    return text
+
+
+def _prompt(encoded: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in encoded.items() if k not in ("labels", "loss_scale")}
+
+
+def model_class(config: Any, task: str = "causal_lm") -> Any:
+    """The class that loads a checkpoint: the architecture by name, else the auto class of its task."""
+    for name in getattr(config, "architectures", None) or ():
+        if task == "causal_lm" and hasattr(transformers, name):
+            return getattr(transformers, name)
+    if task in AUTO_CLASSES:
+        return getattr(transformers, AUTO_CLASSES[task])
+    multimodal = type(config) in transformers.AutoModelForImageTextToText._model_mapping
+    return transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` as the GPU this process owns, else mps, else the CPU; any other name as torch knows it."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _dtype(name: str) -> Any:
+    return "auto" if name == "auto" else getattr(torch, name)
+
+
+def _refuse_remote_code(folder: str, trusted: bool) -> None:
+    files = sorted(p.name for p in Path(folder).glob("*.py"))
+    config = Path(folder, "config.json")
+    needs = config.is_file() and '"auto_map"' in config.read_text(encoding="utf-8")
+    if files and needs and not trusted:
+        raise SwiftError(
+            f"{folder} brings code of its own, and loading it would run {', '.join(files)}. "
+            "Read those files, then say --trust_remote_code true if you trust them."
+        )
+
+
+def _refuse_pickle(folder: str, allowed: bool) -> None:
+    safe = list(Path(folder).glob("*.safetensors"))
+    pickles = sorted(p.name for p in Path(folder).glob("*.bin"))
+    if pickles and not safe and not allowed:
+        raise SwiftError(
+            f"{folder} holds its weights as pickles ({', '.join(pickles[:3])}), which can run code when read. "
+            "Convert them to safetensors, or say --allow_pickle true if you trust them."
+        )

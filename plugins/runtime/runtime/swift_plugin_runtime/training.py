@@ -1,0 +1,288 @@
+"""Training on transformers' Trainer: our loss, whole checkpoints or none, a progress bar, logs and curves."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch.nn import functional
+from tqdm import tqdm
+from transformers.trainer_utils import rotate_checkpoints
+
+from swift_core import SwiftError
+from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.collate import flat_batch, pad_batch
+from swift_plugin_runtime.plots import plot_log
+from swift_plugin_runtime.processor import is_processor, tokenizer_of
+from swift_plugin_runtime.rows import EncodedRows, encode_rows, pack, row_limit
+
+STAGING = ".saving"
+"""A checkpoint is written here and moved into place in one rename, so that a torn one is never seen."""
+
+LOG_FILE = "logging.jsonl"
+
+
+class Trainer(transformers.Trainer):
+    """transformers' Trainer with a weighted token loss and checkpoints that are whole or absent.
+
+    Batches may carry `loss_scale`. The loss is the weighted sum of token losses over the number of trained
+    tokens in the whole accumulated batch, on all ranks.
+    """
+
+    def __init__(self, job: Any, processor: Any, **arguments: Any):
+        super().__init__(processing_class=processor, **arguments)
+        self.job = job
+        self.staged = False
+        self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
+        self.loss_is_scaled_for_ga = True
+        self.remove_callback(transformers.PrinterCallback)
+        self.remove_callback(transformers.ProgressCallback)
+        self.add_callback(Progress(self.args.output_dir))
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Cross-entropy of the trained tokens, weighted by `loss_scale` where the batch has it."""
+        inputs = dict(inputs)
+        labels, scale = inputs.pop("labels"), inputs.pop("loss_scale", None)
+        losses, outputs = token_losses(model, inputs, labels)
+        if scale is not None:
+            losses = losses * scale[:, 1:][labels[:, 1:] != IGNORED]
+        count = losses.numel() if num_items_in_batch is None else num_items_in_batch
+        loss = losses.sum() / count
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
+        """The loss of one evaluation batch; logits are not kept."""
+        with torch.no_grad():
+            return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The job's optimizer component, or transformers' AdamW."""
+        if self.optimizer is None and self.job.many("optimizer"):
+            self.optimizer = self.job.hook.create_optimizer(job=self.job, model=model or self.model)
+        return super().create_optimizer(model) if self.optimizer is None else self.optimizer
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write tuners, or the whole model where none saves itself, with processor and lock file."""
+        folder = output_dir or self.args.output_dir
+        if self.args.should_save:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            save_trained(self.job, self.accelerator.unwrap_model(self.model), self.processing_class, folder)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        final = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
+        staging = Path(self.args.output_dir, STAGING)
+        self._note_best(final)
+        self.staged = True
+        try:
+            super()._save_checkpoint(model, trial)
+            self._move_into_place(staging / final.name, final)
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise _save_error(error, final) from error
+        finally:
+            self.staged = False
+        if self.args.should_save:
+            rotate_checkpoints(
+                output_dir=self.args.output_dir,
+                save_total_limit=self.args.save_total_limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(Path(self.args.output_dir, STAGING)) if self.staged else super()._get_output_dir(trial)
+
+    def _note_best(self, final: Path) -> None:
+        if self.state.best_global_step:
+            self.state.best_model_checkpoint = str(final.with_name(f"checkpoint-{self.state.best_global_step}"))
+
+    def _move_into_place(self, staged: Path, final: Path) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            state = staged / "trainer_state.json"
+            state.write_text(state.read_text().replace(f"/{STAGING}/", "/"))
+            _sync(staged)
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(staged, final)
+            shutil.rmtree(staged.parent, ignore_errors=True)
+        best = self.state.best_model_checkpoint
+        self.state.best_model_checkpoint = best.replace(f"/{STAGING}/", "/") if best else best
+        self.accelerator.wait_for_everyone()
+
+
+def _sync(folder: Path) -> None:
+    """Flush every file of a folder to the disk before it is renamed."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _save_error(error: Exception, final: Path) -> SwiftError:
+    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    older = sorted(p.name for p in final.parent.glob("checkpoint-*"))
+    kept = f"The checkpoints {', '.join(older)} are whole" if older else "No earlier checkpoint exists"
+    cause = "the disk is full" if full else str(error)
+    return SwiftError(
+        f"{final} could not be written: {cause}. {kept}; free space and go on with --resume_from_checkpoint last."
+    )
+
+
+def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    """Losses of the trained tokens in order, shape [trained], and the model's outputs.
+
+    Logits are computed for those positions alone where the batch is one flat row and the model can.
+    """
+    wanted = labels[:, 1:] != IGNORED
+    targets = labels[:, 1:][wanted]
+    if labels.shape[0] == 1 and _keeps_logits(model):
+        inputs = {**inputs, "logits_to_keep": wanted[0].nonzero()[:, 0]}
+        outputs = model(**inputs, use_cache=False)
+        logits = outputs.logits[0]
+    else:
+        outputs = model(**inputs, use_cache=False)
+        logits = outputs.logits[:, :-1][wanted]
+    return functional.cross_entropy(logits.float(), targets, reduction="none"), outputs
+
+
+def _keeps_logits(model: Any) -> bool:
+    import inspect
+
+    base = getattr(model, "module", model)
+    base = base.get_base_model() if hasattr(base, "get_base_model") else base
+    return "logits_to_keep" in inspect.signature(type(base).forward).parameters
+
+
+def save_trained(job: Any, model: Any, processor: Any, folder: str) -> None:
+    """What training made, into `folder`: each tuner's files, else the whole model; then lock and processor."""
+    tuners = [c for c in job.many("tuner")]
+    saved = False
+    for item in tuners:
+        place = folder if len(tuners) == 1 else str(Path(folder, item.label))
+        saved |= bool(job.call(item, "save_tuner", model=model, folder=place, name=item.label))
+    if not saved:
+        job.hook.save_model(job=job, model=model, processor=processor, folder=folder)
+    else:
+        processor.save_pretrained(folder)
+    job.write_lock(folder)
+
+
+def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
+    """transformers.TrainingArguments from the job's options; `changes` and --training_args win."""
+    o = job.options
+    shared = {
+        name: getattr(o, name)
+        for name in ["output_dir", "num_train_epochs", "max_steps", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "lr_scheduler_type", "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "fp16", "gradient_checkpointing", "logging_steps", "save_steps", "save_strategy", "save_total_limit", "save_only_model", "load_best_model_at_end", "dataloader_num_workers", "ddp_backend", "seed", "data_seed"]
+    }
+    on_gpu = torch.cuda.is_available() and o.device != "cpu"
+    wanted: dict[str, Any] = {
+        **shared,
+        "learning_rate": learning_rate(job),
+        "warmup_steps": o.warmup_ratio,
+        "bf16": (on_gpu and torch.cuda.is_bf16_supported()) if o.bf16 is None else o.bf16,
+        "use_cpu": not on_gpu,
+        "report_to": o.report_to,
+        "eval_steps": o.eval_steps or o.save_steps,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if o.gradient_checkpointing else None,
+        "remove_unused_columns": False,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "train_sampling_strategy": "random" if o.dataset_shuffle else "sequential",
+    }
+    return transformers.TrainingArguments(**{**wanted, **o.training_args, **changes})
+
+
+def learning_rate(job: Any) -> float:
+    """--learning_rate, else 1e-5 where whole weights train and 1e-4 for adapters."""
+    if job.options.learning_rate is not None:
+        return float(job.options.learning_rate)
+    whole = any(c.entry.name in ("full", "freeze") for c in job.many("tuner"))
+    return 1e-5 if whole else 1e-4
+
+
+def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Trainer:
+    """The trainer of next-token methods (pt, sft): rows encoded, packed where asked, batched flat or padded."""
+    train = encode_rows(job, rows, processor, "training rows")
+    held = encode_rows(job, eval_rows, processor, "evaluation rows") if eval_rows else None
+    if job.options.packing:
+        limit = row_limit(job, processor)
+        if limit is None:
+            raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
+        train = pack(train, limit, job.options.data_seed)
+        job.say(f"packed {len(rows)} rows into {len(train)} sequences of at most {limit} tokens")
+    return Trainer(
+        job,
+        processor,
+        model=model,
+        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=make_collator(job, model, processor),
+    )
+
+
+def make_collator(job: Any, model: Any, processor: Any) -> Any:
+    """A function from rows (or packs of rows) to a batch, flat under packing and padding_free."""
+    tokenizer = tokenizer_of(processor)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    if not (job.options.packing or job.options.padding_free):
+        return lambda items: pad_batch(items, pad_id)
+    if is_processor(processor):
+        raise SwiftError(f"{job.card.name}: packing and padding_free of multimodal rows are not supported yet.")
+    return lambda items: flat_batch([row for item in items for row in (item if isinstance(item, list) else [item])])
+
+
+class Progress(transformers.TrainerCallback):
+    """A bar with loss, learning rate, tokens per second and time left; a JSONL log; curves at the end."""
+
+    def __init__(self, folder: str):
+        self.folder = Path(folder)
+        self.bar: Any = None
+        self.started = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+            self.started = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if self.bar is None or not logs:
+            return
+        shown = {k: f"{v:.3g}" for k, v in logs.items() if k in ("loss", "eval_loss", "learning_rate", "reward")}
+        self.bar.set_postfix(shown, refresh=False)
+        line = {"step": state.global_step, **logs, "seconds": round(time.monotonic() - self.started, 3)}
+        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            plot_log(self.folder / LOG_FILE, self.folder / "curves.png")
+
+
+__all__ = [
+    "EncodedRows",
+    "Progress",
+    "Trainer",
+    "build_arguments",
+    "build_token_trainer",
+    "make_collator",
+    "save_trained",
+    "token_losses",
+]

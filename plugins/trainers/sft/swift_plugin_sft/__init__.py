@@ -1,0 +1,21 @@
+"""Supervised fine-tuning: next-token loss on what the assistant says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from swift_plugin_runtime.training import build_token_trainer
+
+from swift_core import hookimpl
+
+
+@dataclass(kw_only=True, eq=False)
+class Sft:
+    """Supervised fine-tuning: next-token loss on what the assistant says."""
+
+    swift_api = 1
+
+    @hookimpl
+    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+        return build_token_trainer(job, model, processor, rows, eval_rows)

@@ -1,0 +1,192 @@
+"""What is installed, read from package metadata: nothing is imported until a job names it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import metadata, resources
+from types import ModuleType
+from typing import Any
+
+from swift_core.errors import SwiftError, did_you_mean
+from swift_core.kinds import KINDS, find_kind
+
+SWIFT_API = 1
+"""The contract's version. A component declares the one it was written for as `swift_api`."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One installed component, as its entry point declares it.
+
+    kind, name: what it is. package, version, summary: of the distribution that brings it.
+    target: `module:attribute`, imported by `load`.
+    """
+
+    kind: str
+    name: str
+    package: str
+    version: str
+    summary: str
+    target: str
+
+    def load(self) -> Any:
+        """Import the component: a class whose fields are its options, or a ready instance without any."""
+        try:
+            found = self._import()
+        except Exception as error:  # whatever a third party's module raises must stay one line
+            raise SwiftError(
+                f"{self.title} cannot be loaded: importing {self.target} failed with "
+                f"{type(error).__name__}: {error}. Reinstall or remove the package {self.package}."
+            ) from error
+        self._check_api(found)
+        return found
+
+    def _import(self) -> Any:
+        module, _, attribute = self.target.partition(":")
+        found: Any = importlib.import_module(module)
+        return functools.reduce(getattr, filter(None, attribute.split(".")), found)
+
+    def _check_api(self, found: Any) -> None:
+        api = getattr(found, "swift_api", None)
+        if self.kind != "command" and api != SWIFT_API:
+            said = "declares no swift_api" if api is None else f"was written for plugin API {api}"
+            raise SwiftError(
+                f"{self.title} {said}, and this swift-core speaks API {SWIFT_API}. "
+                f"Install a version of {self.package} made for it: pip install --upgrade {self.package}"
+            )
+
+    @property
+    def title(self) -> str:
+        """`tuner 'lora' (swift-plugin-lora 0.1.0)`, for messages."""
+        return f"{self.kind} {self.name!r} ({self.package} {self.version})"
+
+
+@dataclass
+class Catalogue:
+    """All installed components. `Catalogue.installed()` reads the environment."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+    @classmethod
+    def installed(cls) -> Catalogue:
+        """Every component of every distribution on the path, sorted by kind, name and package."""
+        groups = {k.group: k.name for k in KINDS.values()}
+        seen: dict[tuple[str, str, str], Entry] = {}
+        for dist in metadata.distributions():
+            for ep in dist.entry_points:
+                if ep.group in groups:
+                    entry = _entry(groups[ep.group], ep, dist)
+                    seen.setdefault((entry.kind, entry.name, entry.package), entry)
+        return cls([seen[k] for k in sorted(seen)])
+
+    def of_kind(self, kind: str) -> list[Entry]:
+        """The entries of one kind, by its singular or plural name."""
+        name = find_kind(kind).name
+        return [e for e in self.entries if e.kind == name]
+
+    def find(self, kind: str, name: str) -> Entry:
+        """The entry `name`, or `name@package` where two packages offer one name."""
+        wanted, _, package = name.partition("@")
+        mine = self.of_kind(kind)
+        found = [e for e in mine if _same(e.name, wanted) and package in ("", e.package)]
+        if len(found) > 1:
+            choices = " or ".join(f"{e.name}@{e.package}" for e in found)
+            raise SwiftError(
+                f"Two packages offer {kind} {wanted!r}: {', '.join(e.package for e in found)}. Say {choices}."
+            )
+        if not found:
+            raise SwiftError(self._missing(kind, name, mine))
+        return found[0]
+
+    def _missing(self, kind: str, name: str, mine: list[Entry]) -> str:
+        text = f"There is no {kind} {name!r} installed."
+        text += did_you_mean(name, [e.name for e in mine])
+        dist = ships_in(kind, name)
+        if dist:
+            return f"{text} It ships in {dist}: pip install {dist}"
+        return f"{text} Installed: {', '.join(sorted({e.name for e in mine})) or 'none'}."
+
+    def duplicates(self) -> list[tuple[Entry, Entry]]:
+        """Pairs of entries from different packages that claim one name."""
+        first: dict[tuple[str, str], Entry] = {}
+        pairs = []
+        for e in self.entries:
+            other = first.setdefault((e.kind, e.name), e)
+            if other is not e:
+                pairs.append((other, e))
+        return pairs
+
+    def faults(self, kinds: Iterable[str] = KINDS) -> list[str]:
+        """Everything that is wrong with what is installed, one line each. Imports every component."""
+        lines = [f"{a.title} and {b.title} claim one name." for a, b in self.duplicates()]
+        for entry in self.entries:
+            if entry.kind in kinds:
+                lines += _faults_of(entry)
+        return lines
+
+
+def _faults_of(entry: Entry) -> list[str]:
+    try:
+        entry.load()
+    except SwiftError as error:
+        return [str(error)]
+    return unmet_requirements(entry.package)
+
+
+@functools.cache
+def _requirements(package: str) -> tuple[str, ...]:
+    return tuple(metadata.requires(package) or ())
+
+
+def unmet_requirements(package: str) -> list[str]:
+    """One line for each requirement of a distribution that the environment does not meet."""
+    from packaging.requirements import Requirement
+
+    lines = []
+    for text in _requirements(package):
+        need = Requirement(text)
+        if need.marker is None or need.marker.evaluate({"extra": ""}):
+            lines += _unmet(package, need)
+    return lines
+
+
+def _unmet(package: str, need: Any) -> list[str]:
+    try:
+        have = metadata.version(need.name)
+    except metadata.PackageNotFoundError:
+        return [f"{package} needs {need}, which is not installed."]
+    return [] if need.specifier.contains(have, prereleases=True) else [f"{package} needs {need}, found {have}."]
+
+
+def _entry(kind: str, ep: metadata.EntryPoint, dist: metadata.Distribution) -> Entry:
+    meta = dist.metadata
+    return Entry(kind, ep.name, meta["Name"], dist.version, meta["Summary"] or "", ep.value)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.replace("-", "_").lower() == other.replace("-", "_").lower()
+
+
+def ships_in(kind: str, name: str) -> str | None:
+    """The first-party distribution that ships a component, from the kernel's static index."""
+    for line in _known().splitlines():
+        row_kind, row_name, dist = line.split("\t")
+        if row_kind == kind and _same(row_name, name):
+            return dist
+    return None
+
+
+@functools.cache
+def _known() -> str:
+    return resources.files("swift_core").joinpath("known.tsv").read_text(encoding="utf-8")
+
+
+def summary_of(found: Any) -> str:
+    """The first line of a component's own docstring or `summary`, once it is loaded."""
+    text = getattr(found, "summary", None) or (found.__doc__ or "")
+    if isinstance(found, ModuleType) or not text:
+        return ""
+    return str(text).strip().split("\n", 1)[0]

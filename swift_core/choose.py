@@ -1,0 +1,178 @@
+"""Which components a job needs: what the user named, what the model's card says, and the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from swift_core.catalogue import Catalogue
+from swift_core.data.syntax import read_source
+from swift_core.errors import SwiftError
+from swift_core.job import Chosen
+from swift_core.jobs import JobSpec
+from swift_core.models.index import LOCK_FILE, find_family, read_json
+from swift_core.options import fields_of
+
+INHERITED = ("model", "model_type", "template", "system", "agent", "bbox", "quantizer", "torch_dtype", "max_pixels")
+"""Options that a job takes over from the training run whose checkpoint it is given."""
+
+
+def inherit(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Fill what the user left out from the lock of `--ckpt_dir` or of the first adapter."""
+    folder = values.get("ckpt_dir") or _first_adapter(values)
+    if not folder:
+        return
+    lock = read_json(Path(str(folder), LOCK_FILE))
+    saved = {**lock.get("options", {}), **{k: lock.get(k) for k in ("model", "model_type", "template")}}
+    for name in INHERITED:
+        if name not in values and saved.get(name) is not None and name in fields_of(spec.options_class()):
+            values[name], sources[name] = saved[name], f"{folder}/{LOCK_FILE}"
+    if values.get("ckpt_dir"):
+        _point_at_checkpoint(values, sources, Path(str(folder)))
+
+
+def _first_adapter(values: dict[str, Any]) -> str | None:
+    adapters = values.get("adapters") or []
+    first = adapters if isinstance(adapters, str) else next(iter(adapters), None)
+    return str(first).rpartition("=")[2] if first else None
+
+
+def _point_at_checkpoint(values: dict[str, Any], sources: dict[str, str], folder: Path) -> None:
+    """A checkpoint with whole weights is the model; one with tuners alone is an adapter of it."""
+    if not folder.is_dir():
+        raise SwiftError(f"The checkpoint folder {str(folder)!r} does not exist.")
+    if (folder / "config.json").is_file():
+        values["model"], sources["model"] = str(folder), "--ckpt_dir"
+    else:
+        values["adapters"], sources["adapters"] = [str(folder)], "--ckpt_dir"
+
+
+def _adapter_name(folder: str, number: int) -> str:
+    return Path(folder).name.replace(".", "_") or f"adapter{number}"
+
+
+def choose(
+    spec: JobSpec, options: Any, sources: dict[str, str], catalogue: Catalogue, mistakes: list[str]
+) -> list[Chosen]:
+    """Every component of the job, loaded as class or instance; mistakes are collected, not raised."""
+    picker = _Picker(options, sources, catalogue, mistakes)
+    picker.family()
+    for name, f in fields_of(type(options)).items():
+        kind = f.metadata.get("kind")
+        if kind and kind != "model":
+            picker.named(kind, name)
+    picker.adapters()
+    picker.data_readers()
+    picker.exports()
+    picker.load()
+    return picker.chosen
+
+
+class _Picker:
+    def __init__(self, options: Any, sources: dict[str, str], catalogue: Catalogue, mistakes: list[str]):
+        self.options, self.sources, self.catalogue, self.mistakes = options, sources, catalogue, mistakes
+        self.chosen: list[Chosen] = []
+
+    def family(self) -> None:
+        """The model's family; its card fills template, bbox and patchers that the user left out."""
+        if not self.options.model:
+            if not getattr(self.options, "eval_url", None):
+                self.mistakes.append("Which model? Say --model with a hub id or a local folder.")
+            return
+        try:
+            found = find_family(self.catalogue, self.options.model, self.options.model_type)
+            card = found.entry.load()
+        except SwiftError as error:
+            self.mistakes.append(str(error))
+            return
+        self.chosen.append(Chosen(found.entry, found.entry.name, found.why, card))
+        self._fill("model_type", found.entry.name, found.why)
+        self._fill("template", found.template or card.template, "card")
+        self._fill("bbox", card.bbox, "card")
+        self.options.patcher = [*card.patchers, *self.options.patcher]
+
+    def _fill(self, name: str, value: str, why: str) -> None:
+        if getattr(self.options, name) is None:
+            setattr(self.options, name, value)
+            self.sources[name] = why
+
+    def named(self, kind: str, field_name: str) -> None:
+        """Components that an option names; the agent format comes from the template if none is named."""
+        value = getattr(self.options, field_name)
+        if kind == "agent" and value is None:
+            value = self._agent_of_template()
+        if kind == "tuner" and self.options.adapters and field_name not in self.sources:
+            value = []  # training goes on with the given adapters; a new one only if asked for
+        for word in value if isinstance(value, list) else [value]:
+            if word:
+                self.add(kind, word, self.sources.get(field_name, "default"))
+
+    def _agent_of_template(self) -> str | None:
+        for item in self.chosen:
+            if item.kind == "template":
+                self.options.agent = item.entry.load().agent
+                self.sources["agent"] = f"template {item.label}"
+        return self.options.agent
+
+    def add(self, kind: str, word: str, why: str) -> None:
+        """One component by name, `label=name` or `name@package`; twice the same is once."""
+        label, equals, name = word.partition("=")
+        if any(c.kind == kind and c.label == label for c in self.chosen):
+            return
+        try:
+            entry = self.catalogue.find(kind, name if equals else word)
+        except SwiftError as error:
+            self.mistakes.append(str(error))
+            return
+        self.chosen.append(Chosen(entry, label if equals else entry.name, why))
+
+    def load(self) -> None:
+        """Import every chosen component; nothing is imported while a name is still wrong."""
+        for item in self.chosen:
+            if not self.mistakes and item.component is None:
+                try:
+                    item.component = item.entry.load()
+                except SwiftError as error:
+                    self.mistakes.append(str(error))
+
+    def adapters(self) -> None:
+        """The tuners that wrote each `--adapters` folder, with the options they had."""
+        for number, word in enumerate(self.options.adapters):
+            name, _, folder = word.rpartition("=")
+            try:
+                self._adapter(name or _adapter_name(folder, number), Path(folder))
+            except SwiftError as error:
+                self.mistakes.append(str(error))
+
+    def _adapter(self, name: str, folder: Path) -> None:
+        tuners = [c for c in read_json(folder / LOCK_FILE).get("components", []) if c["kind"] == "tuner"]
+        if not tuners and (folder / "adapter_config.json").is_file():
+            tuners = [{"name": "lora", "label": name}]
+        if not tuners:
+            raise SwiftError(f"{str(folder)!r} is not an adapter: it has no adapter_config.json or {LOCK_FILE}.")
+        for tuner in tuners:
+            entry = self.catalogue.find("tuner", tuner["name"])
+            single = len(tuners) == 1
+            label = name if single else f"{name}.{tuner['label']}"
+            place = folder if single else folder / tuner["label"]
+            saved = tuner.get("options", {})
+            self.chosen.append(Chosen(entry, label, f"--adapters {folder}", None, str(place), saved))
+
+    def data_readers(self) -> None:
+        """The component that reads each data source: by its hub, and by its id where one is published."""
+        words = getattr(self.options, "dataset", []) + getattr(self.options, "val_dataset", [])
+        for word in words:
+            try:
+                source = read_source(word, self.options.use_hf)
+            except SwiftError as error:
+                self.mistakes.append(str(error))
+                continue
+            self.add("dataset", source.hub, f"--dataset {word}")
+
+    def exports(self) -> None:
+        """The short forms --merge_lora and --to_ollama of an export."""
+        if hasattr(self.options, "exporter"):
+            short = {"merge_lora": "merge-lora", "to_ollama": "ollama"}
+            for flag, name in short.items():
+                if getattr(self.options, flag):
+                    self.add("exporter", name, f"--{flag}")

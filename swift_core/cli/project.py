@@ -1,0 +1,24 @@
+"""`swift new` and `swift check`: writing a plugin, and proving it."""
+
+from __future__ import annotations
+
+import typer
+
+
+def new(
+    kind: str = typer.Argument(..., help="A kind, for instance tuner."),
+    name: str = typer.Argument(..., help="The component's name."),
+    folder: str = typer.Option(".", help="Where the plugin's folder is made."),
+) -> None:
+    """Write a complete plugin: pyproject, module, contract test and README."""
+    from swift_core.scaffold import write_plugin
+
+    place = write_plugin(kind, name, folder)
+    print(f"Wrote {place}. Next: pip install -e {place} && swift check {place.name}")
+
+
+def check(package: str = typer.Argument(..., help="An installed plugin's package name, or its folder.")) -> None:
+    """Run a plugin's contract tests."""
+    from swift_core.testing.check import check_package
+
+    raise typer.Exit(check_package(package))

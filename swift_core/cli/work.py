@@ -1,0 +1,161 @@
+"""The commands that do or explain work: one per job, `explain`, `demo` and `app`."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from swift_core.catalogue import Catalogue
+from swift_core.choose import choose, inherit
+from swift_core.errors import SwiftError
+from swift_core.job import Job, _own, prepare
+from swift_core.jobs import find_job
+from swift_core.kinds import KINDS
+from swift_core.options import Given, OptionInfo, build, describe_options, read_arguments, read_config
+
+
+def job_command(name: str) -> Callable[[typer.Context], None]:
+    """The function behind `swift NAME`."""
+
+    def command(context: typer.Context) -> None:
+        words = list(context.args)
+        if "--help" in words or "-h" in words:
+            print_help(name, [w for w in words if w not in ("--help", "-h")])
+            return
+        job = prepare(name, given_by(words))
+        job.spec.runner()(job)
+
+    return command
+
+
+def given_by(words: list[str]) -> list[Given]:
+    """What the user said: the job file of `--config` first, then the command line, which wins."""
+    said = read_arguments(words)
+    files = [g.value for g in said if g.key == "config"]
+    from_files = [g for file in files for g in read_config(file)]
+    return from_files + [g for g in said if g.key != "config"]
+
+
+def print_help(name: str, words: list[str]) -> None:
+    """Every option of the job, and of the components that the words on the command line name."""
+    from rich.console import Console
+
+    spec = find_job(name)
+    console = Console()
+    console.print(f"swift {name}: {spec.summary}\n", highlight=False)
+    console.print("--config FILE  A YAML file of options; the command line wins over it.\n", highlight=False)
+    _print_options(console, f"Options of swift {name}", spec.options_class(), spec.defaults)
+    for item in _named_components(name, words):
+        if isinstance(item.component, type) and describe_options(item.component):
+            _print_options(console, f"Options of {item.entry.title}", item.component, {})
+
+
+def _named_components(name: str, words: list[str]) -> list[Any]:
+    """The components that the words choose; mistakes do not matter to a help text."""
+    spec = find_job(name)
+    try:
+        values, sources, _ = _own(spec, given_by(words))
+        inherit(spec, values, sources)
+        options = build(spec.options_class(), values, f"swift {name}")
+    except SwiftError:
+        options, sources = build(spec.options_class(), dict(spec.defaults), name), {}
+    return choose(spec, options, sources, Catalogue.installed(), [])
+
+
+def _print_options(console: Any, title: str, owner: type, defaults: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for info in describe_options(owner):
+        default = defaults.get(info.name, info.default)
+        shown = "required" if info.required else f"[default: {default}]"
+        table.add_row(_flag(info), info.type, f"{info.help} {shown}".replace("[", r"\["))
+    console.print(table)
+    console.print()
+
+
+def _flag(info: OptionInfo) -> str:
+    return ", ".join(f"--{n}" for n in (info.name, *info.aliases))
+
+
+def explain(context: typer.Context) -> None:
+    """Print what a job would do: each component, package, file, option and its source. Runs nothing."""
+    words = list(context.args)
+    if not words or words[0].startswith("-"):
+        raise SwiftError("Which job? For instance: swift explain sft --model ID --dataset rows.jsonl")
+    job = prepare(words[0], given_by(words[1:]))
+    for line in explanation(job):
+        print(line)
+
+
+def explanation(job: Job) -> list[str]:
+    """The resolved chain of a job as lines of text."""
+    lines = [f"swift {job.spec.name}: {job.spec.summary}", "", "components"]
+    for item in job.chosen:
+        lines.append(f"  {item.kind} {item.label}: {item.entry.package} {item.entry.version}, chosen by {item.why}")
+        lines.append(f"    {_place(item)}")
+        lines += [f"    --{n} {v!r} ({s})" for n, v, s in _values(item.component, item.label, job)]
+    lines += ["", "options"]
+    lines += [f"  --{n} {v!r} ({s})" for n, v, s in _values(job.options, "", job)]
+    lines += ["", "hooks, in order of the data"]
+    lines += _hook_lines(job)
+    return lines
+
+
+def _values(owner: Any, label: str, job: Job) -> list[tuple[str, Any, str]]:
+    if hasattr(owner, "name"):
+        return []  # a card or a template: facts, not options
+    infos = describe_options(type(owner))
+    keys = [(i.name, f"{label}.{i.name}" if label else i.name) for i in infos]
+    return [(name, getattr(owner, name), job.sources.get(key, "default")) for name, key in keys]
+
+
+def _hook_lines(job: Job) -> list[str]:
+    lines = []
+    for hook in dict.fromkeys(h for kind in KINDS.values() for h in kind.hooks):
+        for implementation in reversed(getattr(job.hook, hook).get_hookimpls()):
+            function = inspect.unwrap(implementation.function)
+            lines.append(f"  {hook}: {implementation.plugin_name} {_code_place(function)}")
+    return lines
+
+
+def _place(item: Any) -> str:
+    owner = type(item.component)
+    if hasattr(item.component, "name"):
+        with contextlib.suppress(ImportError, AttributeError):
+            import importlib
+
+            return str(importlib.import_module(item.entry.target.partition(":")[0]).__file__)
+    return _code_place(owner)
+
+
+def _code_place(thing: Any) -> str:
+    try:
+        return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
+    except (OSError, TypeError):
+        return "(built in)"
+
+
+def demo(
+    folder: str = typer.Option("swift-demo", help="Where everything is written."),
+    port: int = typer.Option(0, help="Port of the server; 0: any free one."),
+) -> None:
+    """Train, merge, serve and ask a small model built on the spot: the whole pipeline in three minutes."""
+    from swift_core.jobs.demo import run_demo
+
+    run_demo(folder, port)
+
+
+def web(
+    host: str = typer.Option("127.0.0.1", help="Address to listen on."),
+    port: int = typer.Option(7860, help="Port to listen on."),
+) -> None:
+    """Start the Web-UI, which the command plugin `webui` brings."""
+    Catalogue.installed().find("command", "webui").load().launch(host, port)

@@ -1,0 +1,81 @@
+"""From the user's `--dataset` words to lists of rows: read, convert, count, mix, split."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from swift_core.data.convert import to_row
+from swift_core.data.row import Row
+from swift_core.data.syntax import Source, read_source
+from swift_core.errors import SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.job import Job
+
+
+def load_all(job: Job, words: list[str], need_answer: bool = True) -> list[Row]:
+    """All rows of all sources, in their order, each source cut or repeated to its count.
+
+    need_answer: refuse rows whose last turn is not the assistant's (training); False for prompts.
+    """
+    rows: list[Row] = []
+    for word in words:
+        rows += load_one(job, read_source(word, job.options.use_hf), need_answer)
+    if not rows:
+        raise SwiftError(f"The data sets {words} hold no rows.")
+    return rows
+
+
+def load_one(job: Job, source: Source, need_answer: bool = True) -> list[Row]:
+    """The rows of one source; bad rows raise, or are counted and skipped under `--strict false`."""
+    raw = job.hook.load_rows(job=job, source=source)
+    if raw is None:
+        raise SwiftError(f"No data set component reads {source.text!r} (hub {source.hub}).")
+    rows, skipped = [], []
+    for item in raw:
+        try:
+            rows.append(_convert(job, item, source, need_answer))
+        except SwiftError as error:
+            if job.options.strict:
+                raise
+            skipped.append(str(error))
+    _report(job, source, skipped)
+    return _take(rows, source.count, job.options.data_seed)
+
+
+def _convert(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> Row:
+    row = job.hook.to_row(job=job, raw=raw, source=source) or to_row(raw, job.options.columns)
+    if need_answer and row.messages[-1]["role"] != "assistant":
+        raise SwiftError(f"{row.where}: the last message is not the assistant's; there is nothing to learn.")
+    return row
+
+
+def _report(job: Job, source: Source, skipped: list[str]) -> None:
+    if skipped:
+        job.say(f"{source.text}: skipped {len(skipped)} bad rows, the first: {skipped[0]}")
+
+
+def _take(rows: list[Row], count: int | None, seed: int) -> list[Row]:
+    """`count` rows drawn without replacement; whole repetitions first where more are asked than there are."""
+    if count is None or not rows:
+        return rows
+    whole, rest = divmod(count, len(rows))
+    return rows * whole + random.Random(seed).sample(rows, rest)
+
+
+def split_rows(rows: list[Row], ratio: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """(train, held out): a `ratio` share drawn at random is held out; at least one where ratio > 0."""
+    if ratio <= 0 or len(rows) < 2:
+        return rows, []
+    order = list(range(len(rows)))
+    random.Random(seed).shuffle(order)
+    held = set(order[: max(1, round(len(rows) * ratio))])
+    return [r for i, r in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
+
+
+def batches(rows: list[Row], size: int) -> Iterator[list[Row]]:
+    """Consecutive slices of at most `size` rows."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -1,0 +1,104 @@
+"""Opening images, videos and audio of a row. Pillow is imported only when there is an image."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+from swift_core.data.row import Row
+from swift_core.errors import SwiftError
+
+
+def open_media(row: Row, max_pixels: int | None = None) -> dict[str, list[Any]]:
+    """The row's media opened, by modality; fills `row.image_sizes` with the original sizes.
+
+    Images become RGB PIL images, shrunk to at most `max_pixels`; arrays (video frames, audio samples) pass
+    through; audio files are read as mono float arrays. SwiftError names row and file.
+    """
+    opened: dict[str, list[Any]] = {}
+    if row.images:
+        images = [open_image(item, f"{row.where}, image {n}") for n, item in enumerate(row.images, 1)]
+        row.image_sizes = [image.size for image in images]
+        opened["image"] = [_shrunk(image, max_pixels) for image in images]
+    if row.videos:
+        opened["video"] = [open_video(item, f"{row.where}, video {n}") for n, item in enumerate(row.videos, 1)]
+    if row.audios:
+        opened["audio"] = [open_audio(item, f"{row.where}, audio {n}") for n, item in enumerate(row.audios, 1)]
+    return opened
+
+
+def open_image(item: Any, where: str) -> Any:
+    """A PIL image in RGB from a path, bytes, a data URI, an array or a PIL image."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        if isinstance(item, Image.Image):
+            return item.convert("RGB")
+        if isinstance(item, str | Path | bytes):
+            return Image.open(_stream(item)).convert("RGB")
+        return Image.fromarray(item).convert("RGB")
+    except FileNotFoundError:
+        raise SwiftError(f"{where}: the file {str(item)!r} does not exist.") from None
+    except (UnidentifiedImageError, OSError, ValueError, TypeError, AttributeError) as error:
+        shown = item if isinstance(item, str) and len(item) < 120 else type(item).__name__
+        raise SwiftError(f"{where}: {shown} is not an image that Pillow can read ({error}).") from None
+
+
+def _stream(item: str | Path | bytes) -> Any:
+    if isinstance(item, bytes):
+        return io.BytesIO(item)
+    text = str(item)
+    if text.startswith("data:"):
+        return io.BytesIO(base64.b64decode(text.partition(",")[2]))
+    if text.startswith(("http://", "https://")):
+        import urllib.request
+
+        with urllib.request.urlopen(text, timeout=30) as answer:
+            return io.BytesIO(answer.read())
+    return text
+
+
+def _shrunk(image: Any, max_pixels: int | None) -> Any:
+    width, height = image.size
+    if not max_pixels or width * height <= max_pixels:
+        return image
+    scale = (max_pixels / (width * height)) ** 0.5
+    return image.resize((max(1, int(width * scale)), max(1, int(height * scale))))
+
+
+def open_video(item: Any, where: str) -> Any:
+    """Frames as an array [frames, height, width, 3] from a list of image files, an array or a video file."""
+    import numpy as np
+
+    if isinstance(item, list):
+        return np.stack([np.asarray(open_image(frame, where)) for frame in item])
+    if not isinstance(item, str | Path):
+        return np.asarray(item)
+    try:
+        import av
+    except ImportError:
+        raise SwiftError(f"{where}: reading video files needs PyAV: pip install av") from None
+    try:
+        with av.open(str(item)) as container:
+            return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    except (OSError, ValueError) as error:
+        raise SwiftError(f"{where}: {item} is not a video that can be read ({error}).") from None
+
+
+def open_audio(item: Any, where: str) -> Any:
+    """Mono samples as a float array, from an array or a file that soundfile reads."""
+    import numpy as np
+
+    if not isinstance(item, str | Path):
+        return np.asarray(item, dtype=np.float32)
+    try:
+        import soundfile
+    except ImportError:
+        raise SwiftError(f"{where}: reading audio files needs soundfile: pip install soundfile") from None
+    try:
+        samples, _ = soundfile.read(str(item), dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        raise SwiftError(f"{where}: {item} is not audio that can be read ({error}).") from None
+    return samples.mean(axis=1)

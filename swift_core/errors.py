@@ -1,0 +1,28 @@
+"""The one exception a user is meant to see.
+
+A `SwiftError` is a mistake the user can fix: the CLI prints its text without a traceback and exits 2.
+Any other exception that reaches the top is a bug in swift-core or in a plugin, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SwiftError(Exception):
+    """What is wrong, where, and what to do about it, in one paragraph."""
+
+
+class SwiftErrors(SwiftError):
+    """Several mistakes found in one pass, reported together so that the user fixes them in one go."""
+
+    def __init__(self, mistakes: Iterable[str]):
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,191 @@
+"""The options of the jobs themselves. Everything else belongs to the components that a job chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from swift_core.options import option
+
+
+@dataclass(kw_only=True)
+class ModelOptions:
+    """Which model, how it is loaded, and how conversations are written for it."""
+
+    model: str | None = option(None, "Hub id or local folder of the model.", aliases=("model_id_or_path",))
+    model_type: str | None = option(None, "The family, where the id or folder does not tell.", kind="model")
+    model_revision: str | None = option(None, "Branch, tag or commit on the hub.", aliases=("revision",))
+    use_hf: bool = option(False, "Take models and data sets from Hugging Face rather than ModelScope.")
+    loader: str = option("transformers", "Component that loads the model.", kind="loader")
+    torch_dtype: Literal["float32", "bfloat16", "float16", "auto"] = option(
+        "auto", "Precision of the weights; auto: the checkpoint's own.", aliases=("dtype",)
+    )
+    attn_impl: str | None = option(None, "Attention of transformers: sdpa, eager, flash_attention_2 …")
+    device: str = option("auto", "Where the model runs: auto, cpu, cuda, cuda:1, mps …")
+    trust_remote_code: bool = option(False, "Run Python files that lie in the checkpoint.")
+    allow_pickle: bool = option(False, "Load weights that are not safetensors (a pickle can run code).")
+    quantizer: str | None = option(None, "Component that quantizes: bnb …", kind="quantizer", aliases=("quant_method",))
+    patcher: list[str] = option([], "Components that patch the loaded model, in order.", kind="patcher")
+    adapters: list[str] = option(
+        [], "Trained adapters to load, as folder or name=folder.", aliases=("adapter", "lora_modules")
+    )
+    ckpt_dir: str | None = option(None, "A checkpoint of a training job: its model, adapter and template.")
+    template: str | None = option(None, "Chat template; left out, the model's own.", kind="template")
+    system: str | None = option(None, "System text for rows that bring none.")
+    agent: str | None = option(
+        None, "Agent format for tools; left out, the template's own.", kind="agent", aliases=("agent_template",)
+    )
+    bbox: str | None = option(None, "Box converter; left out, the model's own.", kind="bbox")
+    max_length: int | None = option(None, "Longest row in tokens; left out, the model's own limit.", ge=1)
+    max_pixels: int | None = option(None, "Images above this many pixels are shrunk, their boxes with them.", ge=1)
+    seed: int = option(42, "Seed of everything random.")
+
+
+@dataclass(kw_only=True)
+class DataOptions:
+    """Which rows."""
+
+    dataset: list[str] = option([], "Data sets: file or id:subset/split#count, several are mixed.")
+    val_dataset: list[str] = option([], "Data sets for evaluation during training.")
+    split_dataset_ratio: float = option(0.0, "Share of the rows held out for evaluation.", ge=0, lt=1)
+    columns: dict[str, str] = option({}, "JSON map from a data set's column to ours (query, response …).")
+    strict: bool = option(True, "Stop at a bad row; false: skip and count.")
+    dataset_shuffle: bool = option(True, "Shuffle the rows before training.")
+    data_seed: int = option(42, "Seed of sampling, splitting and shuffling.")
+
+
+@dataclass(kw_only=True)
+class TrainOptions(ModelOptions, DataOptions):
+    """One training run."""
+
+    trainer: str = option("sft", "Training method.", kind="trainer", aliases=("rlhf_type", "train_method"))
+    tuner: list[str] = option(
+        ["lora"],
+        "What is trained, several compose in order; name=component names one.",
+        kind="tuner",
+        aliases=("train_type", "tuner_type", "sft_type"),
+    )
+    optimizer: str | None = option(None, "Optimizer component; left out: AdamW.", kind="optimizer")
+    loss_scale: str = option("default", "Weights of the parts of an answer.", kind="loss_scale")
+    reward: list[str] = option([], "Rewards, for methods that use them.", kind="reward", aliases=("reward_funcs",))
+    launcher: str | None = option(None, "Component that starts several processes.", kind="launcher")
+
+    output_dir: str | None = option(None, "Where everything is written; left out: output/MODEL-JOB-TIME.")
+    overwrite_output_dir: bool = option(False, "Write into a folder that already holds checkpoints.")
+    resume_from_checkpoint: str | None = option(
+        None, "A checkpoint folder, or `last`, to go on from as if never stopped."
+    )
+
+    num_train_epochs: float = option(3.0, "Passes over the rows.", gt=0)
+    max_steps: int = option(-1, "Optimizer steps, overrides epochs where positive.")
+    per_device_train_batch_size: int = option(1, "Rows per step and device.", ge=1, aliases=("batch_size",))
+    per_device_eval_batch_size: int = option(1, "Rows per evaluation step and device.", ge=1)
+    gradient_accumulation_steps: int = option(1, "Batches per optimizer step.", ge=1)
+    learning_rate: float | None = option(None, "Peak learning rate; left out: 1e-4 for adapters, 1e-5 for full.", ge=0)
+    lr_scheduler_type: str = option("cosine", "Schedule of the learning rate, as transformers names it.")
+    warmup_ratio: float = option(0.03, "Share of the steps spent warming up.", ge=0, le=1)
+    weight_decay: float = option(0.1, "AdamW's decay λ.", ge=0)
+    adam_beta1: float = option(0.9, "AdamW's β₁.", ge=0, lt=1)
+    adam_beta2: float = option(0.95, "AdamW's β₂.", ge=0, lt=1)
+    max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.", ge=0)
+    bf16: bool | None = option(None, "Compute in bfloat16; left out: where the device is a GPU that can.")
+    fp16: bool = option(False, "Compute in float16 with loss scaling.")
+    gradient_checkpointing: bool = option(False, "Recompute activations: about 30 % slower, far less memory.")
+    packing: bool = option(False, "Join rows up to max_length tokens, each attending to itself alone.")
+    padding_free: bool = option(False, "Lay the rows of a batch end to end instead of padding them.")
+    truncation_strategy: Literal["raise", "delete", "left", "right"] = option(
+        "delete", "What happens to rows longer than max_length: an error, dropped and counted, or cut."
+    )
+    freeze_vit: bool = option(True, "Keep the vision tower as it is.")
+    freeze_aligner: bool = option(True, "Keep the aligner between vision tower and language model as it is.")
+    freeze_llm: bool = option(False, "Keep the language model as it is.")
+
+    logging_steps: int = option(5, "Steps between two log lines.", ge=1)
+    save_steps: int = option(500, "Steps between two checkpoints.", ge=1)
+    eval_steps: int | None = option(None, "Steps between two evaluations; left out: as save_steps.")
+    save_strategy: Literal["steps", "epoch", "no"] = option("steps", "When checkpoints are written.")
+    save_total_limit: int | None = option(None, "Newest checkpoints to keep.")
+    save_only_model: bool = option(False, "Leave out optimizer state: smaller, cannot be resumed exactly.")
+    load_best_model_at_end: bool = option(False, "End with the checkpoint of the lowest evaluation loss.")
+    report_to: list[str] = option([], "Extra loggers: tensorboard, wandb, swanlab.")
+    dataloader_num_workers: int = option(0, "Processes that collate batches.", ge=0)
+    ddp_backend: str | None = option(None, "Backend of torch.distributed; left out: nccl on GPUs, gloo on CPUs.")
+    deepspeed: str | None = option(None, "zero0 … zero3, zero2_offload, zero3_offload, or a JSON file.")
+    fsdp: bool = option(False, "Shard parameters, gradients and optimizer state with FSDP2.")
+    training_args: dict[str, Any] = option({}, "JSON of further transformers.TrainingArguments.")
+
+
+@dataclass(kw_only=True)
+class GenerationOptions:
+    """How answers are drawn."""
+
+    max_new_tokens: int = option(512, "Longest answer in tokens.", ge=1)
+    temperature: float = option(0.0, "Softmax temperature; 0: the likeliest token.", ge=0)
+    top_p: float = option(1.0, "Nucleus: smallest set of tokens with this mass.", gt=0, le=1)
+    top_k: int = option(0, "Only the k likeliest tokens; 0: all.", ge=0)
+    repetition_penalty: float = option(1.0, "Divides the score of tokens already there.", gt=0)
+    stop_words: list[str] = option([], "Further texts that end an answer.")
+
+
+@dataclass(kw_only=True)
+class BackendOptions(ModelOptions, GenerationOptions):
+    """A model that answers."""
+
+    backend: str = option("transformers", "Inference backend.", kind="backend", aliases=("infer_backend",))
+    merge_lora: bool = option(False, "Merge the adapter before serving instead of serving it by name.")
+
+
+@dataclass(kw_only=True)
+class InferOptions(BackendOptions, DataOptions):
+    """Answers to a data set, or a chat at the terminal."""
+
+    max_batch_size: int = option(8, "Rows answered together.", ge=1)
+    stream: bool = option(False, "Print answers as they come.")
+    result_path: str | None = option(None, "JSONL of rows with their answers; left out: result.jsonl.")
+
+
+@dataclass(kw_only=True)
+class DeployOptions(BackendOptions):
+    """A server."""
+
+    host: str = option("127.0.0.1", "Address to listen on.")
+    port: int = option(8000, "Port to listen on; 0: any free one.", ge=0, le=65535)
+    served_model_name: str | None = option(None, "Name of the model in the interface.")
+    api_key: str | None = option(None, "Key that clients must send.")
+    max_batch_size: int = option(8, "Requests answered together.", ge=1)
+
+
+@dataclass(kw_only=True)
+class EvalOptions(BackendOptions, DataOptions):
+    """A measurement."""
+
+    evaluator: list[str] = option(["csv"], "Components that measure.", kind="evaluator", aliases=("eval_backend",))
+    eval_dataset: list[str] = option([], "What to measure on: files or names that the evaluator knows.")
+    eval_url: str | None = option(None, "An OpenAI endpoint to measure instead of loading a model.")
+    eval_limit: int | None = option(None, "Rows per data set.", ge=1)
+    api_key: str = option("EMPTY", "Key for eval_url.")
+    max_batch_size: int = option(8, "Rows answered together.", ge=1)
+    output_dir: str = option("output/eval", "Where reports are written.")
+
+
+@dataclass(kw_only=True)
+class ExportOptions(ModelOptions, DataOptions):
+    """A conversion."""
+
+    exporter: list[str] = option([], "What to write: merge-lora, ollama …", kind="exporter", aliases=("to",))
+    merge_lora: bool = option(False, "Same as --exporter merge-lora.")
+    to_ollama: bool = option(False, "Same as --exporter ollama.")
+    output_dir: str | None = option(None, "Where to write; left out: beside the checkpoint.")
+    exist_ok: bool = option(False, "Write into a folder that is there already.")
+
+
+@dataclass(kw_only=True)
+class SampleOptions(BackendOptions, DataOptions):
+    """Rejection sampling."""
+
+    reward: list[str] = option([], "Rewards that score the answers.", kind="reward", aliases=("reward_funcs",))
+    num_return_sequences: int = option(4, "Answers drawn per row.", ge=1)
+    keep: int = option(1, "Best answers kept per row.", ge=1)
+    threshold: float | None = option(None, "Least mean reward of a kept answer.")
+    max_batch_size: int = option(8, "Answers drawn together.", ge=1)
+    output_file: str = option("samples.jsonl", "Rows written; rows already there are not drawn again.")

@@ -1,0 +1,107 @@
+"""Training: pt, sft, rlhf and any third-party trainer are this list of hook calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.data.load import load_all, split_rows
+from swift_core.errors import SwiftError
+from swift_core.jobs.common import load_adapters, load_model
+
+if TYPE_CHECKING:
+    from swift_core.job import Job
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train; returns `{"output_dir", "checkpoint", "metrics"}`."""
+    place_output(job)
+    if job.options.launcher and "LOCAL_RANK" not in os.environ:
+        return _launch(job)
+    resume = find_resume(job)
+    rows, held = load_data(job)
+    model, processor = load_model(job)
+    model = attach_tuners(job, model)
+    trainer = job.hook.build_trainer(job=job, model=model, processor=processor, rows=rows, eval_rows=held)
+    outcome = trainer.train(resume_from_checkpoint=resume)
+    last = finish(job, trainer)
+    return {"output_dir": job.options.output_dir, "checkpoint": last, "metrics": outcome.metrics, "trainer": trainer}
+
+
+def place_output(job: Job) -> None:
+    """Settle the output folder; refuse one that holds another run's checkpoints."""
+    options = job.options
+    if options.output_dir is None:
+        name = Path(options.model).name.lower()
+        options.output_dir = f"output/{name}-{job.spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path(options.output_dir)
+    used = sorted(folder.glob("checkpoint-*"))
+    if used and not (options.resume_from_checkpoint or options.overwrite_output_dir or "LOCAL_RANK" in os.environ):
+        raise SwiftError(
+            f"{folder} already holds {used[-1].name}. Go on with --resume_from_checkpoint last, choose another "
+            "--output_dir, or say --overwrite_output_dir true."
+        )
+    if folder.exists() and not folder.is_dir():
+        raise SwiftError(f"--output_dir {folder} is a file, not a folder.")
+
+
+def find_resume(job: Job) -> str | None:
+    """The checkpoint to go on from; `last` is the newest whole one in the output folder."""
+    wanted = job.options.resume_from_checkpoint
+    if wanted in (None, "", "false", "False"):
+        return None
+    if wanted in ("last", "true", "True"):
+        found = sorted(Path(job.options.output_dir).glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+        if not found:
+            raise SwiftError(f"There is no checkpoint in {job.options.output_dir} to go on from.")
+        return str(found[-1])
+    if not Path(wanted, "trainer_state.json").is_file():
+        raise SwiftError(f"{wanted!r} is not a checkpoint of a training run: it has no trainer_state.json.")
+    return str(wanted)
+
+
+def load_data(job: Job) -> tuple[list[Any], list[Any]]:
+    """(training rows, held-out rows) of the job's data sets."""
+    options = job.options
+    if not options.dataset:
+        raise SwiftError("Which data? Say --dataset with a file or a hub id.")
+    need_answer = getattr(job.one("trainer"), "needs_answer", True)
+    rows = load_all(job, options.dataset, need_answer)
+    if options.val_dataset:
+        return rows, load_all(job, options.val_dataset, need_answer)
+    return split_rows(rows, options.split_dataset_ratio, options.data_seed)
+
+
+def attach_tuners(job: Job, model: Any) -> Any:
+    """The model with every tuner of the job attached, in option order, and saved adapters loaded to go on."""
+    model = load_adapters(job, model, trainable=True)
+    for item in job.many("tuner"):
+        if item.folder is None:
+            model = job.call(item, "attach_tuner", model=model, name=item.label)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise SwiftError("Nothing would be trained: every parameter is frozen. Check --tuner and the freeze flags.")
+    return model
+
+
+def finish(job: Job, trainer: Any) -> str:
+    """Make sure that the end of the run is saved, and say where everything is."""
+    folder = Path(job.options.output_dir)
+    best = trainer.state.best_model_checkpoint if job.options.load_best_model_at_end else None
+    last = best or str(folder / f"checkpoint-{trainer.state.global_step}")
+    if not Path(last).is_dir():
+        trainer.save_model(last)
+    lines = {"checkpoint": last, "log": folder / "logging.jsonl", "curves": folder / "curves.png"}
+    job.say("Done.\n" + "\n".join(f"  {k}: {v}" for k, v in lines.items() if Path(v).exists()))
+    return last
+
+
+def _launch(job: Job) -> dict[str, Any]:
+    """Start this very job on several processes; each of them comes back to `run` as a worker."""
+    command = ["-m", "swift_core", job.spec.name, *sys.argv[2:], "--output_dir", job.options.output_dir]
+    code = job.hook.launch(job=job, command=command)
+    if code:
+        raise SwiftError(f"A process of the job ended with exit code {code}; its error stands above.")
+    return {"output_dir": job.options.output_dir, "checkpoint": None, "metrics": {}}
