@@ -21,17 +21,19 @@ __all__ = [
     "__version__",
     "from_pretrained",
     "hookimpl",
+    "merge",
     "option",
     "prepare_model",
     "run",
+    "save_pretrained",
 ]
 
-_LAZY = {"prepare_model": "swift_core.api", "from_pretrained": "swift_core.api", "run": "swift_core.api"}
+_API = ("from_pretrained", "merge", "prepare_model", "run", "save_pretrained")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        import importlib
+    if name in _API:
+        from swift_core import api
 
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        return getattr(api, name)
     raise AttributeError(f"module 'swift_core' has no attribute {name!r}")

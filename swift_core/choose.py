@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from swift_core.api import saved_tuners
 from swift_core.catalogue import Catalogue
 from swift_core.data.syntax import read_source
 from swift_core.errors import SwiftError
@@ -140,23 +141,9 @@ class _Picker:
         for number, word in enumerate(self.options.adapters):
             name, _, folder = word.rpartition("=")
             try:
-                self._adapter(name or _adapter_name(folder, number), Path(folder))
+                self.chosen += saved_tuners(self.catalogue, Path(folder), name or _adapter_name(folder, number))
             except SwiftError as error:
                 self.mistakes.append(str(error))
-
-    def _adapter(self, name: str, folder: Path) -> None:
-        tuners = [c for c in read_json(folder / LOCK_FILE).get("components", []) if c["kind"] == "tuner"]
-        if not tuners and (folder / "adapter_config.json").is_file():
-            tuners = [{"name": "lora", "label": name}]
-        if not tuners:
-            raise SwiftError(f"{str(folder)!r} is not an adapter: it has no adapter_config.json or {LOCK_FILE}.")
-        for tuner in tuners:
-            entry = self.catalogue.find("tuner", tuner["name"])
-            single = len(tuners) == 1
-            label = name if single else f"{name}.{tuner['label']}"
-            place = folder if single else folder / tuner["label"]
-            saved = tuner.get("options", {})
-            self.chosen.append(Chosen(entry, label, f"--adapters {folder}", None, str(place), saved))
 
     def data_readers(self) -> None:
         """The component that reads each data source: by its hub, and by its id where one is published."""

@@ -24,7 +24,10 @@ from swift_core.models.index import LOCK_FILE
 from swift_core.options import Given, build, fields_of, match_field, spread_namespaces, unknown
 from swift_core.version import __version__
 
-ORDER = ["loader", "dataset", "template", "bbox", "agent", "loss_scale", "quantizer", "patcher", "tuner", "optimizer", "trainer", "reward", "launcher", "backend", "evaluator", "exporter", "model"]
+ORDER = (
+    "loader dataset template bbox agent loss_scale quantizer patcher tuner optimizer trainer reward launcher "
+    "backend evaluator exporter model"
+).split()
 """Registration order. The last registered is asked first, so a family's own hook beats the generic one."""
 
 

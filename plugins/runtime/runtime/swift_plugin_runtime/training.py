@@ -166,7 +166,7 @@ def _keeps_logits(model: Any) -> bool:
 
 def save_trained(job: Any, model: Any, processor: Any, folder: str) -> None:
     """What training made, into `folder`: each tuner's files, else the whole model; then lock and processor."""
-    tuners = [c for c in job.many("tuner")]
+    tuners = job.many("tuner")
     saved = False
     for item in tuners:
         place = folder if len(tuners) == 1 else str(Path(folder, item.label))
@@ -183,7 +183,12 @@ def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
     o = job.options
     shared = {
         name: getattr(o, name)
-        for name in ["output_dir", "num_train_epochs", "max_steps", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "lr_scheduler_type", "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "fp16", "gradient_checkpointing", "logging_steps", "save_steps", "save_strategy", "save_total_limit", "save_only_model", "load_best_model_at_end", "dataloader_num_workers", "ddp_backend", "seed", "data_seed"]
+        for name in (
+            "output_dir num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size "
+            "gradient_accumulation_steps lr_scheduler_type weight_decay adam_beta1 adam_beta2 "
+            "max_grad_norm fp16 gradient_checkpointing logging_steps save_steps save_strategy save_total_limit "
+            "save_only_model load_best_model_at_end dataloader_num_workers ddp_backend seed data_seed"
+        ).split()
     }
     on_gpu = torch.cuda.is_available() and o.device != "cpu"
     wanted: dict[str, Any] = {

@@ -1,0 +1,125 @@
+"""swift-core from Python: run a job, or use tuners on any model outside our training loop.
+
+from swift_core import from_pretrained, prepare_model, save_pretrained
+from swift_plugin_lora import Lora
+from swift_plugin_llamapro import LlamaPro
+
+model = prepare_model(model, {"first": Lora(lora_rank=8), "second": LlamaPro()})
+...                                    # any loop, any trainer
+save_pretrained(model, "checkpoint")
+model = from_pretrained(base, "checkpoint")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from swift_core.catalogue import Catalogue, Entry
+from swift_core.errors import SwiftError
+from swift_core.job import Chosen, Job, prepare
+from swift_core.jobs import find_job
+from swift_core.models.index import LOCK_FILE, read_json
+from swift_core.options import Given, build
+
+
+def run(job_name: str, **options: Any) -> Any:
+    """Run a job as the command line would: `run("sft", model="…", dataset=["rows.jsonl"], lora_rank=8)`.
+
+    Returns what the job returns; for training `{"output_dir", "checkpoint", "metrics", "trainer"}`.
+    Raises SwiftError for every mistake in the options.
+    """
+    job = prepare(job_name, [Given(k, v, "Python") for k, v in options.items()])
+    return job.spec.runner()(job)
+
+
+def prepare_model(model: Any, tuners: dict[str, Any] | Any) -> Any:
+    """`model` with tuners attached, ready to be trained by any loop; a name → tuner map composes several.
+
+    tuners: tuner components (`Lora(lora_rank=8)`) or their names (`"lora"`), one or a map in order of
+    attachment. The model may be any that the tuners know how to change. Raises SwiftError where two cannot
+    be combined.
+    """
+    named = tuners if isinstance(tuners, dict) else {"default": tuners}
+    job = _job([_chosen(label, tuner) for label, tuner in named.items()])
+    for item in job.chosen:
+        model = job.call(item, "attach_tuner", model=model, name=item.label)
+    model.swift_job = job
+    return model
+
+
+def save_pretrained(model: Any, folder: str | Path) -> None:
+    """Write the tuners of a model from `prepare_model`: one into `folder`, several into a subfolder each."""
+    job = _job_of(model)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for item in job.chosen:
+        place = Path(folder) if len(job.chosen) == 1 else Path(folder, item.label)
+        job.call(item, "save_tuner", model=model, folder=str(place), name=item.label)
+    job.write_lock(folder)
+
+
+def from_pretrained(model: Any, folder: str | Path, trainable: bool = False) -> Any:
+    """`model` with the tuners that were saved in `folder`, by us or by PEFT."""
+    chosen = saved_tuners(Catalogue.installed(), Path(folder), "default")
+    for item in chosen:
+        item.component = build(item.entry.load(), item.saved, item.entry.title)
+    job = _job(chosen)
+    for item in job.chosen:
+        model = job.call(item, "load_tuner", model=model, folder=item.folder, name=item.label, trainable=trainable)
+    model.swift_job = job
+    return model
+
+
+def merge(model: Any) -> Any:
+    """The plain model with every tuner of `prepare_model` or `from_pretrained` folded into its weights."""
+    job = _job_of(model)
+    for item in reversed(job.chosen):
+        model = job.call(item, "merge_tuner", model=model, name=item.label)
+    return model
+
+
+def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Chosen]:
+    """The tuners that wrote `folder`, not yet loaded, with the options they had.
+
+    name: the label of a single tuner; several keep the labels they were saved under.
+    """
+    components = read_json(folder / LOCK_FILE).get("components", [])
+    tuners = [c for c in components if c["kind"] == "tuner"]
+    if not tuners and (folder / "adapter_config.json").is_file():
+        tuners = [{"name": "lora", "label": name}]
+    if not tuners:
+        raise SwiftError(f"{str(folder)!r} holds no tuner: it has neither adapter_config.json nor {LOCK_FILE}.")
+    out = []
+    for tuner in tuners:
+        single = len(tuners) == 1
+        label = name if single else f"{name}_{tuner['label']}"
+        place = folder if single else folder / tuner["label"]
+        entry = catalogue.find("tuner", tuner["name"])
+        out.append(Chosen(entry, label, f"adapter {folder}", None, str(place), tuner.get("options", {})))
+    return out
+
+
+def _chosen(label: str, tuner: Any) -> Chosen:
+    if isinstance(tuner, str):
+        entry = Catalogue.installed().find("tuner", tuner)
+        return Chosen(entry, label, "Python", entry.load()())
+    kind = type(tuner)
+    for entry in Catalogue.installed().of_kind("tuner"):
+        if entry.target == f"{kind.__module__}:{kind.__qualname__}":
+            return Chosen(entry, label, "Python", tuner)
+    if not hasattr(tuner, "attach_tuner"):
+        raise SwiftError(f"{label!r}: {tuner!r} is not a tuner; give a tuner component or its name.")
+    entry = Entry("tuner", kind.__qualname__, "(not installed)", "0", "", f"{kind.__module__}:{kind.__qualname__}")
+    return Chosen(entry, label, "Python", tuner)
+
+
+def _job(chosen: list[Chosen]) -> Job:
+    spec = find_job("sft")
+    return Job(spec, spec.options_class()(), chosen)
+
+
+def _job_of(model: Any) -> Job:
+    job = getattr(model, "swift_job", None)
+    if not isinstance(job, Job):
+        raise SwiftError("This model has no tuners of ours; prepare it with prepare_model or from_pretrained.")
+    return job
