@@ -1,13 +1,12 @@
-"""What every tuner built on PEFT shares: add, load, save and merge one adapter of a model."""
+"""What every tuner built on PEFT shares: add, load, save and merge one adapter of a model.
+
+Tuners import this module at their top, so it imports torch and PEFT only when a function runs.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-
-import peft
-import torch
-from safetensors.torch import load_file, save_file
 
 from swift_core import SwiftError
 
@@ -16,6 +15,8 @@ WEIGHTS = "adapter_model.safetensors"
 
 def attach(model: Any, config: Any, name: str) -> Any:
     """The model with a new trainable adapter; a second one joins the first, and both are active."""
+    import peft
+
     if not isinstance(model, peft.PeftModel):
         return peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False)
     before = _active(model)
@@ -26,6 +27,9 @@ def attach(model: Any, config: Any, name: str) -> Any:
 
 def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
     """The model with a saved adapter added under `name`; active, and trainable if asked."""
+    import peft
+    from safetensors.torch import load_file
+
     config = peft.PeftConfig.from_pretrained(folder)
     config.inference_mode = not trainable
     model = attach(model, config, name)
@@ -37,6 +41,9 @@ def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
 
 def save(model: Any, folder: str, name: str, base: Any) -> bool:
     """Write a plain PEFT adapter into `folder`. base: id or path of the base model, for others to find."""
+    import peft
+    from safetensors.torch import save_file
+
     state = peft.get_peft_model_state_dict(model, adapter_name=name)
     Path(folder).mkdir(parents=True, exist_ok=True)
     save_file({k: _plain(v) for k, v in state.items()}, Path(folder, WEIGHTS), metadata={"format": "pt"})
@@ -50,6 +57,8 @@ def save(model: Any, folder: str, name: str, base: Any) -> bool:
 
 def merge(model: Any, name: str) -> Any:
     """The base model with every active adapter folded into its weights."""
+    import peft
+
     if not isinstance(model, peft.PeftModel):
         return model  # an earlier tuner's merge has folded all of them
     return model.merge_and_unload(safe_merge=True)
@@ -61,6 +70,8 @@ def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
     The output head is left out, as in the LoRA paper's follow-ups and in PEFT. Without a job or card every
     linear layer counts.
     """
+    import torch
+
     if wanted != ["all-linear"]:
         return wanted if len(wanted) > 1 else wanted[0]
     frozen = frozen_prefixes(job)

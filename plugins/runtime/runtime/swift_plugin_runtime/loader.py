@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-import transformers
+from typing import TYPE_CHECKING, Any
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.jobs.common import with_system
 from swift_core.templates.encode import encode_spans
 from swift_core.templates.render import spans_of
 from swift_plugin_runtime import hub
-from swift_plugin_runtime.processor import encode_with_processor, is_processor, load_processor, tokenizer_of
+
+if TYPE_CHECKING:
+    import torch
 
 AUTO_CLASSES = {
     "seq_cls": "AutoModelForSequenceClassification",
@@ -45,6 +44,8 @@ class Transformers:
 
     @hookimpl
     def load_config(self, job: Any, path: str) -> Any:
+        import transformers
+
         trust = job.options.trust_remote_code
         extra = {} if self.num_labels is None else {"num_labels": self.num_labels}
         try:
@@ -67,6 +68,10 @@ class Transformers:
 
     @hookimpl
     def load_processor(self, job: Any, path: str) -> Any:
+        import transformers
+
+        from swift_plugin_runtime.processor import load_processor
+
         trust = job.options.trust_remote_code
         if set(job.card.modality) == {"text"}:
             return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
@@ -81,6 +86,8 @@ class Transformers:
 
     @hookimpl
     def encode(self, job: Any, rows: list[Any], processor: Any, generation: bool) -> list[dict[str, Any]]:
+        from swift_plugin_runtime.processor import encode_with_processor, is_processor
+
         rows = [with_system(job, row) for row in rows]
         if is_processor(processor):
             return encode_with_processor(job, rows, processor, generation)
@@ -92,7 +99,7 @@ class Transformers:
 
     @hookimpl
     def decode(self, job: Any, ids: list[int], processor: Any) -> str:
-        tokenizer = tokenizer_of(processor)
+        tokenizer = getattr(processor, "tokenizer", processor)
         text: str = tokenizer.decode(ids, skip_special_tokens=False)
         return cut_at_stop(text, job.one("template").stop_words(tokenizer), tokenizer)
 
@@ -111,6 +118,8 @@ def _prompt(encoded: dict[str, Any]) -> dict[str, Any]:
 
 def model_class(config: Any, task: str = "causal_lm") -> Any:
     """The class that loads a checkpoint: the architecture by name, else the auto class of its task."""
+    import transformers
+
     for name in getattr(config, "architectures", None) or ():
         if task == "causal_lm" and hasattr(transformers, name):
             return getattr(transformers, name)
@@ -122,6 +131,8 @@ def model_class(config: Any, task: str = "causal_lm") -> Any:
 
 def device_of(name: str) -> torch.device:
     """`auto` as the GPU this process owns, else mps, else the CPU; any other name as torch knows it."""
+    import torch
+
     if name != "auto":
         return torch.device(name)
     if torch.cuda.is_available():
@@ -130,6 +141,8 @@ def device_of(name: str) -> torch.device:
 
 
 def _dtype(name: str) -> Any:
+    import torch
+
     return "auto" if name == "auto" else getattr(torch, name)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from swift_core import hookimpl
 
 
@@ -29,6 +27,8 @@ class Float32Norms:
 
     @hookimpl
     def patch_model(self, model: Any) -> None:
+        import torch
+
         for module in model.modules():
             if "norm" in type(module).__name__.lower() and getattr(module, "weight", None) is not None:
                 module.to(torch.float32)

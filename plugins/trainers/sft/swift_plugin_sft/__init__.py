@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.training import build_token_trainer
-
 from swift_core import hookimpl
 
 
@@ -18,4 +16,6 @@ class Sft:
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+        from swift_plugin_runtime.training import build_token_trainer
+
         return build_token_trainer(job, model, processor, rows, eval_rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import peft
 from swift_plugin_runtime import adapters
 
 from swift_core import hookimpl, option
@@ -33,6 +32,8 @@ class Lora:
 
     @hookimpl
     def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+        import peft
+
         config = peft.LoraConfig(
             r=self.lora_rank,
             lora_alpha=self.lora_alpha,
