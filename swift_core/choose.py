@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.api import saved_tuners
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue import Catalogue, Entry
 from swift_core.data.syntax import read_source
 from swift_core.errors import SwiftError
 from swift_core.job import Chosen
@@ -118,14 +118,21 @@ class _Picker:
     def add(self, kind: str, word: str, why: str) -> None:
         """One component by name, `label=name` or `name@package`; twice the same is once."""
         label, equals, name = word.partition("=")
-        if any(c.kind == kind and c.label == label for c in self.chosen):
-            return
         try:
             entry = self.catalogue.find(kind, name if equals else word)
         except SwiftError as error:
             self.mistakes.append(str(error))
             return
-        self.chosen.append(Chosen(entry, label if equals else entry.name, why))
+        label = label if equals else self._label(entry)
+        if not any(c.kind == kind and c.entry == entry and c.label == label for c in self.chosen):
+            self.chosen.append(Chosen(entry, label, why))
+
+    def _label(self, entry: Entry) -> str:
+        """A component is called by its name; a tuner `default`, since PEFT forbids adapters called `lora`."""
+        if entry.kind != "tuner":
+            return entry.name
+        others = [c for c in self.chosen if c.kind == "tuner" and c.entry != entry]
+        return f"default{len(others) + 1}" if others else "default"
 
     def load(self) -> None:
         """Import every chosen component; nothing is imported while a name is still wrong."""

@@ -32,7 +32,6 @@ def application() -> Any:
         app.command(spec.name, help=spec.summary, context_settings=RAW)(work.job_command(spec.name))
     app.command("explain", context_settings=RAW)(work.explain)
     app.command("app")(work.web)
-    app.command("demo")(work.demo)
     app.command("new")(project.new)
     app.command("check")(project.check)
     app.add_typer(envs.app, name="env")

@@ -1,4 +1,4 @@
-"""The commands that do or explain work: one per job, `explain`, `demo` and `app`."""
+"""The commands that do or explain work: one per job, `explain` and `app`."""
 
 from __future__ import annotations
 
@@ -141,16 +141,6 @@ def _code_place(thing: Any) -> str:
         return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
     except (OSError, TypeError):
         return "(built in)"
-
-
-def demo(
-    folder: str = typer.Option("swift-demo", help="Where everything is written."),
-    port: int = typer.Option(0, help="Port of the server; 0: any free one."),
-) -> None:
-    """Train, merge, serve and ask a small model built on the spot: the whole pipeline in three minutes."""
-    from swift_core.jobs.demo import run_demo
-
-    run_demo(folder, port)
 
 
 def web(

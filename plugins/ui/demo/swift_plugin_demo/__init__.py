@@ -1,0 +1,195 @@
+"""`swift demo`: the whole pipeline on a model of a few million parameters, with nothing to download.
+
+A Qwen2-type model starts from random weights. Full fine-tuning teaches it to write numbers in words; then
+LoRA, on top and with those weights frozen, teaches it the way back. The adapter is merged, the merged model
+served, and asked one question through the OpenAI client. Answers are measured on numbers it never saw.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from swift_core import SwiftError
+
+app = typer.Typer(invoke_without_command=True)
+
+SIZE = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_key_value_heads": 4}
+SHARED = {
+    "template": "chatml",
+    "per_device_train_batch_size": 16,
+    "padding_free": True,
+    "logging_steps": 10,
+    "save_steps": 100_000,
+    "warmup_ratio": 0.05,
+    "weight_decay": 0.01,
+}
+FULL = {"tuner": ["full"], "learning_rate": 1e-3, "num_train_epochs": 6}
+LORA = {"tuner": ["lora"], "lora_rank": 32, "lora_alpha": 32, "learning_rate": 2e-3, "num_train_epochs": 8}
+
+
+@app.callback()
+def demo(
+    folder: str = typer.Option("swift-demo", help="Where everything is written; made anew."),
+    port: int = typer.Option(0, help="Port of the server; 0: any free one."),
+) -> None:
+    """Train, merge, serve and ask a small model built on the spot, in about two minutes."""
+    place = Path(folder)
+    _clear(place)
+    data = copy_rows(place)
+    base = build_base(place, data)
+    first, trained, log_full = learn(place, base, data, "words", FULL)
+    second, adapter, log_lora = learn(place, trained, data, "digits", LORA)
+    merged = merge(place, adapter)
+    reply = serve_and_ask(merged, port, "Write four hundred seventy three in digits.")
+    picture = plot_losses(place, {"full fine-tuning": log_full, "LoRA": log_lora})
+    print(f"\nserved model: Write four hundred seventy three in digits. -> {reply}")
+    report(place, {"words": first, "digits": second}, merged, picture)
+
+
+def _clear(place: Path) -> None:
+    if place.exists() and not (place / "data").is_dir():
+        raise SwiftError(f"{place} exists and was not made by the demo; choose another --folder.")
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def copy_rows(place: Path) -> Path:
+    """The shipped rows, copied out so that they can be looked at; returns their folder."""
+    target = place / "data"
+    target.mkdir(parents=True)
+    for file in resources.files(__name__).joinpath("rows").iterdir():
+        (target / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    return target
+
+
+def build_base(place: Path, data: Path) -> str:
+    """A Qwen2 model with random weights and a tokenizer trained on the rows."""
+    from swift_core.testing.tiny import tiny_qwen2
+
+    texts = [text for file in data.glob("*.jsonl") for row in read_rows(file) for text in row.values()]
+    path = tiny_qwen2(place / "base", texts + ["system user assistant"], **SIZE)
+    size = sum(file.stat().st_size for file in Path(path).glob("*.safetensors")) // 4
+    print(f"built a Qwen2 model of {size / 1e6:.1f} M parameters with random weights in {path}")
+    return path
+
+
+def learn(place: Path, model: str, data: Path, task: str, how: dict[str, Any]) -> tuple[dict[str, float], str, Path]:
+    """Train one task; returns exact-match before and after on held-out rows, the checkpoint and the log."""
+    from swift_core import run
+
+    held = read_rows(data / f"{task}-test.jsonl")
+    before = ask(model, None, held)
+    output = place / task
+    done = run("sft", model=model, dataset=[str(data / f"{task}-train.jsonl")], output_dir=str(output), **SHARED, **how)
+    checkpoint = done["checkpoint"]
+    whole = how["tuner"] == ["full"]
+    after = ask(checkpoint if whole else model, None if whole else checkpoint, held)
+    show_answers(task, held, before, after)
+    return {"before": exact_match(held, before), "after": exact_match(held, after)}, checkpoint, output / "logging.jsonl"
+
+
+def ask(model: str, adapter: str | None, rows: list[dict[str, str]]) -> list[str]:
+    """Greedy answers to the rows' questions, through the transformers backend."""
+    from swift_core.engine import Request
+    from swift_core.job import prepare
+    from swift_core.options import Given
+
+    options = {"model": model, "template": "chatml", "adapters": [adapter] if adapter else []}
+    job = prepare("infer", [Given(k, v, "demo") for k, v in options.items()])
+    engine = job.hook.start_engine(job=job)
+    name = engine.models[-1] if adapter else None
+    questions = [[{"role": "user", "content": row["query"]}] for row in rows]
+    replies = engine.generate([Request(messages=m, max_new_tokens=16, adapter=name) for m in questions])
+    engine.close()
+    return [reply.text for reply in replies]
+
+
+def exact_match(rows: list[dict[str, str]], answers: list[str]) -> float:
+    """Share of answers that are the row's response to the letter."""
+    return sum(a == row["response"] for row, a in zip(rows, answers, strict=True)) / len(rows)
+
+
+def show_answers(task: str, rows: list[dict[str, str]], before: list[str], after: list[str]) -> None:
+    """Three held-out questions with the answers before and after."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{task}: held-out questions", box=None)
+    for heading in ("question", "before", "after"):
+        table.add_column(heading)
+    for row, old, new in list(zip(rows, before, after, strict=True))[:3]:
+        table.add_row(row["query"], repr(old)[:40], new)
+    Console(markup=False).print(table)
+
+
+def merge(place: Path, adapter: str) -> str:
+    """The adapter folded into its base model; returns the folder of plain weights."""
+    from swift_core import run
+
+    target = place / "merged"
+    run("merge-lora", ckpt_dir=adapter, output_dir=str(target))
+    return str(target)
+
+
+def serve_and_ask(model: str, port: int, question: str) -> str:
+    """Serve the merged model with `swift deploy` in a process of its own and ask it through the OpenAI client."""
+    from swift_plugin_demo.server import served
+
+    with served(model, port) as url:
+        import openai
+
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="EMPTY")
+        name = client.models.list().data[0].id
+        messages = [{"role": "user", "content": question}]
+        reply = client.chat.completions.create(model=name, messages=messages, max_tokens=16, temperature=0)
+    return reply.choices[0].message.content
+
+
+def plot_losses(place: Path, logs: dict[str, Path]) -> Path:
+    """The loss of both runs over their steps, as one PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from swift_plugin_runtime.plots import read_series
+
+    figure, axis = pyplot.subplots(figsize=(7, 4))
+    for name, log in logs.items():
+        points = read_series(log)["loss"]
+        axis.plot([p[0] for p in points], [p[1] for p in points], label=name)
+    axis.set(xlabel="optimizer step", ylabel="loss (nats per token)", yscale="log", title="swift demo")
+    axis.legend()
+    axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(place / "loss.png", dpi=120)
+    pyplot.close(figure)
+    return place / "loss.png"
+
+
+def report(place: Path, scores: dict[str, dict[str, float]], merged: str, picture: Path) -> None:
+    """Exact-match per task, and where everything is."""
+    print("\nexact match on held-out rows")
+    for task, score in scores.items():
+        print(f"  {task}: {score['before']:.0%} before, {score['after']:.0%} after training")
+    places = {
+        "rows": place / "data",
+        "full fine-tuning": place / "words",
+        "LoRA adapter": place / "digits",
+        "merged model": merged,
+        "loss plot": picture,
+    }
+    print("\nwhere everything is")
+    for name, where in places.items():
+        print(f"  {name}: {where}")
+    print(f"\nGo on: swift infer --model {merged} --template chatml")
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of one shipped file."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
