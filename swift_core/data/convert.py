@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from swift_core.data.boxes import SCALES
 from swift_core.data.row import Row, check_row
 from swift_core.errors import SwiftError
 
@@ -200,15 +201,27 @@ def _objects(value: Any, where: str) -> Raw:
     """Objects in the column form, from it, from JSON text, or from the paper's list of objects."""
     found = _loaded(value or {}, where)
     if isinstance(found, list):
-        found = {
-            "ref": [o.get("caption", o.get("ref", "")) for o in found],
-            "bbox": [o["bbox"] for o in found],
-            "bbox_type": found[0].get("bbox_type", "real") if found else "real",
-            "image_id": [o.get("image", o.get("image_id", 0)) for o in found],
-        }
-    if found and found.get("bbox_type", "real") not in ("real", "norm_1", "norm_1000", "norm1", "norm1000", "none"):
-        raise SwiftError(f"{where}: bbox_type {found['bbox_type']!r} is not real, norm_1 or norm_1000.")
+        found = _columns_of(found, where)
+    if not isinstance(found, dict):
+        raise SwiftError(f"{where}: objects must hold ref, bbox and bbox_type, found {type(found).__name__}.")
+    said = found.get("bbox_type") or "real"
+    for kind in said if isinstance(said, list) else [said]:
+        if kind not in SCALES:
+            raise SwiftError(f"{where}: bbox_type {kind!r} is not real, norm_1 or norm_1000.")
     return found
+
+
+def _columns_of(objects: list[Any], where: str) -> Raw:
+    """The paper's list of objects (caption, bbox, bbox_type, image) as columns."""
+    for number, item in enumerate(objects, 1):
+        if not isinstance(item, dict) or "bbox" not in item:
+            raise SwiftError(f"{where}: object {number} has no bbox: {item!r}.")
+    return {
+        "ref": [o.get("caption", o.get("ref", "")) for o in objects],
+        "bbox": [o["bbox"] for o in objects],
+        "bbox_type": [o.get("bbox_type", "real") for o in objects],
+        "image_id": [o.get("image", o.get("image_id", 0)) for o in objects],
+    }
 
 
 def _rejected(rest: Raw, messages: list[Message], where: str) -> list[Message] | None:

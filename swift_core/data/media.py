@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
 from swift_core.data.row import Row
 from swift_core.errors import SwiftError
+
+BROKEN = (OSError, ValueError, TypeError, AttributeError, SyntaxError, EOFError, IndexError, KeyError, struct.error)
+"""What Pillow raises on a file that is damaged or no image at all."""
 
 
 def open_media(row: Row, max_pixels: int | None = None) -> dict[str, list[Any]]:
@@ -31,17 +35,18 @@ def open_media(row: Row, max_pixels: int | None = None) -> dict[str, list[Any]]:
 
 def open_image(item: Any, where: str) -> Any:
     """A PIL image in RGB from a path, bytes, a data URI, an array or a PIL image."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     try:
         if isinstance(item, Image.Image):
             return item.convert("RGB")
         if isinstance(item, str | Path | bytes):
-            return Image.open(_stream(item)).convert("RGB")
+            upright = ImageOps.exif_transpose(Image.open(_stream(item)))  # as transformers and vLLM do
+            return upright.convert("RGB")
         return Image.fromarray(item).convert("RGB")
     except FileNotFoundError:
         raise SwiftError(f"{where}: the file {str(item)!r} does not exist.") from None
-    except (UnidentifiedImageError, OSError, ValueError, TypeError, AttributeError) as error:
+    except (Image.DecompressionBombError, *BROKEN) as error:
         shown = item if isinstance(item, str) and len(item) < 120 else type(item).__name__
         raise SwiftError(f"{where}: {shown} is not an image that Pillow can read ({error}).") from None
 
@@ -60,12 +65,17 @@ def _stream(item: str | Path | bytes) -> Any:
     return text
 
 
-def _shrunk(image: Any, max_pixels: int | None) -> Any:
-    width, height = image.size
+def shrunk_size(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
+    """(width, height) of an image after --max_pixels: the same shape, at most so many pixels."""
     if not max_pixels or width * height <= max_pixels:
-        return image
+        return width, height
     scale = (max_pixels / (width * height)) ** 0.5
-    return image.resize((max(1, int(width * scale)), max(1, int(height * scale))))
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _shrunk(image: Any, max_pixels: int | None) -> Any:
+    size = shrunk_size(image.width, image.height, max_pixels)
+    return image if size == image.size else image.resize(size)
 
 
 def open_video(item: Any, where: str) -> Any:

@@ -72,6 +72,7 @@ def check_row(row: Row) -> Row:
     if row.rejected is not None and not row.rejected:
         raise SwiftError(f"{row.where}: the rejected answer is empty.")
     _check_placeholders(row)
+    _check_objects(row)
     return row
 
 
@@ -96,6 +97,8 @@ def _check_order(row: Row) -> None:
             raise SwiftError(f"{row.where}, message {number}: the system message must come first.")
         if role == before and role != "tool":
             raise SwiftError(f"{row.where}, message {number}: two {role} messages in a row.")
+        if role == "tool" and before not in ("assistant", "tool"):
+            raise SwiftError(f"{row.where}, message {number}: a tool result must follow the assistant's call.")
         before = role
 
 
@@ -107,3 +110,16 @@ def _check_placeholders(row: Row) -> None:
             raise SwiftError(
                 f"{row.where}: {count} <{name}> in the text but {len(values)} given in {name}s. They must agree."
             )
+
+
+def _check_objects(row: Row) -> None:
+    """As many `<bbox>` as boxes; a row that awaits its answer may hold more boxes, for the evaluator."""
+    if not row.objects and not row.images:
+        return  # text about boxes
+    text = "".join(m.get("content") or "" for m in row.messages)
+    boxes, marks = len(row.objects.get("bbox") or []), text.count("<bbox>")
+    if marks > boxes or (marks < boxes and row.messages[-1]["role"] == "assistant"):
+        raise SwiftError(f"{row.where}: {marks} <bbox> in the text but {boxes} in objects.bbox. They must agree.")
+    refs, marks = len(row.objects.get("ref") or []), text.count("<ref-object>")
+    if marks > refs:
+        raise SwiftError(f"{row.where}: {marks} <ref-object> in the text but only {refs} in objects.ref.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swift_core.data.boxes import PLACEHOLDER, share_objects
 from swift_core.data.row import Row
 from swift_core.errors import SwiftError
 from swift_core.templates.declaration import Template
@@ -53,7 +54,9 @@ def spans_of(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> li
 
 
 def _is_last(turns: list[Turn], number: int) -> bool:
-    return all(t.role != "assistant" for t in turns[number + 1 :])
+    """Whether no later turn is the assistant's, save those that continue this one behind inline results."""
+    later = next((i for i, t in enumerate(turns) if i > number and t.role == "assistant"), None)
+    return later is None or (turns[number].inline and _is_last(turns, later))
 
 
 class _Writer:
@@ -132,8 +135,8 @@ class _Writer:
 
 
 def _turns(job: Job, row: Row, template: Template) -> list[Turn]:
-    """Messages as turns of plain text: tools, calls, results, boxes and media written out."""
-    messages = _with_tools(job, row)
+    """Messages as turns of plain text: boxes, media, tools, calls and results written out."""
+    messages = _with_tools(job, row, _with_content_written(job, row, template))
     turns: list[Turn] = []
     results: list[str] = []
     for number, message in enumerate(messages):
@@ -145,24 +148,43 @@ def _turns(job: Job, row: Row, template: Template) -> list[Turn]:
             results = []
         else:
             turns.append(_turn(job, message))
-    for turn in turns:
-        turn.text = _write_media(_write_boxes(job, turn.text, row), template)
     return turns
 
 
-def _with_tools(job: Job, row: Row) -> list[dict[str, Any]]:
-    if not row.tools:
+def _with_content_written(job: Job, row: Row, template: Template) -> list[dict[str, Any]]:
+    """The messages with boxes and media written into their contents; tools and calls never hold any."""
+    if not row.objects and not row.media:
         return row.messages
-    has_system = row.messages[0]["role"] == "system"
-    system = row.messages[0]["content"] if has_system else job.one("template").default_system
+    contents = _write_boxes(job, row, [m.get("content") or "" for m in row.messages])
+    for name, written in template.media.items():
+        contents = [text.replace(f"<{name}>", written) for text in contents]
+    return [{**m, "content": text} for m, text in zip(row.messages, contents, strict=True)]
+
+
+def _write_boxes(job: Job, row: Row, contents: list[str]) -> list[str]:
+    if not row.objects:
+        return contents
+    shares = share_objects(row, contents)
+    return [
+        job.hook.write_boxes(job=job, text=text, row=share) if PLACEHOLDER.search(text) else text
+        for text, share in zip(contents, shares, strict=True)
+    ]
+
+
+def _with_tools(job: Job, row: Row, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not row.tools:
+        return messages
+    has_system = messages[0]["role"] == "system"
+    system = messages[0]["content"] if has_system else job.one("template").default_system
     text = job.hook.write_tools(job=job, tools=row.tools, system=system or "")
-    return [{"role": "system", "content": text}, *row.messages[has_system:]]
+    return [{"role": "system", "content": text}, *messages[has_system:]]
 
 
 def _turn(job: Job, message: dict[str, Any]) -> Turn:
     text = message.get("content") or ""
     if message.get("tool_calls"):
-        text += job.hook.write_calls(job=job, calls=message["tool_calls"])
+        calls = job.hook.write_calls(job=job, calls=message["tool_calls"])
+        text = f"{text}\n{calls}" if text and not text.endswith("\n") else text + calls
     return Turn(message["role"], text, loss=message.get("loss"), scale=message.get("loss_scale", 1.0))
 
 
@@ -171,18 +193,6 @@ def _add_results(job: Job, turns: list[Turn], results: list[str]) -> None:
     if inline and turns and turns[-1].role == "assistant":
         turns[-1].inline = True
     turns.append(Turn("tool", text, inline=inline))
-
-
-def _write_boxes(job: Job, text: str, row: Row) -> str:
-    if not row.objects or ("<bbox>" not in text and "<ref-object>" not in text):
-        return text
-    return job.hook.write_boxes(job=job, text=text, row=row)
-
-
-def _write_media(text: str, template: Template) -> str:
-    for name, written in template.media.items():
-        text = text.replace(f"<{name}>", written)
-    return text
 
 
 def _merged(spans: list[Span]) -> list[Span]:

@@ -1,4 +1,4 @@
-"""Boxes in the three plain conventions, written as `[x1, y1, x2, y2]`."""
+"""Boxes in the three plain conventions, written as `[x1, y1, x2, y2]`; points as `[x, y]`."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
-from swift_core.data.boxes import from_pixels, pixel_objects, to_pixels
+from swift_core.data.boxes import fill_placeholders, from_pixels, rescale, to_pixels
+from swift_core.data.media import shrunk_size
 
 NUMBER = r"-?\d+(?:\.\d+)?"
-BOX = re.compile(rf"\[\s*({NUMBER}(?:\s*,\s*{NUMBER})+)\s*\]")
+POINT = rf"\(?\s*{NUMBER}\s*,\s*{NUMBER}\s*\)?"
+BOX = re.compile(rf"\[\s*{POINT}(?:\s*,\s*{POINT})?\s*\]")
 
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """Boxes as bracketed numbers; bbox_type: real (pixels), norm_1 or norm_1000."""
+    """Boxes as bracketed numbers; bbox_type: real (pixels), norm_1 or norm_1000.
+
+    Pixels are those of the picture that the model sees, so they shrink with it under --max_pixels.
+    """
 
     name: str
     bbox_type: str
     swift_api = 1
 
     @hookimpl
-    def write_boxes(self, text: str, row: Any) -> str:
-        objects = pixel_objects(row)
-        refs = iter([o["ref"] or "" for o in objects])
-        boxes = iter(objects)
-        text = re.sub("<ref-object>", lambda _: next(refs), text)
-        return re.sub("<bbox>", lambda _: self._written(next(boxes)), text)
+    def write_boxes(self, job: Any, text: str, row: Any) -> str:
+        def written(box: list[float], size: tuple[int, int]) -> str:
+            seen = shrunk_size(*size, job.options.max_pixels)
+            values = from_pixels(rescale(box, size, seen), self.bbox_type, *seen)
+            return "[" + ", ".join(f"{v:g}" for v in values) + "]"
 
-    def _written(self, item: dict[str, Any]) -> str:
-        values = from_pixels(item["bbox"], self.bbox_type, *item["size"])
-        return "[" + ", ".join(f"{v:g}" for v in values) + "]"
+        return fill_placeholders(text, row, str, written)
 
     @hookimpl
-    def read_boxes(self, text: str, width: int, height: int) -> list[dict[str, Any]]:
-        found = [[float(v) for v in m.group(1).split(",")] for m in BOX.finditer(text)]
-        return [
-            {"ref": None, "bbox": to_pixels(box, self.bbox_type, width, height)} for box in found if len(box) in (2, 4)
-        ]
+    def read_boxes(self, job: Any, text: str, width: int, height: int) -> list[dict[str, Any]]:
+        size = (width, height)
+        seen = shrunk_size(*size, job.options.max_pixels)
+        found = [[float(v) for v in re.findall(NUMBER, m.group())] for m in BOX.finditer(text)]
+        return [{"ref": None, "bbox": rescale(to_pixels(box, self.bbox_type, *seen), seen, size)} for box in found]
 
 
 real = Plain("real", "real")
