@@ -16,6 +16,8 @@ from swift_core.kinds import KINDS, find_kind
 SWIFT_API = 1
 """The contract's version. A component declares the one it was written for as `swift_api`."""
 
+NOT_INSTALLED = "which is not installed"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -37,11 +39,13 @@ class Entry:
         try:
             found = self._import()
         except Exception as error:  # whatever a third party's module raises must stay one line
+            remedy = " ".join(unmet_requirements(self.package)) or f"Reinstall or remove the package {self.package}."
             raise SwiftError(
                 f"{self.title} cannot be loaded: importing {self.target} failed with "
-                f"{type(error).__name__}: {error}. Reinstall or remove the package {self.package}."
+                f"{type(error).__name__}: {error}. {remedy}"
             ) from error
         self._check_api(found)
+        self._check_hooks(found)
         return found
 
     def _import(self) -> Any:
@@ -57,6 +61,20 @@ class Entry:
                 f"{self.title} {said}, and this swift-core speaks API {SWIFT_API}. "
                 f"Install a version of {self.package} made for it: pip install --upgrade {self.package}"
             )
+
+    def _check_hooks(self, found: Any) -> None:
+        from swift_core.contract import broken_hooks
+
+        for line in broken_hooks(found):
+            raise SwiftError(
+                f"{self.title} {line} Mend the plugin, or install a version of {self.package} for this swift-core."
+            )
+
+    def check_requirements(self) -> None:
+        """Refuse a component whose package needs something that is not installed: its hooks would fail midway."""
+        missing = [line for line in unmet_requirements(self.package) if NOT_INSTALLED in line]
+        if missing:
+            raise SwiftError(f"{self.title} cannot work: {' '.join(missing)}")
 
     @property
     def title(self) -> str:
@@ -121,19 +139,22 @@ class Catalogue:
 
     def faults(self, kinds: Iterable[str] = KINDS) -> list[str]:
         """Everything that is wrong with what is installed, one line each. Imports every component."""
-        lines = [f"{a.title} and {b.title} claim one name." for a, b in self.duplicates()]
+        lines = [
+            f"{a.title} and {b.title} claim one name. Uninstall one, or choose with {b.name}@{b.package}."
+            for a, b in self.duplicates()
+        ]
         for entry in self.entries:
             if entry.kind in kinds:
-                lines += _faults_of(entry)
-        return lines
+                lines += _load_fault(entry) or unmet_requirements(entry.package)
+        return list(dict.fromkeys(lines))
 
 
-def _faults_of(entry: Entry) -> list[str]:
+def _load_fault(entry: Entry) -> list[str]:
     try:
         entry.load()
     except SwiftError as error:
         return [str(error)]
-    return unmet_requirements(entry.package)
+    return []
 
 
 @functools.cache
@@ -157,8 +178,10 @@ def _unmet(package: str, need: Any) -> list[str]:
     try:
         have = metadata.version(need.name)
     except metadata.PackageNotFoundError:
-        return [f"{package} needs {need}, which is not installed."]
-    return [] if need.specifier.contains(have, prereleases=True) else [f"{package} needs {need}, found {have}."]
+        return [f"{package} needs {need}, {NOT_INSTALLED}: pip install '{need}'"]
+    if need.specifier.contains(have, prereleases=True):
+        return []
+    return [f"{package} needs {need}, found {need.name} {have}: pip install '{need}'"]
 
 
 def _entry(kind: str, ep: metadata.EntryPoint, dist: metadata.Distribution) -> Entry:

@@ -20,7 +20,7 @@ def application() -> Any:
     """The click command behind `swift`."""
     app = typer.Typer(
         help="Fine-tune, align, evaluate, quantize and serve language and multimodal models.",
-        no_args_is_help=True,
+        invoke_without_command=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -40,11 +40,14 @@ def application() -> Any:
 
 
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
 ) -> None:
     if version:
         print(f"swift-core {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def _add_plugin_commands(app: typer.Typer) -> None:

@@ -147,7 +147,7 @@ def _print_fact(key: str, value: Any) -> None:
 def doctor() -> None:
     """Check everything installed: imports, API versions, double names, requirements."""
     catalogue = Catalogue.installed()
-    lines = list(dict.fromkeys(catalogue.faults()))
+    lines = catalogue.faults()
     for line in lines:
         print(f"- {line}")
     print(f"{len(catalogue.entries)} components, {len(lines)} faults")
