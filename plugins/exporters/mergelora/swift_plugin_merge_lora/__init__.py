@@ -1,0 +1,57 @@
+"""Merge adapters into their base model: what is left is a plain checkpoint that needs no tuner to load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from swift_core import SwiftError, hookimpl
+from swift_core.jobs.common import load_adapters, load_model
+from swift_core.jobs.export import without_quantizer, writing
+from swift_core.templates.forms import jinja
+
+
+@dataclass(kw_only=True, eq=False)
+class MergeLora:
+    """Folds every tuner of --adapters or --ckpt_dir into the base model and saves a plain checkpoint."""
+
+    swift_api = 1
+
+    @hookimpl
+    def export_model(self, job: Any) -> str:
+        adapters = [c for c in job.many("tuner") if c.folder]
+        if not adapters:
+            raise SwiftError("There is no adapter to merge. Say --adapters FOLDER, or --ckpt_dir with a checkpoint.")
+        with writing(job, "merged") as place:
+            model, processor = load_model(job)
+            model = load_adapters(job, _plain(model))
+            for item in reversed(adapters):  # the last one attached is the outermost
+                model = job.call(item, "merge_tuner", model=model, name=item.label)
+            _set_chat_template(job, processor)
+            job.hook.save_model(job=job, model=model, processor=processor, folder=str(place.staging))
+            without_quantizer(job).write_lock(place.staging)
+        return str(place.final)
+
+
+def _plain(model: Any) -> Any:
+    """A quantized base with its weights as the adapter saw them in training, in the model's own precision.
+
+    Merging into the few-bit weights would round the adapter away.
+    """
+    if not getattr(model, "is_quantized", False):
+        return model
+    try:
+        return model.dequantize()
+    except (NotImplementedError, ValueError, AttributeError) as error:
+        raise SwiftError(
+            f"The quantized weights of the base model cannot be turned back ({error}). Merge into the model that was "
+            "quantized: --model ITS_ID --quantizer none."
+        ) from error
+
+
+def _set_chat_template(job: Any, processor: Any) -> None:
+    """Give the tokenizer the template of the training; a multimodal processor keeps its own, which knows media."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer.chat_template = jinja(job.one("template"))
+    if processor is not tokenizer and not processor.chat_template:
+        processor.chat_template = tokenizer.chat_template

@@ -1,0 +1,137 @@
+"""merge-lora: the merged folder is a plain checkpoint that answers as the adapter model did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from swift_core.api import run
+from swift_core.errors import SwiftError
+from swift_core.job import prepare
+from swift_core.jobs.common import load_adapters, load_model
+from swift_core.jobs.export import destination, source_of, writing
+from swift_core.options import Given
+from swift_core.testing.tiny import tiny_qwen2
+
+ROWS = [
+    {"query": "What is 2+3?", "response": "5"},
+    {"query": "你好", "response": "你好,世界。"},
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A LoRA checkpoint that has moved far from its start. (checkpoint folder, base folder)"""
+    folder = tmp_path_factory.mktemp("merge")
+    base = tiny_qwen2(folder / "base")
+    rows = folder / "rows.jsonl"
+    rows.write_text("".join(json.dumps(r) + "\n" for r in ROWS), encoding="utf-8")
+    done = run(
+        "sft", model=base, dataset=[str(rows)], output_dir=str(folder / "run"), max_steps=4, learning_rate=0.02,
+        tuner=["lora"], torch_dtype="float32", device="cpu",
+    )  # fmt: skip
+    return Path(done["checkpoint"]), base
+
+
+def export(name, **options):
+    return prepare(name, [Given(k, v, "test") for k, v in options.items()])
+
+
+def logits(model):
+    ids = torch.arange(5, 40).unsqueeze(0)
+    with torch.no_grad():
+        return model(input_ids=ids).logits
+
+
+def test_merged_checkpoint_equals_the_adapter_model(trained):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    checkpoint, base = trained
+    job = export("merge-lora", ckpt_dir=str(checkpoint), device="cpu")
+    folder = job.spec.runner()(job)["folders"]["merge-lora"]
+    assert folder == f"{checkpoint}-merged"
+
+    adapted = load_adapters(job, load_model(job)[0])
+    merged = AutoModelForCausalLM.from_pretrained(folder)
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    assert (logits(merged) - logits(adapted)).abs().max() <= 1e-4
+    assert (logits(merged) - logits(plain)).abs().max() > 0.01
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    lock = json.loads(Path(folder, "swift.lock.json").read_text(encoding="utf-8"))
+    assert lock["job"] == "merge-lora" and lock["model"] == base and lock["model_type"] == "qwen2"
+    assert sorted(checkpoint.parent.glob(".*")) == []
+
+
+def test_a_taken_place_is_kept(trained, tmp_path):
+    checkpoint, _ = trained
+    target = tmp_path / "mine"
+    target.mkdir()
+    (target / "notes.txt").write_text("keep me")
+    for exist_ok in (False, True):
+        job = export("export", ckpt_dir=str(checkpoint), merge_lora=True, output_dir=str(target), exist_ok=exist_ok)
+        with pytest.raises(SwiftError, match="is there already|not an earlier export"):
+            job.spec.runner()(job)
+    assert (target / "notes.txt").read_text() == "keep me"
+
+
+def test_exist_ok_replaces_an_earlier_export(trained, tmp_path):
+    checkpoint, _ = trained
+    options = {"ckpt_dir": str(checkpoint), "merge_lora": True, "output_dir": str(tmp_path / "out")}
+    first = export("export", **options)
+    first.spec.runner()(first)
+    (tmp_path / "out" / "stale").touch()
+    again = export("export", exist_ok=True, **options)
+    again.spec.runner()(again)
+    assert not (tmp_path / "out" / "stale").exists()
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_a_failed_export_leaves_nothing(trained, tmp_path):
+    job = export("merge-lora", ckpt_dir=str(trained[0]), output_dir=str(tmp_path / "out"))
+    with pytest.raises(ZeroDivisionError), writing(job, "merged") as place:
+        (place.staging / "half").write_text("torn")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_refuses_is_a_clear_error(trained, tmp_path):
+    import resource
+
+    job = export("merge-lora", ckpt_dir=str(trained[0]), output_dir=str(tmp_path / "out"), device="cpu")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # no file may grow beyond 20 kB
+    try:
+        with pytest.raises(SwiftError, match="could not be written"):
+            job.spec.runner()(job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_an_export_goes(trained, tmp_path):
+    checkpoint, base = trained
+    assert destination(export("export", adapters=[str(checkpoint)], model=base), "x") == Path(f"{checkpoint}-x")
+    assert source_of(export("export", model="Qwen/Qwen2-0.5B")) == Path("Qwen2-0.5B")
+
+
+def test_nothing_chosen_lists_the_exporters(trained):
+    job = export("export", ckpt_dir=str(trained[0]))
+    with pytest.raises(SwiftError, match="What shall be written.*merge-lora"):
+        job.spec.runner()(job)
+
+
+def test_no_adapter_is_an_error(trained):
+    job = export("merge-lora", model=trained[1])
+    with pytest.raises(SwiftError, match="no adapter to merge"):
+        job.spec.runner()(job)
