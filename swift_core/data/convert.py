@@ -129,7 +129,10 @@ def _call(call: Any, where: str) -> Raw:
     call = call.get("function", call) if isinstance(call, dict) else call
     if not isinstance(call, dict) or "name" not in call:
         raise SwiftError(f"{where}: a tool call has a name and arguments, found {call!r}.")
-    return {"name": call["name"], "arguments": _loaded(call.get("arguments") or {}, where)}
+    arguments = _loaded(call.get("arguments") or {}, where)
+    if not isinstance(arguments, dict):
+        raise SwiftError(f"{where}: the arguments of {call['name']!r} must be a JSON object, found {arguments!r}.")
+    return {"name": call["name"], "arguments": arguments}
 
 
 def _from_columns(rest: Raw, where: str) -> list[Message]:
@@ -181,11 +184,12 @@ def _media(rest: Raw, name: str) -> list[Any]:
 
 def _place_media(row: Row) -> None:
     """Put placeholders that the row leaves out before its first user turn's text."""
-    users = [m for m in row.messages if m["role"] == "user"]
-    text = "".join(m["content"] for m in row.messages if isinstance(m["content"], str))
-    for name, values in row.media.items():
-        if users and f"<{name}>" not in text and isinstance(users[0]["content"], str):
-            users[0]["content"] = f"<{name}>" * len(values) + users[0]["content"]
+    for messages in (row.messages, row.rejected or []):
+        users = [m for m in messages if m["role"] == "user"]
+        text = "".join(m["content"] for m in messages if isinstance(m["content"], str))
+        for name, values in row.media.items():
+            if users and f"<{name}>" not in text and isinstance(users[0]["content"], str):
+                users[0]["content"] = f"<{name}>" * len(values) + users[0]["content"]
 
 
 def _tools(value: Any, where: str) -> list[Raw]:

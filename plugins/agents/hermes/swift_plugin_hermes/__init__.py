@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.data.calls import as_call, read_json, write_json
 
-CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+OPEN = re.compile(r"<tool_call>\s*")
+CLOSE = re.compile(r"\s*(</tool_call>|\Z)")
 
-INTRODUCTION = """
-
-# Tools
+INTRODUCTION = """# Tools
 
 You may call one or more functions to assist with the user query.
 
@@ -36,11 +35,12 @@ class Hermes:
 
     @hookimpl
     def write_tools(self, tools: list[dict[str, Any]], system: str) -> str:
-        return system + INTRODUCTION.format(tools="\n".join(_json(tool) for tool in tools))
+        text = INTRODUCTION.format(tools="\n".join(_json(tool) for tool in tools))
+        return f"{system}\n\n{text}" if system else text
 
     @hookimpl
     def write_calls(self, calls: list[dict[str, Any]]) -> str:
-        return "\n".join(f"<tool_call>\n{_json(call)}\n</tool_call>" for call in calls)
+        return "\n".join(f"<tool_call>\n{_json(_ordered(call))}\n</tool_call>" for call in calls)
 
     @hookimpl
     def write_results(self, results: list[str]) -> tuple[str, bool]:
@@ -48,20 +48,20 @@ class Hermes:
 
     @hookimpl
     def read_calls(self, text: str) -> list[dict[str, Any]]:
-        found = (_call(m.group(1)) for m in CALL.finditer(text))
-        return [call for call in found if call is not None]
+        calls, place = [], 0
+        while match := OPEN.search(text, place):
+            found = read_json(text, match.end())
+            place = found[1] if found else match.end()
+            if found and isinstance(found[0], dict) and CLOSE.match(text, place):
+                calls.append(as_call(found[0].get("name"), found[0].get("arguments", {})))
+        return [call for call in calls if call is not None]
+
+
+def _ordered(call: dict[str, Any]) -> dict[str, Any]:
+    return {"name": call["name"], "arguments": call["arguments"]}
 
 
 def _json(value: Any) -> str:
-    # "<" inside a JSON string could end the tag early; its escape means the same to any JSON reader
-    return json.dumps(value, ensure_ascii=False).replace("</", "<\\/")
-
-
-def _call(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    if not isinstance(found, dict) or "name" not in found:
-        return None
-    return {"name": found["name"], "arguments": found.get("arguments", {})}
+    # a closing tag inside a JSON string would end the call early for readers that look for tags;
+    # the escape \/ means the same to every JSON reader
+    return write_json(value).replace("</tool", "<\\/tool")

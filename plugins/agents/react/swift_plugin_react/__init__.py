@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.data.calls import as_call, read_json, write_json
 
 ACTION = re.compile(r"Action:[ \t]*(?P<name>[^\n]*)\nAction Input:[ \t]*")
 
@@ -45,9 +45,7 @@ class React:
 
     @hookimpl
     def write_calls(self, calls: list[dict[str, Any]]) -> str:
-        lines = [
-            f"Action: {c['name']}\nAction Input: {json.dumps(c['arguments'], ensure_ascii=False)}\n" for c in calls
-        ]
+        lines = [f"Action: {c['name']}\nAction Input: {write_json(c['arguments'])}\n" for c in calls]
         return "".join(lines) + "Observation:"
 
     @hookimpl
@@ -56,20 +54,21 @@ class React:
 
     @hookimpl
     def read_calls(self, text: str) -> list[dict[str, Any]]:
-        calls = []
-        for match in ACTION.finditer(text):
-            try:
-                arguments, _ = json.JSONDecoder().raw_decode(text, match.end())
-            except json.JSONDecodeError:
-                continue
-            calls.append({"name": match["name"].strip(), "arguments": arguments})
-        return calls
+        """The calls up to the first observation: what a model writes behind that, it made up."""
+        calls, place = [], 0
+        while match := ACTION.search(text, place):
+            if calls and "Observation:" in text[place : match.start()]:
+                break
+            found = read_json(text, match.end())
+            place = found[1] if found else match.end()
+            if found:
+                calls.append(as_call(match["name"].strip(), found[0]))
+        return [call for call in calls if call is not None]
 
 
 def _described(function: dict[str, Any]) -> str:
     name, about = function["name"], function.get("description", "")
-    parameters = json.dumps(function.get("parameters", {}), ensure_ascii=False)
     return (
         f"{name}: Call this tool to interact with the {name} API. What is the {name} API useful for? {about} "
-        f"Parameters: {parameters} Format the arguments as a JSON object."
+        f"Parameters: {write_json(function.get('parameters', {}))} Format the arguments as a JSON object."
     )
