@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from swift_core.templates.declaration import Template
 
@@ -62,36 +63,52 @@ def _out(text: str) -> str:
 
 
 def ollama(template: Template, bos: str = "", eos: str = "") -> str:
-    """Ollama's TEMPLATE: Go's text/template over .System and .Messages.
+    """Ollama's TEMPLATE: Go's text/template over .System and .Messages, up to the header of the next answer.
 
-    Ollama itself adds the tokenizer's bos, so a leading `{bos}` is left out. The last message is always the
-    user's: the header of the answer follows it.
+    bos, eos: the tokenizer's tokens as text. Ollama puts the bos before the prompt itself, so the text that
+    opens a conversation is written without it. System messages stand in .Messages too and are passed over.
     """
-    t = {k: _go(getattr(template, k), bos, eos) for k in ("start", "system", "user", "assistant", "end", "after")}
-    between = _go(template.between, bos, eos)
-    opening = t["start"]
-    if template.system:
-        default = _go(template.system, bos, eos).replace("{system}", _go(template.default_system, bos, eos))
-        otherwise = default if template.default_system else t["start"]
-        opening = "{{ if .System }}" + t["system"].replace("{system}", "{{ .System }}") + "{{ else }}" + otherwise
-        opening += "{{ end }}"
-    separated = "{{ if $i }}" + between + "{{ end }}" if between else ""
+
+    def go(text: str, name: str = "", expression: str = "") -> str:
+        before, found, behind = text.partition("{" + name + "}") if name else (text, "", "")
+        printed = "{{ " + expression + " }}" if found else ""
+        return _go(before, bos, eos) + printed + _go(behind, bos, eos)
+
+    between = "{{ if $first }}{{ $first = false }}{{ else }}" + go(template.between) + "{{ end }}"
+    between = between if template.between else ""
     return (
-        opening
-        + "{{ range $i, $m := .Messages }}"
-        + '{{ if eq .Role "user" }}'
-        + separated
-        + t["user"].replace("{query}", "{{ .Content }}")
+        _system_go(template, bos, go)
+        + ("{{ $first := true }}" if between else "")
+        + '{{ range .Messages }}{{ if eq .Role "user" }}'
+        + between
+        + go(template.user, "query", ".Content")
+        + '{{ else if eq .Role "tool" }}'
+        + between
+        + go(template.tool or template.user, "query", ".Content")
         + '{{ else if eq .Role "assistant" }}'
-        + t["assistant"]
+        + go(template.assistant)
         + "{{ .Content }}"
-        + t["end"]
-        + t["after"]
+        + go(template.end + template.after)
         + "{{ end }}{{ end }}"
-        + t["assistant"]
+        + go(template.assistant)
     )
 
 
+def _system_go(template: Template, bos: str, go: Callable[..., str]) -> str:
+    start, system = (_behind_bos(text, bos) for text in (template.start, template.system))
+    if not system:
+        return go(start)
+    if template.default_system:
+        start = system.replace("{system}", template.default_system)
+    return "{{ if .System }}" + go(system, "system", ".System") + "{{ else }}" + go(start) + "{{ end }}"
+
+
+def _behind_bos(text: str, bos: str) -> str:
+    text = text.removeprefix("{bos}")
+    return text.removeprefix(bos) if bos else text
+
+
 def _go(text: str, bos: str, eos: str) -> str:
-    text = text.removeprefix("{bos}").replace("{bos}", bos).replace("{eos}", eos)
-    return text.replace("{{", '{{ "{{" }}') if "{{" in text else text
+    """Go template text that prints `text`; one with braces, which may mean an action, as a quoted string."""
+    text = text.replace("{bos}", bos).replace("{eos}", eos)
+    return "{{ " + json.dumps(text, ensure_ascii=False) + " }}" if "{" in text else text
