@@ -17,6 +17,8 @@ from swift_core.templates.render import Span
 IGNORED = -100
 """The label of a position that is not trained (PyTorch's cross-entropy ignore_index)."""
 
+Offsets = list[tuple[int, int]]
+
 
 def encode_spans(tokenizer: Any, batch: list[list[Span]]) -> list[dict[str, Any]]:
     """One dict of `input_ids`, `labels` and, where weights are not just 0 and 1, `loss_scale` per row."""
@@ -30,31 +32,52 @@ def encode_spans(tokenizer: Any, batch: list[list[Span]]) -> list[dict[str, Any]
     ]
 
 
-def _from_offsets(tokenizer: Any, spans: list[Span], ids: list[int], offsets: list[Any]) -> dict[str, Any]:
-    starts = [o[0] for o in offsets]
+def _from_offsets(tokenizer: Any, spans: list[Span], ids: list[int], offsets: Offsets) -> dict[str, Any]:
+    if _answer_starts_inside_a_token(spans, offsets):
+        return _in_pieces(tokenizer, spans)
+    return labelled(ids, _by_offsets(spans, offsets))
+
+
+def _answer_starts_inside_a_token(spans: list[Span], offsets: Offsets) -> bool:
+    borders = accumulate(len(s.text) for s in spans)
+    asked = [b for b, s, after in zip(borders, spans, spans[1:], strict=False) if after.answer and not s.answer]
     ends = [o[1] for o in offsets]
+    over = [bisect_right(ends, border) for border in asked]  # the first token that reaches beyond the border
+    return any(n < len(offsets) and offsets[n][0] < border for n, border in zip(over, asked, strict=True))
+
+
+def _by_offsets(spans: list[Span], offsets: Offsets) -> list[float]:
+    """A weight per token: the largest of the spans whose characters it covers."""
+    starts, ends = [o[0] for o in offsets], [o[1] for o in offsets]
     borders = [0, *accumulate(len(s.text) for s in spans)]
-    weights = [0.0] * len(ids)
+    weights = [0.0] * len(offsets)
     for number, span in sorted(enumerate(spans), key=lambda pair: pair[1].weight):
         first = bisect_right(ends, borders[number])
         behind = bisect_left(starts, borders[number + 1])
         if span.weight > 0:
-            if first < len(ids) and starts[first] < borders[number] and not spans[number - 1].answer:
-                return _in_pieces(tokenizer, spans)
             weights[first:behind] = [span.weight] * (behind - first)
-    return labelled(ids, weights)
+    return weights
 
 
 def _in_pieces(tokenizer: Any, spans: list[Span]) -> dict[str, Any]:
-    """Each answer, and each stretch between answers, tokenized by itself; weights within by prefix length."""
+    """Each answer, and each stretch between answers, tokenized by itself."""
     ids: list[int] = []
     weights: list[float] = []
     for _, group in groupby(spans, key=lambda s: s.answer):
-        parts = list(group)
-        piece = _ids(tokenizer, "".join(p.text for p in parts))
+        piece, weighed = weighed_tokens(tokenizer, list(group))
         ids += piece
-        weights += _by_prefix(tokenizer, parts, len(piece))
+        weights += weighed
     return labelled(ids, weights)
+
+
+def weighed_tokens(tokenizer: Any, parts: list[Span]) -> tuple[list[int], list[float]]:
+    """(ids, weights) of parts that are tokenized as one text."""
+    text = "".join(p.text for p in parts)
+    if not getattr(tokenizer, "is_fast", False):
+        ids = _ids(tokenizer, text)
+        return ids, _by_prefix(tokenizer, parts, len(ids))
+    done = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return list(done["input_ids"]), _by_offsets(parts, done["offset_mapping"])
 
 
 def _by_prefix(tokenizer: Any, parts: list[Span], length: int) -> list[float]:
