@@ -23,8 +23,8 @@ def run(job: Job) -> dict[str, Any]:
         return _launch(job)
     resume = find_resume(job)
     rows, held = load_data(job)
-    model, processor = load_model(job)
-    model = attach_tuners(job, model)
+    model, processor = load_model(job, resume)
+    model = attach_tuners(job, model, resume)
     trainer = job.hook.build_trainer(job=job, model=model, processor=processor, rows=rows, eval_rows=held)
     outcome = trainer.train(resume_from_checkpoint=resume)
     last = finish(job, trainer)
@@ -75,15 +75,28 @@ def load_data(job: Job) -> tuple[list[Any], list[Any]]:
     return split_rows(rows, options.split_dataset_ratio, options.data_seed)
 
 
-def attach_tuners(job: Job, model: Any) -> Any:
-    """The model with every tuner of the job attached, in option order, and saved adapters loaded to go on."""
+def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:
+    """The model with every tuner of the job, in option order: new, or as it was saved.
+
+    resume: a checkpoint of this very run, whose tuners go on training.
+    """
     model = load_adapters(job, model, trainable=True)
     for item in job.many("tuner"):
         if item.folder is None:
-            model = job.call(item, "attach_tuner", model=model, name=item.label)
+            model = _resumed(job, item, model, resume) or job.call(
+                item, "attach_tuner", model=model, name=item.label
+            )
     if not any(p.requires_grad for p in model.parameters()):
         raise SwiftError("Nothing would be trained: every parameter is frozen. Check --tuner and the freeze flags.")
     return model
+
+
+def _resumed(job: Job, item: Any, model: Any, resume: str | None) -> Any:
+    """The tuner as the checkpoint has it; None for one that saves nothing of its own (full)."""
+    if resume is None:
+        return None
+    folder = resume if len(job.many("tuner")) == 1 else str(Path(resume, item.label))
+    return job.call(item, "load_tuner", model=model, folder=folder, name=item.label, trainable=True)
 
 
 def finish(job: Job, trainer: Any) -> str:

@@ -55,7 +55,10 @@ class Transformers:
 
     @hookimpl
     def load_model(self, job: Any, path: str, config: Any, quantization: Any) -> Any:
+        import transformers
+
         options = job.options
+        transformers.set_seed(options.seed)  # new heads and adapters start the same in every run
         arguments: dict[str, Any] = {"config": config, "dtype": _dtype(options.torch_dtype)}
         if options.attn_impl:
             arguments["attn_implementation"] = options.attn_impl

@@ -79,6 +79,9 @@ class Trainer(transformers.Trainer):
             Path(folder).mkdir(parents=True, exist_ok=True)
             save_trained(self.job, self.accelerator.unwrap_model(self.model), self.processing_class, folder)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Nothing to do: the job loads a checkpoint's weights through the tuners that wrote them."""
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         final = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
         staging = Path(self.args.output_dir, STAGING)
@@ -87,7 +90,7 @@ class Trainer(transformers.Trainer):
         try:
             super()._save_checkpoint(model, trial)
             self._move_into_place(staging / final.name, final)
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # torch, safetensors and the system each report a full disk in their own way
             shutil.rmtree(staging, ignore_errors=True)
             raise _save_error(error, final) from error
         finally:

@@ -1,0 +1,220 @@
+"""Training from real rows to a checkpoint that others load, and what survives when a save goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from swift_core import SwiftError, run
+
+TOOL = {
+    "type": "function",
+    "function": {"name": "get_weather", "description": "天气", "parameters": {"type": "object"}},
+}
+CHAT = {
+    "messages": [
+        {"role": "system", "content": "你是一个有用的助手。"},
+        {"role": "user", "content": "今天北京的天气怎么样?"},
+        {"role": "assistant", "content": "", "tool_calls": [{"name": "get_weather", "arguments": {"city": "北京"}}]},
+        {"role": "tool", "content": "晴, 20"},
+        {"role": "assistant", "content": "北京今天晴, 20 度。"},
+        {"role": "user", "content": "Thanks!"},
+        {"role": "assistant", "content": "You are welcome."},
+    ],
+    "tools": [TOOL],
+}
+SHORT = [{"query": f"What is {n}?", "response": f"It is {n}."} for n in range(24)]
+
+
+def train(model, dataset, output, **options):
+    defaults = {
+        "template": "chatml",
+        "num_train_epochs": 1,
+        "logging_steps": 1,
+        "save_steps": 1000,
+        "per_device_train_batch_size": 2,
+        "learning_rate": 1e-3,
+        "torch_dtype": "float32",
+    }
+    return run("sft", model=model, dataset=[dataset], output_dir=str(output), **{**defaults, **options})
+
+
+def losses(output) -> list[float]:
+    lines = [json.loads(x) for x in Path(output, "logging.jsonl").read_text().splitlines()]
+    return [x["loss"] for x in lines if "loss" in x]
+
+
+@pytest.mark.parametrize("agent", ["hermes", "react"])
+def test_labels_cover_the_answers_only(qwen2, write_rows, agent):
+    from swift_plugin_runtime.rows import encode_some
+    from transformers import AutoTokenizer
+
+    from swift_core.data.convert import to_row
+    from swift_core.job import prepare
+    from swift_core.options import Given
+
+    options = {"model": qwen2, "template": "qwen", "agent": agent, "dataset": [write_rows([CHAT])]}
+    job = prepare("sft", [Given(k, v, "test") for k, v in options.items()])
+    tokenizer = AutoTokenizer.from_pretrained(qwen2)
+    item = encode_some(job, [to_row(json.loads(json.dumps(CHAT)))], tokenizer)[0]
+    trained = tokenizer.decode([i for i, label in zip(item["input_ids"], item["labels"], strict=True) if label != -100])
+    whole = tokenizer.decode(item["input_ids"])
+    assert "你是一个有用的助手。" in whole and "get_weather" in whole
+    for said in ("北京今天晴, 20 度。<|im_end|>", "You are welcome.<|im_end|>", '{"city": "北京"}'):
+        assert said in trained
+    for heard in ("你是一个有用的助手。", "今天北京的天气怎么样", "晴, 20\n", "Thanks!", "assistant\n"):
+        assert heard not in trained
+
+
+def test_adapter_is_a_plain_peft_adapter(qwen2, write_rows, tmp_path):
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    done = train(qwen2, write_rows([CHAT, *SHORT]), tmp_path / "out")
+    base = AutoModelForCausalLM.from_pretrained(qwen2, dtype=torch.float32)
+    ours = done["trainer"].model.eval()
+    theirs = peft.PeftModel.from_pretrained(base, done["checkpoint"]).eval()
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        assert torch.allclose(ours(ids).logits, theirs(ids).logits, atol=1e-5)
+        with theirs.disable_adapter():
+            assert not torch.allclose(ours(ids).logits, theirs(ids).logits, atol=1e-3)
+    assert losses(tmp_path / "out")[-1] < losses(tmp_path / "out")[0]
+
+
+def test_full_fine_tuning_saves_a_plain_checkpoint(qwen2, write_rows, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    done = train(qwen2, write_rows(SHORT), tmp_path / "out", tuner="full")
+    loaded, report = AutoModelForCausalLM.from_pretrained(
+        done["checkpoint"], dtype=torch.float32, output_loading_info=True
+    )
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        assert torch.allclose(loaded(ids).logits, done["trainer"].model.eval()(ids).logits, atol=1e-5)
+    assert AutoTokenizer.from_pretrained(done["checkpoint"]).eos_token == "<|im_end|>"
+
+
+@pytest.mark.parametrize("mode", [{"padding_free": True}, {"packing": True, "max_length": 4096}])
+def test_flat_batches_learn_what_padded_ones_learn(qwen2, write_rows, tmp_path, mode):
+    rows = write_rows([{"query": "x" * (n % 7), "response": f"answer {n} " * (1 + n % 3)} for n in range(8)])
+    whole = {"per_device_train_batch_size": 8, "tuner": "full", "dataset_shuffle": False, "num_train_epochs": 4}
+    if "packing" in mode:  # all eight rows make one pack
+        mode = {**mode, "per_device_train_batch_size": 1}
+    train(qwen2, rows, tmp_path / "padded", **whole)
+    train(qwen2, rows, tmp_path / "flat", **{**whole, **mode})
+    assert losses(tmp_path / "flat") == pytest.approx(losses(tmp_path / "padded"), abs=2e-4)
+    assert len(losses(tmp_path / "flat")) == 4
+
+
+def test_accumulated_small_batches_equal_one_large(qwen2, write_rows, tmp_path):
+    rows = write_rows([{"query": "q", "response": "word " * (1 + 5 * (n % 4))} for n in range(16)])
+    shared = {"tuner": "full", "dataset_shuffle": False, "num_train_epochs": 2}
+    train(qwen2, rows, tmp_path / "one", per_device_train_batch_size=8, **shared)
+    train(qwen2, rows, tmp_path / "eight", per_device_train_batch_size=1, gradient_accumulation_steps=8, **shared)
+    assert losses(tmp_path / "eight") == pytest.approx(losses(tmp_path / "one"), abs=2e-4)
+
+
+def test_resumed_run_is_the_uninterrupted_run_bit_for_bit(qwen2, write_rows, tmp_path):
+    from safetensors.torch import load_file
+
+    rows = write_rows(SHORT)
+    shared = {"num_train_epochs": 1, "save_steps": 5, "lora_dropout": 0.1}
+    whole = train(qwen2, rows, tmp_path / "whole", **shared)
+    train(qwen2, rows, tmp_path / "parts", **shared, training_args={"max_steps": 12})
+    import shutil
+
+    for late in ("checkpoint-10", "checkpoint-12"):
+        shutil.rmtree(tmp_path / "parts" / late, ignore_errors=True)
+    (tmp_path / "parts" / "logging.jsonl").unlink()
+    again = train(qwen2, rows, tmp_path / "parts", **shared, resume_from_checkpoint="last")
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")[5:]
+    one, two = (load_file(Path(d["checkpoint"], "adapter_model.safetensors")) for d in (whole, again))
+    assert all((one[k] == two[k]).all() for k in one) and one.keys() == two.keys()
+
+
+def test_output_of_another_run_is_not_overwritten(qwen2, write_rows, tmp_path):
+    rows = write_rows(SHORT[:4])
+    train(qwen2, rows, tmp_path / "out")
+    with pytest.raises(SwiftError, match=r"already holds checkpoint-2.*--resume_from_checkpoint"):
+        train(qwen2, rows, tmp_path / "out")
+
+
+def test_failed_save_keeps_the_previous_checkpoint_whole(qwen2, write_rows, tmp_path):
+    """The file size limit of the process stands in for a full disk: the write itself fails, midway."""
+    import resource
+
+    rows, output = write_rows(SHORT), tmp_path / "out"
+    train(qwen2, rows, output, save_steps=4, training_args={"max_steps": 4})
+    before = {p.name: p.read_bytes() for p in (output / "checkpoint-4").iterdir()}
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(SwiftError, match=r"checkpoint-8 could not be written.*checkpoint-4 are whole"):
+            train(qwen2, rows, output, save_steps=4, resume_from_checkpoint="last")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [p.name for p in output.glob("checkpoint-*")] == ["checkpoint-4"]
+    assert before == {p.name: p.read_bytes() for p in (output / "checkpoint-4").iterdir()}
+    train(qwen2, rows, output, save_steps=4, resume_from_checkpoint="last")
+    assert (output / "checkpoint-12").is_dir()
+
+
+def test_kill_during_a_save_leaves_no_torn_checkpoint(qwen2, write_rows, tmp_path):
+    """SIGKILL while a checkpoint is being staged: it never appears, the older one resumes."""
+    rows, output = write_rows(SHORT), tmp_path / "out"
+    words = f"sft --model {qwen2} --dataset {rows} --template chatml --output_dir {output} --save_steps 1"
+    command = [sys.executable, "-m", "swift_core", *words.split(), "--num_train_epochs", "50", "--tuner", "full"]
+    log = (tmp_path / "log").open("w")
+    process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (output / "checkpoint-2").is_dir() and any((output / ".saving").rglob("*")):
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.001)
+    assert process.wait(timeout=60) == -signal.SIGKILL, (tmp_path / "log").read_text()[-2000:]
+    for checkpoint in output.glob("checkpoint-*"):
+        assert (checkpoint / "trainer_state.json").is_file() and (checkpoint / "optimizer.pt").is_file()
+    last = max(int(p.name.split("-")[1]) for p in output.glob("checkpoint-*"))
+    again = [*command, "--resume_from_checkpoint", "last", "--max_steps", str(last + 1)]
+    done = subprocess.run(
+        again, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (output / f"checkpoint-{last + 1}").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "words"),
+    [
+        (
+            {"query": "q", "response": "r " * 100},
+            {"max_length": 16, "truncation_strategy": "raise"},
+            "more than max_length 16",
+        ),
+        ({"query": "q", "response": "r " * 100}, {"max_length": 16}, "No training rows are left"),
+        ({"query": "<image>", "response": "r", "images": ["x.png"]}, {}, "reads no image"),
+        ({"messages": [{"role": "user", "content": "hi"}]}, {}, "nothing to learn"),
+    ],
+)
+def test_rows_that_cannot_be_trained(qwen2, write_rows, tmp_path, row, options, words):
+    with pytest.raises(SwiftError, match=words):
+        train(qwen2, write_rows([row]), tmp_path / "out", **options)
+
+
+def test_bad_rows_are_skipped_and_counted_when_asked(qwen2, write_rows, tmp_path, capsys):
+    train(qwen2, write_rows([*SHORT[:4], {"query": "q", "response": ""}]), tmp_path / "out", strict=False)
+    assert "skipped 1 bad rows" in capsys.readouterr().err
