@@ -69,11 +69,20 @@ def check_row(row: Row) -> Row:
     for number, message in enumerate(row.messages, 1):
         _check_message(message, f"{row.where}, message {number}")
     _check_order(row)
-    if row.rejected is not None and not row.rejected:
-        raise SwiftError(f"{row.where}: the rejected answer is empty.")
     _check_placeholders(row)
+    if row.rejected is not None:
+        _check_rejected(row)
     _check_objects(row)
     return row
+
+
+def _check_rejected(row: Row) -> None:
+    """The worse conversation must be as sound as the better one."""
+    import dataclasses
+
+    if not row.rejected:
+        raise SwiftError(f"{row.where}: the rejected answer is empty.")
+    check_row(dataclasses.replace(row, messages=row.rejected, rejected=None, where=f"{row.where}, rejected"))
 
 
 def _check_message(message: Any, where: str) -> None:

@@ -1,0 +1,212 @@
+"""Rollouts: answers drawn from the model under training, scored by rewards, and turned into rows to learn from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from tqdm import tqdm
+
+from swift_core import SwiftError
+from swift_core.data.load import batches
+from swift_core.data.row import Row
+from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.collate import pad_batch
+from swift_plugin_runtime.processor import tokenizer_of
+from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, row_limit
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn. max_new_tokens: upper bound in tokens. temperature: 0 is greedy. top_k: 0 is off."""
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question. inputs: the row encoded up to the header of the answer, as `encode` returns it."""
+
+    row: Row
+    inputs: dict[str, Any]
+
+
+@dataclass
+class Completion:
+    """One drawn answer. ids: its tokens with the one that ends it. ended: False where it was cut at the limit."""
+
+    prompt: Prompt
+    ids: list[int]
+    text: str
+    ended: bool
+
+
+def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: str = "prompts") -> EncodedRows:
+    """Rows as `Prompt`s; one that leaves less than `room` tokens up to max_length is dropped or an error."""
+    limit = row_limit(job, processor)
+    longest = None if limit is None else limit - room
+    if longest is not None and longest < 1:
+        raise SwiftError(f"max_length {limit} leaves no prompt beside an answer of {room} tokens. Raise it.")
+    items: list[Prompt] = []
+    with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
+        for group in batches(rows, ENCODE_TOGETHER):
+            questions = [_asked(row) for row in group]
+            encoded = job.hook.encode(job=job, rows=questions, processor=processor, generation=True)
+            items += [Prompt(r, e) for r, e in zip(group, encoded, strict=True) if _fits(job, r, e, longest)]
+            bar.update(len(group))
+    if len(items) < len(rows):
+        job.say(f"dropped {len(rows) - len(items)} of {len(rows)} {what} longer than {longest} tokens")
+    if not items:
+        raise SwiftError(f"No {what} are left: all {len(rows)} are longer than {longest} tokens.")
+    return EncodedRows(items)
+
+
+def _asked(row: Row) -> Row:
+    question = row.prompt()
+    if not question.messages or question.messages[-1]["role"] == "system":
+        raise SwiftError(f"{row.where}: the row asks nothing; it needs a user message.")
+    return question
+
+
+def _fits(job: Any, row: Row, encoded: dict[str, Any], longest: int | None) -> bool:
+    length = len(encoded["input_ids"])
+    if longest is None or length <= longest:
+        return True
+    if job.options.truncation_strategy == "raise":
+        raise SwiftError(f"{row.where}: a prompt of {length} tokens; max_length leaves {longest} beside the answer.")
+    return False
+
+
+def draw(job: Any, model: Any, processor: Any, prompts: list[Prompt], how: Sampling, seed: int) -> list[Completion]:
+    """One answer to each prompt (repeat a prompt to draw a group), batched and padded on the left.
+
+    The same seed draws the same answers, and the random state of the training is left as it was.
+    """
+    tokenizer = tokenizer_of(processor)
+    ends, words = end_of_answer(job, tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
+    settings = transformers.GenerationConfig(
+        max_new_tokens=how.max_new_tokens,
+        do_sample=how.temperature > 0,
+        **({"temperature": how.temperature, "top_p": how.top_p, "top_k": how.top_k} if how.temperature > 0 else {}),
+        repetition_penalty=1.0,
+        eos_token_id=ends,
+        pad_token_id=pad,
+        stop_strings=words or None,
+    )
+    batch = pad_batch([p.inputs for p in prompts], pad, left=True)
+    batch = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+    with _seeded(seed), evaluating(model):
+        output = model.generate(
+            **batch, generation_config=settings, use_cache=True, **({"tokenizer": tokenizer} if words else {})
+        )
+    drawn = output[:, batch["input_ids"].shape[1] :].tolist()
+    return [_completion(job, processor, p, ids, ends, pad) for p, ids in zip(prompts, drawn, strict=True)]
+
+
+def end_of_answer(job: Any, tokenizer: Any) -> tuple[list[int], list[str]]:
+    """(token ids that end an answer, stop words that are several tokens long) of the job's template."""
+    ids, words = [], []
+    for word in job.one("template").stop_words(tokenizer):
+        tokens = tokenizer(word, add_special_tokens=False)["input_ids"]
+        ids += tokens if len(tokens) == 1 else []
+        words += [word] if len(tokens) > 1 else []
+    if not ids and tokenizer.eos_token_id is not None:
+        ids = [tokenizer.eos_token_id]
+    return list(dict.fromkeys(ids)), words
+
+
+def _completion(
+    job: Any, processor: Any, prompt: Prompt, ids: list[int], ends: list[int], pad: int
+) -> Completion:
+    """The drawn ids up to the first that ends the answer; what follows is padding."""
+    end = next((place for place, token in enumerate(ids) if token in ends), None)
+    if end is not None:
+        kept = ids[: end + 1]
+    else:  # cut at the limit, or stopped by a word of several tokens, behind which stands padding
+        kept = ids[: len(ids) - next((n for n, token in enumerate(reversed(ids)) if token != pad), 0)]
+    text = job.hook.decode(job=job, ids=kept, processor=processor)
+    return Completion(prompt, kept, text, ended=end is not None or len(kept) < len(ids))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """The model without dropout and without gradients, then in the mode it was in."""
+    was = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was)
+
+
+def learning_row(completion: Completion) -> dict[str, Any]:
+    """Prompt and answer as an encoded row whose labels cover the answer, like a row of supervised training."""
+    inputs, answer = completion.prompt.inputs, completion.ids
+    length = len(inputs["input_ids"])
+    row = {
+        k: [*v, *[0] * len(answer)] if isinstance(v, list) and len(v) == length else v
+        for k, v in inputs.items()
+        if k != "attention_mask"
+    }
+    row["input_ids"] = [*inputs["input_ids"], *answer]
+    row["labels"] = [IGNORED] * length + answer
+    return row
+
+
+def score_all(job: Any, rows: list[Row], texts: list[str]) -> torch.Tensor:
+    """What each reward component gives each completion, float32 [completions, rewards], in option order.
+
+    A SwiftError names the reward and the row where one raises, gives too few values, or gives none that is finite.
+    """
+    items = job.many("reward")
+    if not items:
+        raise SwiftError("Nothing scores the answers. Say --reward with one or more rewards (swift list rewards).")
+    columns = [_column(job, item, rows, texts) for item in items]
+    return torch.tensor(columns, dtype=torch.float32).T
+
+
+def _column(job: Any, item: Any, rows: list[Row], texts: list[str]) -> list[float]:
+    values = _scores(job, item, rows, texts)
+    if not isinstance(values, list) or len(values) != len(texts):
+        found = f"{len(values)} values" if isinstance(values, list) else f"{type(values).__name__}"
+        raise SwiftError(f"reward {item.label}: {found} for {len(texts)} answers, the first to {rows[0].where}.")
+    for row, value in zip(rows, values, strict=True):
+        if isinstance(value, bool | str) or not hasattr(value, "__float__") or not math.isfinite(value):
+            raise SwiftError(f"reward {item.label}: gave {value!r} for {row.where}; a reward is a finite number.")
+    return [float(v) for v in values]
+
+
+def _scores(job: Any, item: Any, rows: list[Row], texts: list[str]) -> Any:
+    try:
+        return job.call(item, "score", rows=rows, completions=texts)
+    except SwiftError:
+        raise
+    except Exception as error:
+        place = _failing_row(job, item, rows, texts)
+        raise SwiftError(f"reward {item.label} failed on {place}: {type(error).__name__}: {error}") from error
+
+
+def _failing_row(job: Any, item: Any, rows: list[Row], texts: list[str]) -> str:
+    for row, text in zip(rows, texts, strict=True):
+        try:
+            job.call(item, "score", rows=[row], completions=[text])
+        except Exception:
+            return row.where
+    return f"the rows from {rows[0].where} to {rows[-1].where}"
