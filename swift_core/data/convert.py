@@ -31,7 +31,7 @@ ROLE_NAMES = {
 
 COLUMNS = {
     "query": ("query", "prompt", "input", "instruction", "question", "problem"),
-    "response": ("response", "answer", "output", "completion", "target", "text"),
+    "response": ("response", "answer", "output", "completion", "target", "chosen", "text"),
     "system": ("system", "system_prompt"),
     "rejected": ("rejected_response", "rejected"),
     "images": ("images", "image"),
@@ -64,7 +64,8 @@ def to_row(raw: Raw, columns: dict[str, str] | None = None) -> Row:
 
 
 def _messages(rest: Raw, where: str) -> list[Message]:
-    for name in ("messages", "conversations", "conversation"):
+    names = ["messages", "conversations", "conversation"] + ["chosen"] * isinstance(rest.get("chosen"), list)
+    for name in names:
         if rest.get(name) is not None:
             listed = _from_list(_loaded(rest.pop(name), where), where)
             system = _take(rest, "system")
