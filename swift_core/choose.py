@@ -135,22 +135,32 @@ class _Picker:
         return f"default{len(others) + 1}" if others else "default"
 
     def load(self) -> None:
-        """Import every chosen component; nothing is imported while a name is still wrong."""
+        """Import every chosen component, its requirements met; nothing while a name is still wrong."""
         for item in self.chosen:
-            if not self.mistakes and item.component is None:
+            if not self.mistakes:
                 try:
-                    item.component = item.entry.load()
+                    item.component = item.component or item.entry.load()
+                    item.entry.check_requirements()
                 except SwiftError as error:
                     self.mistakes.append(str(error))
 
     def adapters(self) -> None:
         """The tuners that wrote each `--adapters` folder, with the options they had."""
         for number, word in enumerate(self.options.adapters):
-            name, _, folder = word.rpartition("=")
+            given, _, folder = word.rpartition("=")
             try:
-                self.chosen += saved_tuners(self.catalogue, Path(folder), name or _adapter_name(folder, number))
+                self._adapter(given or _adapter_name(folder, number), Path(folder))
             except SwiftError as error:
                 self.mistakes.append(str(error))
+
+    def _adapter(self, name: str, folder: Path) -> None:
+        if any(c.adapter == name for c in self.chosen):
+            raise SwiftError(f"Two adapters are called {name!r}; name them: --adapters one=FOLDER two=FOLDER.")
+        if "." in name:
+            raise SwiftError(f"An adapter cannot be called {name!r}: its name becomes a module's, so no dots.")
+        for item in saved_tuners(self.catalogue, folder, name):
+            item.adapter = name
+            self.chosen.append(item)
 
     def data_readers(self) -> None:
         """The component that reads each data source: by its hub, and by its id where one is published."""

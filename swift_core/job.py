@@ -37,6 +37,7 @@ class Chosen:
 
     label: the name its user gave it, `first` in `first=lora`. why: who chose it. component: its class until
     the options are known, then its instance. saved: options it had when it wrote the checkpoint `folder`.
+    adapter: the name of the `--adapters` folder that it comes from; several tuners may make one adapter.
     """
 
     entry: Entry
@@ -45,6 +46,7 @@ class Chosen:
     component: Any = None
     folder: str | None = None
     saved: dict[str, Any] = field(default_factory=dict)
+    adapter: str | None = None
 
     @property
     def kind(self) -> str:

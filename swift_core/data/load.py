@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from swift_core.data.convert import to_row
 from swift_core.data.row import Row
@@ -13,6 +13,8 @@ from swift_core.errors import SwiftError
 
 if TYPE_CHECKING:
     from swift_core.job import Job
+
+Item = TypeVar("Item")
 
 
 def load_all(job: Job, words: list[str], need_answer: bool = True) -> list[Row]:
@@ -75,7 +77,7 @@ def split_rows(rows: list[Row], ratio: float, seed: int) -> tuple[list[Row], lis
     return [r for i, r in enumerate(rows) if i not in held], [rows[i] for i in sorted(held)]
 
 
-def batches(rows: list[Row], size: int) -> Iterator[list[Row]]:
+def batches(rows: list[Item], size: int) -> Iterator[list[Item]]:
     """Consecutive slices of at most `size` rows."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

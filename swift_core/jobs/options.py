@@ -142,6 +142,7 @@ class InferOptions(BackendOptions, DataOptions):
     max_batch_size: int = option(8, "Rows answered together.", ge=1)
     stream: bool = option(False, "Print answers as they come.")
     result_path: str | None = option(None, "JSONL of rows with their answers; left out: result.jsonl.")
+    resume: bool = option(False, "Go on with the answers that an interrupted run of the same job left.")
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,197 @@
+"""Inference: answers to every row of a data set, or a chat at the terminal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.data.load import batches, load_all, split_rows
+from swift_core.data.row import Row
+from swift_core.engine import Engine, Reply, Request, ask, first_adapter, sampling
+from swift_core.errors import SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.job import Job
+
+RESULT = "result.jsonl"
+
+
+def run(job: Job) -> list[dict[str, Any]]:
+    """Answer the rows of the data set and return the records written; without one, chat until `exit`."""
+    rows = asked_rows(job)
+    place = Results(job, rows) if rows else None
+    engine = job.hook.start_engine(job=job)
+    try:
+        if place is None:
+            chat(job, engine)
+            return []
+        return answer_rows(job, engine, rows, place)
+    finally:
+        engine.close()
+
+
+def asked_rows(job: Job) -> list[Row]:
+    """The rows to answer: `--val_dataset`, else what `--split_dataset_ratio` holds out of `--dataset`, else all."""
+    options = job.options
+    words = options.val_dataset or options.dataset
+    if not words:
+        return []
+    rows = load_all(job, words, need_answer=False)
+    held = [] if options.val_dataset else split_rows(rows, options.split_dataset_ratio, options.data_seed)[1]
+    return held or rows
+
+
+def answer_rows(job: Job, engine: Engine, rows: list[Row], place: Results) -> list[dict[str, Any]]:
+    """Answer what is not answered yet, a batch at a time, and write each batch as soon as it is there."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    adapter = _adapter(job, engine)
+    requests = [ask(r, job.options, adapter, seed=job.options.seed + n) for n, r in enumerate(rows)]
+    left = list(range(len(place.records), len(rows)))
+    size = 1 if job.options.stream else job.options.max_batch_size
+    with Progress(console=Console(stderr=True), disable=job.options.stream) as progress:
+        bar = progress.add_task("answering", total=len(rows), completed=len(place.records))
+        for numbers in batches(left, size):
+            asked = [requests[n] for n in numbers]
+            replies = [_print_stream(engine, asked[0])] if job.options.stream else engine.generate(asked)
+            place.add([record(rows[n], reply) for n, reply in zip(numbers, replies, strict=True)])
+            progress.advance(bar, len(numbers))
+    job.say(f"{len(rows)} answers are in {place.finish()}.")
+    return place.records
+
+
+def _adapter(job: Job, engine: Engine) -> str | None:
+    if len(engine.models) > 2:
+        job.say(f"Several adapters are loaded; {engine.models[1]!r}, the first, answers.")
+    return first_adapter(engine)
+
+
+def record(row: Row, reply: Reply) -> dict[str, Any]:
+    """One line of the result: the row with the answer in it, the answer by itself, and the row's own answer."""
+    messages = [*row.prompt().messages, {"role": "assistant", "content": reply.text}]
+    found: dict[str, Any] = {"response": reply.text, "labels": row.answer or None, "messages": messages}
+    found["finish_reason"] = reply.finish_reason
+    if reply.calls:
+        found["tool_calls"] = reply.calls
+    for name in ("images", "videos", "audios", "tools", "objects"):
+        if getattr(row, name):
+            found[name] = getattr(row, name)
+    return {**row.extra, **found}
+
+
+class Results:
+    """The result file: written beside its place, line by line, and put there when it is whole.
+
+    An interrupted run leaves FILE.part, and what stood at FILE before. `--resume true` goes on from the
+    part, if it holds answers to the first of these rows given by the same job.
+    """
+
+    def __init__(self, job: Job, rows: list[Row]):
+        self.path = Path(job.options.result_path or RESULT)
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.mark = _mark(job)
+        self.records: list[dict[str, Any]] = []
+        if self.path.is_dir():
+            raise SwiftError(f"--result_path {self.path} is a folder; say a file.")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if job.options.resume and self.part.is_file():
+            self.records = self._read(rows)
+            job.say(f"{len(self.records)} of {len(rows)} answers stand in {self.part} already.")
+        lines = [self.mark, *map(_line, self.records)]
+        self.part.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+    def _read(self, rows: list[Row]) -> list[dict[str, Any]]:
+        """The whole lines of the part; a last line that was cut off does not count."""
+        first, *lines = self.part.read_text(encoding="utf-8").split("\n")[:-1] or [""]
+        records = [json.loads(line) for line in lines]
+        asked = [json.loads(_line(r.prompt().messages)) for r in rows]
+        if first != self.mark or [r["messages"][:-1] for r in records] != asked[: len(records)]:
+            raise SwiftError(
+                f"{self.part} was written by another job (other rows, model or settings), so it cannot be gone on "
+                "with. Leave --resume out to write it anew, or choose another --result_path."
+            )
+        return records
+
+    def add(self, records: list[dict[str, Any]]) -> None:
+        """Append to the file, on the disk before this returns."""
+        with self.part.open("a", encoding="utf-8") as file:
+            file.writelines(_line(r) + "\n" for r in records)
+            file.flush()
+            os.fsync(file.fileno())
+        self.records += records
+
+    def finish(self) -> Path:
+        """Put the whole result in its place, without the mark; returns where."""
+        done = self.path.with_name(self.path.name + ".done")
+        done.write_text("".join(_line(r) + "\n" for r in self.records), encoding="utf-8")
+        done.replace(self.path)
+        self.part.unlink()
+        return self.path
+
+
+def _line(value: Any) -> str:
+    """JSON of one line; media that are not paths are named by their type alone."""
+    return json.dumps(value, ensure_ascii=False, default=lambda v: f"({type(v).__name__})")
+
+
+def _mark(job: Job) -> str:
+    """A line that differs wherever the answers could: components, versions and options."""
+    lock = job.lock()
+    apart = ("resume", "result_path", "stream", "max_batch_size")
+    lock["options"] = {k: v for k, v in lock["options"].items() if k not in apart}
+    return "#" + hashlib.sha256(json.dumps(lock, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _print_stream(engine: Engine, request: Request) -> Reply:
+    """Print an answer as it comes; returns the reply."""
+    stream = engine.stream(request)
+    try:
+        while True:
+            print(next(stream), end="", flush=True)
+    except StopIteration as stop:
+        print(flush=True)
+        reply: Reply = stop.value
+        return reply
+
+
+def chat(job: Job, engine: Engine) -> None:
+    """A conversation with the model over standard input and output; every line is one question."""
+    adapter = _adapter(job, engine)
+    messages: list[dict[str, Any]] = []
+    images: list[str] = []
+    if sys.stdin.isatty():
+        print(f"{engine.models[-1]}: ask away. `clear` starts anew, `exit` ends; write <image> to show a picture.")
+    for query in _questions():
+        if query in ("clear", "reset"):
+            messages, images = [], []
+            continue
+        shown = [*images, *(_prompted("image: ") for _ in range(query.count("<image>")))]
+        asked = [*messages, {"role": "user", "content": query}]
+        settings = sampling(job.options)
+        try:
+            reply = _print_stream(engine, Request(asked, images=shown, adapter=adapter, where="chat", **settings))
+        except SwiftError as error:
+            print(error, file=sys.stderr)
+            continue
+        if reply.text:  # an empty answer cannot be part of a conversation
+            messages, images = [*asked, {"role": "assistant", "content": reply.text}], shown
+
+
+def _questions() -> Iterator[str]:
+    """Lines that are not empty, until `exit`, `quit` or the end of the input."""
+    try:
+        while (line := _prompted(">>> ").strip()) not in ("exit", "quit"):
+            if line:
+                yield line
+    except (EOFError, KeyboardInterrupt):
+        return
+
+
+def _prompted(prompt: str) -> str:
+    return input(prompt if sys.stdin.isatty() else "")
