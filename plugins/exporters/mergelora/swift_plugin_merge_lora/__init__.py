@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
-from swift_core.jobs.common import load_adapters, load_model
+from swift_core.jobs.common import load_adapters, load_model, merge_adapters
 from swift_core.jobs.export import without_quantizer, writing
 from swift_core.templates.forms import jinja
 
@@ -19,14 +19,11 @@ class MergeLora:
 
     @hookimpl
     def export_model(self, job: Any) -> str:
-        adapters = [c for c in job.many("tuner") if c.folder]
-        if not adapters:
+        if not any(c.folder for c in job.many("tuner")):
             raise SwiftError("There is no adapter to merge. Say --adapters FOLDER, or --ckpt_dir with a checkpoint.")
         with writing(job, "merged") as place:
             model, processor = load_model(job)
-            model = load_adapters(job, _plain(model))
-            for item in reversed(adapters):  # the last one attached is the outermost
-                model = job.call(item, "merge_tuner", model=model, name=item.label)
+            model = merge_adapters(job, load_adapters(job, _plain(model)))
             _set_chat_template(job, processor)
             job.hook.save_model(job=job, model=model, processor=processor, folder=str(place.staging))
             without_quantizer(job).write_lock(place.staging)
