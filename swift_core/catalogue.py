@@ -8,15 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata, resources
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import SwiftError, did_you_mean
 from swift_core.kinds import KINDS, find_kind
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 SWIFT_API = 1
 """The contract's version. A component declares the one it was written for as `swift_api`."""
-
-NOT_INSTALLED = "which is not installed"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Entry:
 
     def check_requirements(self) -> None:
         """Refuse a component whose package needs something that is not installed: its hooks would fail midway."""
-        missing = [line for line in unmet_requirements(self.package) if NOT_INSTALLED in line]
+        missing = [_missing(self.package, need) for need in _requirements(self.package) if not _is_there(need)]
         if missing:
             raise SwiftError(f"{self.title} cannot work: {' '.join(missing)}")
 
@@ -158,27 +159,35 @@ def _load_fault(entry: Entry) -> list[str]:
 
 
 @functools.cache
-def _requirements(package: str) -> tuple[str, ...]:
-    return tuple(metadata.requires(package) or ())
+def _requirements(package: str) -> tuple[Requirement, ...]:
+    """What a distribution needs here; extras and other platforms left out."""
+    from packaging.requirements import Requirement
+
+    needs = map(Requirement, metadata.requires(package) or ())
+    return tuple(n for n in needs if n.marker is None or n.marker.evaluate({"extra": ""}))
 
 
 def unmet_requirements(package: str) -> list[str]:
     """One line for each requirement of a distribution that the environment does not meet."""
-    from packaging.requirements import Requirement
-
-    lines = []
-    for text in _requirements(package):
-        need = Requirement(text)
-        if need.marker is None or need.marker.evaluate({"extra": ""}):
-            lines += _unmet(package, need)
-    return lines
+    needs = _requirements(package)
+    missing = [_missing(package, need) for need in needs if not _is_there(need)]
+    return missing + [line for need in needs if _is_there(need) for line in _other_version(package, need)]
 
 
-def _unmet(package: str, need: Any) -> list[str]:
+def _is_there(need: Requirement) -> bool:
     try:
-        have = metadata.version(need.name)
+        metadata.distribution(need.name)
     except metadata.PackageNotFoundError:
-        return [f"{package} needs {need}, {NOT_INSTALLED}: pip install '{need}'"]
+        return False
+    return True
+
+
+def _missing(package: str, need: Requirement) -> str:
+    return f"{package} needs {need}, which is not installed: pip install '{need}'"
+
+
+def _other_version(package: str, need: Requirement) -> list[str]:
+    have = metadata.version(need.name)
     if need.specifier.contains(have, prereleases=True):
         return []
     return [f"{package} needs {need}, found {need.name} {have}: pip install '{need}'"]

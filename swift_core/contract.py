@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,9 +36,14 @@ def _marked(owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 def broken_hooks(component: Any) -> list[str]:
     """One line for each implementation of a hook that does not exist, or with an argument that its spec lacks."""
+    return _broken_hooks(component if isinstance(component, type) else type(component))
+
+
+@functools.cache
+def _broken_hooks(owner: type) -> list[str]:
     specs = hook_specs()
     lines = []
-    for name, function in implementations(component).items():
+    for name, function in implementations(owner).items():
         if name not in specs:
             lines.append(f"implements a hook {name!r} that does not exist.{did_you_mean(name, specs)}")
         else:

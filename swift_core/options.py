@@ -8,6 +8,7 @@ command line is found before any is reported.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -89,9 +90,15 @@ def _describe(f: dataclasses.Field[Any]) -> OptionInfo:
 
 def json_schema(owner: type) -> dict[str, Any]:
     """The JSON schema of an options class."""
+    found: dict[str, Any] = _adapter(owner).json_schema()
+    return found
+
+
+@functools.cache
+def _adapter(owner: type) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(owner).json_schema()
+    return TypeAdapter(owner)
 
 
 def read_arguments(words: Iterable[str]) -> list[Given]:
@@ -154,11 +161,11 @@ def build(owner: type, values: dict[str, Any], who: str) -> Any:
 
     who: how the owner is called in messages, for instance `swift sft` or `tuner lora`.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     shaped = {name: _shape(fields_of(owner)[name], value) for name, value in values.items()}
     try:
-        return TypeAdapter(owner).validate_python(shaped)
+        return _adapter(owner).validate_python(shaped)
     except ValidationError as error:
         raise SwiftErrors(_explain(e, who) for e in error.errors()) from None
 

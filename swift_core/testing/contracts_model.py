@@ -1,0 +1,228 @@
+"""Contracts of what makes a model: families, loaders, quantizers, patchers."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swift_core.errors import SwiftError
+from swift_core.job import Job
+from swift_core.jobs.common import load_model
+from swift_core.models.card import Family
+from swift_core.models.index import find_family, load_cards
+from swift_core.testing.contracts import CHAT, ComponentContract, catalogue, tiny_model
+
+MODALITIES = ("text", "image", "video", "audio")
+
+
+class ModelContract(ComponentContract):
+    """A family's card: its facts are valid, and a model of it is recognised."""
+
+    kind = "model"
+
+    @property
+    def card(self) -> Family:
+        """The card under test."""
+        found: Family = self.component
+        return found
+
+    def choice(self) -> dict[str, Any]:
+        """The family is said outright."""
+        return {"model_type": self.name.partition("@")[0]}
+
+    def test_is_a_card_of_its_name(self) -> None:
+        """`--model_type` and the card speak of the same family."""
+        card = self.component
+        assert isinstance(card, Family), f"{self.entry.target} must be a swift_core.models.Family, found {card!r}."
+        assert card.name == self.entry.name, f"The card is called {card.name!r}, its entry point {self.entry.name!r}."
+
+    def test_reads_known_modalities(self) -> None:
+        """What it reads, and where the towers for it sit."""
+        card = self.card
+        strange = set(card.modality) - set(MODALITIES)
+        assert not strange, f"modality holds {strange}; known are {MODALITIES}."
+        assert card.modules.language_model, "modules.language_model says where the language model's layers sit."
+        if {"image", "video"} & set(card.modality):
+            assert card.modules.vision_tower, "modules.vision_tower says which layers --freeze_vit keeps as they are."
+
+    def test_checkpoints_are_ids_listed_once(self) -> None:
+        """Each line is `owner/name`, or `modelscope-id = huggingface-id`."""
+        ids = [(p.modelscope, p.huggingface) for p in self.card.listed()]
+        for one in {i for pair in ids for i in pair if i}:
+            assert re.fullmatch(r"[\w.-]+/[\w.-]+", one), f"{one!r} is no hub id: owner/name."
+        twice = {i for i in ids if ids.count(i) > 1}
+        assert not twice, f"Listed twice: {sorted(twice)}."
+
+    def test_no_other_family_claims_its_checkpoints(self) -> None:
+        """An id leads to one family."""
+        mine = {i.lower() for p in self.card.listed() for i in (p.modelscope, p.huggingface) if i}
+        for entry, card in load_cards(catalogue()):
+            theirs = {i.lower() for p in card.listed() for i in (p.modelscope, p.huggingface)}
+            assert card is self.card or not mine & theirs, f"{entry.title} lists {sorted(mine & theirs)} too."
+
+    def test_names_components_that_exist(self) -> None:
+        """Templates, box converter and patchers of the card can be had."""
+        card = self.card
+        named = [("template", t) for t in card.checkpoints] + [("patcher", p) for p in card.patchers]
+        for kind, name in [*named, ("bbox", card.bbox)]:
+            catalogue().find(kind, name)
+
+    def test_is_recognised_from_config_json(self, tmp_path: Path) -> None:
+        """A local folder whose config.json carries the card's facts leads to this family and no other."""
+        card = self.card
+        if not (card.architectures or card.config_types):
+            return  # known by its checkpoint ids alone
+        said = {"architectures": list(card.architectures[:1]), "model_type": next(iter(card.config_types), "")}
+        (tmp_path / "config.json").write_text(json.dumps(said), encoding="utf-8")
+        found = find_family(catalogue(), str(tmp_path))
+        assert found.entry == self.entry, f"config.json {said} leads to {found.entry.title}."
+
+    def test_architectures_are_in_transformers(self) -> None:
+        """A family without code of its own needs classes that transformers has."""
+        if self.card.remote_code or not self.card.architectures:
+            return
+        import transformers
+
+        lacking = [a for a in self.card.architectures if not hasattr(transformers, self.card.native or a)]
+        assert not lacking, f"transformers has no {lacking}; is this remote_code, or is there a `native` class?"
+
+
+def logits_of(model: Any, seed: int = 0) -> Any:
+    """Logits [2, 12, vocabulary] of fixed random ids, as float32 on the CPU."""
+    import torch
+
+    size = model.get_input_embeddings().weight.shape[0]
+    ids = torch.randint(0, size, (2, 12), generator=torch.Generator().manual_seed(seed))
+    model.eval()
+    with torch.no_grad():
+        return model(input_ids=ids.to(model.device), use_cache=False).logits.float().cpu()
+
+
+class LoaderContract(ComponentContract):
+    """A loader: finds a checkpoint, opens it, and writes what it can open again."""
+
+    kind = "loader"
+
+    def test_opens_what_it_wrote(self, tmp_path: Path) -> None:
+        """Load, save, load again: the same logits, and the same text tokenized alike."""
+        job = self.job(model=tiny_model("qwen2"))
+        model, processor = load_model(job)
+        assert not model.training, "load_model returns a model in eval mode."
+        folder = str(tmp_path / "saved")
+        assert job.hook.save_model(job=job, model=model, processor=processor, folder=folder), "save_model returns True."
+        again, tokenizer = load_model(self.job(model=folder))
+        assert logits_of(again).equal(logits_of(model)), "The model that was saved gives other logits."
+        assert tokenizer("What is 1 + 2?") == processor("What is 1 + 2?")
+
+    def test_obeys_the_precision(self) -> None:
+        """--torch_dtype decides the dtype of the weights."""
+        model, _ = load_model(self.job(model=tiny_model("qwen2"), torch_dtype="bfloat16"))
+        assert str(next(model.parameters()).dtype) == "torch.bfloat16"
+
+    def test_encodes_conversations(self) -> None:
+        """Rows become ids and labels through the job's template; its own text comes back from `decode`."""
+        from swift_core.data.convert import to_row
+
+        job = self.job(model=tiny_model("qwen2"))
+        _, processor = load_model(job)
+        row = job.hook.encode(job=job, rows=[to_row(dict(CHAT[1]))], processor=processor, generation=False)[0]
+        trained = [i for i, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100]
+        assert job.hook.decode(job=job, ids=trained, processor=processor) == "The answer is 3."
+
+    def test_a_folder_without_a_model_is_an_error(self, tmp_path: Path) -> None:
+        """The user hears what is wrong, without a traceback."""
+        (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+        job = self.job(model=str(tmp_path), model_type="qwen2")
+        with pytest.raises(SwiftError):
+            load_model(job)
+
+
+class PatcherContract(ComponentContract):
+    """A patcher: the model still answers and still learns."""
+
+    kind = "patcher"
+
+    @pytest.mark.parametrize("family", ["qwen2", "llama"])
+    def test_the_patched_model_runs_and_trains(self, family: str) -> None:
+        """Logits are finite and every trained parameter that had a gradient has one still."""
+        plain = _gradients(load_model(self._unpatched(family))[0])
+        model = load_model(self.job(model=tiny_model(family)))[0]
+        assert logits_of(model).isfinite().all(), "The patched model's logits are not finite."
+        lost = set(plain) - set(_gradients(model))
+        assert not lost, f"Without gradient since the patch: {sorted(lost)[:3]}."
+
+    def _unpatched(self, family: str) -> Job:
+        return self.job(model=tiny_model(family), patcher=[])
+
+
+def _gradients(model: Any) -> dict[str, Any]:
+    """Parameter name → gradient of one training step on fixed ids."""
+    model.train()
+    ids = logits_of(model).argmax(-1).to(model.device)
+    model.train()
+    model.zero_grad()
+    model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    return {n: p.grad.float().clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+class QuantizerContract(ComponentContract):
+    """A quantizer at load time: fewer bytes, near the original, and adapters on it learn the right thing.
+
+    "The loss is finite" is no proof: some kernels give gradients that are wrong, some only after a forward
+    pass without gradients. So each adapter layer's gradient is compared with the one on the original model.
+    """
+
+    kind = "quantizer"
+    gradient_cosine = 0.9
+    """Least cosine between an adapter layer's gradient on the quantized and on the original model."""
+    offline_only = False
+    """Whether it works through `quantize_model` alone; its own test then shows a checkpoint made and loaded."""
+
+    @classmethod
+    @functools.cache
+    def models(cls) -> tuple[Any, Any]:
+        """(original, quantized) with the same LoRA adapter attached; made once for all checks."""
+        from swift_core.jobs.train import attach_tuners
+
+        if cls.offline_only:
+            pytest.skip("this quantizer works offline alone")
+        options: dict[str, Any] = {"model": tiny_model("llama"), "tuner": ["lora"], "torch_dtype": "float32"}
+        jobs = [cls().job(quantizer=None, **options), cls().job(**options)]
+        plain, small = (attach_tuners(job, load_model(job)[0]) for job in jobs)
+        adapter = {n: p.data for n, p in plain.named_parameters() if p.requires_grad}
+        for name, parameter in small.named_parameters():
+            if parameter.requires_grad:
+                parameter.data.copy_(adapter[name])
+        return plain, small
+
+    def test_stores_fewer_bytes(self) -> None:
+        """The layers that it replaces weigh less than before."""
+        plain, small = (sum(t.nbytes for t in m.state_dict().values()) for m in self.models())
+        assert small < plain, f"The quantized model holds {small} bytes, the original {plain}."
+
+    def test_answers_nearly_as_before(self) -> None:
+        """Logits point the same way as the original's."""
+        import torch
+
+        plain, small = (logits_of(m) for m in self.models())
+        near = torch.nn.functional.cosine_similarity(plain, small, dim=-1).min().item()
+        assert near > 0.8, f"The quantized model's logits have a cosine of only {near:.2f} with the original's."
+
+    @pytest.mark.parametrize("when", ["fresh", "after an evaluation"])
+    def test_adapters_get_the_right_gradients(self, when: str) -> None:
+        """Layer by layer the adapter's gradient is that of the original model."""
+        import torch
+
+        plain, small = self.models()
+        if when != "fresh":
+            logits_of(small)
+        wanted, found = ({n: g for n, g in _gradients(m).items() if "lora_B" in n} for m in (plain, small))
+        assert wanted.keys() == found.keys(), f"Without gradient: {sorted(wanted.keys() - found.keys())[:3]}."
+        for name, gradient in wanted.items():
+            near = torch.nn.functional.cosine_similarity(gradient.flatten(), found[name].flatten(), dim=0).item()
+            assert near > self.gradient_cosine, f"{name}: the gradient has a cosine of only {near:.2f}."
