@@ -7,7 +7,7 @@ from typing import Any
 
 from swift_core.api import saved_tuners
 from swift_core.catalogue import Catalogue, Entry
-from swift_core.data.syntax import read_source
+from swift_core.data.syntax import is_source, read_source
 from swift_core.errors import SwiftError
 from swift_core.job import Chosen
 from swift_core.jobs import JobSpec
@@ -69,6 +69,15 @@ def choose(
     return picker.chosen
 
 
+def _options_in_lock(entry: Entry, why: str) -> dict[str, Any]:
+    """The options that a component had in the run whose lock file chose it (a quantizer's bits, for one)."""
+    if not why.endswith(LOCK_FILE):
+        return {}
+    made = read_json(Path(why)).get("components", [])
+    found: list[dict[str, Any]] = [c["options"] for c in made if (c["kind"], c["name"]) == (entry.kind, entry.name)]
+    return found[0] if found else {}
+
+
 class _Picker:
     def __init__(self, options: Any, sources: dict[str, str], catalogue: Catalogue, mistakes: list[str]):
         self.options, self.sources, self.catalogue, self.mistakes = options, sources, catalogue, mistakes
@@ -100,6 +109,8 @@ class _Picker:
     def named(self, kind: str, field_name: str) -> None:
         """Components that an option names; the agent format comes from the template if none is named."""
         value = getattr(self.options, field_name)
+        if kind in ("backend", "loader") and getattr(self.options, "eval_url", None):
+            return  # the model is somewhere else
         if kind == "agent" and value is None:
             value = self._agent_of_template()
         if kind == "tuner" and self.options.adapters and field_name not in self.sources:
@@ -125,7 +136,7 @@ class _Picker:
             return
         label = label if equals else self._label(entry)
         if not any(c.kind == kind and c.entry == entry and c.label == label for c in self.chosen):
-            self.chosen.append(Chosen(entry, label, why))
+            self.chosen.append(Chosen(entry, label, why, saved=_options_in_lock(entry, why)))
 
     def _label(self, entry: Entry) -> str:
         """A component is called by its name; a tuner `default`, since PEFT forbids adapters called `lora`."""
@@ -164,14 +175,21 @@ class _Picker:
 
     def data_readers(self) -> None:
         """The component that reads each data source: by its hub, and by its id where one is published."""
-        words = getattr(self.options, "dataset", []) + getattr(self.options, "val_dataset", [])
-        for word in words:
+        for word in self._data_words():
             try:
                 source = read_source(word, self.options.use_hf)
             except SwiftError as error:
                 self.mistakes.append(str(error))
                 continue
             self.add("dataset", source.hub, f"--dataset {word}")
+
+    def _data_words(self) -> list[str]:
+        """All that names data; of an evaluation's data sets those that are not an evaluator's own names."""
+        options = self.options
+        words = getattr(options, "dataset", []) + getattr(options, "val_dataset", [])
+        words += [w for w in getattr(options, "eval_dataset", []) if is_source(w)]
+        config = getattr(options, "custom_eval_config", None)
+        return [*words, config] if config else words
 
     def exports(self) -> None:
         """The short forms --merge_lora and --to_ollama of an export."""

@@ -183,8 +183,11 @@ def start_engine(job: Job) -> Engine | None:
 
 
 @hookspec(firstresult=True)
-def evaluate(job: Job, engine: Engine) -> dict[str, Any] | None:
-    """A report: `{"name": …, "metrics": {metric: value}, "rows": n, "file": path of per-row results}`."""
+def evaluate(job: Job, engine: Engine) -> list[dict[str, Any]] | None:
+    """Reports, one per data set: `[{"name", "metrics": {metric: value}, "rows": n, "file": per-row results}]`.
+
+    Shares stand as 0 … 1. The engine starts when it is first used, so read the data before.
+    """
 
 
 @hookspec(firstresult=True)

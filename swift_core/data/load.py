@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swift_core.data.convert import to_row
@@ -32,13 +32,26 @@ def load_all(job: Job, words: list[str], need_answer: bool = True) -> list[Row]:
 
 def load_one(job: Job, source: Source, need_answer: bool = True) -> list[Row]:
     """The rows of one source; bad rows raise, or are counted and skipped under `--strict false`."""
-    raw = job.hook.load_rows(job=job, source=source)
+    return convert_all(job, source, raw_rows(job, source), lambda raw: as_row(job, raw, source, need_answer))
+
+
+def raw_rows(job: Job, source: Source) -> Iterable[dict[str, Any]]:
+    """The rows of one source as they stand there, each with `_where`."""
+    raw: Iterable[dict[str, Any]] | None = job.hook.load_rows(job=job, source=source)
     if raw is None:
         raise SwiftError(f"No data set component reads {source.text!r} (hub {source.hub}).")
-    rows, skipped = [], []
+    return raw
+
+
+def convert_all(
+    job: Job, source: Source, raw: Iterable[dict[str, Any]], convert: Callable[[dict[str, Any]], Item]
+) -> list[Item]:
+    """Converted rows, cut or repeated to the source's count; bad ones raise, or are skipped and counted."""
+    rows: list[Item] = []
+    skipped = []
     for item in raw:
         try:
-            rows.append(_convert(job, item, source, need_answer))
+            rows.append(convert(item))
         except SwiftError as error:
             if job.options.strict:
                 raise
@@ -47,10 +60,13 @@ def load_one(job: Job, source: Source, need_answer: bool = True) -> list[Row]:
     return _take(rows, source.count, job.options.data_seed)
 
 
-def _convert(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> Row:
-    row = job.hook.to_row(job=job, raw=raw, source=source) or to_row(raw, job.options.columns)
+def as_row(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> Row:
+    """One raw row in the standard form, by the source's own component or the generic converter."""
+    row: Row = job.hook.to_row(job=job, raw=raw, source=source) or to_row(raw, job.options.columns)
     if need_answer and row.messages[-1]["role"] != "assistant":
-        raise SwiftError(f"{row.where}: the last message is not the assistant's; there is nothing to learn.")
+        raise SwiftError(
+            f"{row.where}: the last message is not the assistant's; there is nothing to learn or to compare with."
+        )
     return row
 
 
@@ -59,7 +75,7 @@ def _report(job: Job, source: Source, skipped: list[str]) -> None:
         job.say(f"{source.text}: skipped {len(skipped)} bad rows, the first: {skipped[0]}")
 
 
-def _take(rows: list[Row], count: int | None, seed: int) -> list[Row]:
+def _take(rows: list[Item], count: int | None, seed: int) -> list[Item]:
     """`count` rows drawn without replacement; whole repetitions first where more are asked than there are."""
     if count is None or not rows:
         return rows

@@ -43,6 +43,12 @@ def read_source(text: str, use_hf: bool = False) -> Source:
     return Source(name, hub, subset or "default", split or "train", count, text)
 
 
+def is_source(text: str) -> bool:
+    """Whether `text` names data by path or hub id, rather than by a name that only an evaluator knows."""
+    name = re.sub(r"#\d+$", "", text)
+    return "/" in name or "::" in name or Path(name).suffix.lower() in FILE_SUFFIXES or Path(name).exists()
+
+
 def _hub(text: str, use_hf: bool) -> tuple[str, str]:
     prefix, marker, rest = text.partition("::")
     hubs = {"hf": "huggingface", "ms": "modelscope", "local": "local"}

@@ -161,12 +161,18 @@ class EvalOptions(BackendOptions, DataOptions):
     """A measurement."""
 
     evaluator: list[str] = option(["csv"], "Components that measure.", kind="evaluator", aliases=("eval_backend",))
-    eval_dataset: list[str] = option([], "What to measure on: files or names that the evaluator knows.")
+    eval_dataset: list[str] = option(
+        [], "What to measure on: files, folders, hub ids (as --dataset), or names that the evaluator knows."
+    )
+    custom_eval_config: str | None = option(
+        None, "JSON list of data sets to measure on, each with name, pattern (CEval or General-QA) and dataset."
+    )
     eval_url: str | None = option(None, "An OpenAI endpoint to measure instead of loading a model.")
+    eval_model: str | None = option(None, "Name of the model at eval_url; left out, the first that it lists.")
     eval_limit: int | None = option(None, "Rows per data set.", ge=1)
     api_key: str = option("EMPTY", "Key for eval_url.")
     max_batch_size: int = option(8, "Rows answered together.", ge=1)
-    output_dir: str = option("output/eval", "Where reports are written.")
+    output_dir: str | None = option(None, "Where reports are written; left out: output/MODEL-eval-TIME.")
 
 
 @dataclass(kw_only=True)
