@@ -14,7 +14,19 @@ from swift_core.jobs import JobSpec
 from swift_core.models.index import LOCK_FILE, find_family, read_json
 from swift_core.options import fields_of
 
-INHERITED = ("model", "model_type", "template", "system", "agent", "bbox", "quantizer", "torch_dtype", "max_pixels")
+INHERITED = (
+    "model",
+    "model_type",
+    "template",
+    "system",
+    "enable_thinking",
+    "preserve_thinking",
+    "agent",
+    "bbox",
+    "quantizer",
+    "torch_dtype",
+    "max_pixels",
+)
 """Options that a job takes over from the training run whose checkpoint it is given."""
 
 

@@ -56,13 +56,17 @@ class Chosen:
 
 @dataclass
 class Job:
-    """A prepared job. `hook` calls the chosen components; `one` and `many` give them by kind."""
+    """A prepared job. `hook` calls the chosen components; `one` and `many` give them by kind.
+
+    memo: what a part of the kernel computes once for the life of the job, under a key of its own.
+    """
 
     spec: JobSpec
     options: Any
     chosen: list[Chosen] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.relay = pluggy.PluginManager("swift_core")

@@ -32,6 +32,12 @@ class ModelOptions:
     ckpt_dir: str | None = option(None, "A checkpoint of a training job: its model, adapter and template.")
     template: str | None = option(None, "Chat template; left out, the model's own.", kind="template")
     system: str | None = option(None, "System text for rows that bring none.")
+    enable_thinking: bool | None = option(
+        None, "Whether answers begin with thoughts, where the template knows any; left out, as the template says."
+    )
+    preserve_thinking: bool | None = option(
+        None, "Keep the thoughts of earlier answers; left out, those that are trained, and where the template says so."
+    )
     agent: str | None = option(
         None, "Agent format for tools; left out, the template's own.", kind="agent", aliases=("agent_template",)
     )

@@ -1,15 +1,14 @@
 """From spans to token ids, labels and weights.
 
-The whole conversation is tokenized in one call, as a chat template's text would be, and labels come from
-character offsets. A token that covers characters of two spans takes the larger weight. Where a token
-would straddle the start of an answer, the row is tokenized in pieces instead, so that the prompt that the
-model sees at inference is always a prefix of what it was trained on.
+The whole conversation is tokenized in one call, as a chat template's text would be, and character offsets
+say which tokens are trained. A token that covers characters of two spans takes the larger weight. Where a
+token would straddle the start of an answer, the text is cut there and both sides are tokenized by
+themselves, so that the prompt that the model sees at inference is a prefix of what it was trained on.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from itertools import accumulate, groupby
+from itertools import accumulate, pairwise
 from typing import Any
 
 from swift_core.templates.render import Span
@@ -17,90 +16,99 @@ from swift_core.templates.render import Span
 IGNORED = -100
 """The label of a position that is not trained (PyTorch's cross-entropy ignore_index)."""
 
-Offsets = list[tuple[int, int]]
+Run = tuple[int, int, float]
+"""First token, the token behind the last, and their weight in the loss."""
 
 
 def encode_spans(tokenizer: Any, batch: list[list[Span]]) -> list[dict[str, Any]]:
     """One dict of `input_ids`, `labels` and, where weights are not just 0 and 1, `loss_scale` per row."""
+    return [_row(ids, runs) for ids, runs in _weighed(tokenizer, batch)]
+
+
+def labelled(ids: list[int], weights: list[float]) -> dict[str, Any]:
+    """Ids and a weight for each as a training row. The first token is never trained: no position predicts it."""
+    return _row(ids, [(n, n + 1, weight) for n, weight in enumerate(weights) if weight > 0])
+
+
+def _row(ids: list[int], runs: list[Run]) -> dict[str, Any]:
+    labels = [IGNORED] * len(ids)
+    for first, behind, _ in runs:
+        labels[first:behind] = ids[first:behind]
+    labels[:1] = [IGNORED] * len(ids[:1])
+    row: dict[str, Any] = {"input_ids": ids, "labels": labels}
+    if any(weight != 1.0 for *_, weight in runs):
+        row["loss_scale"] = _spread(runs, len(ids))
+    return row
+
+
+def _spread(runs: list[Run], length: int) -> list[float]:
+    weights = [0.0] * length
+    for first, behind, weight in runs:
+        weights[first:behind] = [weight] * (behind - first)
+    return [0.0, *weights[1:]] if weights else []
+
+
+def _weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], list[Run]]]:
+    """Token ids and the runs of trained tokens, a pair per row."""
     if not getattr(tokenizer, "is_fast", False):
         return [_in_pieces(tokenizer, spans) for spans in batch]
-    texts = ["".join(s.text for s in spans) for spans in batch]
-    done = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
+    texts = ["".join([s.text for s in spans]) for spans in batch]
+    done = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False)
     return [
-        _from_offsets(tokenizer, spans, ids, offsets)
-        for spans, ids, offsets in zip(batch, done["input_ids"], done["offset_mapping"], strict=True)
+        _aligned(tokenizer, spans, ids, encoding)
+        for spans, ids, encoding in zip(batch, done["input_ids"], done.encodings, strict=True)
     ]
 
 
-def _from_offsets(tokenizer: Any, spans: list[Span], ids: list[int], offsets: Offsets) -> dict[str, Any]:
-    if _answer_starts_inside_a_token(spans, offsets):
-        return _in_pieces(tokenizer, spans)
-    return labelled(ids, _by_offsets(spans, offsets))
+def _aligned(tokenizer: Any, spans: list[Span], ids: list[int], encoding: Any) -> tuple[list[int], list[Run]]:
+    """The ids of a whole text, weighed; tokenized anew in parts where a token straddles an answer's start."""
+    borders = list(accumulate([len(s.text) for s in spans], initial=0))
+    places = [_place(encoding, border, borders[-1]) or (len(ids), False) for border in borders]
+    cuts = [n for n in range(1, len(spans)) if places[n][1] and spans[n].answer and not spans[n - 1].answer]
+    if cuts:
+        return _joined(_weighed(tokenizer, [spans[a:b] for a, b in pairwise([0, *cuts, len(spans)])]))
+    runs = [
+        (first, behind + straddled, span.weight)
+        for span, ((first, _), (behind, straddled)) in zip(spans, pairwise(places), strict=True)
+        if span.weight > 0
+    ]
+    return ids, sorted(runs, key=_weight)  # of two spans that share a token, the heavier is written last
 
 
-def _answer_starts_inside_a_token(spans: list[Span], offsets: Offsets) -> bool:
-    borders = accumulate(len(s.text) for s in spans)
-    asked = [b for b, s, after in zip(borders, spans, spans[1:], strict=False) if after.answer and not s.answer]
-    ends = [o[1] for o in offsets]
-    over = [bisect_right(ends, border) for border in asked]  # the first token that reaches beyond the border
-    return any(n < len(offsets) and offsets[n][0] < border for n, border in zip(over, asked, strict=True))
-
-
-def _by_offsets(spans: list[Span], offsets: Offsets) -> list[float]:
-    """A weight per token: the largest of the spans whose characters it covers."""
-    starts, ends = [o[0] for o in offsets], [o[1] for o in offsets]
-    borders = [0, *accumulate(len(s.text) for s in spans)]
-    weights = [0.0] * len(offsets)
-    for number, span in sorted(enumerate(spans), key=lambda pair: pair[1].weight):
-        first = bisect_right(ends, borders[number])
-        behind = bisect_left(starts, borders[number + 1])
-        if span.weight > 0:
-            weights[first:behind] = [span.weight] * (behind - first)
-    return weights
-
-
-def _in_pieces(tokenizer: Any, spans: list[Span]) -> dict[str, Any]:
-    """Each answer, and each stretch between answers, tokenized by itself."""
+def _joined(parts: list[tuple[list[int], list[Run]]]) -> tuple[list[int], list[Run]]:
     ids: list[int] = []
-    weights: list[float] = []
-    for _, group in groupby(spans, key=lambda s: s.answer):
-        piece, weighed = weighed_tokens(tokenizer, list(group))
-        ids += piece
-        weights += weighed
-    return labelled(ids, weights)
+    runs: list[Run] = []
+    for part, inside in parts:
+        runs += [(first + len(ids), behind + len(ids), weight) for first, behind, weight in inside]
+        ids += part
+    return ids, runs
 
 
-def weighed_tokens(tokenizer: Any, parts: list[Span]) -> tuple[list[int], list[float]]:
-    """(ids, weights) of parts that are tokenized as one text."""
-    text = "".join(p.text for p in parts)
-    if not getattr(tokenizer, "is_fast", False):
-        ids = _ids(tokenizer, text)
-        return ids, _by_prefix(tokenizer, parts, len(ids))
-    done = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return list(done["input_ids"]), _by_offsets(parts, done["offset_mapping"])
+def _weight(run: Run) -> float:
+    return run[2]
 
 
-def _by_prefix(tokenizer: Any, parts: list[Span], length: int) -> list[float]:
-    """A weight per token of one piece: the token count of each prefix tells where a part ends."""
-    weights: list[float] = []
-    text = ""
-    for part in parts[:-1]:
-        text += part.text
-        upto = min(len(_ids(tokenizer, text)), length)
-        weights += [part.weight] * (upto - len(weights))
-    return weights + [parts[-1].weight] * (length - len(weights))
+def _place(encoding: Any, border: int, length: int) -> tuple[int, bool] | None:
+    """The first token that reaches behind a border between two characters, and whether it begins before it."""
+    for place in range(border, length):  # a character without a token is white space that the tokenizer drops
+        token = encoding.char_to_token(place)
+        if token is not None:
+            return token, encoding.token_to_chars(token)[0] < border
+    return None
+
+
+def _in_pieces(tokenizer: Any, spans: list[Span]) -> tuple[list[int], list[Run]]:
+    """For a tokenizer without offsets: each answer begins anew, the length of each prefix tells where it ends."""
+    cuts = [n for n in range(1, len(spans)) if spans[n].answer and not spans[n - 1].answer]
+    return _joined([_by_prefix(tokenizer, spans[a:b]) for a, b in pairwise([0, *cuts, len(spans)])])
+
+
+def _by_prefix(tokenizer: Any, spans: list[Span]) -> tuple[list[int], list[Run]]:
+    texts = list(accumulate(s.text for s in spans))
+    ids = _ids(tokenizer, texts[-1] if texts else "")
+    ends = [0, *(min(len(_ids(tokenizer, text)), len(ids)) for text in texts[:-1]), len(ids)]
+    return ids, [(a, b, s.weight) for s, (a, b) in zip(spans, pairwise(ends), strict=True) if s.weight > 0]
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def labelled(ids: list[int], weights: list[float]) -> dict[str, Any]:
-    """Ids and weights as a training row."""
-    row: dict[str, Any] = {
-        "input_ids": ids,
-        "labels": [i if w > 0 else IGNORED for i, w in zip(ids, weights, strict=True)],
-    }
-    if any(w not in (0.0, 1.0) for w in weights):
-        row["loss_scale"] = weights
-    return row

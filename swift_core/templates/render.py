@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from swift_core.data.boxes import PLACEHOLDER, share_objects
 from swift_core.data.row import Row
 from swift_core.errors import SwiftError
 from swift_core.templates.declaration import Template
+from swift_core.templates.turns import Turn, turns_of
 
 if TYPE_CHECKING:
     from swift_core.job import Job
 
 
-@dataclass
+@dataclass(slots=True)
 class Span:
     """A piece of the written conversation. weight: its factor in the loss, 0 where it is not trained.
 
@@ -26,181 +26,225 @@ class Span:
     answer: bool = False
 
 
-@dataclass
-class Turn:
-    """One turn as text. inline: tool results that go on inside the assistant's turn."""
-
-    role: str
-    text: str
-    inline: bool = False
-    loss: bool | None = None
-    scale: float = 1.0
-
-
 def spans_of(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> list[Span]:
     """The row as spans; with `generation`, up to and including the header of the next answer."""
-    template: Template = job.one("template")
-    turns = _turns(job, row, template)
-    system = turns.pop(0).text if turns and turns[0].role == "system" else template.default_system
+    frames = _Frames.of(job, tokenizer)
+    turns = turns_of(job, row, frames.template)
+    system = turns.pop(0).text if turns and turns[0].role == "system" else None
     if generation and turns and turns[-1].role == "assistant":
         turns.pop()
-    writer = _Writer(job, template, tokenizer)
+    _refuse_rounds(frames.template, turns, row.where)
+    writer = _Writer(frames, turns, generation)
     writer.open(system, row.where)
-    for number, turn in enumerate(turns):
-        writer.turn(turn, first=number == 0, last=_is_last(turns, number))
+    for number in range(len(turns)):
+        writer.turn(number)
     if generation:
-        writer.ask(turns)
-    return _merged(writer.spans)
+        writer.ask()
+    return writer.spans
 
 
-def _is_last(turns: list[Turn], number: int) -> bool:
-    """Whether no later turn is the assistant's, save those that continue this one behind inline results."""
-    later = next((i for i, t in enumerate(turns) if i > number and t.role == "assistant"), None)
-    return later is None or (turns[number].inline and _is_last(turns, later))
+def _refuse_rounds(template: Template, turns: list[Turn], where: str) -> None:
+    if template.single and sum(t.role == "user" for t in turns) > 1:
+        raise SwiftError(
+            f"{where}: the template {template.name!r} knows one question and one answer, this row has several rounds."
+        )
+
+
+def split_thought(text: str) -> tuple[str, str]:
+    """(thoughts, answer) of a text that may begin with `<think>…</think>`; without line breaks between them."""
+    head, found, answer = text.partition("</think>")
+    if not found:
+        return "", text
+    return head.rpartition("<think>")[2].strip("\n"), answer.lstrip("\n")
+
+
+class _Frames:
+    """What is the same in every row of a job: the template's texts, filled in and weighed once each."""
+
+    def __init__(self, job: Job, tokenizer: Any):
+        self.job, self.tokenizer = job, tokenizer
+        self.template: Template = job.one("template")
+        self.opening = self.template.opening(tokenizer)
+        self.thinks: bool | None = getattr(job.options, "enable_thinking", None)
+        self.keeps: bool | None = getattr(job.options, "preserve_thinking", None)
+        self.known: dict[str, list[tuple[str, float]]] = {}
+
+    @classmethod
+    def of(cls, job: Job, tokenizer: Any) -> _Frames:
+        """Those of this job and tokenizer, made on first use."""
+        key = ("frames", id(tokenizer))
+        if key not in job.memo:
+            job.memo[key] = cls(job, tokenizer)
+        found: _Frames = job.memo[key]
+        return found
+
+    def weighed(self, text: str) -> list[tuple[str, float]]:
+        """A text of the template in weighed pieces; 0 save where the loss scale counts frames."""
+        if text not in self.known:
+            self.known[text] = self.weights("frame", self.template.fill(text, self.tokenizer), False, "")
+        return self.known[text]
+
+    def weights(self, role: str, text: str, last: bool, query: str) -> list[tuple[str, float]]:
+        """One turn in weighed pieces, by the job's loss scale."""
+        pieces: list[tuple[str, float]] | None
+        pieces = self.job.hook.weigh(job=self.job, role=role, text=text, last=last, query=query)
+        return pieces or [(text, 0.0)]
 
 
 class _Writer:
-    """Appends spans turn by turn; knows the template, the tokenizer's tokens and the loss scale."""
+    """Appends spans turn by turn; neighbours of one weight and kind become one span."""
 
-    def __init__(self, job: Job, template: Template, tokenizer: Any):
-        self.job, self.template, self.tokenizer = job, template, tokenizer
+    def __init__(self, frames: _Frames, turns: list[Turn], generation: bool):
+        self.frames, self.template, self.turns, self.generation = frames, frames.template, turns, generation
+        self.last_user = max((i for i, t in enumerate(turns) if t.role == "user"), default=-1)
         self.spans: list[Span] = []
-        self.query = ""
+        self.query, self.late_system = "", ""
+        self.rounds = 0
         self.open_answer = False
+        self.owed = 0.0
+
+    def add(self, pieces: list[tuple[str, float]], answer: bool = False) -> None:
+        """Weighed pieces that follow what is there."""
+        for text, weight in pieces:
+            last = self.spans[-1] if self.spans else None
+            if last and last.weight == weight and last.answer == answer:
+                last.text += text
+            elif text:
+                self.spans.append(Span(text, weight, answer))
 
     def frame(self, text: str) -> None:
         """Text that nobody says: not trained, save where the loss scale weighs frames."""
-        self._weighed("frame", self.template.fill(text, self.tokenizer), False)
+        if text:
+            self.add(self.frames.weighed(text))
 
-    def open(self, system: str, where: str) -> None:
-        if system and not self.template.system:
-            raise SwiftError(f"{where}: the template {self.template.name!r} has no place for a system message.")
-        if not system:
-            return self.frame(self.template.start)
-        before, _, behind = self.template.system.partition("{system}")
-        self.frame(before)
-        self._weighed("system", system, False)
-        self.frame(behind)
+    def open(self, system: str | None, where: str) -> None:
+        """What stands before the first turn, with the system text where it belongs there."""
+        template = self.template
+        self.frame(self.frames.opening)
+        system = None if template.skip_empty_system and not (system or "").strip() else system
+        system = (template.default_system or None) if system is None else self._trimmed("system", system)
+        if system and not (template.system or template.late_system):
+            raise SwiftError(f"{where}: the template {template.name!r} has no place for a system message.")
+        if system is None or not template.system:
+            self.late_system = system or ""
+            return self.frame(template.start)
+        return self._framed(template.system, "system", "system", system)
 
-    def turn(self, turn: Turn, first: bool, last: bool) -> None:
+    def turn(self, number: int) -> None:
+        """One turn after another."""
+        turn = self.turns[number]
         if turn.role == "assistant":
-            self._answer(turn, last)
+            self._answer(number, turn)
         elif turn.inline:
-            self._weighed("tool", turn.text, False)
+            self._weighed("tool", turn.text)
         else:
-            self._asked(turn, first)
+            self._asked(number, turn)
 
-    def ask(self, turns: list[Turn]) -> None:
+    def ask(self) -> None:
         """The header of an answer to come; nothing where tool results stand inside an open answer."""
-        if not (turns and turns[-1].inline):
+        if not (self.turns and self.turns[-1].inline):
+            default = self.template.thinking is None or self.template.thinking.default
+            thinks = default if self.frames.thinks is None else self.frames.thinks
             self.frame(self.template.assistant)
+            self.frame(self.template.prompt_on if thinks else self.template.prompt_off)
 
-    def _asked(self, turn: Turn, first: bool) -> None:
-        if not first:
-            self.frame(self.template.between)
-        shape = (turn.role == "tool" and self.template.tool) or self.template.user
+    def _asked(self, number: int, turn: Turn) -> None:
+        """A question, or tool results that stand in a turn of their own."""
+        template, text = self.template, turn.text
+        if number:
+            self.frame(template.between)
+        shape = (turn.role == "tool" and template.tool) or template.user
+        if turn.role == "user":
+            self.rounds += 1
+            text = self.query = self._trimmed("user", text)
+            if template.thinking and self.frames.thinks is False and not text.endswith(template.thinking.off_query):
+                text += template.thinking.off_query
+        if "{round" in shape:
+            shape = shape.replace("{round}", str(self.rounds)).replace("{round0}", str(self.rounds - 1))
         before, _, behind = shape.partition("{query}")
-        self.frame(before)
-        self._weighed(turn.role, turn.text, False)
+        self._opening(before)
+        if number == self.last_user and self.late_system:
+            self._framed(template.late_system, "system", "system", self.late_system)
+        self._weighed(turn.role, text)
         self.frame(behind)
-        self.query = turn.text
 
-    def _answer(self, turn: Turn, last: bool) -> None:
+    def _opening(self, text: str) -> None:
+        """How a turn opens. Its first token is trained where the answer before owes its end to it."""
+        stop = next((w for w in self.template.stop if text.startswith(w)), "") if self.owed else ""
+        if stop:
+            self.add([(stop, self.owed)], answer=True)
+        self.owed = 0.0
+        self.frame(text[len(stop) :])
+
+    def _answer(self, number: int, turn: Turn) -> None:
+        last = self._is_last(number)
+        held, pieces = self._said(number, turn, last)
         if not self.open_answer:
             self.frame(self.template.assistant)
-        start = len(self.spans)
-        self._weighed("assistant", turn.text, last, turn)
+            self.frame(held)
+        self.add(pieces, answer=True)
         self.open_answer = turn.inline
         if turn.inline:  # the results follow in the same turn, which ends later
             return
-        trained = any(s.weight > 0 for s in self.spans[start:])
-        end = self.template.fill(self.template.end, self.tokenizer)
-        self.spans.append(Span(end, 1.0 if trained else 0.0, answer=True))
-        self.frame(self.template.after)
+        weight = float(any(w > 0 for _, w in pieces))
+        template = self.template
+        end = template.final_end if number == len(self.turns) - 1 else template.end
+        self.add([(template.fill(end, self.frames.tokenizer), weight)], answer=True)
+        self.owed = 0.0 if end else weight
+        self.frame(template.after)
 
-    def _weighed(self, role: str, text: str, last: bool, turn: Turn | None = None) -> None:
-        if not text:
-            return
-        answer = role == "assistant"
-        for piece, weight in self._weights(role, text, last, turn):
-            self.spans.append(Span(piece, weight, answer))
+    def _said(self, number: int, turn: Turn, last: bool) -> tuple[str, list[tuple[str, float]]]:
+        """What the prompt holds behind the header, and the answer in weighed pieces."""
+        current = number > self.last_user
+        held, text = self._written(turn, current or self.frames.keeps is not False)
+        pieces = self._weights(turn, text, last)
+        trained = not self.generation and any(w > 0 for _, w in pieces)
+        if self.template.thinking is None or current or self.frames.keeps is not None:
+            return held, pieces
+        if self.template.thinking.keep or trained:
+            return held, pieces
+        held, text = self._written(turn, False)
+        return held, self._weights(turn, text, last)
 
-    def _weights(self, role: str, text: str, last: bool, turn: Turn | None) -> list[tuple[str, float]]:
-        if turn is not None and turn.loss is False:
+    def _written(self, turn: Turn, thoughts: bool) -> tuple[str, str]:
+        """What the prompt holds behind the header, and the answer's text, with its thoughts or without."""
+        before, _, behind = self.template.answer.partition("{answer}")
+        text = turn.text if turn.inline or self.open_answer else self._trimmed("assistant", turn.text)
+        thinking = self.template.thinking
+        if thinking is None or self.open_answer:
+            return "", (text if self.open_answer else before + text) + ("" if turn.inline else behind)
+        thought, text = split_thought(text)
+        text = before + text + ("" if turn.inline else behind)
+        if not thoughts:
+            return thinking.history, text
+        if thought:
+            opening, _, closing = thinking.write.partition("{thought}")
+            return thinking.on, opening[len(thinking.on) :] + thought + closing + text
+        return thinking.prompt_off, thinking.empty[len(thinking.prompt_off) :] + text
+
+    def _is_last(self, number: int) -> bool:
+        """Whether no later turn is the assistant's, save those that continue this one behind inline results."""
+        later = next((i for i, t in enumerate(self.turns) if i > number and t.role == "assistant"), None)
+        return later is None or (self.turns[number].inline and self._is_last(later))
+
+    def _trimmed(self, role: str, text: str) -> str:
+        return text.strip() if role in self.template.trim else text
+
+    def _framed(self, shape: str, name: str, role: str, text: str) -> None:
+        before, _, behind = shape.partition("{" + name + "}")
+        self.frame(before)
+        self._weighed(role, text)
+        self.frame(behind)
+
+    def _weighed(self, role: str, text: str, last: bool = False) -> None:
+        if text:
+            self.add(self.frames.weights(role, text, last, self.query))
+
+    def _weights(self, turn: Turn, text: str, last: bool) -> list[tuple[str, float]]:
+        """An answer in weighed pieces; what the row says of it goes before the loss scale."""
+        if turn.loss is False:
             return [(text, 0.0)]
-        pieces = self.job.hook.weigh(job=self.job, role=role, text=text, last=last, query=self.query)
-        if turn is not None and turn.loss is True and not any(w for _, w in pieces or []):
+        pieces = self.frames.weights("assistant", text, last, self.query)
+        if turn.loss is True and not any(w for _, w in pieces):
             pieces = [(text, 1.0)]
-        return [(p, w * (turn.scale if turn else 1.0)) for p, w in pieces or [(text, 0.0)]]
-
-
-def _turns(job: Job, row: Row, template: Template) -> list[Turn]:
-    """Messages as turns of plain text: boxes, media, tools, calls and results written out."""
-    messages = _with_tools(job, row, _with_content_written(job, row, template))
-    turns: list[Turn] = []
-    results: list[str] = []
-    for number, message in enumerate(messages):
-        if message["role"] == "tool":
-            results.append(message.get("content") or "")
-            if number + 1 < len(messages) and messages[number + 1]["role"] == "tool":
-                continue
-            _add_results(job, turns, results)
-            results = []
-        else:
-            turns.append(_turn(job, message))
-    return turns
-
-
-def _with_content_written(job: Job, row: Row, template: Template) -> list[dict[str, Any]]:
-    """The messages with boxes and media written into their contents; tools and calls never hold any."""
-    if not row.objects and not row.media:
-        return row.messages
-    contents = _write_boxes(job, row, [m.get("content") or "" for m in row.messages])
-    for name, written in template.media.items():
-        contents = [text.replace(f"<{name}>", written) for text in contents]
-    return [{**m, "content": text} for m, text in zip(row.messages, contents, strict=True)]
-
-
-def _write_boxes(job: Job, row: Row, contents: list[str]) -> list[str]:
-    if not row.objects:
-        return contents
-    shares = share_objects(row, contents)
-    return [
-        job.hook.write_boxes(job=job, text=text, row=share) if PLACEHOLDER.search(text) else text
-        for text, share in zip(contents, shares, strict=True)
-    ]
-
-
-def _with_tools(job: Job, row: Row, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if not row.tools:
-        return messages
-    has_system = messages[0]["role"] == "system"
-    system = messages[0]["content"] if has_system else job.one("template").default_system
-    text = job.hook.write_tools(job=job, tools=row.tools, system=system or "")
-    return [{"role": "system", "content": text}, *messages[has_system:]]
-
-
-def _turn(job: Job, message: dict[str, Any]) -> Turn:
-    text = message.get("content") or ""
-    if message.get("tool_calls"):
-        calls = job.hook.write_calls(job=job, calls=message["tool_calls"])
-        text = f"{text}\n{calls}" if text and not text.endswith("\n") else text + calls
-    return Turn(message["role"], text, loss=message.get("loss"), scale=message.get("loss_scale", 1.0))
-
-
-def _add_results(job: Job, turns: list[Turn], results: list[str]) -> None:
-    text, inline = job.hook.write_results(job=job, results=results)
-    if inline and turns and turns[-1].role == "assistant":
-        turns[-1].inline = True
-    turns.append(Turn("tool", text, inline=inline))
-
-
-def _merged(spans: list[Span]) -> list[Span]:
-    """Neighbours of one weight and kind as one span; empty ones dropped."""
-    out: list[Span] = []
-    for span in spans:
-        if out and (out[-1].weight, out[-1].answer) == (span.weight, span.answer):
-            out[-1].text += span.text
-        elif span.text:
-            out.append(span)
-    return out
+        return pieces if turn.scale == 1.0 else [(p, w * turn.scale) for p, w in pieces]

@@ -1,0 +1,108 @@
+"""From a row to turns of plain text: boxes, media, tools, calls and results written out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from swift_core.data.boxes import PLACEHOLDER, share_objects
+from swift_core.data.row import Row
+from swift_core.templates.declaration import Template
+
+if TYPE_CHECKING:
+    from swift_core.job import Job
+
+COUNTED = re.compile(r"\{(n|path)\}")
+
+
+@dataclass
+class Turn:
+    """One turn as text. inline: tool results that go on inside the assistant's turn.
+
+    loss: the row's own word on whether it is trained. scale: the row's own weight.
+    """
+
+    role: str
+    text: str
+    inline: bool = False
+    loss: bool | None = None
+    scale: float = 1.0
+
+
+def turns_of(job: Job, row: Row, template: Template) -> list[Turn]:
+    """The row's messages in order, consecutive tool results as one turn."""
+    messages = _with_tools(job, row, template, _with_content_written(job, row, template))
+    turns: list[Turn] = []
+    results: list[str] = []
+    for number, message in enumerate(messages):
+        if message["role"] == "tool":
+            results.append(message.get("content") or "")
+            if number + 1 < len(messages) and messages[number + 1]["role"] == "tool":
+                continue
+            _add_results(job, turns, results)
+            results = []
+        else:
+            turns.append(_turn(job, message))
+    return turns
+
+
+def _with_content_written(job: Job, row: Row, template: Template) -> list[dict[str, Any]]:
+    """The messages with boxes and media written into their contents; tools and calls never hold any."""
+    if not row.objects and not row.media:
+        return row.messages
+    contents = _write_boxes(job, row, [m.get("content") or "" for m in row.messages])
+    for name, files in row.media.items():
+        write = _writer(template.media.get(name, f"<{name}>"), files)
+        contents = [re.sub(f"<{name}>", write, text) for text in contents]
+    return [{**m, "content": text} for m, text in zip(row.messages, contents, strict=True)]
+
+
+def _writer(written: str, files: list[Any]) -> Callable[[re.Match[str]], str]:
+    """What stands for each medium in turn, its number and its file filled in."""
+    numbers: Iterator[int] = count(1)
+
+    def write(_: re.Match[str]) -> str:
+        number = next(numbers)
+        facts = {"n": str(number), "path": str(files[number - 1])}
+        return COUNTED.sub(lambda m: facts[m[1]], written)
+
+    return write
+
+
+def _write_boxes(job: Job, row: Row, contents: list[str]) -> list[str]:
+    if not row.objects:
+        return contents
+    shares = share_objects(row, contents)
+    return [
+        job.hook.write_boxes(job=job, text=text, row=share) if PLACEHOLDER.search(text) else text
+        for text, share in zip(contents, shares, strict=True)
+    ]
+
+
+def _with_tools(job: Job, row: Row, template: Template, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not row.tools:
+        return messages
+    has_system = messages[0]["role"] == "system"
+    system = messages[0]["content"] if has_system else template.default_system
+    text = job.hook.write_tools(job=job, tools=row.tools, system=system or "")
+    return [{"role": "system", "content": text}, *messages[has_system:]]
+
+
+def _turn(job: Job, message: dict[str, Any]) -> Turn:
+    text = message.get("content") or ""
+    if message.get("reasoning_content"):
+        text = f"<think>\n{message['reasoning_content']}\n</think>\n\n{text}"
+    if message.get("tool_calls"):
+        calls = job.hook.write_calls(job=job, calls=message["tool_calls"])
+        text = f"{text}\n{calls}" if text and not text.endswith("\n") else text + calls
+    return Turn(message["role"], text, loss=message.get("loss"), scale=message.get("loss_scale", 1.0))
+
+
+def _add_results(job: Job, turns: list[Turn], results: list[str]) -> None:
+    text, inline = job.hook.write_results(job=job, results=results)
+    if inline and turns and turns[-1].role == "assistant":
+        turns[-1].inline = True
+    turns.append(Turn("tool", text, inline=inline))
