@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from swift_core.jobs.common import load_model
+from swift_core.jobs.train import attach_tuners, find_resume
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.training import Trainer, _keeps_logits
 
@@ -37,11 +39,14 @@ class Reference:
 
     A fresh PEFT adapter changes nothing yet, so the same model with its adapters off is the reference and costs
     no memory. Where that does not hold (whole weights train, a trained adapter is continued, PiSSA moved the
-    base weights) a frozen copy is kept.
+    base weights) a frozen copy is kept. A resumed run has moved on already: its start is loaded once more.
     """
 
-    def __init__(self, model: Any):
-        self.model: Any = None if _adapters_are_neutral(model) else _frozen_copy(model)
+    def __init__(self, job: Any, model: Any):
+        start = model if find_resume(job) is None else attach_tuners(job, load_model(job)[0])
+        self.model: Any = None
+        if not _adapters_are_neutral(start):
+            self.model = (copy.deepcopy(model) if start is model else start).eval().requires_grad_(False)
 
     @contextmanager
     def of(self, model: Any, unwrapped: Any) -> Iterator[Any]:
@@ -68,10 +73,6 @@ def _adapters_are_neutral(model: Any) -> bool:
             without = model(input_ids=ids, use_cache=False).logits
     model.train(was_training)
     return torch.equal(with_adapters, without)
-
-
-def _frozen_copy(model: Any) -> Any:
-    return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 class AlignmentTrainer(Trainer):

@@ -1,4 +1,4 @@
-"""Learning from pairs: a better and a worse conversation, encoded like any other row, and a loss over their likelihoods."""
+"""Learning from pairs: a better and a worse conversation, encoded like any row, and a loss over their likelihoods."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def build_pair_trainer(
         job,
         processor,
         method,
-        Reference(model) if method.needs_reference else None,
+        Reference(job, model) if method.needs_reference else None,
         model=model,
         args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
         train_dataset=train,

@@ -124,9 +124,7 @@ def end_of_answer(job: Any, tokenizer: Any) -> tuple[list[int], list[str]]:
     return list(dict.fromkeys(ids)), words
 
 
-def _completion(
-    job: Any, processor: Any, prompt: Prompt, ids: list[int], ends: list[int], pad: int
-) -> Completion:
+def _completion(job: Any, processor: Any, prompt: Prompt, ids: list[int], ends: list[int], pad: int) -> Completion:
     """The drawn ids up to the first that ends the answer; what follows is padding."""
     end = next((place for place, token in enumerate(ids) if token in ends), None)
     if end is not None:

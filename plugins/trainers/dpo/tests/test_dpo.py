@@ -117,12 +117,20 @@ def trl_trainer(trainer: Any, folder: Path) -> Any:
             return dataset
 
     settings = DPOConfig(
-        output_dir=str(folder / "trl"), use_cpu=True, bf16=False, report_to=[], remove_unused_columns=False,
-        max_length=None, beta=trainer.method.beta,
+        output_dir=str(folder / "trl"),
+        use_cpu=True,
+        bf16=False,
+        report_to=[],
+        remove_unused_columns=False,
+        max_length=None,
+        beta=trainer.method.beta,
     )
     return PreEncoded(
-        copy.deepcopy(trainer.model), ref_model=copy.deepcopy(trainer.reference.model), args=settings,
-        train_dataset=Dataset.from_dict({"i": [0]}), data_collator=list,
+        copy.deepcopy(trainer.model),
+        ref_model=copy.deepcopy(trainer.reference.model),
+        args=settings,
+        train_dataset=Dataset.from_dict({"i": [0]}),
+        data_collator=list,
         processing_class=getattr(trainer.processing_class, "tokenizer", trainer.processing_class),
     )
 
@@ -228,13 +236,17 @@ def test_pictures_reach_the_policy(vision_bench: Bench) -> None:
 def test_tokens_are_those_of_sft(text_bench: Bench) -> None:
     """The chosen conversation of a pair is encoded as the same conversation in SFT; shared answers are not trained."""
     trainer = text_bench.trainer
-    rows = [Row(messages=[{"role": "user", "content": p["query"]}, {"role": "assistant", "content": p["response"]}])
-            for p in PAIRS[:2]]
+    rows = [
+        Row(messages=[{"role": "user", "content": p["query"]}, {"role": "assistant", "content": p["response"]}])
+        for p in PAIRS[:2]
+    ]
     encoded = trainer.job.hook.encode(job=trainer.job, rows=rows, processor=trainer.processing_class, generation=False)
     assert [dict(trainer.train_dataset[i][0]) for i in range(2)] == encoded
     decode = trainer.processing_class.decode
     chosen = trainer.train_dataset[2][0]
-    trained = decode([token for token, label in zip(chosen["input_ids"], chosen["labels"], strict=True) if label != -100])
+    trained = decode(
+        [token for token, label in zip(chosen["input_ids"], chosen["labels"], strict=True) if label != -100]
+    )
     assert "Paris" in decode(chosen["input_ids"]) and "Paris" not in trained and "今天天气很好" in trained
 
 
@@ -274,8 +286,17 @@ def test_batch_of_four_equals_four_batches_of_one(text: str, tmp_path: Path) -> 
         folder = tmp_path / str(size)
         folder.mkdir()
         trainer = build(
-            text, rows, folder, max_steps=3, per_device_train_batch_size=size, gradient_accumulation_steps=4 // size,
-            dataset_shuffle=False, logging_steps=1, save_strategy="no", warmup_ratio=0.0, rpo_alpha=1.0,
+            text,
+            rows,
+            folder,
+            max_steps=3,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=4 // size,
+            dataset_shuffle=False,
+            logging_steps=1,
+            save_strategy="no",
+            warmup_ratio=0.0,
+            rpo_alpha=1.0,
         )
         trainer.train()
         ends.append(trainer)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
 from swift_plugin_runtime.alignment import AlignmentTrainer, Reference, token_logps
 from swift_plugin_runtime.rollout import (
     Completion,
@@ -25,6 +24,7 @@ from swift_plugin_runtime.training import build_arguments, make_collator
 
 from swift_core.data.load import batches
 from swift_core.templates.encode import IGNORED
+from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
 
 Batch = dict[str, Any]
 
@@ -219,7 +219,7 @@ def build_group_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
         job,
         processor,
         method,
-        Reference(model) if method.beta else None,
+        Reference(job, model) if method.beta else None,
         model=model,
         args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no", **best),
         train_dataset=train,

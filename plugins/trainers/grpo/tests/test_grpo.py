@@ -8,7 +8,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from swift_core import SwiftError, hookimpl
 from swift_core.catalogue import Catalogue, Entry
 from swift_core.job import prepare
 from swift_core.jobs.common import load_model
-from swift_core.jobs.train import attach_tuners, load_data
+from swift_core.jobs.train import attach_tuners, find_resume, load_data
 from swift_core.options import Given
 from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
@@ -76,14 +76,25 @@ def build(model: str, rows: list[dict[str, Any]], folder: Path, rewards: Any = N
     file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     rewards = rewards or {"digits": digits}
     told = {
-        "model": model, "dataset": str(file), "trainer": "grpo", "reward": list(rewards), "tuner": "full",
-        "learning_rate": 1e-3, "output_dir": str(folder / "out"), "num_generations": 4, "max_completion_length": 12,
-        "per_device_train_batch_size": len(rows), "save_strategy": "no", "logging_steps": 1, **options,
+        "model": model,
+        "dataset": str(file),
+        "trainer": "grpo",
+        "reward": list(rewards),
+        "tuner": "full",
+        "learning_rate": 1e-3,
+        "output_dir": str(folder / "out"),
+        "num_generations": 4,
+        "max_completion_length": 12,
+        "per_device_train_batch_size": len(rows),
+        "save_strategy": "no",
+        "logging_steps": 1,
+        **options,
     }
     job = prepare("rlhf", [Given(k, v, "test") for k, v in told.items()], catalogue(**rewards))
     train, held = load_data(job)
-    net, processor = load_model(job)
-    net = attach_tuners(job, net)
+    resume = find_resume(job)
+    net, processor = load_model(job, resume)
+    net = attach_tuners(job, net, resume)
     return job.hook.build_trainer(job=job, model=net, processor=processor, rows=train, eval_rows=held)
 
 
@@ -141,18 +152,31 @@ def trl_trainer(trainer: Any, answers: list[dict[str, Any]], folder: Path) -> An
 
     class WithMedia(GRPOTrainer):
         def _get_per_token_logps_and_entropies(self, model: Any, ids: Any, mask: Any, keep: int, **_: Any) -> Any:
-            logits = model(input_ids=ids, attention_mask=mask, **self.media).logits[:, -keep - 1 : -1] / self.temperature
+            logits = (
+                model(input_ids=ids, attention_mask=mask, **self.media).logits[:, -keep - 1 : -1] / self.temperature
+            )
             logps = logits.log_softmax(-1).gather(-1, ids[:, -keep:, None])[..., 0]
             return logps, torch.zeros_like(logps), None
 
     method = trainer.method
     settings = GRPOConfig(
-        output_dir=str(folder / "trl"), use_cpu=True, bf16=False, report_to=[], beta=method.beta,
-        temperature=method.temperature, epsilon=method.epsilon, num_generations=4, per_device_train_batch_size=4,
-        gradient_accumulation_steps=1, max_completion_length=12, use_bias_correction_kl=False,
+        output_dir=str(folder / "trl"),
+        use_cpu=True,
+        bf16=False,
+        report_to=[],
+        beta=method.beta,
+        temperature=method.temperature,
+        epsilon=method.epsilon,
+        num_generations=4,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=1,
+        max_completion_length=12,
+        use_bias_correction_kl=False,
     )
     theirs = WithMedia(
-        copy.deepcopy(trainer.model), reward_funcs=lambda **_: [0.0], args=settings,
+        copy.deepcopy(trainer.model),
+        reward_funcs=lambda **_: [0.0],
+        args=settings,
         train_dataset=Dataset.from_dict({"prompt": ["x"]}),
         processing_class=getattr(trainer.processing_class, "tokenizer", trainer.processing_class),
     )
@@ -174,12 +198,20 @@ def left_padded(answers: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str
         return torch.stack(padded)
 
     ids, mask = laid([r["input_ids"] for r in answers]), laid([[1] * len(r["input_ids"]) for r in answers])
-    batch = {"prompt_ids": ids[:, :longest], "prompt_mask": mask[:, :longest], "completion_ids": ids[:, longest:],
-             "completion_mask": mask[:, longest:], "advantages": torch.tensor([r["advantage"] for r in answers])}
+    batch = {
+        "prompt_ids": ids[:, :longest],
+        "prompt_mask": mask[:, :longest],
+        "completion_ids": ids[:, longest:],
+        "completion_mask": mask[:, longest:],
+        "advantages": torch.tensor([r["advantage"] for r in answers]),
+    }
     if "old_logps" in answers[0]:
         batch["old_per_token_logps"] = laid([r["old_logps"] for r in answers])[:, longest:]
-    media = {k: torch.cat([r[k] for r in answers if k in r]) for k in ("pixel_values", "image_grid_thw")
-             if any(k in r for r in answers)}
+    media = {
+        k: torch.cat([r[k] for r in answers if k in r])
+        for k in ("pixel_values", "image_grid_thw")
+        if any(k in r for r in answers)
+    }
     if media:
         media["mm_token_type_ids"] = laid([r.get("mm_token_type_ids", [0] * len(r["labels"])) for r in answers])
     return batch, media
@@ -248,3 +280,201 @@ def test_the_clip_is_at_work_in_the_comparison(text_bench: Bench) -> None:
     total, count = trainer.figures["clip_ratio"]
     assert 0 < total / count < 1
     assert trainer.figures["kl"][0] > 0
+
+
+def test_advantages_are_relative_to_the_group() -> None:
+    rewards = torch.tensor([[1.0, 0.0, 0.0, 1.0], [2.0, 2.0, 2.0, 2.0]])
+    by_group = group_advantages(rewards, "group")
+    assert by_group[0].tolist() == pytest.approx([0.8659, -0.8659, -0.8659, 0.8659], abs=1e-3)  # 0.5 / std 0.577
+    assert by_group[1].tolist() == [0, 0, 0, 0]
+    assert group_advantages(rewards, "none")[0].tolist() == [0.5, -0.5, -0.5, 0.5]
+    assert group_advantages(rewards, "batch", torch.tensor(0.25))[0, 0].item() == pytest.approx(2, abs=1e-3)
+
+
+def test_losses_by_hand() -> None:
+    """Two answers of 1 and 3 tokens: what each way of averaging makes of a loss of 1 per token, and the clip."""
+    mask = torch.tensor([[1.0, 0, 0], [1, 1, 1]])
+    worth = {"grpo": (0.5, 1 / 6), "dapo": (0.25, 0.25), "bnpo": (0.25, 0.25), "dr_grpo": (0.05, 0.05)}
+    for loss, (first, second) in worth.items():
+        weights = token_weights(mask, Grpo(loss_type=loss, max_completion_length=10), 2, 4)
+        assert (weights[0, 0].item(), weights[1, 2].item()) == pytest.approx((first, second)), loss
+        assert weights[0, 1] == 0
+    one = torch.zeros(1, 1)
+    for ratio, advantage, expected, clipped in [(1.5, 1.0, -1.2, 1), (1.5, -1.0, 1.5, 0), (0.5, -1.0, 0.8, 1)]:
+        loss, cut = policy_losses(one + math.log(ratio), one, one + advantage, one + 1, Grpo())
+        assert (loss.item(), cut.item()) == pytest.approx((expected, clipped))
+    assert divergence(torch.tensor(-2.0), torch.tensor(-1.0)).item() == pytest.approx(math.e - 2)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("text", {}), ("vision", {}), ("text", {"top_k": 5})])
+def test_a_group_drawn_is_likely_under_the_model(
+    kind: str, options: Any, request: Any, pictures: Any, tmp_path: Path
+) -> None:
+    """Learning rows hold prompt and answer; greedy draws are the argmax of the same rows' logits; seeds repeat."""
+    rows = pictures if kind == "vision" else QUESTIONS
+    trainer = build(request.getfixturevalue(kind), rows, tmp_path, **options)
+    prompts = [p for p in trainer.train_dataset for _ in range(2)]
+    state = torch.get_rng_state()
+    first, again, other = (
+        draw(trainer.job, trainer.model, trainer.processing_class, prompts, trainer.sampling, seed)
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(state, torch.get_rng_state())
+    assert [c.ids for c in first] == [c.ids for c in again] != [c.ids for c in other]
+    greedy = type(trainer.sampling)(12, temperature=0)
+    for completion in draw(trainer.job, trainer.model, trainer.processing_class, prompts[::2], greedy, 0):
+        row = learning_row(completion)
+        start = len(completion.prompt.inputs["input_ids"])
+        assert row["labels"] == [-100] * start + completion.ids
+        inputs = {k: v for k, v in trainer.join([row]).items() if k != "labels"}
+        logits = trainer.model(**inputs).logits[0, start - 1 : -1]
+        assert logits.argmax(-1).tolist() == completion.ids
+
+
+def test_an_answer_ends_at_its_end_token(text: str, tmp_path: Path) -> None:
+    """With the end token made certain every answer is that token alone, ended, and its text empty."""
+    trainer = build(text, QUESTIONS, tmp_path, mask_truncated=True)
+    end = trainer.processing_class.convert_tokens_to_ids("<|im_end|>")
+    prompts = list(trainer.train_dataset)
+    cut = draw(trainer.job, trainer.model, trainer.processing_class, prompts, trainer.sampling, 0)
+    assert not any(c.ended for c in cut if end not in c.ids)
+    with torch.no_grad():
+        trainer.model.lm_head.weight[:] = 0
+        trainer.model.lm_head.weight[end] = 1000 * trainer.model.model.norm.weight
+        trainer.model.model.norm.weight.abs_()
+    hook = trainer.model.lm_head.register_forward_hook(lambda _m, _i, out: out.index_fill(-1, torch.tensor([end]), 1e4))
+    drawn = draw(trainer.job, trainer.model, trainer.processing_class, prompts, trainer.sampling, 0)
+    hook.remove()
+    assert [(c.ids, c.text, c.ended) for c in drawn] == [([end], "", True)] * 3
+    prompt = Prompt(prompts[0].row, prompts[0].inputs)
+    assert set(trainer.answer_row(Completion(prompt, [5, 6], "x", ended=False), 1.0)["labels"]) == {-100}
+
+
+def test_an_order_repeats_whole_steps() -> None:
+    plain = PromptOrder(5, 2, 1, None)
+    assert list(plain) == [0, 1, 2, 3, 4] and len(plain) == 5
+    twice = PromptOrder(5, 2, 2, None)
+    assert list(twice) == [0, 1, 0, 1, 2, 3, 2, 3, 4, 0, 4, 0] and len(twice) == 12
+    shuffled = PromptOrder(50, 2, 1, 7)
+    first = list(shuffled)
+    shuffled.set_epoch(1)
+    assert sorted(first) == list(range(50)) and first != list(shuffled)
+
+
+def test_passes_and_accumulation_make_no_difference(text: str, tmp_path: Path) -> None:
+    """Four prompts in one batch and pass equal four batches of one prompt, two answers a pass; two steps a rollout."""
+    rows = [*QUESTIONS, {"query": "Final Answer"}]
+    ends = []
+    for size, passes in [(4, 16), (1, 2)]:
+        trainer = build(
+            text,
+            rows,
+            tmp_path / str(size),
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=4 // size,
+            completions_per_pass=passes,
+            max_steps=4,
+            num_iterations=2,
+            dataset_shuffle=False,
+            loss_type="dapo",
+            warmup_ratio=0.0,
+            learning_rate=2e-3,
+        )
+        trainer.train()
+        ends.append(trainer)
+    history = [[line["reward"] for line in t.state.log_history if "reward" in line] for t in ends]
+    assert len(history[0]) == 2  # drawn anew every second step only
+    assert history[0] == pytest.approx(history[1])
+    for one, other in zip(ends[0].model.parameters(), ends[1].model.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_learns_what_is_rewarded_and_logs_it(text: str, tmp_path: Path) -> None:
+    """From random weights the share of digits rises; each reward, KL and lengths are logged, evaluated and drawn."""
+    trainer = build(
+        text,
+        [{"query": f"add {i} {i + 1}"} for i in range(8)],
+        tmp_path,
+        {"digits": digits, "length": length},
+        reward_weights=[1.0, 0.02],
+        max_steps=12,
+        learning_rate=1e-2,
+        split_dataset_ratio=0.25,
+        num_generations=8,
+        save_strategy="steps",
+        save_steps=6,
+        load_best_model_at_end=True,
+        max_completion_length=8,
+        beta=0.01,
+        lr_scheduler_type="constant",
+    )
+    before = trainer.evaluate()
+    trainer.train()
+    after = trainer.evaluate()
+    assert after["eval_rewards/digits"] > before["eval_rewards/digits"] + 0.3
+    line = next(line for line in reversed(trainer.state.log_history) if "loss" in line)
+    assert {"reward", "reward_std", "rewards/digits", "rewards/length/std", "kl", "clip_ratio"} <= line.keys()
+    assert line["kl"] > 0 and line["completions/length"] <= 8 and 0 <= line["completions/cut"] <= 1
+    assert line["reward"] == pytest.approx(line["rewards/digits"] + 0.02 * line["rewards/length"], abs=1e-5)
+    assert trainer.state.best_metric == pytest.approx(
+        max(line["eval_reward"] for line in trainer.state.log_history if "eval_reward" in line and line["step"])
+    )
+    assert (tmp_path / "out" / "curves.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("tuner", ["full", "lora"])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(text: str, tmp_path: Path, tuner: str) -> None:
+    """Rollouts depend on seed and step alone, and the reference is the first start's: resuming changes nothing."""
+    settings = {
+        "max_steps": 4,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "per_device_train_batch_size": 1,
+        "learning_rate": 5e-3,
+        "beta": 1.0,
+        "tuner": tuner,
+    }
+    whole = build(text, QUESTIONS, tmp_path, **settings)
+    whole.train()
+    middle = str(tmp_path / "out" / "checkpoint-2")
+    again = build(text, QUESTIONS, tmp_path, **settings, resume_from_checkpoint=middle)
+    assert (again.reference.model is None) == (tuner == "lora")
+    again.train(resume_from_checkpoint=middle)
+    for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def raises(rows: Any, completions: list[str]) -> list[float]:
+    """A reward that fails on one row."""
+    return [1.0 if row.where.endswith(":1") else 1 / 0 for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda rows, texts: [0.0], r"reward bad: 1 values for 12 answers, the first to .*prompts.jsonl:1"),
+        (lambda rows, texts: None, "reward bad: NoneType for 12 answers"),
+        (lambda rows, texts: [0.0] * 11 + [math.nan], r"reward bad: gave nan for .*prompts.jsonl:3"),
+        (lambda rows, texts: ["x"] * 12, "reward bad: gave 'x'"),
+        (raises, r"reward bad failed on .*prompts.jsonl:2: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_bad_reward_is_named_with_its_row(text: str, tmp_path: Path, function: Any, message: str) -> None:
+    trainer = build(text, QUESTIONS, tmp_path, {"bad": function})
+    with pytest.raises(SwiftError, match=message):
+        trainer.roll_out([list(trainer.train_dataset)])
+
+
+def test_what_cannot_be_rolled_out_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(SwiftError, match="grpo learns from rewards"):
+        build(text, QUESTIONS, tmp_path, reward=[])
+    with pytest.raises(SwiftError, match="reward_weights has 2 values"):
+        build(text, QUESTIONS, tmp_path, reward_weights=[1.0, 2.0])
+    with pytest.raises(SwiftError, match="max_length 12 leaves no prompt"):
+        build(text, QUESTIONS, tmp_path, max_length=12)
+    with pytest.raises(SwiftError, match="does not support packing: answers are drawn"):
+        build(text, QUESTIONS, tmp_path, packing=True)
+    with pytest.raises(SwiftError, match=r"prompts.jsonl:2: a prompt of \d+ tokens"):
+        build(text, QUESTIONS, tmp_path, max_length=40, truncation_strategy="raise")
+    trainer = build(text, QUESTIONS, tmp_path, max_length=40)
+    assert 0 < len(trainer.train_dataset) < 3 and "longer than 28 tokens" in trainer.job.notes[-1]
