@@ -8,6 +8,9 @@ from pathlib import Path
 
 from swift_core.errors import SwiftError
 
+HUBS = {"hf": "huggingface", "ms": "modelscope", "local": "local"}
+"""Short words before `::`. Any other word there is the name of the data set component that reads the rest."""
+
 FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 
 
@@ -15,7 +18,8 @@ FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 class Source:
     """One data set as the user asked for it.
 
-    id: hub id or local path. hub: `local`, `modelscope` or `huggingface`. subset, split: names on the hub.
+    id: hub id, folder laid out like a hub repository, or local path; for any other component what stands
+    behind its `name::`. hub: `local`, `modelscope`, `huggingface` or that name. subset, split: names on the hub.
     count: rows to take (None: all; more than there are: repeated). text: what the user wrote.
     """
 
@@ -28,15 +32,18 @@ class Source:
 
 
 def read_source(text: str, use_hf: bool = False) -> Source:
-    """`HF::owner/name:subset/split#500` or `rows.jsonl#100` as a Source; SwiftError where it is not one."""
+    """`HF::owner/name:subset/split#500`, `rows.jsonl#100` or `mine::anything`; SwiftError where it is none."""
     body, _, tail = text.rpartition("#") if re.search(r"#\d+$", text) else (text, "", "")
     count = int(tail) if tail else None
-    hub, name = _hub(body, use_hf)
-    if hub == "local" or Path(name).suffix.lower() in FILE_SUFFIXES or Path(name).exists():
+    hub, name = _prefix(body)
+    if hub == "local" or (not hub and (Path(name).suffix.lower() in FILE_SUFFIXES or Path(name).exists())):
         return _local(name, count, text)
+    hub = hub or ("huggingface" if use_hf else "modelscope")
+    if hub not in HUBS.values():
+        return Source(name, hub, count=count, text=text)
     name, _, place = name.partition(":")
     subset, _, split = place.partition("/")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if not (re.fullmatch(r"[\w.-]+/[\w.-]+", name) or Path(name).is_dir()):
         raise SwiftError(
             f"The data set {text!r} is neither an existing file nor a hub id like owner/name:subset/split#count."
         )
@@ -49,12 +56,10 @@ def is_source(text: str) -> bool:
     return "/" in name or "::" in name or Path(name).suffix.lower() in FILE_SUFFIXES or Path(name).exists()
 
 
-def _hub(text: str, use_hf: bool) -> tuple[str, str]:
+def _prefix(text: str) -> tuple[str, str]:
+    """(hub, rest) of `hub::rest`; the hub is empty where none is said."""
     prefix, marker, rest = text.partition("::")
-    hubs = {"hf": "huggingface", "ms": "modelscope", "local": "local"}
-    if marker and prefix.lower() in hubs:
-        return hubs[prefix.lower()], rest
-    return ("huggingface" if use_hf else "modelscope"), text
+    return (HUBS.get(prefix.lower(), prefix), rest) if marker else ("", text)
 
 
 def _local(name: str, count: int | None, text: str) -> Source:

@@ -19,4 +19,4 @@ class TestTemplates(TemplateContract):
 
 def test_every_file_has_an_entry_point() -> None:
     folder = resources.files("swift_templates_catalog").joinpath("templates")
-    assert NAMES == sorted(file.name.removesuffix(".toml") for file in folder.iterdir())
+    assert sorted(file.name.removesuffix(".toml") for file in folder.iterdir()) == NAMES

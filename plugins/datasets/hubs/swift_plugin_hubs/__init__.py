@@ -24,7 +24,7 @@ class HuggingFace:
 
 @dataclass(kw_only=True, eq=False)
 class ModelScope:
-    """Data sets on ModelScope."""
+    """Data sets on ModelScope, or a local folder laid out like one."""
 
     swift_api = 1
 
@@ -51,6 +51,9 @@ def _rows(source: Any, place: str) -> Iterator[dict[str, Any]]:
 
 
 def _fetch(source: Any) -> str:
+    """The folder of a ModelScope data set, fetched if it is not a local one."""
+    if Path(source.id).is_dir():
+        return str(source.id)
     from modelscope import dataset_snapshot_download
 
     patterns = [f"*{suffix}" for suffix in READERS] + ["README.md"]

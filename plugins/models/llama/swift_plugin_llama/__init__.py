@@ -64,7 +64,7 @@ deepseek-ai/deepseek-coder-33b-instruct
 """,
         "minimind": """
 gongjy/MiniMind2 = jingyaogong/MiniMind2
- = jingyaogong/MiniMind2-Small
+= jingyaogong/MiniMind2-Small
 """,
         "llama3": """
 LLM-Research/Meta-Llama-3-8B-Instruct = meta-llama/Meta-Llama-3-8B-Instruct

@@ -1,0 +1,77 @@
+"""The hubs' readers keep the data set contract on a folder laid out like a hub repository; offline they say so."""
+
+from pathlib import Path
+
+import pytest
+
+from swift_core.data.syntax import read_source
+from swift_core.errors import SwiftError
+from swift_core.job import prepare
+from swift_core.options import Given
+from swift_core.testing import DatasetContract
+from swift_core.testing.contracts import CHAT, bare_model, write_rows
+
+README = """---
+configs:
+- config_name: default
+  data_files:
+  - {split: train, path: data/train.jsonl}
+  - {split: test, path: data/test.jsonl}
+- config_name: long
+  data_files: data/long.jsonl
+---
+"""
+
+
+def repository(folder: Path) -> Path:
+    """A data set repository with two splits and a second subset."""
+    (folder / "data").mkdir()
+    (folder / "README.md").write_text(README)
+    for name, count in {"train": 2, "test": 1, "long": 4}.items():
+        write_rows(folder / "data", (CHAT * 2)[:count], f"{name}.jsonl")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+
+
+class TestHuggingFace(DatasetContract):
+    name = "huggingface"
+    rows = 2
+
+    def source(self, folder: Path) -> str:
+        return f"HF::{repository(folder)}"
+
+    @pytest.mark.parametrize(("place", "count"), [(":default/test", 1), (":long", 4), (":/test", 1)])
+    def test_subset_and_split(self, tmp_path: Path, place: str, count: int) -> None:
+        job = self.job(dataset=[f"HF::{repository(tmp_path)}"])
+        source = read_source(f"HF::{tmp_path}{place}")
+        assert len(list(job.hook.load_rows(job=job, source=source))) == count
+
+    def test_a_split_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        job = self.job(dataset=[f"HF::{repository(tmp_path)}"])
+        with pytest.raises(SwiftError, match="validation"):
+            list(job.hook.load_rows(job=job, source=read_source(f"HF::{tmp_path}:default/validation")))
+
+
+class TestModelScope(DatasetContract):
+    name = "modelscope"
+    rows = 2
+
+    def source(self, folder: Path) -> str:
+        return f"MS::{repository(folder)}"
+
+
+@pytest.mark.parametrize("hub", ["HF", "MS"])
+def test_without_a_network_the_error_says_what_to_do(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: nobody answers there
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the clients try several times
+    word = f"{hub}::nobody/there-is-no-such-set"
+    job = prepare("sft", [Given("model", bare_model(), "test"), Given("dataset", [word], "test")])
+    with pytest.raises(SwiftError, match=r"nobody/there-is-no-such-set.*local file"):
+        list(job.hook.load_rows(job=job, source=read_source(word)))

@@ -1,0 +1,7 @@
+"""The card of Llama keeps the model contract."""
+
+from swift_core.testing import ModelContract
+
+
+class TestLlama(ModelContract):
+    name = "llama"

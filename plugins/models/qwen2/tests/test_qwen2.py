@@ -1,0 +1,7 @@
+"""The card of Qwen2 keeps the model contract."""
+
+from swift_core.testing import ModelContract
+
+
+class TestQwen2(ModelContract):
+    name = "qwen2"
