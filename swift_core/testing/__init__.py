@@ -19,7 +19,8 @@ _WHERE = {
     "contracts": ("ComponentContract", "contract_of"),
     "contracts_after": ("BackendContract", "CommandContract", "EvaluatorContract", "ExporterContract"),
     "contracts_data": ("AgentContract", "BoxContract", "DatasetContract", "LossScaleContract", "TemplateContract"),
-    "contracts_model": ("LoaderContract", "ModelContract", "PatcherContract", "QuantizerContract"),
+    "contracts_model": ("LoaderContract", "ModelContract", "PatcherContract"),
+    "quantizers": ("QuantizerContract",),
     "contracts_training": (
         "LauncherContract",
         "OptimizerContract",

@@ -1,8 +1,7 @@
-"""Contracts of what makes a model: families, loaders, quantizers, patchers."""
+"""Contracts of what makes a model: families, loaders, patchers."""
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from pathlib import Path
@@ -168,61 +167,3 @@ def _gradients(model: Any) -> dict[str, Any]:
     model.zero_grad()
     model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
     return {n: p.grad.float().clone() for n, p in model.named_parameters() if p.grad is not None}
-
-
-class QuantizerContract(ComponentContract):
-    """A quantizer at load time: fewer bytes, near the original, and adapters on it learn the right thing.
-
-    "The loss is finite" is no proof: some kernels give gradients that are wrong, some only after a forward
-    pass without gradients. So each adapter layer's gradient is compared with the one on the original model.
-    """
-
-    kind = "quantizer"
-    gradient_cosine = 0.9
-    """Least cosine between an adapter layer's gradient on the quantized and on the original model."""
-    offline_only = False
-    """Whether it works through `quantize_model` alone; its own test then shows a checkpoint made and loaded."""
-
-    @classmethod
-    @functools.cache
-    def models(cls) -> tuple[Any, Any]:
-        """(original, quantized) with the same LoRA adapter attached; made once for all checks."""
-        from swift_core.jobs.train import attach_tuners
-
-        if cls.offline_only:
-            pytest.skip("this quantizer works offline alone")
-        options: dict[str, Any] = {"model": tiny_model("llama"), "tuner": ["lora"], "torch_dtype": "float32"}
-        jobs = [cls().job(quantizer=None, **options), cls().job(**options)]
-        plain, small = (attach_tuners(job, load_model(job)[0]) for job in jobs)
-        adapter = {n: p.data for n, p in plain.named_parameters() if p.requires_grad}
-        for name, parameter in small.named_parameters():
-            if parameter.requires_grad:
-                parameter.data.copy_(adapter[name])
-        return plain, small
-
-    def test_stores_fewer_bytes(self) -> None:
-        """The layers that it replaces weigh less than before."""
-        plain, small = (sum(t.nbytes for t in m.state_dict().values()) for m in self.models())
-        assert small < plain, f"The quantized model holds {small} bytes, the original {plain}."
-
-    def test_answers_nearly_as_before(self) -> None:
-        """Logits point the same way as the original's."""
-        import torch
-
-        plain, small = (logits_of(m) for m in self.models())
-        near = torch.nn.functional.cosine_similarity(plain, small, dim=-1).min().item()
-        assert near > 0.8, f"The quantized model's logits have a cosine of only {near:.2f} with the original's."
-
-    @pytest.mark.parametrize("when", ["fresh", "after an evaluation"])
-    def test_adapters_get_the_right_gradients(self, when: str) -> None:
-        """Layer by layer the adapter's gradient is that of the original model."""
-        import torch
-
-        plain, small = self.models()
-        if when != "fresh":
-            logits_of(small)
-        wanted, found = ({n: g for n, g in _gradients(m).items() if "lora_B" in n} for m in (plain, small))
-        assert wanted.keys() == found.keys(), f"Without gradient: {sorted(wanted.keys() - found.keys())[:3]}."
-        for name, gradient in wanted.items():
-            near = torch.nn.functional.cosine_similarity(gradient.flatten(), found[name].flatten(), dim=0).item()
-            assert near > self.gradient_cosine, f"{name}: the gradient has a cosine of only {near:.2f}."
