@@ -20,6 +20,7 @@ ROLE_NAMES = {
     "bot": "assistant",
     "model": "assistant",
     "system": "system",
+    "developer": "system",
     "tool": "tool",
     "observation": "tool",
     "tool_response": "tool",
@@ -52,7 +53,7 @@ def to_row(raw: Raw, columns: dict[str, str] | None = None) -> Row:
         images=_media(rest, "images"),
         videos=_media(rest, "videos"),
         audios=_media(rest, "audios"),
-        tools=_tools(rest.pop("tools", None), where),
+        tools=read_tools(rest.pop("tools", None), where),
         objects=_objects(rest.pop("objects", None), where),
         rejected=_rejected(rest, messages, where),
         label=rest.pop("label", None),
@@ -67,14 +68,15 @@ def _messages(rest: Raw, where: str) -> list[Message]:
     names = ["messages", "conversations", "conversation"] + ["chosen"] * isinstance(rest.get("chosen"), list)
     for name in names:
         if rest.get(name) is not None:
-            listed = _from_list(_loaded(rest.pop(name), where), where)
+            listed = read_messages(_loaded(rest.pop(name), where), where)
             system = _take(rest, "system")
             has_system = bool(listed) and listed[0]["role"] == "system"
             return listed if has_system or not system else [{"role": "system", "content": system}, *listed]
     return _from_columns(rest, where)
 
 
-def _from_list(listed: Any, where: str) -> list[Message]:
+def read_messages(listed: Any, where: str) -> list[Message]:
+    """Messages in any published form, OpenAI's among them, as ours: content parts become text with placeholders."""
     if not isinstance(listed, list):
         raise SwiftError(f"{where}: messages must be a list, found {type(listed).__name__}.")
     out: list[Message] = []
@@ -106,9 +108,9 @@ def _join_parts(parts: list[Any], where: str) -> str:
     out = []
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text":
+        if kind == "text" and isinstance(part.get("text"), str):
             out.append(part["text"])
-        elif kind in ("image", "image_url", "video", "audio", "input_audio"):
+        elif kind in ("image", "image_url", "video", "video_url", "audio", "audio_url", "input_audio"):
             out.append(f"<{kind.replace('_url', '').replace('input_', '')}>")
         else:
             raise SwiftError(f"{where}: unknown content part {part!r}.")
@@ -193,7 +195,7 @@ def _place_media(row: Row) -> None:
                 users[0]["content"] = f"<{name}>" * len(values) + users[0]["content"]
 
 
-def _tools(value: Any, where: str) -> list[Raw]:
+def read_tools(value: Any, where: str) -> list[Raw]:
     """Tools as OpenAI function schemas, from a list, JSON text, or bare function objects."""
     tools = _loaded(value or [], where)
     if not isinstance(tools, list):
@@ -232,14 +234,14 @@ def _columns_of(objects: list[Any], where: str) -> Raw:
 def _rejected(rest: Raw, messages: list[Message], where: str) -> list[Message] | None:
     listed = rest.pop("rejected_messages", None)
     if listed is not None:
-        return _from_list(_loaded(listed, where), where)
+        return read_messages(_loaded(listed, where), where)
     answer = _take(rest, "rejected")
     if answer is None:
         return None
     if not answer:
         raise SwiftError(f"{where}: the rejected answer is empty.")
     if isinstance(answer, list):
-        return _from_list(answer, where)
+        return read_messages(answer, where)
     return [*messages[:-1], {"role": "assistant", "content": answer}]
 
 

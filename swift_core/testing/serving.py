@@ -37,7 +37,7 @@ LESSONS: list[dict[str, Any]] = [
 """Rows that `taught_qwen2` knows by heart: plain, Chinese and emoji, and a tool call with its result."""
 
 
-def taught_qwen2(folder: str | Path, steps: int = 80, **options: Any) -> str:
+def taught_qwen2(folder: str | Path, steps: int = 150, **options: Any) -> str:
     """A tiny Qwen2 with the chatml template and Hermes tool calls that was trained on LESSONS; its folder."""
     from swift_core.api import run
     from swift_core.testing.tiny import SAMPLE_TEXTS, tiny_qwen2

@@ -1,0 +1,289 @@
+"""The transformers backend against transformers itself: same answers, whatever shares the batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from swift_plugin_transformers import Sampler, Writer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.generation import logits_process
+
+from swift_core import SwiftError
+from swift_core.engine import Request
+from swift_core.job import prepare
+from swift_core.options import Given
+from swift_core.testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
+from swift_core.testing.tiny import tiny_qwen2_vl
+
+QUERIES = [row["query"] for row in LESSONS if "query" in row]
+ANSWERS = [row["response"] for row in LESSONS if "query" in row]
+
+
+def start(**options):
+    """A running engine of an infer job with these options."""
+    job = prepare("infer", [Given(k, v, "test") for k, v in options.items()])
+    return job.hook.start_engine(job=job)
+
+
+def user(text, **more):
+    """A request with one user message."""
+    return Request([{"role": "user", "content": text}], max_new_tokens=40, **more)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A tiny Qwen2 that knows LESSONS by heart."""
+    return taught_qwen2(tmp_path_factory.mktemp("taught"))
+
+
+@pytest.fixture(scope="module")
+def loras(taught, tmp_path_factory):
+    """Two random LoRA folders by name."""
+    folder = tmp_path_factory.mktemp("loras")
+    return {name: random_lora(taught, folder / name, seed) for seed, name in enumerate(("one", "two"))}
+
+
+@pytest.fixture(scope="module")
+def engine(taught, loras):
+    """The taught model with both adapters."""
+    return start(ckpt_dir=taught, adapters=[f"{name}={folder}" for name, folder in loras.items()])
+
+
+def expected(model, tokenizer, text, length=40):
+    """What transformers alone answers: one greedy row, no padding."""
+    prompt = f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    out = model.generate(ids, max_new_tokens=length, do_sample=False)[0, ids.shape[1] :]
+    return tokenizer.decode(out).split("<|im_end|>")[0]
+
+
+def test_a_batch_of_unequal_rows_is_answered_as_each_row_alone(engine, taught):
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(taught), AutoTokenizer.from_pretrained(taught)
+    asked = [*QUERIES, "Something that was never taught, and which is longer than the rest?"]
+    replies = engine.generate([user(q) for q in asked])
+    assert [r.text for r in replies] == [expected(model, tokenizer, q) for q in asked]
+    assert [r.text for r in replies[:4]] == ANSWERS
+    assert all(r.finish_reason == "stop" for r in replies[:4])
+    assert replies[0].prompt_tokens < replies[-1].prompt_tokens
+
+
+def test_stream_joins_to_the_answer_and_never_cuts_a_character(engine):
+    for query, answer in zip(QUERIES, ANSWERS, strict=True):
+        pieces = list(engine.stream(user(query)))
+        assert "".join(pieces) == answer
+        assert len(pieces) > 1
+        assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_stream_returns_the_reply(engine):
+    replies = []
+
+    def collect():
+        reply = yield from engine.stream(user(QUERIES[0]))
+        replies.append(reply)
+
+    assert "".join(collect()) == ANSWERS[0]
+    assert replies == engine.generate([user(QUERIES[0])])
+
+
+def test_stop_words_end_the_answer_and_are_never_shown(engine):
+    request = user(QUERIES[0], stop=["like the", "never said"])
+    assert engine.generate([request])[0].text == "Blue "
+    assert "".join(engine.stream(request)) == "Blue "
+
+
+def test_length_ends_the_answer(engine):
+    reply = engine.generate([dataclasses.replace(user(QUERIES[3]), max_new_tokens=3)])[0]
+    assert (reply.finish_reason, reply.completion_tokens) == ("length", 3)
+    assert ANSWERS[3].startswith(reply.text.rstrip("\ufffd"))
+
+
+def test_rows_of_one_batch_keep_their_own_length_and_temperature(engine):
+    hot = user(QUERIES[1], temperature=5.0, seed=1)
+    replies = engine.generate([user(QUERIES[0]), hot, dataclasses.replace(user(QUERIES[2]), max_new_tokens=2)])
+    assert replies[0].text == ANSWERS[0]
+    assert replies[1].text != ANSWERS[1]
+    assert replies[2].completion_tokens == 2
+
+
+def test_a_seed_gives_the_same_draw_in_any_company(engine):
+    request = user("Tell me something.", temperature=1.5, top_p=0.95, top_k=200, seed=7)
+    alone = engine.generate([request])[0].text
+    company = [user(QUERIES[0], temperature=2.0), request, user(QUERIES[1])]
+    assert engine.generate(company)[1].text == alone
+    assert engine.generate([dataclasses.replace(request, seed=8)])[0].text != alone
+
+
+def test_a_tool_call_is_read(engine):
+    question = {"role": "user", "content": "Weather in Paris?"}
+    reply = engine.generate([Request([question], tools=[WEATHER], max_new_tokens=60)])[0]
+    assert reply.finish_reason == "tool_calls"
+    assert reply.calls == [{"name": "get_weather", "arguments": {"city": "Paris"}}]
+    assert reply.content == "I look."
+    answered = [question, {"role": "assistant", "content": "I look.\n", "tool_calls": reply.calls}]
+    last = Request([*answered, {"role": "tool", "content": "rain"}], tools=[WEATHER])
+    assert engine.generate([last])[0].text == "It rains."
+
+
+def test_react_stops_where_the_model_would_invent_the_result(taught):
+    react = start(ckpt_dir=taught, agent="react")
+    from swift_core.engine import stops_of
+
+    assert stops_of(react.job, Request([], tools=[WEATHER], stop=["x"])) == ["x", "Observation:"]
+    assert stops_of(react.job, Request([])) == []
+
+
+def test_adapters_by_name_in_one_batch(engine, taught, loras):
+    from peft import PeftModel
+
+    tokenizer = AutoTokenizer.from_pretrained(taught)
+    names = [None, "one", "two", "one"]
+    got = [r.text for r in engine.generate([user(QUERIES[0], adapter=name) for name in names])]
+    assert engine.adapters.groups([user("", adapter=name) for name in names]) == [[0, 1, 2, 3]]
+    for name, text in zip(names, got, strict=True):
+        model = AutoModelForCausalLM.from_pretrained(taught)
+        model = PeftModel.from_pretrained(model, loras[name]) if name else model
+        assert text == expected(model, tokenizer, QUERIES[0])
+    assert len(set(got)) == 3
+    assert [engine.generate([user(QUERIES[0], adapter=name)])[0].text for name in names] == got
+
+
+def test_the_base_model_is_named_first(engine, taught):
+    assert engine.models == [Path(taught).name, "one", "two"]
+
+
+def test_merged_adapter_answers_as_the_adapter(engine, taught, loras):
+    merged = start(ckpt_dir=taught, adapters=[loras["one"]], merge_lora=True)
+    assert len(merged.models) == 1
+    assert merged.generate([user(QUERIES[0])])[0].text == engine.generate([user(QUERIES[0], adapter="one")])[0].text
+
+
+def test_raw_prompts_go_on_without_a_template(engine):
+    text = "<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"
+    ids = engine.tokenizer(text)["input_ids"]
+    replies = engine.generate([Request(prompt=text), Request(prompt=ids)])
+    assert [r.text for r in replies] == [", world!", ", world!"]
+
+
+def test_the_listener_ends_an_answer(engine):
+    heard = {0: "", 1: ""}
+
+    def listen(place, piece):
+        heard[place] += piece
+        return place == 1
+
+    replies = engine.generate([user(QUERIES[0]), user(QUERIES[1])], listen)
+    assert [replies[0].text, replies[1].text] == [heard[0], ANSWERS[1]]
+    assert ANSWERS[0].startswith(heard[0])
+    assert len(heard[0]) < len(ANSWERS[0])
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (user("hi", adapter="three"), "no adapter 'three'. Loaded are: one, two"),
+        (Request(prompt=""), "the prompt is empty"),
+        (Request(prompt=[5] * 5000), "has 5000 tokens, but prompt and answer together may have 4096"),
+        (Request([{"role": "assistant", "content": "me"}]), "the assistant's, not the user's"),
+        (Request([{"role": "king", "content": "me"}]), "unknown role 'king'"),
+        (Request([]), "no messages"),
+        (user("<image>", images=["x.png"]), "reads no image"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(engine, request_, words):
+    with pytest.raises(SwiftError, match=words.replace(".", r"\.")):
+        engine.generate([user("hi"), request_])
+
+
+def test_the_answer_ends_at_the_window(taught):
+    small = start(ckpt_dir=taught, max_length=24)
+    reply = small.generate([user("Something else.", temperature=3.0, seed=0)])[0]
+    assert reply.prompt_tokens + reply.completion_tokens <= 24
+
+
+def test_two_adapters_of_one_name_are_refused(taught, loras):
+    with pytest.raises(SwiftError, match="Two adapters are called 'a'"):
+        start(ckpt_dir=taught, adapters=[f"a={folder}" for folder in loras.values()])
+
+
+def test_no_pad_token_and_a_checkpoint_with_wild_settings_change_nothing(taught, tmp_path):
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(taught), AutoTokenizer.from_pretrained(taught)
+    tokenizer.pad_token = None
+    model.generation_config.update(do_sample=True, temperature=9.0, top_k=3, repetition_penalty=9.0, max_length=5)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    replies = start(model=str(tmp_path), template="chatml").generate([user(q) for q in QUERIES])
+    assert [r.text for r in replies] == ANSWERS
+
+
+def test_images_and_texts_share_a_batch(tmp_path):
+    from PIL import Image
+
+    vl = start(model=tiny_qwen2_vl(tmp_path), torch_dtype="float32")
+    picture = [Image.new("RGB", (56, 56), colour) for colour in ("white", "black")]
+    requests = [user("<image>What is it?", images=[p]) for p in picture] + [user("Hello")]
+    together = vl.generate(requests)
+    assert [r.text for r in together] == [vl.generate([r])[0].text for r in requests]
+    assert together[0].prompt_tokens > together[2].prompt_tokens
+    assert "".join(vl.stream(requests[0])) == together[0].text
+
+
+# -- the parts by themselves ------------------------------------------------------------------------------
+def draws(request, scores, n):
+    """Shares in which n seeds draw each token."""
+    requests = [dataclasses.replace(request, seed=seed) for seed in range(n)]
+    chosen = Sampler(requests, [0] * n, scores.device)(torch.zeros(n, 1, dtype=torch.long), scores.repeat(n, 1))
+    return torch.bincount(chosen.argmax(-1), minlength=len(scores)) / n
+
+
+def test_draws_follow_the_softmax():
+    scores = torch.tensor([2.0, 1.0, 0.0, -1.0])
+    shares = draws(Request([], temperature=0.7), scores, 4000)
+    assert torch.allclose(shares, (scores / 0.7).softmax(-1), atol=0.03)
+
+
+def test_the_nucleus_is_transformers():
+    torch.manual_seed(0)
+    scores = torch.randn(50)
+    ids = torch.zeros(1, 1, dtype=torch.long)
+    theirs = logits_process.TopKLogitsWarper(top_k=9)(ids, scores[None])
+    theirs = logits_process.TopPLogitsWarper(top_p=0.6)(ids, theirs)[0]
+    shares = draws(Request([], temperature=1.0, top_k=9, top_p=0.6), scores, 600)
+    assert set(shares.nonzero().flatten().tolist()) == set(theirs.isfinite().nonzero().flatten().tolist())
+
+
+def test_the_penalty_is_transformers_and_leaves_padding_out():
+    scores, ids = torch.tensor([[1.0, -1.0, 0.5, 0.2]]), torch.tensor([[3, 3, 0, 1]])
+    theirs = logits_process.RepetitionPenaltyLogitsProcessor(penalty=2.0)(ids[:, 2:], scores)
+    ours = Sampler([Request([], repetition_penalty=2.0)], [2], scores.device)(ids, scores.clone())
+    assert torch.equal(ours, theirs)
+
+
+TEXT = "a<b>c€😀 <|end|>好STOP".encode()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(range(len(TEXT))), max_size=30), st.lists(st.sampled_from(["<b>", "ab", "€😀", "OP"])))
+def test_pieces_join_to_the_text_whatever_the_bytes(places, stops):
+    def decode(ids):
+        return bytes(ids).decode("utf-8", errors="replace")
+
+    tokens = [TEXT[place] for place in places] + [255]
+    writer = Writer(decode, decode, {255}, stops, limit=100)
+    given_out = ""
+    for token in tokens:
+        if not writer.reason:
+            writer.add(token)
+            given_out += writer.piece()
+            assert not any(stop in given_out for stop in stops)
+    whole = decode(tokens[:-1])
+    cut = min((whole.find(stop) for stop in stops if stop in whole), default=len(whole))
+    assert given_out == writer.text == whole[:cut]
