@@ -62,7 +62,13 @@ _SPECS = (
         _OPTIONS + "ExportOptions",
         {"exporter": ["merge-lora"]},
     ),
-    JobSpec("sample", "Draw answers, score them, keep the best.", "swift_core.jobs.sample", _OPTIONS + "SampleOptions"),
+    JobSpec(
+        "sample",
+        "Draw answers, score them, keep the best.",
+        "swift_core.jobs.sample",
+        _OPTIONS + "SampleOptions",
+        {"temperature": 1.0},
+    ),
 )
 
 JOBS = {spec.name: spec for spec in _SPECS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,45 +165,3 @@ def learning_row(completion: Completion) -> dict[str, Any]:
     row["input_ids"] = [*inputs["input_ids"], *answer]
     row["labels"] = [IGNORED] * length + answer
     return row
-
-
-def score_all(job: Any, rows: list[Row], texts: list[str]) -> torch.Tensor:
-    """What each reward component gives each completion, float32 [completions, rewards], in option order.
-
-    A SwiftError names the reward and the row where one raises, gives too few values, or gives none that is finite.
-    """
-    items = job.many("reward")
-    if not items:
-        raise SwiftError("Nothing scores the answers. Say --reward with one or more rewards (swift list rewards).")
-    columns = [_column(job, item, rows, texts) for item in items]
-    return torch.tensor(columns, dtype=torch.float32).T
-
-
-def _column(job: Any, item: Any, rows: list[Row], texts: list[str]) -> list[float]:
-    values = _scores(job, item, rows, texts)
-    if not isinstance(values, list) or len(values) != len(texts):
-        found = f"{len(values)} values" if isinstance(values, list) else f"{type(values).__name__}"
-        raise SwiftError(f"reward {item.label}: {found} for {len(texts)} answers, the first to {rows[0].where}.")
-    for row, value in zip(rows, values, strict=True):
-        if isinstance(value, bool | str) or not hasattr(value, "__float__") or not math.isfinite(value):
-            raise SwiftError(f"reward {item.label}: gave {value!r} for {row.where}; a reward is a finite number.")
-    return [float(v) for v in values]
-
-
-def _scores(job: Any, item: Any, rows: list[Row], texts: list[str]) -> Any:
-    try:
-        return job.call(item, "score", rows=rows, completions=texts)
-    except SwiftError:
-        raise
-    except Exception as error:
-        place = _failing_row(job, item, rows, texts)
-        raise SwiftError(f"reward {item.label} failed on {place}: {type(error).__name__}: {error}") from error
-
-
-def _failing_row(job: Any, item: Any, rows: list[Row], texts: list[str]) -> str:
-    for row, text in zip(rows, texts, strict=True):
-        try:
-            job.call(item, "score", rows=[row], completions=[text])
-        except Exception:
-            return row.where
-    return f"the rows from {rows[0].where} to {rows[-1].where}"

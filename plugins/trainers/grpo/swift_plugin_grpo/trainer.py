@@ -18,11 +18,11 @@ from swift_plugin_runtime.rollout import (
     encode_prompts,
     evaluating,
     learning_row,
-    score_all,
 )
 from swift_plugin_runtime.training import build_arguments, make_collator
 
 from swift_core.data.load import batches
+from swift_core.rewards import score_all
 from swift_core.templates.encode import IGNORED
 from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
 
@@ -66,8 +66,8 @@ class GroupTrainer(AlignmentTrainer):
         """Answers to batches of prompts as batches of learning rows with their `advantage`."""
         repeated = [p for prompts in asked for p in prompts for _ in range(self.method.num_generations)]
         drawn = self.draw_all(repeated)
-        rewards = score_all(self.job, [c.prompt.row for c in drawn], [c.text for c in drawn]).to(self.args.device)
-        advantages = self.advantages(rewards)
+        rewards = score_all(self.job, [c.prompt.row for c in drawn], [c.text for c in drawn])
+        advantages = self.advantages(torch.tensor(rewards, device=self.args.device))
         self.note_completions(drawn)
         rows = iter([self.answer_row(c, a) for c, a in zip(drawn, advantages.tolist(), strict=True)])
         count = self.method.num_generations

@@ -1,0 +1,61 @@
+"""Asking rewards: what each reward component of a job gives each completion, checked."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from swift_core.data.row import Row
+from swift_core.errors import SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.job import Chosen, Job
+
+
+def score_all(job: Job, rows: list[Row], completions: list[str]) -> list[list[float]]:
+    """For each completion a list with what each reward gives it, in option order; a row per completion.
+
+    A SwiftError names the reward and the row where one raises, gives too few values, or a value that is no
+    finite number.
+    """
+    items = job.many("reward")
+    if not items:
+        raise SwiftError("Nothing scores the answers. Say --reward with one or more rewards (swift list rewards).")
+    columns = [_column(job, item, rows, completions) for item in items]
+    return [list(values) for values in zip(*columns, strict=True)]
+
+
+def _column(job: Job, item: Chosen, rows: list[Row], completions: list[str]) -> list[float]:
+    values = _scores(job, item, rows, completions)
+    if not isinstance(values, list) or len(values) != len(completions):
+        found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
+        raise SwiftError(f"reward {item.label}: {found} for {len(completions)} answers, the first to {rows[0].where}.")
+    for row, value in zip(rows, values, strict=True):
+        if not _finite(value):
+            raise SwiftError(f"reward {item.label}: gave {value!r} for {row.where}; a reward is a finite number.")
+    return [float(value) for value in values]
+
+
+def _finite(value: Any) -> bool:
+    """Whether it is a finite number of Python, numpy or torch."""
+    return hasattr(value, "__float__") and math.isfinite(value)
+
+
+def _scores(job: Job, item: Chosen, rows: list[Row], completions: list[str]) -> Any:
+    try:
+        return job.call(item, "score", rows=rows, completions=completions)
+    except SwiftError:
+        raise
+    except Exception as error:  # whatever a reward raises, its user wants to know on which row
+        place = _failing_row(job, item, rows, completions)
+        raise SwiftError(f"reward {item.label} failed on {place}: {type(error).__name__}: {error}") from error
+
+
+def _failing_row(job: Job, item: Chosen, rows: list[Row], completions: list[str]) -> str:
+    """Where the first row stands that fails by itself, or the whole batch where each is fine alone."""
+    for row, completion in zip(rows, completions, strict=True):
+        try:
+            job.call(item, "score", rows=[row], completions=[completion])
+        except Exception:
+            return row.where
+    return f"the rows from {rows[0].where} to {rows[-1].where}"
