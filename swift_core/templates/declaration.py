@@ -145,6 +145,17 @@ def _token(match: re.Match[str], tokenizer: Any) -> str:
     return getattr(tokenizer, f"{match[1]}_token", None) or ""
 
 
+def named_tokens(template: Template, text: str, tokenizer: Any) -> list[str]:
+    """`text` in pieces, `{bos}` and `{eos}` by themselves and tokens given by number written out."""
+    pieces, at = [], 0
+    for found in TOKEN.finditer(text):
+        if found[2] and tokenizer is None:
+            raise SwiftError(f"The template {template.name!r} names {found[0]}: this form of it needs the tokenizer.")
+        pieces += [text[at : found.start()], _token(found, tokenizer) if found[2] else found[0]]
+        at = found.end()
+    return [piece for piece in (*pieces, text[at:]) if piece]
+
+
 def read_template(text: str, name: str) -> Template:
     """A Template from its TOML text; a SwiftError names the template and the wrong key."""
     try:

@@ -22,7 +22,7 @@ Run = tuple[int, int, float]
 
 def encode_spans(tokenizer: Any, batch: list[list[Span]]) -> list[dict[str, Any]]:
     """One dict of `input_ids`, `labels` and, where weights are not just 0 and 1, `loss_scale` per row."""
-    return [_row(ids, runs) for ids, runs in _weighed(tokenizer, batch)]
+    return [_row(ids, runs) for ids, runs in weighed(tokenizer, batch)]
 
 
 def labelled(ids: list[int], weights: list[float]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _spread(runs: list[Run], length: int) -> list[float]:
     return [0.0, *weights[1:]] if weights else []
 
 
-def _weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], list[Run]]]:
+def weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], list[Run]]]:
     """Token ids and the runs of trained tokens, a pair per row."""
     if not getattr(tokenizer, "is_fast", False):
         return [_in_pieces(tokenizer, spans) for spans in batch]
@@ -66,7 +66,7 @@ def _aligned(tokenizer: Any, spans: list[Span], ids: list[int], encoding: Any) -
     places = [_place(encoding, border, borders[-1]) or (len(ids), False) for border in borders]
     cuts = [n for n in range(1, len(spans)) if places[n][1] and spans[n].answer and not spans[n - 1].answer]
     if cuts:
-        return _joined(_weighed(tokenizer, [spans[a:b] for a, b in pairwise([0, *cuts, len(spans)])]))
+        return _joined(weighed(tokenizer, [spans[a:b] for a, b in pairwise([0, *cuts, len(spans)])]))
     runs = [
         (first, behind + straddled, span.weight)
         for span, ((first, _), (behind, straddled)) in zip(spans, pairwise(places), strict=True)
