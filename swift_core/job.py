@@ -69,6 +69,7 @@ class Job:
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        self.chosen = _depth_first(self.chosen)
         self.relay = pluggy.PluginManager("swift_core")
         self.relay.add_hookspecs(hookspecs)
         self.hook: Any = self.relay.hook
@@ -138,6 +139,13 @@ class Job:
         self.notes.append(text)
         if os.environ.get("RANK", "0") == "0":
             print(text, file=sys.stderr, flush=True)
+
+
+def _depth_first(chosen: list[Chosen]) -> list[Chosen]:
+    """Tuners that change the model's depth (`reshapes`) before those that name its layers by number."""
+    tuners = [c for c in chosen if c.kind == "tuner"]
+    ordered = iter(sorted(tuners, key=lambda c: not getattr(c.component, "reshapes", False)))
+    return [next(ordered) if c.kind == "tuner" else c for c in chosen]
 
 
 def _plain_options(owner: Any) -> dict[str, Any]:

@@ -18,10 +18,18 @@ def attach(model: Any, config: Any, name: str) -> Any:
     import peft
 
     if not isinstance(model, peft.PeftModel):
-        return peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False)
+        return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
     before = _active(model)
     model.add_adapter(name, config, autocast_adapter_dtype=False)
     model.base_model.set_adapter([*before, name])
+    return keep_training(model)
+
+
+def keep_training(model: Any) -> Any:
+    """The model with modules marked `swift_trains` trained: PEFT has frozen what an earlier tuner made to train."""
+    for module in model.modules():
+        if getattr(module, "swift_trains", False):
+            module.requires_grad_(True)
     return model
 
 

@@ -1,0 +1,186 @@
+"""LLaMA-Pro: new decoder blocks that start as the identity, and only they train (Wu et al., arXiv 2401.02415).
+
+A pre-norm block adds what its attention and its MLP put out to the residual stream. A copy of a block whose two
+output projections are zero adds nothing, so the deeper model answers exactly as before until it learns.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_plugin_runtime import adapters
+
+from swift_core import SwiftError, Unsupported, hookimpl, option
+
+WEIGHTS = "llamapro.safetensors"
+SETTINGS = "llamapro.json"
+
+OUTPUTS = (
+    *("o_proj", "out_proj", "c_proj", "dense", "wo"),
+    *("down_proj", "dense_4h_to_h", "output_linear", "fc2", "fc_out", "w2"),
+)
+"""Names of the projections that write to the residual stream; of several in one module the first counts."""
+
+
+@dataclass(kw_only=True, eq=False)
+class LlamaPro:
+    """Adds copies of decoder blocks that start as the identity, spread evenly; only they train."""
+
+    swift_api = 1
+    reshapes = True
+    capabilities = {"quantizer": Unsupported("its new blocks are copies of the model's own, and those must train.")}
+
+    num_new_blocks: int = option(
+        4, "Blocks added, one behind each of as many equal groups of layers.", ge=1, aliases=("llamapro_new_blocks",)
+    )
+    output_modules: list[str] = option([], "Projections that end attention and MLP, where they have unusual names.")
+
+    @hookimpl
+    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+        count = len(decoder_layers(job, model)[1])
+        if self.num_new_blocks > count:
+            raise SwiftError(
+                f"--num_new_blocks {self.num_new_blocks}: the model has {count} layers to put them behind."
+            )
+        behind = [round((i + 1) * count / self.num_new_blocks) - 1 for i in range(self.num_new_blocks)]
+        return self.expand(job, model, behind, name, trainable=True)
+
+    def expand(self, job: Any, model: Any, behind: list[int], name: str, trainable: bool) -> Any:
+        """The model with an identity block behind each of the layers `behind`; the rest frozen."""
+        path, layers = decoder_layers(job, model)
+        model.requires_grad_(False)
+        model.set_submodule(path, type(layers)(self.interleaved(layers, behind, name, trainable)))
+        _renumber(model.get_submodule(path))
+        _deepen(model.config.get_text_config(), len(layers), behind)
+        return adapters.keep_training(model)
+
+    def interleaved(self, layers: Any, behind: list[int], name: str, trainable: bool) -> Iterator[Any]:
+        """The old layers in order, each of `behind` followed by its copy."""
+        for number, layer in enumerate(layers):
+            yield layer
+            if number in behind:
+                block = copy.deepcopy(layer)
+                for output in output_parameters(block, tuple(self.output_modules) or OUTPUTS):
+                    output.data.zero_()
+                block.llamapro, block.swift_trains, block.own_names = name, trainable, list(block.state_dict())
+                yield block.requires_grad_(trainable)
+
+    @hookimpl
+    def save_tuner(self, model: Any, folder: str, name: str) -> bool:
+        from safetensors.torch import save_file
+
+        layers, blocks = new_blocks(model, name)
+        state = {}
+        whole = model.state_dict()
+        for number, path, block in blocks:
+            found = {key.replace(".base_layer", ""): value for key, value in _below(whole, path)}
+            state |= {f"{number}.{key}": found[key].detach().cpu().contiguous() for key in block.own_names}
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        save_file(state, Path(folder, WEIGHTS), metadata={"format": "pt"})
+        behind = [number - 1 - place for place, (number, _, _) in enumerate(blocks)]
+        settings = {"layers": layers - len(blocks), "behind": behind}
+        Path(folder, SETTINGS).write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        return True
+
+    @hookimpl
+    def load_tuner(self, job: Any, model: Any, folder: str, name: str, trainable: bool) -> Any:
+        from safetensors.torch import load_file
+
+        settings = json.loads(Path(folder, SETTINGS).read_text(encoding="utf-8"))
+        count = len(decoder_layers(job, model)[1])
+        if count != settings["layers"]:
+            raise SwiftError(f"{folder} was trained on a model of {settings['layers']} layers; this one has {count}.")
+        model = self.expand(job, model, settings["behind"], name, trainable)
+        state = load_file(Path(folder, WEIGHTS))
+        for number, _, block in new_blocks(model, name)[1]:
+            try:
+                block.load_state_dict(dict(_below(state, str(number))))
+            except RuntimeError as error:
+                raise SwiftError(f"The blocks in {folder} do not fit this model: {error}") from None
+        return model
+
+    @hookimpl
+    def merge_tuner(self, model: Any) -> Any:
+        return model  # the deeper model is a plain one
+
+
+def decoder_layers(job: Any, model: Any) -> tuple[str, Any]:
+    """(dotted path, list) of the decoder blocks of the language model."""
+    import torch
+
+    if hasattr(model, "base_model") and hasattr(model.base_model, "tuner_layer_cls"):
+        raise SwiftError("LLaMA-Pro changes the depth of a model, so it cannot follow adapters: merge them first.")
+    inside = _language_model(job, model)
+    depth = model.config.get_text_config().num_hidden_layers
+    for path, module in model.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == depth and f"{path}.".startswith(inside):
+            return path, module
+    raise SwiftError(f"{type(model).__name__} has no list of {depth} decoder layers to put new blocks between.")
+
+
+def _language_model(job: Any, model: Any) -> tuple[str, ...]:
+    """Prefixes of the modules that make the language model: from the card, else where its decoder sits."""
+    if job is not None and job.many("model"):
+        return tuple(f"{prefix}." for prefix in job.card.modules.language_model)
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    return tuple(f"{path}." for path, module in model.named_modules() if module is decoder and path) or ("",)
+
+
+def output_parameters(block: Any, names: tuple[str, ...]) -> list[Any]:
+    """Weights and biases of the projections that end the block's attention and its MLP.
+
+    Raises SwiftError where a part of the block holds matrices but none of the names.
+    """
+    parts: dict[str, list[tuple[list[str], Any]]] = {}
+    for path, parameter in block.named_parameters():
+        words = path.split(".")
+        parts.setdefault(words[0] if len(words) > 2 else "", []).append((words, parameter))
+    return [
+        p for part, held in parts.items() if any(p.dim() > 1 for _, p in held) for p in _ends(block, part, held, names)
+    ]
+
+
+def _ends(block: Any, part: str, held: list[tuple[list[str], Any]], names: tuple[str, ...]) -> list[Any]:
+    for name in names:
+        found = [parameter for words, parameter in held if name in words]
+        if found:
+            return found
+    raise SwiftError(
+        f"{type(block).__name__}{'.' + part if part else ''}: which projection writes its output? None is called "
+        f"{', '.join(names)}. Name it: --output_modules."
+    )
+
+
+def _renumber(layers: Any) -> None:
+    """Attention finds its place in the key-value cache by its layer's index."""
+    for number, layer in enumerate(layers):
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = number
+
+
+def _deepen(config: Any, count: int, behind: list[int]) -> None:
+    """Layers counted anew in the config; lists with one value per layer (layer_types …) grow with them."""
+    order = [i for i in range(count) for _ in range(1 + (i in behind))]
+    for key, value in list(vars(config).items()):
+        if isinstance(value, list) and len(value) == count:
+            setattr(config, key, [value[i] for i in order])
+    config.num_hidden_layers = len(order)
+
+
+def new_blocks(model: Any, name: str) -> tuple[int, list[tuple[int, str, Any]]]:
+    """(number of all layers, (index, dotted path, block) of each block that was added under `name`)."""
+    blocks = [(path, module) for path, module in model.named_modules() if getattr(module, "llamapro", None) == name]
+    parent = model.get_submodule(blocks[0][0].rpartition(".")[0])
+    return len(parent), [(int(path.rpartition(".")[2]), path, block) for path, block in blocks]
+
+
+def _below(state: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in state.items():
+        if key.startswith(f"{path}."):
+            yield key[len(path) + 1 :], value
