@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from swift_core.data.row import Row
+from swift_core.data.row import Row, check_row
+from swift_core.errors import SwiftError
 
 if TYPE_CHECKING:
     from swift_core.job import Job
@@ -159,6 +161,39 @@ def served_name(options: Any) -> str:
     given = getattr(options, "served_model_name", None)
     model = str(options.model)
     return given or (Path(model).resolve().name if Path(model).is_dir() else model)
+
+
+def askable(request: Request) -> Row:
+    """The request's conversation as a row; SwiftError where it is unsound or there is nothing to answer."""
+    row = check_row(request.row())
+    last = row.messages[-1]["role"]
+    if last not in ("user", "tool"):
+        raise SwiftError(f"{row.where}: the last message is the {last}'s, not the user's.")
+    return row
+
+
+def room(request: Request, prompt_tokens: int, window: int) -> int:
+    """How many tokens the answer may have: what is asked for, or what the window leaves.
+
+    window: most tokens of prompt and answer together. SwiftError where the prompt is empty or leaves none.
+    """
+    if not prompt_tokens:
+        raise SwiftError(f"{request.where}: the prompt is empty.")
+    if prompt_tokens >= window:
+        raise SwiftError(
+            f"{request.where}: the prompt has {prompt_tokens} tokens, but prompt and answer together may have "
+            f"{window}. Shorten the prompt."
+        )
+    return min(request.max_new_tokens, window - prompt_tokens)
+
+
+def window_of(job: Job, config: Any) -> int:
+    """Most tokens of prompt and answer together: the model's positions, or less if --max_length says so.
+
+    config: the model's transformers config.
+    """
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return min(positions or sys.maxsize, job.options.max_length or sys.maxsize)
 
 
 def reply_of(job: Job, request: Request, text: str, finish_reason: str, tokens: tuple[int, int]) -> Reply:

@@ -17,18 +17,25 @@ class OpenAIEngine:
     """Asks an OpenAI endpoint; requests go out side by side.
 
     url: of the server, with or without `/v1`. model: whom to ask; left out, the first model that it lists.
-    parallel: requests under way at a time. timeout: seconds without an answer. SwiftError where the server
+    parallel: requests under way at a time. timeout: seconds without an answer. extra: further keys of every
+    body, for servers that know more than OpenAI's. SwiftError where the server
     cannot be reached, refuses, or lists no model. A reply's text lacks the calls, which the server took out.
     """
 
     batches_itself = True
 
     def __init__(
-        self, url: str, api_key: str = "EMPTY", model: str | None = None, parallel: int = 8, timeout: float = 600
+        self,
+        url: str,
+        api_key: str = "EMPTY",
+        model: str | None = None,
+        parallel: int = 8,
+        timeout: float = 600,
+        extra: dict[str, Any] | None = None,
     ):
         import openai
 
-        self.url, self.parallel = base_url(url), parallel
+        self.url, self.parallel, self.extra = base_url(url), parallel, extra or {}
         self.client: Any = openai.OpenAI(base_url=self.url, api_key=api_key, timeout=timeout)
         self.models = [model or self._first_model()]
 
@@ -91,6 +98,7 @@ class OpenAIEngine:
 
     def _asked(self, request: Request, **more: Any) -> Any:
         asked = {**_settings(request), "model": request.adapter or self.models[0], **more}
+        asked["extra_body"] = {**asked.get("extra_body", {}), **self.extra}
         if request.prompt is not None:
             return self.client.completions.create(prompt=request.prompt, **asked)
         tools = {"tools": request.tools} if request.tools else {}

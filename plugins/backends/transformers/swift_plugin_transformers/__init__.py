@@ -8,7 +8,6 @@ what else is in its batch, save for the rounding of the batched kernels.
 from __future__ import annotations
 
 import secrets
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -16,8 +15,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
-from swift_core.data.row import check_row
-from swift_core.engine import Listener, Reply, Request, reply_of, served_name, stops_of, stream_one
+from swift_core.engine import (
+    Listener,
+    Reply,
+    Request,
+    askable,
+    reply_of,
+    room,
+    served_name,
+    stops_of,
+    stream_one,
+    window_of,
+)
 from swift_core.jobs.common import adapters_by_name, load_adapters, load_model, merge_adapters
 
 BASE = "__base__"
@@ -50,7 +59,7 @@ class TransformersEngine:
         self.adapters = Adapters(job, model)
         self.models = [served_name(job.options), *self.adapters.labels]
         self.max_batch_size = getattr(job.options, "max_batch_size", 8)
-        self.window = _window(job, model)
+        self.window = window_of(job, model.config)
         self.pad = _first_not_none(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         self.ends, self.stops = _ends(job, model, self.tokenizer)
         self.turn = threading.Lock()
@@ -76,30 +85,14 @@ class TransformersEngine:
         self.model = None
 
     def _encode(self, request: Request) -> dict[str, Any]:
-        """The request's tokens and media, checked: not empty, and shorter than the model's window."""
+        """The request's tokens and media, checked, and `room`: the most tokens its answer may have."""
         self.adapters.check(request)
         if request.prompt is None:
-            encoded = self._encode_chat(request)
+            hook, rows = self.job.hook, [askable(request)]
+            encoded = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=True)[0]
         else:
             encoded = {"input_ids": self._plain_ids(request.prompt)}
-        length = len(encoded["input_ids"])
-        if not length:
-            raise SwiftError(f"{request.where}: the prompt is empty.")
-        if length >= self.window:
-            raise SwiftError(
-                f"{request.where}: the prompt has {length} tokens, but prompt and answer together may have "
-                f"{self.window}. Shorten the prompt."
-            )
-        return encoded
-
-    def _encode_chat(self, request: Request) -> dict[str, Any]:
-        row = check_row(request.row())
-        if row.messages[-1]["role"] not in ("user", "tool"):
-            raise SwiftError(f"{row.where}: the last message is the {row.messages[-1]['role']}'s, not the user's.")
-        encoded: dict[str, Any] = self.job.hook.encode(
-            job=self.job, rows=[row], processor=self.processor, generation=True
-        )[0]
-        return encoded
+        return {"room": room(request, len(encoded["input_ids"]), self.window), "inputs": encoded}
 
     def _plain_ids(self, prompt: str | list[int]) -> list[int]:
         return list(self.tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt)
@@ -110,8 +103,8 @@ class TransformersEngine:
         """One call of `generate`; `places` are the numbers under which the listener knows the answers."""
         from swift_plugin_runtime.collate import pad_batch
 
-        requests, rows = [r for r, _ in batch], [e for _, e in batch]
-        writers = [self._writer(request, len(row["input_ids"])) for request, row in batch]
+        requests, rows = [request for request, _ in batch], [encoded["inputs"] for _, encoded in batch]
+        writers = [self._writer(request, encoded["room"]) for request, encoded in batch]
         inputs = {k: _on(self.model.device, v) for k, v in pad_batch(rows, self.pad, left=True).items()}
         pads = [inputs["input_ids"].shape[1] - len(row["input_ids"]) for row in rows]
         with self.adapters.active([request.adapter for request in requests]) as extra:
@@ -122,21 +115,20 @@ class TransformersEngine:
                 logits_processor=[Sampler(requests, pads, self.model.device)],
                 stopping_criteria=[Progress(writers, places, listen)],
             )
-        return [self._reply(request, row, w) for (request, row), w in zip(batch, writers, strict=True)]
+        return [
+            reply_of(self.job, request, writer.text, writer.reason, (len(row["input_ids"]), writer.count))
+            for request, row, writer in zip(requests, rows, writers, strict=True)
+        ]
 
-    def _writer(self, request: Request, prompt_length: int) -> Writer:
+    def _writer(self, request: Request, limit: int) -> Writer:
         return Writer(
             partly=lambda ids: self.tokenizer.decode(ids, skip_special_tokens=False),
             wholly=lambda ids: self.job.hook.decode(job=self.job, ids=ids, processor=self.processor),
             ends=self.ends,
             stops=self.stops + stops_of(self.job, request),
-            limit=min(request.max_new_tokens, self.window - prompt_length),
+            limit=limit,
             steady=len(self.job.hook.decode.get_hookimpls()) == 1,
         )
-
-    def _reply(self, request: Request, row: dict[str, Any], writer: Writer) -> Reply:
-        tokens = len(row["input_ids"]), writer.count
-        return reply_of(self.job, request, writer.text, writer.reason, tokens)
 
 
 class Adapters:
@@ -352,12 +344,6 @@ def _greedy(max_new_tokens: int, pad: int) -> Any:
         return_dict_in_generate=False,
         use_cache=True,
     )
-
-
-def _window(job: Any, model: Any) -> int:
-    """Most tokens of prompt and answer together: the model's positions, or less if --max_length says so."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return min(positions or sys.maxsize, job.options.max_length or sys.maxsize)
 
 
 def _ends(job: Any, model: Any, tokenizer: Any) -> tuple[set[int], list[str]]:
