@@ -8,11 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.console import Console
+from rich.progress import track
+
 from swift_core.data.load import batches
 from swift_core.data.readers import READERS
+from swift_core.data.row import Row
 from swift_core.data.syntax import Source, is_source, read_source
-from swift_core.engine import Engine, Reply, Request
+from swift_core.engine import Engine, Reply, Request, ask, first_adapter
 from swift_core.errors import SwiftError, did_you_mean
+from swift_core.jobs.common import with_system
 
 if TYPE_CHECKING:
     from swift_core.job import Job
@@ -155,15 +160,19 @@ def _with_own_names(sets: list[EvalSet]) -> list[EvalSet]:
     return list(out.values())
 
 
-def answer_all(job: Job, engine: Engine, requests: list[Request], what: str) -> list[Reply]:
-    """Replies in order, with a progress bar called `what`; engines that batch for themselves get many at once."""
-    from rich.console import Console
-    from rich.progress import track
+def answer_all(job: Job, engine: Engine, rows: list[Row], what: str) -> tuple[list[Request], list[Reply]]:
+    """What was asked for each row, and what came back, in order; the last assistant turn of a row is left out.
 
-    size = job.options.max_batch_size * (16 if getattr(engine, "batches_itself", False) else 1)
+    The first adapter answers where there is one. what: the data set's name, for the progress bar.
+    """
+    if not rows:
+        raise SwiftError(f"{what}: no rows are left to measure on.")
+    adapter, options = first_adapter(engine), job.options
+    requests = [ask(with_system(job, row), options, adapter, options.seed + n) for n, row in enumerate(rows)]
+    size = options.max_batch_size * (16 if getattr(engine, "batches_itself", False) else 1)
     slices = list(batches(requests, size))
     shown = track(slices, what, console=Console(stderr=True), disable=len(slices) < 2)
-    return [reply for part in shown for reply in engine.generate(part)]
+    return requests, [reply for part in shown for reply in engine.generate(part)]
 
 
 def write_results(job: Job, evaluator: str, name: str, rows: Iterable[dict[str, Any]]) -> str:
