@@ -10,6 +10,7 @@ from importlib import metadata, resources
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from swift_core import snapshot
 from swift_core.errors import SwiftError, did_you_mean
 from swift_core.kinds import KINDS, find_kind
 
@@ -88,18 +89,23 @@ class Catalogue:
     """All installed components. `Catalogue.installed()` reads the environment."""
 
     entries: list[Entry] = field(default_factory=list)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Cards that were remembered from an earlier run, as plain data, by the entry's target."""
 
     @classmethod
     def installed(cls) -> Catalogue:
         """Every component of every distribution on the path, sorted by kind, name and package."""
-        groups = {k.group: k.name for k in KINDS.values()}
-        seen: dict[tuple[str, str, str], Entry] = {}
-        for dist in metadata.distributions():
-            for ep in dist.entry_points:
-                if ep.group in groups:
-                    entry = _entry(groups[ep.group], ep, dist)
-                    seen.setdefault((entry.kind, entry.name, entry.package), entry)
-        return cls([seen[k] for k in sorted(seen)])
+        remembered = snapshot.read()
+        if remembered:
+            return cls([Entry(*row) for row in remembered["entries"]], remembered["facts"])
+        found = cls(_scan())
+        found.remember({}, [])
+        return found
+
+    def remember(self, facts: dict[str, dict[str, Any]], files: list[str]) -> None:
+        """Keep the entries, and the cards' `facts` by target, for the next run; `files`: where the facts stand."""
+        self.facts = facts
+        snapshot.write({"entries": [[*vars(e).values()] for e in self.entries], "facts": facts}, files)
 
     def of_kind(self, kind: str) -> list[Entry]:
         """The entries of one kind, by its singular or plural name."""
@@ -148,6 +154,20 @@ class Catalogue:
             if entry.kind in kinds:
                 lines += _load_fault(entry) or unmet_requirements(entry.package)
         return list(dict.fromkeys(lines))
+
+
+def _scan() -> list[Entry]:
+    """Every entry point of our groups in the metadata of every distribution."""
+    from importlib import metadata
+
+    groups = {k.group: k.name for k in KINDS.values()}
+    seen: dict[tuple[str, str, str], Entry] = {}
+    for dist in metadata.distributions():
+        for ep in dist.entry_points:
+            if ep.group in groups:
+                entry = _entry(groups[ep.group], ep, dist)
+                seen.setdefault((entry.kind, entry.name, entry.package), entry)
+    return [seen[k] for k in sorted(seen)]
 
 
 def _load_fault(entry: Entry) -> list[str]:

@@ -1,0 +1,26 @@
+"""Clef: a joint schema scorer on Qwen3.5 that decides among options."""
+
+from swift_core import Unsupported
+from swift_core.models import Family, Modules
+
+card = Family(
+    name="clef",
+    summary="Clef: a joint schema scorer on Qwen3.5 that decides among options.",
+    modality=("text", "image"),
+    task="decision",
+    modules=Modules(
+        language_model=("model.language_model", "lm_head"),
+        aligner=("model.visual.merger",),
+        vision_tower=("model.visual",),
+    ),
+    capabilities={
+        "trainer": Unsupported(
+            "its scoring head decides among options with a loss of its own, which no installed trainer has"
+        )
+    },
+    checkpoints={
+        "clef": """
+Cloudflare/clef
+""",
+    },
+)

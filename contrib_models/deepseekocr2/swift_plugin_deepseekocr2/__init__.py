@@ -1,0 +1,23 @@
+"""DeepSeek-OCR 2: documents in reading order."""
+
+from swift_core.models import Family, Modules
+
+card = Family(
+    name="deepseek_ocr2",
+    summary="DeepSeek-OCR 2: documents in reading order.",
+    architectures=("DeepseekOCR2ForCausalLM",),
+    modality=("text", "image"),
+    modules=Modules(
+        language_model=("model.layers",),
+        aligner=("model.projector",),
+        vision_tower=("model.sam_model", "model.qwen2_model"),
+    ),
+    remote_code="its modeling code lies in the checkpoint; transformers has no DeepseekOCR2ForCausalLM",
+    native="DeepseekOcr2ForConditionalGeneration",
+    requires=("easydict", "transformers==4.46.3"),
+    checkpoints={
+        "deepseek_ocr2": """
+deepseek-ai/DeepSeek-OCR-2
+""",
+    },
+)

@@ -1,0 +1,29 @@
+"""Florence-2: captions, boxes and text in pictures by task prompts."""
+
+from swift_core import Unsupported
+from swift_core.models import Family, Modules
+
+card = Family(
+    name="florence",
+    summary="Florence-2: captions, boxes and text in pictures by task prompts.",
+    architectures=("Florence2ForConditionalGeneration",),
+    config_types=("florence2",),
+    modality=("text", "image"),
+    modules=Modules(
+        language_model=("model.language_model", "lm_head"),
+        aligner=("model.multi_modal_projector",),
+        vision_tower=("model.vision_tower",),
+    ),
+    capabilities={
+        "packing": Unsupported("it is an encoder with a decoder, and rows cannot be joined"),
+        "padding_free": Unsupported("it is an encoder with a decoder, and rows cannot be joined"),
+    },
+    checkpoints={
+        "florence": """
+AI-ModelScope/Florence-2-base-ft = microsoft/Florence-2-base-ft
+AI-ModelScope/Florence-2-base = microsoft/Florence-2-base
+AI-ModelScope/Florence-2-large = microsoft/Florence-2-large
+AI-ModelScope/Florence-2-large-ft = microsoft/Florence-2-large-ft
+""",
+    },
+)

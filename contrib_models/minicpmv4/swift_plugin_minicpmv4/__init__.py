@@ -1,0 +1,19 @@
+"""MiniCPM-V 4."""
+
+from swift_core.models import Family, Modules
+
+card = Family(
+    name="minicpmv4",
+    summary="MiniCPM-V 4.",
+    architectures=("MiniCPMV",),
+    tells={"version": 4.0},
+    modality=("text", "image", "video"),
+    modules=Modules(language_model=("llm",), aligner=("resampler",), vision_tower=("vpm",)),
+    remote_code="its modeling code lies in the checkpoint; transformers has no MiniCPMV",
+    requires=("decord", "timm"),
+    checkpoints={
+        "minicpmv4": """
+OpenBMB/MiniCPM-V-4 = openbmb/MiniCPM-V-4
+""",
+    },
+)

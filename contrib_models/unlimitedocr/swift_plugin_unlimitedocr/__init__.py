@@ -1,0 +1,23 @@
+"""Unlimited-OCR: long documents."""
+
+from swift_core.models import Family, Modules
+
+card = Family(
+    name="unlimited_ocr",
+    summary="Unlimited-OCR: long documents.",
+    architectures=("UnlimitedOCRForCausalLM",),
+    modality=("text", "image"),
+    modules=Modules(
+        language_model=("model.embed_tokens", "model.layers", "model.norm", "lm_head"),
+        aligner=("model.projector",),
+        vision_tower=("model.vision_model", "model.sam_model"),
+    ),
+    remote_code="its modeling code lies in the checkpoint; transformers has no UnlimitedOCRForCausalLM",
+    native="UnlimitedOcrForConditionalGeneration",
+    requires=("easydict", "transformers==4.46.3"),
+    checkpoints={
+        "unlimited_ocr": """
+PaddlePaddle/Unlimited-OCR
+""",
+    },
+)
