@@ -2,6 +2,8 @@
 
 from swift_plugin_hermes import Hermes
 
+from swift_core.testing import AgentContract
+
 FORMAT = Hermes()
 CALLS = [
     {"name": "get_weather", "arguments": {"city": "Paris", "days": 2}},
@@ -35,3 +37,7 @@ def test_a_closing_tag_in_an_argument_does_not_end_the_call():
 def test_a_call_whose_closing_tag_the_model_left_out_is_read_at_the_end_only():
     assert FORMAT.read_calls(text=WRITTEN.removesuffix("</tool_call>")) == CALLS
     assert FORMAT.read_calls(text='<tool_call>{"name": "a", "arguments": {}} and so on') == []
+
+
+class TestHermes(AgentContract):
+    name = "hermes"

@@ -2,6 +2,8 @@
 
 from swift_plugin_react import React
 
+from swift_core.testing import AgentContract
+
 FORMAT = React()
 CALLS = [
     {"name": "get_weather", "arguments": {"city": "Paris", "days": 2}},
@@ -32,3 +34,7 @@ def test_calls_behind_an_observation_that_the_model_made_up_do_not_count():
 def test_a_call_between_words_is_found():
     text = 'Thought: I should look.\nAction:  get_weather \nAction Input: {"city": "Oslo"} (that is in Norway)'
     assert FORMAT.read_calls(text=text) == [{"name": "get_weather", "arguments": {"city": "Oslo"}}]
+
+
+class TestReact(AgentContract):
+    name = "react"

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from swift_plugin_bbox_qwen2vl import Qwen2VL
 
 from swift_core.data.row import Row
+from swift_core.testing import BoxContract
 
 CONVERTER = Qwen2VL()
 DOG = "<|object_ref_start|>dog<|object_ref_end|>"
@@ -42,3 +43,7 @@ PIECES = ["<|box_start|>", "<|box_end|>", "(", ")", "7", ",", "-", " ", DOG, "\n
 def test_any_text_can_be_read(pieces):
     for item in CONVERTER.read_boxes(text="".join(pieces), width=10, height=10):
         assert len(item["bbox"]) in (2, 4)
+
+
+class TestQwen2VL(BoxContract):
+    name = "qwen2_vl"

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swift_plugin_agent_scales import AgentFlan, AgentScale, AlphaUmi, Hermes, IgnoreEmptyThink, Qwen, React
 
+from swift_core.testing import LossScaleContract
+
 SCALES = [AgentFlan, AlphaUmi, Hermes, IgnoreEmptyThink, Qwen, React]
 CALL = 'Thought: look\nAction: find\nAction Input: {"q": "cat"}\nObservation:'
 
@@ -121,3 +123,27 @@ def test_the_pieces_join_to_the_text(scale, text, role, last):
 def test_every_scale_has_a_table():
     assert set(AgentScale.__subclasses__()) == set(SCALES)
     assert all(scale.table.keywords or scale.table.patterns for scale in SCALES)
+
+
+class TestAgentFlan(LossScaleContract):
+    name = "agentflan"
+
+
+class TestAlphaUmi(LossScaleContract):
+    name = "alpha_umi"
+
+
+class TestHermes(LossScaleContract):
+    name = "hermes"
+
+
+class TestIgnoreEmptyThink(LossScaleContract):
+    name = "ignore_empty_think"
+
+
+class TestQwen(LossScaleContract):
+    name = "qwen"
+
+
+class TestReact(LossScaleContract):
+    name = "react"

@@ -89,7 +89,8 @@ class Transformers:
 
     @hookimpl
     def encode(self, job: Any, rows: list[Any], processor: Any, generation: bool) -> list[dict[str, Any]]:
-        from swift_plugin_runtime.processor import encode_with_processor, is_processor
+        from swift_plugin_runtime.multimodal import encode_with_processor
+        from swift_plugin_runtime.processor import is_processor
 
         rows = [with_system(job, row) for row in rows]
         if is_processor(processor):
