@@ -14,7 +14,7 @@ def new(
     from swift_core.scaffold import write_plugin
 
     place = write_plugin(kind, name, folder)
-    print(f"Wrote {place}. Next: pip install -e {place} && swift check {place.name}")
+    print(f"Wrote {place}\n\nNext:\n  pip install -e '{place}[test]'\n  swift check {place}")
 
 
 def check(package: str = typer.Argument(..., help="An installed plugin's package name, or its folder.")) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -192,7 +193,7 @@ class OptimizerContract(ComponentContract):
         for _ in range(2):
             train_step(model, optimizer)
         resumed.load_state_dict(model.state_dict())
-        fresh.load_state_dict(optimizer.state_dict())
+        fresh.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # as read from a file
         for pair in ((model, optimizer), (resumed, fresh)):
             train_step(*pair)
         for (name, one), other in zip(model.named_parameters(), resumed.parameters(), strict=True):

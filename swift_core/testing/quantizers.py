@@ -74,7 +74,8 @@ class QuantizerContract(ComponentContract):
     @property
     def at_load(self) -> bool:
         """Whether it quantizes while the model loads."""
-        return "quantization_config" in implementations(self.component)
+        hooks = implementations(self.component)
+        return "quantization_config" in hooks or "quantize_model" not in hooks
 
     def quantize_offline(self, folder: str) -> str:
         """The folder of the quantized checkpoint that `swift export --quantizer NAME` writes."""

@@ -69,7 +69,21 @@ def merge(model: Any, name: str) -> Any:
 
     if not isinstance(model, peft.PeftModel):
         return model  # an earlier tuner's merge has folded all of them
+    _refuse_hidden_weights(model)
     return model.merge_and_unload(safe_merge=True)
+
+
+def _refuse_hidden_weights(model: Any) -> None:
+    """A linear layer that computes its weight when asked would take the merge and forget it."""
+    import torch
+
+    for name, module in model.named_modules():
+        base = getattr(module, "base_layer", None)
+        if isinstance(base, torch.nn.Linear) and "weight" not in dict(base.named_parameters(recurse=False)):
+            raise SwiftError(
+                f"{name} holds no plain weight to merge into, but a quantized form of it. "
+                "Merge into the model that was quantized: --quantizer none."
+            )
 
 
 def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
