@@ -1,7 +1,7 @@
 """`swift demo`: the whole pipeline on a model of a few million parameters, with nothing to download.
 
 A Qwen2-type model starts from random weights. Full fine-tuning teaches it to write numbers in words; then
-LoRA, on top and with those weights frozen, teaches it the way back. The adapter is merged, the merged model
+LoRA, on top and with those weights frozen, teaches it to read them backwards. The adapter is merged, the merged model
 served, and asked one question through the OpenAI client. Answers are measured on numbers it never saw.
 """
 
@@ -19,6 +19,8 @@ from swift_core import SwiftError
 
 app = typer.Typer(invoke_without_command=True)
 
+QUESTION = "Read 473 backwards."
+
 SIZE = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_key_value_heads": 4}
 SHARED = {
     "template": "chatml",
@@ -29,8 +31,8 @@ SHARED = {
     "warmup_ratio": 0.05,
     "weight_decay": 0.01,
 }
-FULL = {"tuner": ["full"], "learning_rate": 1e-3, "num_train_epochs": 6}
-LORA = {"tuner": ["lora"], "lora_rank": 32, "lora_alpha": 32, "learning_rate": 2e-3, "num_train_epochs": 8}
+FULL = {"tuner": ["full"], "learning_rate": 1e-3, "num_train_epochs": 4}
+LORA = {"tuner": ["lora"], "lora_rank": 32, "lora_alpha": 32, "learning_rate": 2e-3, "num_train_epochs": 4}
 
 
 @app.callback()
@@ -44,12 +46,12 @@ def demo(
     data = copy_rows(place)
     base = build_base(place, data)
     first, trained, log_full = learn(place, base, data, "words", FULL)
-    second, adapter, log_lora = learn(place, trained, data, "digits", LORA)
+    second, adapter, log_lora = learn(place, trained, data, "backwards", LORA)
     merged = merge(place, adapter)
-    reply = serve_and_ask(merged, port, "Write four hundred seventy three in digits.")
+    reply = serve_and_ask(merged, port, QUESTION)
     picture = plot_losses(place, {"full fine-tuning": log_full, "LoRA": log_lora})
-    print(f"\nserved model: Write four hundred seventy three in digits. -> {reply}")
-    report(place, {"words": first, "digits": second}, merged, picture)
+    print(f"\nserved model: {QUESTION} -> {reply}")
+    report(place, {"words": first, "backwards": second}, merged, picture)
 
 
 def _clear(place: Path) -> None:
@@ -180,7 +182,7 @@ def report(place: Path, scores: dict[str, dict[str, float]], merged: str, pictur
     places = {
         "rows": place / "data",
         "full fine-tuning": place / "words",
-        "LoRA adapter": place / "digits",
+        "LoRA adapter": place / "backwards",
         "merged model": merged,
         "loss plot": picture,
     }
