@@ -190,8 +190,9 @@ def test_n_seeds_and_sampling(url, taught):
 def test_plain_completions(url, taught):
     text = "<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"
     ask = client(url).completions.create
-    done = ask(model=Path(taught).name, prompt=[text, text + ", w"])
-    assert [c.text for c in done.choices] == [", world!", "orld!"]
+    other = "<|im_start|>user\nName a colour.<|im_end|>\n<|im_start|>assistant\n"
+    done = ask(model=Path(taught).name, prompt=[text, other])
+    assert [c.text for c in done.choices] == [", world!", ANSWERS[0]]
     assert "".join(c.choices[0].text for c in ask(model=Path(taught).name, prompt=text, stream=True)) == ", world!"
 
 
@@ -381,10 +382,13 @@ def swift(*words, **more):
     return subprocess.Popen([sys.executable, "-m", "swift_core", *words], **pipes, **more)
 
 
-def test_chat_over_a_pipe(taught):
-    with swift("infer", "--ckpt_dir", taught) as chat:
-        out, err = chat.communicate(f"{QUERIES[3]}\nclear\n\n{QUERIES[1]}\nexit\nnever asked\n", timeout=120)
-    assert (chat.returncode, out.splitlines()) == (0, [ANSWERS[3], ANSWERS[1]]), err
+def test_chat_over_a_pipe(taught, monkeypatch, capsys):
+    lines = [QUERIES[3], "clear", "", "x " * 5000, QUERIES[1], "exit", "never asked"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
+    run("infer", ckpt_dir=taught)
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [ANSWERS[3], ANSWERS[1]]
+    assert "chat: the prompt has" in shown.err
 
 
 def test_deploy_serves_and_ends_on_sigterm(taught):
