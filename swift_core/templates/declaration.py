@@ -23,6 +23,7 @@ class Thinking:
     already holds when the model is to think, so it is not trained. off: the part of `empty` that the prompt
     holds when it is not to think; left out, all of it. default: whether it thinks when nobody says.
     keep: earlier thoughts stay in the conversation. off_query: behind each question when it is not to think.
+    start, system: take the place of the template's own when it is to think.
 
     An answer counts as earlier when a user turn follows; one that is trained keeps its thoughts all the same,
     since a model trained on answers alone would unlearn to think. `--preserve_thinking` overrides both.
@@ -36,6 +37,8 @@ class Thinking:
     default: bool = True
     keep: bool = False
     off_query: str = ""
+    start: str | None = None
+    system: str | None = None
 
     @property
     def prompt_off(self) -> str:
@@ -71,7 +74,7 @@ class Template:
     results, holds `{query}`; empty: the user turn. trim: roles whose texts are stripped of outer white space.
     single: one question and one answer, no more. stop: more words that end an answer. agent: the agent format
     its models were taught. media: modality → the text that stands for one medium; `{n}` counts them from 1,
-    `{path}` is its file. thinking: None where the model knows no thoughts of its own.
+    `{path}` is its file, `{<pad>*256}` a text 256 times. thinking: None where the model knows no thoughts of its own.
     source: where the facts come from. differs: where it departs from the model's official chat template,
     and why. lacks: what of the model's format a declaration does not cover.
     """
@@ -119,6 +122,20 @@ class Template:
     def prompt_off(self) -> str:
         """What follows the header of an answer to come when the model is not to think."""
         return self.thinking.prompt_off if self.thinking else ""
+
+    def thinks(self, wanted: bool | None) -> bool:
+        """Whether the model is to think, where the user wants it so or (None) does not say."""
+        return self.thinking is not None and (self.thinking.default if wanted is None else wanted)
+
+    def start_for(self, thinks: bool) -> str:
+        """What opens a conversation without system text."""
+        own = self.thinking.start if self.thinking and thinks else None
+        return self.start if own is None else own
+
+    def system_for(self, thinks: bool) -> str:
+        """What opens a conversation with a system text."""
+        own = self.thinking.system if self.thinking and thinks else None
+        return self.system if own is None else own
 
     def fill(self, text: str, tokenizer: Any) -> str:
         """`text` with `{bos}`, `{eos}` and `{token:N}` replaced by the tokenizer's tokens (none: an empty text)."""

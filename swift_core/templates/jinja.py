@@ -72,12 +72,25 @@ class _Jinja:
             found += "{%- if not (system or '') | trim %}{%- set system = none %}{%- endif %}"
         if t.default_system:
             found += "{%- if system is none %}{%- set system = " + _quoted(t.default_system) + " %}{%- endif %}"
-        if t.system:
-            written = self.around(t.system, "system", "system")
-            return found + "{%- if system is none %}" + self.out(t.start) + "{%- else %}" + written + "{%- endif %}"
-        if not t.late_system:
+        if not (t.system or t.late_system):
             found += "{%- if system %}" + _raise("This model takes no system message.") + "{%- endif %}"
-        return found + self.out(t.start)
+        return found + self._if_thinks(self._opening(True), self._opening(False))
+
+    def _opening(self, thinks: bool) -> str:
+        """What stands before the first turn; the variable `system` holds the system text or none."""
+        start, shape = self.out(self.template.start_for(thinks)), self.template.system_for(thinks)
+        if not shape:
+            return start
+        written = self.around(shape, "system", "system")
+        return "{%- if system is none %}" + start + "{%- else %}" + written + "{%- endif %}"
+
+    def _if_thinks(self, on: str, off: str) -> str:
+        """One of two pieces of Jinja, by `enable_thinking` or what the template does when nobody says."""
+        if on == off:
+            return on
+        default = self.template.thinking is not None and self.template.thinking.default
+        condition = "enable_thinking is not false" if default else "enable_thinking is true"
+        return "{%- if " + condition + " %}" + on + "{%- else %}" + off + "{%- endif %}"
 
     def _refuse_rounds(self) -> str:
         if not self.template.single:
@@ -141,7 +154,8 @@ class _Jinja:
         )
         keep = "preserve_thinking is not false" if thinking.keep else "preserve_thinking is true"
         opening, _, closing = thinking.write.partition("{thought}")
-        written = self.out(opening[len(thinking.on) :]) + "{{- thought }}" + self.out(closing)
+        thought = "{{- thought | trim }}" if "assistant" in self.template.trim else "{{- thought }}"
+        written = self.out(opening[len(thinking.on) :]) + thought + self.out(closing)
         off = thinking.prompt_off
         current = "{%- set current = " + keep + " or loop.index0 > ns.last %}"
         lead = self._branches(self.out(thinking.on), self.out(off), self.out(thinking.history))
@@ -159,11 +173,7 @@ class _Jinja:
 
     def _prompt(self) -> str:
         t = self.template
-        header, on, off = self.out(t.assistant), self.out(t.prompt_on), self.out(t.prompt_off)
-        if on == off:
-            return header + on
-        thinks = "enable_thinking is not false" if t.thinking and t.thinking.default else "enable_thinking is true"
-        return header + "{%- if " + thinks + " %}" + on + "{%- else %}" + off + "{%- endif %}"
+        return self.out(t.assistant) + self._if_thinks(self.out(t.prompt_on), self.out(t.prompt_off))
 
 
 def _quoted(text: str) -> str:

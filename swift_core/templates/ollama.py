@@ -53,14 +53,25 @@ class _Go:
         return self.out(before) + "{{ " + expression + " }}" + self.out(behind)
 
     def _system(self) -> str:
+        return self._if_thinks(self._opening(True), self._opening(False))
+
+    def _opening(self, thinks: bool) -> str:
         t = self.template
-        start, system = self._behind_bos(t.start), self._behind_bos(t.system)
+        start, system = self._behind_bos(t.start_for(thinks)), self._behind_bos(t.system_for(thinks))
         if not system:
             return self.out(start)
         if t.default_system:
             start = system.replace("{system}", t.default_system)
         written = self.around(system, "system", ".System")
         return "{{ if .System }}" + written + "{{ else }}" + self.out(start) + "{{ end }}"
+
+    def _if_thinks(self, on: str, off: str) -> str:
+        """One of two pieces of the form, by .Think or what the template does when nobody says."""
+        if on == off:
+            return on
+        default = self.template.thinking is not None and self.template.thinking.default
+        condition = "or (not $.IsThinkSet) $.Think" if default else "$.Think"
+        return "{{ if " + condition + " }}" + on + "{{ else }}" + off + "{{ end }}"
 
     def _behind_bos(self, text: str) -> str:
         text = text.removeprefix("{bos}")
@@ -107,11 +118,7 @@ class _Go:
 
     def _prompt(self) -> str:
         t = self.template
-        header, on, off = self.out(t.assistant), self.out(t.prompt_on), self.out(t.prompt_off)
-        if on == off:
-            return header + on
-        default = "$.IsThinkSet" if t.thinking and t.thinking.default else "true"
-        return header + "{{ if and " + default + " (not $.Think) }}" + off + "{{ else }}" + on + "{{ end }}"
+        return self.out(t.assistant) + self._if_thinks(self.out(t.prompt_on), self.out(t.prompt_off))
 
 
 LAST = '{{ range $i, $m := .Messages }}{{ if eq .Role "user" }}{{ $last = $i }}{{ end }}{{ end }}'

@@ -65,7 +65,8 @@ class _Frames:
         self.job, self.tokenizer = job, tokenizer
         self.template: Template = job.one("template")
         self.opening = self.template.opening(tokenizer)
-        self.thinks: bool | None = getattr(job.options, "enable_thinking", None)
+        self.wanted: bool | None = getattr(job.options, "enable_thinking", None)
+        self.thinks = self.template.thinks(self.wanted)
         self.keeps: bool | None = getattr(job.options, "preserve_thinking", None)
         self.known: dict[str, list[tuple[str, float]]] = {}
 
@@ -127,8 +128,8 @@ class _Writer:
             raise SwiftError(f"{where}: the template {template.name!r} has no place for a system message.")
         if system is None or not template.system:
             self.late_system = system or ""
-            return self.frame(template.start)
-        return self._framed(template.system, "system", "system", system)
+            return self.frame(template.start_for(self.frames.thinks))
+        return self._framed(template.system_for(self.frames.thinks), "system", "system", system)
 
     def turn(self, number: int) -> None:
         """One turn after another."""
@@ -143,10 +144,8 @@ class _Writer:
     def ask(self) -> None:
         """The header of an answer to come; nothing where tool results stand inside an open answer."""
         if not (self.turns and self.turns[-1].inline):
-            default = self.template.thinking is None or self.template.thinking.default
-            thinks = default if self.frames.thinks is None else self.frames.thinks
             self.frame(self.template.assistant)
-            self.frame(self.template.prompt_on if thinks else self.template.prompt_off)
+            self.frame(self.template.prompt_on if self.frames.thinks else self.template.prompt_off)
 
     def _asked(self, number: int, turn: Turn) -> None:
         """A question, or tool results that stand in a turn of their own."""
@@ -157,7 +156,7 @@ class _Writer:
         if turn.role == "user":
             self.rounds += 1
             text = self.query = self._trimmed("user", text)
-            if template.thinking and self.frames.thinks is False and not text.endswith(template.thinking.off_query):
+            if template.thinking and self.frames.wanted is False and not text.endswith(template.thinking.off_query):
                 text += template.thinking.off_query
         if "{round" in shape:
             shape = shape.replace("{round}", str(self.rounds)).replace("{round0}", str(self.rounds - 1))
@@ -214,6 +213,7 @@ class _Writer:
         if thinking is None or self.open_answer:
             return "", (text if self.open_answer else before + text) + ("" if turn.inline else behind)
         thought, text = split_thought(text)
+        thought = self._trimmed("assistant", thought)
         text = before + text + ("" if turn.inline else behind)
         if not thoughts:
             return thinking.history, text

@@ -15,7 +15,7 @@ from swift_core.templates.declaration import Template
 if TYPE_CHECKING:
     from swift_core.job import Job
 
-COUNTED = re.compile(r"\{(n|path)\}")
+COUNTED = re.compile(r"\{(n|path|([^{}]+)\*(\d+))\}")
 
 
 @dataclass
@@ -61,13 +61,13 @@ def _with_content_written(job: Job, row: Row, template: Template) -> list[dict[s
 
 
 def _writer(written: str, files: list[Any]) -> Callable[[re.Match[str]], str]:
-    """What stands for each medium in turn, its number and its file filled in."""
+    """What stands for each medium in turn: its number, its file and repeated tokens filled in."""
     numbers: Iterator[int] = count(1)
 
     def write(_: re.Match[str]) -> str:
         number = next(numbers)
         facts = {"n": str(number), "path": str(files[number - 1])}
-        return COUNTED.sub(lambda m: facts[m[1]], written)
+        return COUNTED.sub(lambda m: m[2] * int(m[3]) if m[2] else facts[m[1]], written)
 
     return write
 
