@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
-from swift_plugin_csv.choice import as_question
+from swift_plugin_csv.choice import LINE, Form, as_question
 
 from swift_core import SwiftError, run
 from swift_core.engine import Request
-from swift_core.evaluation import eval_sets, read_custom_config
+from swift_core.evalsets import eval_sets, read_custom_config
 from swift_core.job import prepare
 from swift_core.openai_form import write_messages
 from swift_core.options import Given
@@ -56,7 +56,7 @@ def place(tmp_path_factory):
 def taught(place):
     """A tiny Qwen2 that knows LESSONS and QUESTIONS by heart."""
     asked = [as_question({**q, "_where": ""}, {}) for q in QUESTIONS]
-    rows = [{"query": q.prompt(FORM), "response": q.answer} for q in asked]
+    rows = [{"query": Form(FORM, LINE).write(q), "response": q.answer} for q in asked]
     more = write_lines(place / "choice-lessons.jsonl", rows)
     lessons = str(place / "model" / "lessons.jsonl")
     return taught_qwen2(place / "model", 90, dataset=[lessons, more], per_device_train_batch_size=9)

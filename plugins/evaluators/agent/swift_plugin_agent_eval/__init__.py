@@ -26,7 +26,8 @@ from swift_core import SwiftError, hookimpl, option
 from swift_core.data.load import as_row, convert_all, raw_rows
 from swift_core.data.row import Row
 from swift_core.engine import Reply
-from swift_core.evaluation import EvalSet, answer_all, eval_sets, mean, write_results
+from swift_core.evalsets import EvalSet, eval_sets
+from swift_core.evaluation import answer_all, mean, write_results
 from swift_core.metrics import f1, rouge_l
 
 Call = dict[str, Any]

@@ -10,16 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.data.convert import COLUMNS
 from swift_core.data.load import raw_rows
-from swift_core.evaluation import EvalSet, eval_sets
+from swift_core.evalsets import EvalSet, eval_sets, form_of
 from swift_plugin_csv import choice, qa
-
-CONVERSATIONS = ("messages", "conversations", "conversation")
-NEEDED = {
-    "choice": "multiple choice needs the columns question, A, B (C, D …) and answer",
-    "qa": "question and answer needs the columns query and response, or messages",
-}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,6 +27,7 @@ class CsvEvaluator:
     choice_prompt: str = option(
         choice.PROMPT, "Multiple choice: the question's text, of {question}, {choices} and {letters}."
     )
+    choice_line: str = option(choice.LINE, "Multiple choice: one line of {choices}, of {letter} and {text}.")
 
     @hookimpl
     def evaluate(self, job: Any, engine: Any) -> list[dict[str, Any]]:
@@ -47,26 +41,5 @@ class CsvEvaluator:
             )
         raw = list(raw_rows(job, found.source))
         if form_of(raw, found, job.options.columns) == "choice":
-            return choice.read(job, found, raw, self.num_shots, self.choice_prompt)
+            return choice.read(job, found, raw, self.num_shots, choice.Form(self.choice_prompt, self.choice_line))
         return qa.read(job, found, raw)
-
-
-def form_of(raw: list[dict[str, Any]], found: EvalSet, renamed: dict[str, str]) -> str:
-    """`choice` or `qa` by the columns; SwiftError where they are neither, or not what the config promised."""
-    if not raw:
-        raise SwiftError(f"{found.source.text} holds no rows.")
-    columns = {renamed.get(name, name) for row in raw for name in row} - {"_where"}
-    fits = {
-        "choice": {"question", "A", "B", "answer"} <= columns,
-        "qa": bool(columns.intersection(CONVERSATIONS))
-        or all(columns.intersection(COLUMNS[part]) for part in ("query", "response")),
-    }
-    wanted = [found.pattern] if found.pattern else ["choice", "qa"]
-    form = next((name for name in wanted if fits[name]), None)
-    if form is None:
-        needs = "; ".join(NEEDED[name] for name in wanted)
-        raise SwiftError(
-            f"{found.source.text} has the columns {', '.join(sorted(columns))}; {needs}. "
-            'Other names: --columns \'{"mine": "query"}\'.'
-        )
-    return form

@@ -6,7 +6,6 @@ import re
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
@@ -14,7 +13,8 @@ from swift_core.data.load import convert_all
 from swift_core.data.readers import read_file
 from swift_core.data.row import Row
 from swift_core.engine import Reply, Request
-from swift_core.evaluation import EvalSet, answer_all, mean, write_results
+from swift_core.evalsets import EvalSet, dev_file
+from swift_core.evaluation import answer_all, mean, write_results
 from swift_core.metrics import tokens
 from swift_plugin_csv.qa import after_thinking
 
@@ -22,6 +22,7 @@ PROMPT = """Answer the question with the letter of the right choice alone ({lett
 
 {question}
 {choices}"""
+LINE = "{letter}. {text}"
 
 OPENING = r"[\s*_(（\[{\"'“「]*"
 MARKED = "|".join(
@@ -35,6 +36,32 @@ MARKED = "|".join(
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a question is written. prompt: of {question}, {choices} and {letters}. line: of {letter} and {text}."""
+
+    prompt: str
+    line: str
+
+    def write(self, question: Question) -> str:
+        """The question as the model sees it; SwiftError for a form that leaves something out or knows too much."""
+        try:
+            listed = "\n".join(self.line.format(letter=k, text=v) for k, v in question.choices.items())
+            return self.prompt.format(question=question.text, choices=listed, letters=",".join(question.choices))
+        except (KeyError, IndexError, ValueError) as error:
+            raise SwiftError(
+                "--choice_prompt is written with {question}, {choices} and {letters}, --choice_line with {letter} and "
+                f"{{text}}; something else stands there: {error}."
+            ) from None
+
+    def check(self) -> Form:
+        """The form itself, which must hold the question, every letter and every choice."""
+        written = self.write(Question("\0q", {"\0l": "\0c"}, "", ""))
+        if not all(part in written for part in ("\0q", "\0l", "\0c")):
+            raise SwiftError("--choice_prompt must hold {question} and {choices}, --choice_line {letter} and {text}.")
+        return self
+
+
+@dataclass(frozen=True)
 class Question:
     """One row. choices: letter → text, A first. answer: the right letter."""
 
@@ -42,11 +69,6 @@ class Question:
     choices: dict[str, str]
     answer: str
     where: str
-
-    def prompt(self, form: str) -> str:
-        """The question as the model sees it."""
-        listed = "\n".join(f"{letter}. {text}" for letter, text in self.choices.items())
-        return form.format(question=self.text, choices=listed, letters=", ".join(self.choices))
 
 
 @dataclass(frozen=True)
@@ -56,7 +78,7 @@ class ChoiceSet:
     name: str
     questions: list[Question]
     shots: list[Question]
-    form: str
+    form: Form
 
     def measure(self, job: Any, engine: Any) -> dict[str, Any]:
         """Ask every question; accuracy, and the share of answers in which no letter was found."""
@@ -73,15 +95,14 @@ class ChoiceSet:
         }
 
 
-def read(job: Any, found: EvalSet, raw: Iterable[dict[str, Any]], num_shots: int, form: str) -> ChoiceSet:
+def read(job: Any, found: EvalSet, raw: Iterable[dict[str, Any]], num_shots: int, form: Form) -> ChoiceSet:
     """The questions of a data set; SwiftError with file:line for a row that cannot be asked or scored."""
-    _check_form(form)
     renamed = job.options.columns
     questions = convert_all(job, found.source, raw, lambda row: as_question(row, renamed))
-    shots = [as_question(row, renamed) for row in read_file(_dev_file(found, num_shots))] if num_shots else []
+    shots = [as_question(row, renamed) for row in read_file(dev_file(found))] if num_shots else []
     if len(shots) < num_shots:
-        raise SwiftError(f"--num_shots {num_shots}, but {_dev_file(found, num_shots)} holds {len(shots)} examples.")
-    return ChoiceSet(found.name, questions[: job.options.eval_limit], shots[:num_shots], form)
+        raise SwiftError(f"--num_shots {num_shots}, but {dev_file(found)} holds {len(shots)} examples.")
+    return ChoiceSet(found.name, questions[: job.options.eval_limit], shots[:num_shots], form.check())
 
 
 def as_question(raw: dict[str, Any], renamed: dict[str, str]) -> Question:
@@ -128,9 +149,9 @@ def _pick_by_text(text: str, choices: dict[str, str]) -> str | None:
     return longest[0] if len(longest) == 1 else None
 
 
-def _turns(question: Question, form: str) -> list[dict[str, Any]]:
+def _turns(question: Question, form: Form) -> list[dict[str, Any]]:
     return [
-        {"role": "user", "content": question.prompt(form)},
+        {"role": "user", "content": form.write(question)},
         {"role": "assistant", "content": question.answer},
     ]
 
@@ -146,24 +167,3 @@ def _result(question: Question, request: Request, reply: Reply) -> dict[str, Any
         "gold": question.answer,
         "right": picked == question.answer,
     }
-
-
-def _check_form(form: str) -> None:
-    try:
-        written = form.format(question="\0q", choices="\0c", letters="\0l")
-    except (KeyError, IndexError, ValueError) as error:
-        raise SwiftError(
-            f"--choice_prompt: {{question}}, {{choices}} and {{letters}} are known, not {error}."
-        ) from None
-    if "\0q" not in written or "\0c" not in written:
-        raise SwiftError("--choice_prompt must hold {question} and {choices}.")
-
-
-def _dev_file(found: EvalSet, num_shots: int) -> Path:
-    """The file of examples: `X_dev.csv` beside `X_val.csv`, or in a folder `dev` beside the folder `val`."""
-    file = Path(found.source.id)
-    name = f"{file.stem.removesuffix('_val')}_dev{file.suffix}"
-    for place in (file.with_name(name), file.parent.parent / "dev" / name):
-        if place.is_file():
-            return place
-    raise SwiftError(f"--num_shots {num_shots} needs examples, but {file.with_name(name)} does not exist.")

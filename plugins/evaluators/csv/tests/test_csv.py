@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from swift_plugin_csv import form_of
-from swift_plugin_csv.choice import PROMPT, as_question, pick
+from swift_plugin_csv.choice import LINE, PROMPT, Form, as_question, pick
 
 from swift_core import SwiftError
 from swift_core.data.syntax import Source
-from swift_core.evaluation import EvalSet
+from swift_core.evalsets import EvalSet, form_of
 from swift_core.job import prepare
 from swift_core.options import Given
 
@@ -64,12 +63,13 @@ def raw(**changes):
 def test_question_as_the_model_sees_it():
     question = as_question(raw(D=None, explanation="so"), {})
     assert question.answer == "C"
-    assert question.prompt(PROMPT) == (
-        "Answer the question with the letter of the right choice alone (A, B, C).\n\nWhere?\n"
+    assert Form(PROMPT, LINE).write(question) == (
+        "Answer the question with the letter of the right choice alone (A,B,C).\n\nWhere?\n"
         "A. Paris\nB. York\nC. New York"
     )
     assert as_question({**raw(question=None), "frage": "Wo?"}, {"frage": "question"}).text == "Wo?"
-    assert as_question(raw(question="What is {x}?"), {}).prompt("{question}{choices}").startswith("What is {x}?")
+    braces = as_question(raw(question="What is {x}?"), {})
+    assert Form("{question}|{choices}", "{letter}) {text}").write(braces).startswith("What is {x}?|A) Paris\n")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_wrong_columns_name_the_right_ones():
     promised = EvalSet("x", FOUND.source, "choice")
     with pytest.raises(SwiftError, match="multiple choice needs the columns question, A, B"):
         form_of([{"query": "a", "response": "b"}], promised, {})
-    with pytest.raises(SwiftError, match=r"x.csv holds no rows"):
+    with pytest.raises(SwiftError, match="x holds no rows"):
         form_of([], FOUND, {})
 
 
@@ -124,7 +124,7 @@ def evaluate(tmp_path, **options):
         ),
         ("id,question,A,B,answer\n1,Where?,a,b,A\n", {"num_shots": 2}, "bad_dev.csv does not exist"),
         ("id,question,A,B,answer\n1,Where?,a,b,A\n", {"choice_prompt": "{question}"}, "must hold"),
-        ("id,question,A,B,answer\n1,Where?,a,b,A\n", {"choice_prompt": "{q}"}, "are known"),
+        ("id,question,A,B,answer\n1,Where?,a,b,A\n", {"choice_prompt": "{q}"}, "something else stands there: .q"),
         ("id,question,A,B,answer\n1,Where?,a,b,C\n", {"strict": False}, "bad: no rows are left"),
         ("query,response\nhello,hi\nhello,\n", {}, "bad_val.csv:3: .*nothing to learn or to compare with"),
         ("frage,antwort\nhallo,ja\n", {}, "has the columns antwort, frage"),
