@@ -1,17 +1,21 @@
 """swift-core: a plugin framework to fine-tune, align, evaluate, quantize and serve language models.
 
-`import swift_core` is light: torch is imported by the functions that need it.
+`import swift_core` is light: each name is imported when it is asked for, and torch by the functions that need it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from swift_core.capability import Experimental, Supported, Unsupported
-from swift_core.errors import SwiftError
-from swift_core.hookspecs import hookimpl
-from swift_core.options import option
 from swift_core.version import __version__
+
+if TYPE_CHECKING:
+    from swift_core.api import from_pretrained, merge, prepare_model, run, save_pretrained
+    from swift_core.capability import Experimental, Supported, Unsupported
+    from swift_core.errors import SwiftError
+    from swift_core.hookspecs import hookimpl
+    from swift_core.options import option
 
 __all__ = [
     "Experimental",
@@ -28,12 +32,19 @@ __all__ = [
     "save_pretrained",
 ]
 
-_API = ("from_pretrained", "merge", "prepare_model", "run", "save_pretrained")
+_WHERE = {
+    "api": ("from_pretrained", "merge", "prepare_model", "run", "save_pretrained"),
+    "capability": ("Experimental", "Supported", "Unsupported"),
+    "errors": ("SwiftError",),
+    "hookspecs": ("hookimpl",),
+    "options": ("option",),
+}
+_MODULES = {name: module for module, names in _WHERE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _API:
-        from swift_core import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module 'swift_core' has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'swift_core' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"swift_core.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found

@@ -6,7 +6,7 @@ import functools
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib import metadata, resources
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,15 @@ from swift_core.errors import SwiftError, did_you_mean
 from swift_core.kinds import KINDS, find_kind
 
 if TYPE_CHECKING:
+    from importlib import metadata
+
     from packaging.requirements import Requirement
 
 SWIFT_API = 1
 """The contract's version. A component declares the one it was written for as `swift_api`."""
+
+MANY = 40
+"""More components of one kind than this are not named one by one in a message."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,8 @@ class Catalogue:
         dist = ships_in(kind, name)
         if dist:
             return f"{text} It ships in {dist}: pip install {dist}"
+        if len(mine) > MANY:
+            return f"{text} {len(mine)} are: swift list {find_kind(kind).folder}"
         return f"{text} Installed: {', '.join(sorted({e.name for e in mine})) or 'none'}."
 
     def duplicates(self) -> list[tuple[Entry, Entry]]:
@@ -181,6 +188,8 @@ def _load_fault(entry: Entry) -> list[str]:
 @functools.cache
 def _requirements(package: str) -> tuple[Requirement, ...]:
     """What a distribution needs here; extras and other platforms left out."""
+    from importlib import metadata
+
     from packaging.requirements import Requirement
 
     needs = map(Requirement, metadata.requires(package) or ())
@@ -195,6 +204,8 @@ def unmet_requirements(package: str) -> list[str]:
 
 
 def _is_there(need: Requirement) -> bool:
+    from importlib import metadata
+
     try:
         metadata.distribution(need.name)
     except metadata.PackageNotFoundError:
@@ -207,7 +218,9 @@ def _missing(package: str, need: Requirement) -> str:
 
 
 def _other_version(package: str, need: Requirement) -> list[str]:
-    have = metadata.version(need.name)
+    from importlib.metadata import version
+
+    have = version(need.name)
     if need.specifier.contains(have, prereleases=True):
         return []
     return [f"{package} needs {need}, found {need.name} {have}: pip install '{need}'"]
@@ -233,7 +246,7 @@ def ships_in(kind: str, name: str) -> str | None:
 
 @functools.cache
 def _known() -> str:
-    return resources.files("swift_core").joinpath("known.tsv").read_text(encoding="utf-8")
+    return Path(__file__).with_name("known.tsv").read_text(encoding="utf-8")
 
 
 def summary_of(found: Any) -> str:

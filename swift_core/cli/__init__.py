@@ -10,9 +10,12 @@ def main() -> None:
     from swift_core.errors import SwiftError
 
     try:
-        from swift_core.cli.app import application
+        from swift_core.cli.quick import answer
 
-        application()(prog_name="swift")
+        if not answer(sys.argv[1:]):
+            from swift_core.cli.app import application
+
+            application()(prog_name="swift")
     except SwiftError as error:
         print(f"swift: {error}", file=sys.stderr)
         sys.exit(2)

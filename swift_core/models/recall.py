@@ -39,18 +39,21 @@ def _files(entry: Entry) -> list[str]:
 
 
 def _to_plain(card: Family) -> dict[str, Any]:
-    """What differs from a field's default, as JSON knows it."""
+    """What differs from a field's default, as JSON knows it, and the names of the hooks it implements."""
+    from swift_core.contract import implementations
+
     plain = {f.name: getattr(card, f.name) for f in fields(Family)}
     bare = Family(name="")
     plain = {k: v for k, v in plain.items() if v != getattr(bare, k)}
     plain["modules"] = vars(card.modules)
+    plain["hooks"] = sorted(implementations(card))
     if card.capabilities:
         plain["capabilities"] = {k: [type(v).__name__, *vars(v).values()] for k, v in card.capabilities.items()}
     return plain
 
 
 def _from_plain(plain: dict[str, Any]) -> Family:
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items() if k != "hooks"}
     values["modules"] = Modules(**{k: tuple(v) for k, v in plain["modules"].items()})
     answers = plain.get("capabilities", {}).items()
     values["capabilities"] = {k: getattr(capability, kind)(text) for k, (kind, text) in answers}
