@@ -77,9 +77,13 @@ class Entry:
                 f"{self.title} {line} Mend the plugin, or install a version of {self.package} for this swift-core."
             )
 
-    def check_requirements(self) -> None:
-        """Refuse a component whose package needs something that is not installed: its hooks would fail midway."""
-        missing = [_missing(self.package, need) for need in _requirements(self.package) if not _is_there(need)]
+    def check_requirements(self, more: Iterable[str] = ()) -> None:
+        """Refuse a component that needs something that is not installed: its hooks would fail midway.
+
+        more: what it needs beyond its package's own requirements, as a model's card says it.
+        """
+        needs = (*_requirements(self.package), *_parsed(more))
+        missing = [_missing(self.package, need) for need in needs if not _is_there(need)]
         if missing:
             raise SwiftError(f"{self.title} cannot work: {' '.join(missing)}")
 
@@ -190,9 +194,13 @@ def _requirements(package: str) -> tuple[Requirement, ...]:
     """What a distribution needs here; extras and other platforms left out."""
     from importlib import metadata
 
+    return _parsed(metadata.requires(package) or ())
+
+
+def _parsed(lines: Iterable[str]) -> tuple[Requirement, ...]:
     from packaging.requirements import Requirement
 
-    needs = map(Requirement, metadata.requires(package) or ())
+    needs = map(Requirement, lines)
     return tuple(n for n in needs if n.marker is None or n.marker.evaluate({"extra": ""}))
 
 

@@ -14,13 +14,18 @@ SAFE_PATTERNS = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model", "*.ti
 PICKLE_PATTERNS = ["*.bin", "*.pt", "*.pth"]
 
 
-def download(model: str, revision: str | None, use_hf: bool, allow_pickle: bool) -> str:
-    """The local folder of a hub model, fetched if it is not in the hub's own cache."""
+def download(model: str, revision: str | None, use_hf: bool, allow_pickle: bool, skipped: tuple[str, ...] = ()) -> str:
+    """The local folder of a hub model, fetched if it is not in the hub's own cache.
+
+    model: `owner/name`, or `owner/name:folder` for a folder of the repository. skipped: patterns of files
+    that stay where they are.
+    """
     patterns = SAFE_PATTERNS + (PICKLE_PATTERNS if allow_pickle else [])
+    model, _, inner = model.partition(":")
     fetch = _huggingface if use_hf else _modelscope
     hub = "Hugging Face" if use_hf else "ModelScope"
     try:
-        return fetch(model, revision, patterns)
+        return str(Path(fetch(model, revision, patterns, list(skipped)), inner))
     except Exception as error:  # each hub client has a zoo of its own
         cause = str(error).strip().split("\n")[0]
         raise SwiftError(
@@ -29,16 +34,16 @@ def download(model: str, revision: str | None, use_hf: bool, allow_pickle: bool)
         ) from error
 
 
-def _huggingface(model: str, revision: str | None, patterns: list[str]) -> str:
+def _huggingface(model: str, revision: str | None, patterns: list[str], skipped: list[str]) -> str:
     from huggingface_hub import snapshot_download
 
-    return str(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    return str(snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=skipped))
 
 
-def _modelscope(model: str, revision: str | None, patterns: list[str]) -> str:
+def _modelscope(model: str, revision: str | None, patterns: list[str], skipped: list[str]) -> str:
     from modelscope import snapshot_download
 
-    return str(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    return str(snapshot_download(model, revision=revision, allow_patterns=patterns, ignore_patterns=skipped))
 
 
 def copy_extra_files(names: tuple[str, ...], source: Any, folder: str) -> None:

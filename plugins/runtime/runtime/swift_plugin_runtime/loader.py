@@ -20,6 +20,8 @@ AUTO_CLASSES = {
     "seq_cls": "AutoModelForSequenceClassification",
     "embedding": "AutoModel",
     "reranker": "AutoModelForSequenceClassification",
+    "reward": "AutoModelForSequenceClassification",
+    "prm": "AutoModelForTokenClassification",
 }
 """A card's task → the auto class that loads it, where the architecture itself is not in transformers."""
 
@@ -37,8 +39,11 @@ class Transformers:
         if Path(model).is_dir():
             folder = model
         else:
-            folder = hub.download(model, revision, job.options.use_hf, job.options.allow_pickle)
-        _refuse_remote_code(folder, job.options.trust_remote_code)
+            point = job.card.find(model)
+            here = point.id_on(job.options.use_hf) if point else model
+            skipped = job.card.skip_files
+            folder = hub.download(here, revision, job.options.use_hf, job.options.allow_pickle, skipped)
+        _refuse_remote_code(job, folder)
         _refuse_pickle(folder, job.options.allow_pickle)
         return folder
 
@@ -51,7 +56,8 @@ class Transformers:
         try:
             return transformers.AutoConfig.from_pretrained(path, trust_remote_code=trust, **extra)
         except (ValueError, KeyError, OSError) as error:
-            raise SwiftError(f"{path}: config.json cannot be read: {error}") from None
+            hint = f" {_said_of(job.card)}" if job.card.remote_code else ""
+            raise SwiftError(f"{path}: config.json cannot be read: {error}{hint}") from None
 
     @hookimpl
     def load_model(self, job: Any, path: str, config: Any, quantization: Any) -> Any:
@@ -127,6 +133,8 @@ def model_class(config: Any, task: str = "causal_lm") -> Any:
     for name in getattr(config, "architectures", None) or ():
         if task == "causal_lm" and hasattr(transformers, name):
             return getattr(transformers, name)
+    if _is_remote(config) and AUTO_CLASSES.get(task, "AutoModelForCausalLM") not in config.auto_map:
+        return transformers.AutoModel  # the one that remote code always offers
     if task in AUTO_CLASSES:
         return getattr(transformers, AUTO_CLASSES[task])
     multimodal = type(config) in transformers.AutoModelForImageTextToText._model_mapping
@@ -150,15 +158,34 @@ def _dtype(name: str) -> Any:
     return "auto" if name == "auto" else getattr(torch, name)
 
 
-def _refuse_remote_code(folder: str, trusted: bool) -> None:
+def _is_remote(config: Any) -> bool:
+    """Whether the configuration's class came with the checkpoint."""
+    return type(config).__module__.startswith("transformers_modules") and bool(getattr(config, "auto_map", None))
+
+
+def _refuse_remote_code(job: Any, folder: str) -> None:
+    """Code of the checkpoint runs only when the user says so; a family that transformers has never needs it."""
     files = sorted(p.name for p in Path(folder).glob("*.py"))
     config = Path(folder, "config.json")
     needs = config.is_file() and '"auto_map"' in config.read_text(encoding="utf-8")
-    if files and needs and not trusted:
+    if not (files and needs and job.card.remote_code):
+        return
+    if not job.options.trust_remote_code:
         raise SwiftError(
-            f"{folder} brings code of its own, and loading it would run {', '.join(files)}. "
-            "Read those files, then say --trust_remote_code true if you trust them."
+            f"{_said_of(job.card)} Loading {folder} would run {', '.join(files)}. Read those files, then say "
+            "--trust_remote_code true if you trust them."
         )
+    pins = [line for line in job.card.requires if line.startswith("transformers")]
+    if pins:
+        import transformers
+
+        job.say(f"The code of this checkpoint was written for {pins[0]}; here is {transformers.__version__}.")
+
+
+def _said_of(card: Any) -> str:
+    """Why a family needs code of its checkpoint, and which class does without."""
+    other = f" Checkpoints converted to transformers' {card.native} do without." if card.native else ""
+    return f"The family {card.name} brings code of its own: {card.remote_code}.{other}"
 
 
 def _refuse_pickle(folder: str, allowed: bool) -> None:
