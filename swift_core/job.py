@@ -58,7 +58,8 @@ class Chosen:
 class Job:
     """A prepared job. `hook` calls the chosen components; `one` and `many` give them by kind.
 
-    memo: what a part of the kernel computes once for the life of the job, under a key of its own.
+    memo: what a part of the kernel computes once for the life of the job, under a key of its own. given: what
+    the user said, from which another process can prepare the same job.
     """
 
     spec: JobSpec
@@ -67,6 +68,7 @@ class Job:
     sources: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
+    given: list[Given] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.chosen = _depth_first(self.chosen)
@@ -160,6 +162,7 @@ def prepare(name: str, given: Iterable[Given], catalogue: Catalogue | None = Non
 
     spec = find_job(name)
     catalogue = catalogue or Catalogue.installed()
+    given = list(given)
     values, sources, rest = _own(spec, given)
     inherit(spec, values, sources)
     mistakes: list[str] = []
@@ -172,7 +175,7 @@ def prepare(name: str, given: Iterable[Given], catalogue: Catalogue | None = Non
     _instantiate(chosen, rest, sources, mistakes, spec)
     if mistakes:
         raise SwiftErrors(mistakes)
-    job = Job(spec, options, chosen, sources)
+    job = Job(spec, options, chosen, sources, given=given)
     refuse_unsupported(job)
     return job
 

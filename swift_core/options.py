@@ -163,6 +163,8 @@ def build(owner: type, values: dict[str, Any], who: str) -> Any:
     """
     from pydantic import ValidationError
 
+    if not dataclasses.is_dataclass(owner):
+        return owner()  # a plain class has no options
     shaped = {name: _shape(fields_of(owner)[name], value) for name, value in values.items()}
     try:
         return _adapter(owner).validate_python(shaped)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def run(job: Job) -> dict[str, Any]:
     """Train; returns `{"output_dir", "checkpoint", "metrics"}`."""
     place_output(job)
+    check_processes(job)
     if job.options.launcher and "LOCAL_RANK" not in os.environ:
         return _launch(job)
     resume = find_resume(job)
@@ -54,13 +55,18 @@ def find_resume(job: Job) -> str | None:
     if wanted in (None, "", "false", "False"):
         return None
     if wanted in ("last", "true", "True"):
-        found = sorted(Path(job.options.output_dir).glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+        found = checkpoints(Path(job.options.output_dir))
         if not found:
             raise SwiftError(f"There is no checkpoint in {job.options.output_dir} to go on from.")
         return str(found[-1])
     if not Path(wanted, "trainer_state.json").is_file():
         raise SwiftError(f"{wanted!r} is not a checkpoint of a training run: it has no trainer_state.json.")
     return str(wanted)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints in an output folder, oldest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
 
 
 def load_data(job: Job) -> tuple[list[Any], list[Any]]:
@@ -83,9 +89,7 @@ def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:
     model = load_adapters(job, model, trainable=True)
     for item in job.many("tuner"):
         if item.folder is None:
-            model = _resumed(job, item, model, resume) or job.call(
-                item, "attach_tuner", model=model, name=item.label
-            )
+            model = _resumed(job, item, model, resume) or job.call(item, "attach_tuner", model=model, name=item.label)
     if not any(p.requires_grad for p in model.parameters()):
         raise SwiftError("Nothing would be trained: every parameter is frozen. Check --tuner and the freeze flags.")
     return model
@@ -111,10 +115,25 @@ def finish(job: Job, trainer: Any) -> str:
     return last
 
 
+def check_processes(job: Job) -> None:
+    """Refuse to split a model among processes where there is one only."""
+    options = job.options
+    wanted = [f"--{name}" for name in ("fsdp", "deepspeed") if getattr(options, name)]
+    if len(wanted) > 1:
+        raise SwiftError("--fsdp and --deepspeed both split the model among processes; choose one.")
+    if wanted and not (options.launcher or "LOCAL_RANK" in os.environ):
+        raise SwiftError(f"{wanted[0]} splits the model among processes; say how many: --launcher torchrun.")
+
+
 def _launch(job: Job) -> dict[str, Any]:
     """Start this very job on several processes; each of them comes back to `run` as a worker."""
-    command = ["-m", "swift_core", job.spec.name, *sys.argv[2:], "--output_dir", job.options.output_dir]
-    code = job.hook.launch(job=job, command=command)
+    folder = Path(job.options.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    said = {g.key: g.value for g in job.given} | {"output_dir": str(folder)}
+    file = folder / "launch.json"
+    file.write_text(json.dumps(said, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+    code = job.hook.launch(job=job, command=["-m", "swift_core", job.spec.name, "--config", str(file)])
     if code:
         raise SwiftError(f"A process of the job ended with exit code {code}; its error stands above.")
-    return {"output_dir": job.options.output_dir, "checkpoint": None, "metrics": {}}
+    found = checkpoints(folder)
+    return {"output_dir": str(folder), "checkpoint": str(found[-1]) if found else None, "metrics": {}}

@@ -82,6 +82,8 @@ class AlignmentTrainer(Trainer):
     and all ranks, and averages the figures that the method notes between two log lines.
     """
 
+    shards = False
+
     def __init__(self, job: Any, processor: Any, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, **arguments)
         self.figures: dict[str, list[float]] = {}

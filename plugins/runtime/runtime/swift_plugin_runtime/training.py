@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import json
 import os
 import shutil
@@ -18,6 +20,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from swift_core import SwiftError
 from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime import sharding
 from swift_plugin_runtime.collate import flat_batch, pad_batch
 from swift_plugin_runtime.plots import plot_log
 from swift_plugin_runtime.processor import is_processor, tokenizer_of
@@ -36,9 +39,13 @@ class Trainer(transformers.Trainer):
     tokens in the whole accumulated batch, on all ranks.
     """
 
+    shards = True
+    """Whether --fsdp serves this method: everything it computes goes through the split model's forward."""
+
     def __init__(self, job: Any, processor: Any, **arguments: Any):
         super().__init__(processing_class=processor, **arguments)
         self.job = job
+        self.sharded = self._shard() if job.options.fsdp else False
         self.staged = False
         self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
         self.loss_is_scaled_for_ga = True
@@ -75,9 +82,53 @@ class Trainer(transformers.Trainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write tuners, or the whole model where none saves itself, with processor and lock file."""
         folder = output_dir or self.args.output_dir
-        if self.args.should_save:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            save_trained(self.job, self.accelerator.unwrap_model(self.model), self.processing_class, folder)
+        self.accelerator.wait_for_everyone()  # whoever looks whether the folder is there has looked
+        model = self.accelerator.unwrap_model(self.model)
+        with self._whole_model(model):
+            if self.args.should_save:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                save_trained(self.job, model, self.processing_class, folder)
+
+    def _shard(self) -> bool:
+        if not self.shards:
+            name = self.job.many("trainer")[0].entry.name
+            raise SwiftError(f"--fsdp does not serve the trainer {name!r} yet; leave it out, or use --deepspeed.")
+        self.job.say(sharding.shard(self.model, self.args.device))
+        sharding.leave_whole(self.accelerator)
+        return True
+
+    def _whole_model(self, model: Any) -> Any:
+        """A context in which the model's state is whole on the first process, however it is split."""
+        if self.sharded:
+            state = sharding.whole_weights(model)
+        elif self.is_deepspeed_enabled:
+            state = self.accelerator.get_state_dict(self.model_wrapped)
+        else:
+            return contextlib.nullcontext()
+        return sharding.answering(model, state_dict=lambda *_, **__: state)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.sharded:
+            return super()._save_optimizer_and_scheduler(output_dir)
+        state = sharding.whole_optimizer(self.model, self.optimizer.optimizer)
+        with sharding.answering(self.optimizer, state_dict=lambda: state):
+            return super()._save_optimizer_and_scheduler(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self.sharded:
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        load = functools.partial(sharding.load_optimizer, self.model, self.optimizer.optimizer)
+        with sharding.answering(self.optimizer, load_state_dict=load):
+            return super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_best_model(self) -> None:
+        """The best checkpoint is the run's outcome; nothing here uses a split model after that."""
+        if not self.sharded:
+            super()._load_best_model()
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Nothing to do: the job loads a checkpoint's weights through the tuners that wrote them."""
@@ -207,6 +258,7 @@ def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "train_sampling_strategy": "random" if o.dataset_shuffle else "sequential",
+        "deepspeed": sharding.zero_settings(o.deepspeed) if o.deepspeed else None,
     }
     return transformers.TrainingArguments(**{**wanted, **o.training_args, **changes})
 

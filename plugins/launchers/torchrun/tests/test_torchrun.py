@@ -1,0 +1,178 @@
+"""torchrun: two gloo processes train as one does, whole (DDP) and split (FSDP2); a dying one ends the job."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from swift_core.api import run
+from swift_core.errors import SwiftError
+from swift_core.job import prepare
+from swift_core.options import Given
+from swift_core.testing import LauncherContract
+from swift_core.testing.tiny import tiny_qwen2
+
+WORDS = "one two three four five six seven eight".split()
+
+
+class TestTorchrun(LauncherContract):
+    name = "torchrun"
+    options = {"nproc_per_node": 2}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a tiny model and rows of uneven length, so that ranks train on different token counts."""
+    folder = tmp_path_factory.mktemp("torchrun")
+    tiny_qwen2(folder / "base", tie_word_embeddings=True)
+    rows = [{"query": f"Count to {n}.", "response": " ".join(WORDS[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return folder
+
+
+def train(place, name, **changes):
+    return run("sft", **{**options(place, name), **changes})
+
+
+def options(place, name):
+    return {
+        "model": str(place / "base"), "dataset": [str(place / "rows.jsonl")], "output_dir": str(place / name),
+        "tuner": ["full"], "device": "cpu", "torch_dtype": "float32", "learning_rate": 1e-3, "logging_steps": 1,
+        "lr_scheduler_type": "constant", "warmup_ratio": 0, "max_steps": 4, "save_steps": 2,
+    }  # fmt: skip
+
+
+TWO = {"launcher": "torchrun", "nproc_per_node": 2, "per_device_train_batch_size": 2}
+
+
+@pytest.fixture(scope="module")
+def alone(place):
+    """Losses and final weights of one process with the whole batch of 4 rows."""
+    done = train(place, "alone", per_device_train_batch_size=4)
+    return losses(place / "alone"), weights(done["checkpoint"])
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "logging.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def weights(checkpoint):
+    import transformers
+
+    return transformers.AutoModelForCausalLM.from_pretrained(checkpoint).state_dict()
+
+
+def same(one, other):
+    import torch
+
+    return one.keys() == other.keys() and all(torch.allclose(one[k], other[k], atol=2e-5) for k in one)
+
+
+def test_two_processes_train_as_one(place, alone, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    done = train(place, "ddp", **TWO)
+    assert losses(place / "ddp") == pytest.approx(alone[0], abs=1e-5)
+    assert same(weights(done["checkpoint"]), alone[1])
+
+
+def test_fsdp_splits_saves_and_resumes(place, alone, monkeypatch, capfd):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    first = train(place, "fsdp", **TWO, fsdp=True, max_steps=2)
+    said = capfd.readouterr().err
+    held, whole = (int(said.split(word)[1].split()[0]) for word in ("holds ", " of "))
+    assert whole == sum(v.numel() for k, v in alone[1].items() if k != "lm_head.weight")  # tied: counted once
+    assert whole / 2 <= held < whole * 0.55
+    assert losses(place / "fsdp") == pytest.approx(alone[0][:2], abs=1e-5)
+    assert json.loads(Path(first["checkpoint"], "config.json").read_text())["architectures"] == ["Qwen2ForCausalLM"]
+
+    again = train(place, "fsdp", **TWO, fsdp=True, resume_from_checkpoint="last")
+    assert losses(place / "fsdp") == pytest.approx(alone[0], abs=1e-5)
+    assert again["checkpoint"].endswith("checkpoint-4") and same(weights(again["checkpoint"]), alone[1])
+
+
+@pytest.fixture
+def dying(tmp_path, monkeypatch):
+    """An installed plugin whose import fails on rank 1 alone."""
+    (tmp_path / "dying.py").write_text(
+        "import os\nfrom swift_core import hookimpl\n\n"
+        "if os.environ.get('RANK') == '1':\n    raise RuntimeError('this machine is on fire')\n\n"
+        "class Dying:\n    '''Dies on rank 1.'''\n    swift_api = 1\n\n"
+        "    @hookimpl\n    def patch_model(self):\n        import time\n        time.sleep(600)\n"
+    )
+    info = tmp_path / "dying-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dying\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[swift_core.patchers]\ndying = dying:Dying\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_dying_process_ends_the_job_with_its_error(place, dying, capfd):
+    with pytest.raises(SwiftError, match="ended with exit code"):
+        train(place, "dying", **TWO, patcher=["dying"])
+    said = capfd.readouterr().err
+    assert "this machine is on fire" in said and "Process 1 failed first, with exit code" in said
+
+
+def test_sigterm_ends_the_processes_too(tmp_path):
+    """Each process writes its id and waits; after SIGTERM to the launcher none of them runs."""
+    (tmp_path / "waits.py").write_text(
+        "import os, pathlib, time\npathlib.Path(os.environ['RANK'] + '.pid').write_text(str(os.getpid()))\n"
+        "time.sleep(600)\n"
+    )
+    code = (
+        "from swift_plugin_torchrun import Torchrun\nfrom types import SimpleNamespace as S\n"
+        "Torchrun(nproc_per_node=2).launch(S(options=S()), ['-m', 'waits'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    launcher = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    until(lambda: len([f for f in tmp_path.glob("*.pid") if f.read_text()]) == 2)
+    processes = [int(f.read_text()) for f in tmp_path.glob("*.pid")]
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(60) == 128 + signal.SIGTERM
+    until(lambda: not any(Path(f"/proc/{p}").exists() for p in processes))
+
+
+def until(true):
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    pytest.fail("nothing happened for a minute")
+
+
+def test_what_cannot_be_is_refused_before_anything_starts(place):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        port = taken.getsockname()[1]
+        for wrong, reason in (
+            ({"fsdp": True}, "say how many: --launcher torchrun"),
+            ({"fsdp": True, "deepspeed": "zero2", **TWO}, "choose one"),
+            ({"node_rank": 1, **TWO}, "of 1 machines the last is 0"),
+            ({"master_port": port, **TWO}, "Choose another"),
+        ):
+            with pytest.raises(SwiftError, match=reason):
+                train(place, "wrong", **wrong)
+    with pytest.raises(SwiftError, match="cannot be split"):
+        prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "q"), "quantizer": "bnb", "fsdp": True}.items()])
+
+
+def test_deepspeed_wants_a_gpu_and_known_settings(place):
+    import torch
+    from swift_plugin_runtime.sharding import STAGES, zero_settings
+
+    if not torch.cuda.is_available():
+        with pytest.raises(SwiftError, match="--deepspeed needs a GPU"):
+            train(place, "deep", **TWO, deepspeed="zero2")
+    assert [zero_settings(name)["zero_optimization"]["stage"] for name in STAGES] == [0, 1, 2, 3, 2, 3]
+    with pytest.raises(SwiftError, match="nor a JSON file"):
+        zero_settings("zero4")
