@@ -20,7 +20,7 @@ demo: .venv/.ready
 	.venv/bin/swift demo
 
 test: .venv/.ready
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist loadfile
 
 lint: .venv/.ready
 	.venv/bin/ruff check .

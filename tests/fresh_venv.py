@@ -60,7 +60,11 @@ def run(
     command: list[str], cwd: Path | None = None, check: bool = True, path: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """A finished process, text captured; AssertionError with its output where it fails and `check`."""
-    before = {} if path is None else {"PATH": f"{path}{os.pathsep}{os.environ.get('PATH', '')}"}
+    before = (
+        {}
+        if path is None
+        else {"PATH": os.pathsep.join([str(path), os.environ.get("PATH", ""), str(Path(sys.executable).parent)])}
+    )
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, **before}, capture_output=True, text=True, check=False, timeout=300
     )
