@@ -58,6 +58,7 @@ class Torchrun:
 
 def _check_port(port: int) -> None:
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that has just been left is free
         try:
             probe.bind(("", port))
         except OSError as error:

@@ -84,19 +84,26 @@ def test_two_processes_train_as_one(place, alone, monkeypatch):
     assert same(weights(done["checkpoint"]), alone[1])
 
 
-def test_fsdp_splits_saves_and_resumes(place, alone, monkeypatch, capfd):
+def test_fsdp_splits_saves_and_resumes(place, alone, tmp_path, monkeypatch, capfd):
+    """Two steps, and from their checkpoint two more, both in one pair of processes to import torch once."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    first = train(place, "fsdp", **TWO, fsdp=True, max_steps=2)
+    split = {**options(place, "fsdp"), "fsdp": True, "per_device_train_batch_size": 2}
+    jobs = [{**split, "max_steps": 2}, {**split, "resume_from_checkpoint": "last"}]
+    body = f"from swift_core.api import run\nfor options in {jobs!r}:\n    run('sft', **options)\n"
+    (tmp_path / "both.py").write_text(body)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    job = prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "fsdp"), **TWO}.items()])
+    assert job.hook.launch(job=job, command=["-m", "both"]) == 0
+
     said = capfd.readouterr().err
     held, whole = (int(said.split(word)[1].split()[0]) for word in ("holds ", " of "))
     assert whole == sum(v.numel() for k, v in alone[1].items() if k != "lm_head.weight")  # tied: counted once
     assert whole / 2 <= held < whole * 0.55
-    assert losses(place / "fsdp") == pytest.approx(alone[0][:2], abs=1e-5)
-    assert json.loads(Path(first["checkpoint"], "config.json").read_text())["architectures"] == ["Qwen2ForCausalLM"]
-
-    again = train(place, "fsdp", **TWO, fsdp=True, resume_from_checkpoint="last")
     assert losses(place / "fsdp") == pytest.approx(alone[0], abs=1e-5)
-    assert again["checkpoint"].endswith("checkpoint-4") and same(weights(again["checkpoint"]), alone[1])
+    for step in (2, 4):
+        config = json.loads((place / "fsdp" / f"checkpoint-{step}" / "config.json").read_text())
+        assert config["architectures"] == ["Qwen2ForCausalLM"]
+    assert same(weights(place / "fsdp" / "checkpoint-4"), alone[1])
 
 
 @pytest.fixture
