@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import shutil
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -42,16 +44,13 @@ def given_by(words: list[str]) -> list[Given]:
 
 def print_help(name: str, words: list[str]) -> None:
     """Every option of the job, and of the components that the words on the command line name."""
-    from rich.console import Console
-
     spec = find_job(name)
-    console = Console()
-    console.print(f"swift {name}: {spec.summary}\n", highlight=False)
-    console.print("--config FILE  A YAML file of options; the command line wins over it.\n", highlight=False)
-    _print_options(console, f"Options of swift {name}", spec.options_class(), spec.defaults)
+    print(f"swift {name}: {spec.summary}\n")
+    print("  --config FILE\n      A YAML file of options; the command line wins over it.\n")
+    _print_options(f"Options of swift {name}", spec.options_class(), spec.defaults)
     for item in _named_components(name, words):
         if isinstance(item.component, type) and describe_options(item.component):
-            _print_options(console, f"Options of {item.entry.title}", item.component, {})
+            _print_options(f"Options of {item.entry.title}", item.component, {})
 
 
 def _named_components(name: str, words: list[str]) -> list[Any]:
@@ -63,22 +62,22 @@ def _named_components(name: str, words: list[str]) -> list[Any]:
         options = build(spec.options_class(), values, f"swift {name}")
     except SwiftError:
         options, sources = build(spec.options_class(), dict(spec.defaults), name), {}
-    return choose(spec, options, sources, Catalogue.installed(), [])
+    chosen = choose(spec, options, sources, Catalogue.installed(), [])
+    for item in chosen:
+        with contextlib.suppress(SwiftError):
+            item.component = item.component or item.entry.load()
+    return chosen
 
 
-def _print_options(console: Any, title: str, owner: type, defaults: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+def _print_options(title: str, owner: type, defaults: dict[str, Any]) -> None:
+    """Each option on a line with its type and default, its explanation below it."""
+    width = shutil.get_terminal_size().columns
+    print(title)
     for info in describe_options(owner):
-        default = defaults.get(info.name, info.default)
-        shown = "required" if info.required else f"[default: {default}]"
-        table.add_row(_flag(info), info.type, f"{info.help} {shown}".replace("[", r"\["))
-    console.print(table)
-    console.print()
+        default = "required" if info.required else f"default {defaults.get(info.name, info.default)!r}"
+        print(f"  {_flag(info)}  ({info.type}, {default})")
+        print(textwrap.fill(info.help, width, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    print()
 
 
 def _flag(info: OptionInfo) -> str:
