@@ -119,7 +119,10 @@ class OpenAIEngine:
         try:
             yield
         except openai.APIStatusError as error:
-            raise SwiftError(f"{request.where}: {self.url} refused ({error.status_code}): {error.message}") from None
+            why = error.body.get("message") if isinstance(error.body, dict) else None
+            raise SwiftError(
+                f"{request.where}: {self.url} refused ({error.status_code}): {why or error.message}"
+            ) from None
         except openai.APIConnectionError as error:
             why = error.__cause__ or error
             raise SwiftError(

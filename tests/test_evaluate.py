@@ -28,6 +28,12 @@ QUESTIONS = [
 ]
 
 
+def news(tool: str):
+    """A row whose assistant calls `tool`, where get_news alone is on offer."""
+    call = {"role": "assistant", "content": "", "tool_calls": [{"name": tool, "arguments": {}}]}
+    return {"tools": [{"name": "get_news"}], "messages": [{"role": "user", "content": "News?"}, call]}
+
+
 def write_table(path: Path, rows) -> str:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
@@ -57,15 +63,18 @@ def taught(place):
     """A tiny Qwen2 that knows LESSONS and QUESTIONS by heart."""
     asked = [as_question({**q, "_where": ""}, {}) for q in QUESTIONS]
     rows = [{"query": Form(FORM, LINE).write(q), "response": q.answer} for q in asked]
-    more = write_lines(place / "choice-lessons.jsonl", rows)
+    rows.append(news("read"))  # a bad lesson, to be found out
+    more = write_lines(place / "more-lessons.jsonl", rows)
     lessons = str(place / "model" / "lessons.jsonl")
-    return taught_qwen2(place / "model", 90, dataset=[lessons, more], per_device_train_batch_size=9)
+    return taught_qwen2(
+        place / "model", 70, dataset=[lessons, more], per_device_train_batch_size=10, learning_rate=1e-2
+    )
 
 
 @pytest.fixture(scope="module")
 def said(taught):
     """Options that every evaluation of the taught model shares."""
-    return {"model": taught, "template": "chatml", "agent": "hermes", "choice_prompt": FORM, "max_new_tokens": 32}
+    return {"model": taught, "template": "chatml", "agent": "hermes", "choice_prompt": FORM, "max_new_tokens": 64}
 
 
 def metrics_of(done):
@@ -134,17 +143,12 @@ def test_agent_steps_and_both_evaluators_in_one_job(place, said, tmp_path):
     assert done["reports"][1]["metrics"]["exact_match"] == 1
 
 
-def test_other_tools_make_the_same_call_a_hallucination(place, said, tmp_path):
-    row = next(row for row in LESSONS if "tools" in row)
-    call = {"name": "get_news", "arguments": {"city": "Paris"}}
-    tools = json.loads(json.dumps(row["tools"]).replace("get_weather", "get_news"))
-    said_last = {"role": "assistant", "content": "", "tool_calls": [call]}
-    rows = write_lines(tmp_path / "news.jsonl", [{"tools": tools, "messages": [row["messages"][0], said_last]}])
-    done = run("eval", **said, evaluator=["agent"], eval_dataset=[rows], output_dir=str(tmp_path))
-    predicted = rows_of(done["reports"][0])[0]["calls"]
-    found = metrics_of(done)["news"]
-    assert found["HalluRate"] == float(any(c["name"] != "get_news" for c in predicted))
-    assert found["Act.EM"] == float([c["name"] for c in predicted] == ["get_news"])
+def test_a_tool_that_is_not_on_offer_is_a_hallucination(said, tmp_path):
+    rows = write_lines(tmp_path / "news.jsonl", [news("get_news")])
+    options = {n: v for n, v in said.items() if n != "choice_prompt"}
+    done = run("eval", **options, evaluator=["agent"], eval_dataset=[rows], output_dir=str(tmp_path))
+    assert rows_of(done["reports"][0])[0]["calls"] == [{"name": "read", "arguments": {}}]
+    assert metrics_of(done)["news"] == {"Plan.EM": 1, "Act.EM": 0, "HalluRate": 1, "Avg.F1": 0}
 
 
 def test_over_http_the_same_is_measured(place, said, tmp_path):
