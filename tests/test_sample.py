@@ -116,7 +116,7 @@ def test_what_cannot_be_sampled_is_refused(qwen2, write_rows, tmp_path):
     data = write_rows(QUESTIONS)
     with pytest.raises(SwiftError, match="--temperature 0 draws the same answer"):
         sample(qwen2, data, tmp_path / "x.jsonl", temperature=0)
-    with pytest.raises(SwiftError, match="--output_file .* is a folder"):
+    with pytest.raises(SwiftError, match=r"--output_file .* is a folder"):
         sample(qwen2, data, tmp_path)
     Path(tmp_path, "text.jsonl").write_text("not rows\n")
     with pytest.raises(SwiftError, match="is no file of samples"):

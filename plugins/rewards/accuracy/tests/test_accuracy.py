@@ -9,6 +9,15 @@ from swift_plugin_accuracy import Accuracy, final_answer
 
 from swift_core import SwiftError
 from swift_core.data.row import Row
+from swift_core.testing import RewardContract
+
+
+class TestContract(RewardContract):
+    """One finite number per completion, and more for the right one."""
+
+    name = "accuracy"
+    row = {"query": "1 + 2?", "solution": "3"}
+    better, worse = "The answer is 3.", "The answer is 4."
 
 
 def row(solution: str | None = None, answer: str = "") -> Row:

@@ -7,6 +7,14 @@ from swift_plugin_format_reward import Format
 
 from swift_core import SwiftError
 from swift_core.options import build
+from swift_core.testing import RewardContract
+
+
+class TestContract(RewardContract):
+    """One finite number per completion, and more for the right form."""
+
+    name = "format"
+    better, worse = "<think>1 and 2</think><answer>3</answer>", "3"
 
 
 @pytest.mark.parametrize(

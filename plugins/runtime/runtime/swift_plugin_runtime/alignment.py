@@ -109,15 +109,19 @@ class AlignmentTrainer(Trainer):
         figure[0] += float(values.detach().sum())
         figure[1] += values.numel() if count is None else count
 
+    def averages(self) -> dict[str, float]:
+        """The figures noted since the last call, averaged over all ranks; every process must come here."""
+        totals = self.over_ranks([v for figure in self.figures.values() for v in figure]).tolist()
+        named = zip(self.figures, totals[::2], totals[1::2], strict=True)
+        found = {name: total / count for name, total, count in named if count}
+        self.figures = {}
+        return found
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Write a log line with the averages since the last one; every process must come here."""
+        """Write a log line with the averages since the last one."""
         prefix = "eval_" if any(name.startswith("eval_") for name in logs) else ""
         if self.figures:
-            totals = self.over_ranks([v for figure in self.figures.values() for v in figure]).tolist()
-            for name, total, count in zip(self.figures, totals[::2], totals[1::2], strict=True):
-                if count:
-                    logs[prefix + name] = total / count
-            self.figures = {}
+            logs.update({prefix + name: value for name, value in self.averages().items()})
         super().log(logs, start_time)
 
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:

@@ -163,10 +163,11 @@ def sides_of(row: Row) -> tuple[Row, Row]:
     same = 0
     while same < min(len(row.messages), len(worse)) and row.messages[same] == worse[same]:
         same += 1
-    return row.with_messages(_silent(row.messages, same)), row.with_messages(_silent(worse, same))
+    return row.with_messages(silenced(row.messages, same)), row.with_messages(silenced(worse, same))
 
 
-def _silent(messages: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+def silenced(messages: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """The messages with the answers among the first `count` not trained, unless one says `loss: true` itself."""
     shared = [{"loss": False, **m} if m["role"] == "assistant" else m for m in messages[:count]]
     return shared + messages[count:]
 

@@ -22,6 +22,7 @@ from swift_core.job import prepare
 from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, load_data
 from swift_core.options import Given
+from swift_core.testing import TrainerContract
 from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 PAIRS = [
@@ -37,7 +38,13 @@ PAIRS = [
         "rejected_response": "def add(a, b): return b",
     },
 ]
-WEIGHTED = "all"  # the loss scale under which frames are trained too, so that masks differ from the default's
+
+
+class TestContract(TrainerContract):
+    """Runs, saves and resumes."""
+
+    name = "dpo"
+    rows = PAIRS
 
 
 def given(**options: Any) -> list[Given]:

@@ -26,6 +26,7 @@ from swift_core.job import prepare
 from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, find_resume, load_data
 from swift_core.options import Given
+from swift_core.testing import TrainerContract
 from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 QUESTIONS = [
@@ -33,6 +34,14 @@ QUESTIONS = [
     {"query": "add 1 2 and then add 3 again"},
     {"messages": [{"role": "system", "content": "You count."}, {"role": "user", "content": "0 1 2"}]},
 ]
+
+
+class TestContract(TrainerContract):
+    """Runs, saves and resumes."""
+
+    name = "grpo"
+    rows = QUESTIONS
+    options = {"reward": "format", "num_generations": 2, "max_completion_length": 8}
 
 
 class RewardOf:
@@ -62,7 +71,7 @@ def catalogue(**functions: Any) -> Catalogue:
     """Everything installed and a reward for each function."""
     module = ModuleType("grpo_test_rewards")
     sys.modules[module.__name__] = module
-    found = Catalogue.installed()
+    found = Catalogue(list(Catalogue.installed().entries))
     for name, function in functions.items():
         setattr(module, name, RewardOf(function))
         found.entries.append(Entry("reward", name, "pytest", "0", "", f"{module.__name__}:{name}"))

@@ -1,0 +1,142 @@
+"""The trainer: each row with its label, and beside it the same question with another answer, for the divergence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from swift_plugin_runtime.alignment import AlignmentTrainer, Reference
+from swift_plugin_runtime.preference import answer_logps, silenced
+from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
+from swift_plugin_runtime.training import build_arguments, make_collator
+
+from swift_core import SwiftError
+from swift_core.data.load import batches
+from swift_core.data.row import Row
+
+
+def kto_losses(ratio: torch.Tensor, good: torch.Tensor, divergence: torch.Tensor, o: Any) -> torch.Tensor:
+    """λ·(1 - value) per answer, shape [answers]; eq. 8 of the paper.
+
+    ratio: log π/π_ref of each answer. good: its label. divergence: the reference point z₀ ≥ 0, a scalar.
+    """
+    value = torch.sigmoid(o.beta * torch.where(good, ratio - divergence, divergence - ratio))
+    weight = torch.where(good, o.desirable_weight, o.undesirable_weight)
+    return weight * (1 - value)
+
+
+class LabelTrainer(AlignmentTrainer):
+    """Batches hold answers with labels; the `mismatched` half tells how far policy and reference are apart."""
+
+    def __init__(self, job: Any, processor: Any, method: Any, reference: Reference, **arguments: Any):
+        super().__init__(job, processor, reference, **arguments)
+        self.method = method
+
+    def count_items(self, batch: dict[str, Any]) -> int:
+        """Answers in a batch."""
+        return len(batch["good"])
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean of the answers' losses over the accumulated batch, on all ranks."""
+        good = inputs["good"]
+        ratio, logp = self.ratio(model, inputs["answers"])
+        divergence = self.divergence(model, inputs["mismatched"])
+        losses = kto_losses(ratio, good, divergence, self.method)
+        self.note_answers(ratio, logp, good, divergence)
+        count = len(losses) if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
+        loss = losses.sum() / count
+        return (loss, {}) if return_outputs else loss
+
+    def ratio(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(log π/π_ref, log π), both [answers]."""
+        inputs = dict(inputs)
+        scale = inputs.pop("loss_scale", None)
+        logp = answer_logps(model, inputs, scale)[0]
+        with self.reference.of(model, self.accelerator.unwrap_model(model)) as reference:
+            before = answer_logps(reference, inputs, scale)[0]
+        return logp - before, logp
+
+    def divergence(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """z₀: the mean log ratio of answers that do not belong to their questions, over all ranks, at least 0."""
+        if self.method.loss_type != "kto":
+            return torch.zeros((), device=self.args.device)
+        with torch.no_grad():
+            ratio, _ = self.ratio(model, inputs)
+        total, count = self.over_ranks([ratio.sum().item(), len(ratio)])
+        return (total / count).clamp(min=0)
+
+    def note_answers(self, ratio: Any, logp: Any, good: Any, divergence: Any) -> None:
+        """Rewards and log-likelihoods by label, the margin between the labels, and the divergence."""
+        reward = self.method.beta * ratio
+        self.note("rewards/chosen", reward[good])
+        self.note("rewards/rejected", reward[~good])
+        self.note("logps/chosen", logp[good])
+        self.note("logps/rejected", logp[~good])
+        self.note("kl", divergence[None])
+
+    def averages(self) -> dict[str, float]:
+        """The base class's averages, and how far the good answers' reward is ahead where both labels were seen."""
+        found = super().averages()
+        if {"rewards/chosen", "rewards/rejected"} <= found.keys():
+            found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
+        return found
+
+
+def build_label_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any) -> LabelTrainer:
+    """Rows checked and encoded, the reference kept."""
+    join = make_collator(job, model, processor)
+
+    def collate(items: list[Any]) -> dict[str, Any]:
+        answers, mismatched, labels = zip(*items, strict=True)
+        return {"answers": join(list(answers)), "mismatched": join(list(mismatched)), "good": torch.tensor(labels)}
+
+    return LabelTrainer(
+        job,
+        processor,
+        method,
+        Reference(job, model),
+        model=model,
+        args=build_arguments(job, eval_strategy=job.options.save_strategy if eval_rows else "no"),
+        train_dataset=encode_labelled(job, rows, processor, "training rows"),
+        eval_dataset=encode_labelled(job, eval_rows, processor, "evaluation rows") if eval_rows else None,
+        data_collator=collate,
+    )
+
+
+def encode_labelled(job: Any, rows: list[Row], processor: Any, what: str) -> EncodedRows:
+    """(answer, the question with the next row's answer, label) of each row; dropped where one is too long."""
+    kept = _usable(job, rows)
+    limit, strategy = row_limit(job, processor), job.options.truncation_strategy
+    items = []
+    for group in batches(list(zip(kept, [*kept[1:], kept[0]], strict=True)), ENCODE_TOGETHER):
+        answers = encode_some(job, [_alone(row, row) for row, _ in group], processor)
+        mismatched = encode_some(job, [_alone(row, other) for row, other in group], processor)
+        for (row, _), pair in zip(group, zip(answers, mismatched, strict=True), strict=True):
+            fitted = [fit(item, limit, strategy, row.where) for item in pair]
+            if None not in fitted:
+                items.append((*fitted, row.label))
+    if len(items) < len(kept):
+        job.say(f"dropped {len(kept) - len(items)} of {len(kept)} {what} longer than {limit} tokens")
+    if not items:
+        raise SwiftError(f"No {what} are left: all {len(kept)} are longer than max_length {limit}.")
+    return EncodedRows(items)
+
+
+def _alone(row: Row, other: Row) -> Row:
+    """The row with the last answer of `other`, which alone is trained."""
+    asked = row.prompt().messages
+    return row.with_messages(silenced([*asked, other.messages[-1]], len(asked)))
+
+
+def _usable(job: Any, rows: list[Row]) -> list[Row]:
+    """Rows whose label is true or false; others raise, or are counted and left out under `--strict false`."""
+    kept = [row for row in rows if isinstance(row.label, bool)]
+    if len(kept) < len(rows):
+        bad = next(row for row in rows if not isinstance(row.label, bool))
+        fault = f"{bad.where}: kto needs a column label that is true or false, found {bad.label!r}."
+        if job.options.strict or not kept:
+            raise SwiftError(fault)
+        job.say(f"left out {len(rows) - len(kept)} rows without a label, the first: {fault}")
+    return kept
