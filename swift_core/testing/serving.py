@@ -37,6 +37,10 @@ LESSONS: list[dict[str, Any]] = [
 """Rows that `taught_qwen2` knows by heart: plain, Chinese and emoji, and a tool call with its result."""
 
 
+SHAPE = {"num_attention_heads": 2, "num_key_value_heads": 1}
+"""Heads of 32 dimensions, the least that vLLM's attention for CPUs takes."""
+
+
 def taught_qwen2(folder: str | Path, steps: int = 150, **options: Any) -> str:
     """A tiny Qwen2 with the chatml template and Hermes tool calls that was trained on LESSONS; its folder."""
     from swift_core.api import run
@@ -47,7 +51,7 @@ def taught_qwen2(folder: str | Path, steps: int = 150, **options: Any) -> str:
     lines = [json.dumps(row, ensure_ascii=False) for row in LESSONS]
     Path(folder, "lessons.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     said = {
-        "model": tiny_qwen2(folder / "untaught", texts=[*SAMPLE_TEXTS, *lines * 4]),
+        "model": tiny_qwen2(folder / "untaught", texts=[*SAMPLE_TEXTS, *lines * 4], **SHAPE),
         "dataset": [str(folder / "lessons.jsonl")],
         "output_dir": str(folder / "run"),
         "template": "chatml",

