@@ -264,3 +264,22 @@ def test_the_command_line_names_the_row(folder, tmp_path):
     job = job_for(folder, dataset=str(tmp_path / "rows.jsonl"), output_dir=str(tmp_path / "out"))
     with pytest.raises(SwiftError, match=r"rows.jsonl:1, image 1: the file 'missing.png' does not exist"):
         find_job("sft").runner()(job)
+
+
+# -- what trains -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("flags", "trains"),
+    [
+        ({}, {"llm"}),
+        ({"freeze_aligner": False}, {"llm", "aligner"}),
+        ({"freeze_vit": False}, {"llm", "vit"}),
+        ({"freeze_vit": False, "freeze_aligner": False, "freeze_llm": True}, {"vit", "aligner"}),
+    ],
+)
+@pytest.mark.parametrize("tuner", ["full", "lora"])
+def test_the_freeze_flags_keep_whole_parts(folder, tuner, flags, trains):
+    job = job_for(folder, tuner=[tuner], **flags)
+    model = job.hook.attach_tuner(job=job, model=load_model(job)[0], name="default")
+    parts = {"visual.merger.": "aligner", "visual.": "vit"}
+    moving = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert {next((part for key, part in parts.items() if key in name), "llm") for name in moving} == trains

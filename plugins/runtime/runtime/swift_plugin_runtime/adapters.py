@@ -5,6 +5,7 @@ Tuners import this module at their top, so it imports torch and PEFT only when a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,29 +97,41 @@ def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
 
     if wanted != ["all-linear"]:
         return wanted if len(wanted) > 1 else wanted[0]
-    frozen = frozen_prefixes(job)
-    if not frozen:
+    frozen = frozen_by(job)
+    if frozen is None:
         return "all-linear"
     head = model.get_output_embeddings()
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head and not name.startswith(frozen)
+        if isinstance(module, torch.nn.Linear) and module is not head and not frozen(name)
     ]
 
 
-def frozen_prefixes(job: Any) -> tuple[str, ...]:
-    """Module prefixes that --freeze_vit, --freeze_aligner and --freeze_llm keep out of training."""
+def frozen_by(job: Any) -> Callable[[str], bool] | None:
+    """Whether --freeze_vit, --freeze_aligner and --freeze_llm keep a module or parameter out of training.
+
+    A name belongs to the part whose prefix fits it longest: an aligner may lie inside the vision tower, and is
+    then trained or frozen by its own flag. None where no flag applies.
+    """
     if job is None or not job.many("model"):
-        return ()
+        return None
     modules, options = job.card.modules, job.options
     parts = {
         "freeze_vit": modules.vision_tower + modules.audio_tower + modules.generator,
         "freeze_aligner": modules.aligner,
         "freeze_llm": modules.language_model,
     }
-    frozen = tuple(p for flag, prefixes in parts.items() if getattr(options, flag, False) for p in prefixes)
-    return frozen if modules.towers() or getattr(options, "freeze_llm", False) else ()
+    kept = {prefix: getattr(options, flag, False) for flag, prefixes in parts.items() for prefix in prefixes}
+    if not any(kept.values()) or not (modules.towers() or getattr(options, "freeze_llm", False)):
+        return None
+
+    def frozen(name: str) -> bool:
+        name = f"{name.removeprefix('base_model.model.')}."
+        fitting = [prefix for prefix in kept if name.startswith(f"{prefix}.")]
+        return bool(fitting) and kept[max(fitting, key=len)]
+
+    return frozen
 
 
 def _active(model: Any) -> list[str]:

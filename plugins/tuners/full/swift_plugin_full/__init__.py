@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.adapters import frozen_prefixes
+from swift_plugin_runtime.adapters import frozen_by
 
 from swift_core import Unsupported, hookimpl
 
@@ -21,7 +21,7 @@ class Full:
 
     @hookimpl
     def attach_tuner(self, job: Any, model: Any) -> Any:
-        frozen = frozen_prefixes(job)
+        frozen = frozen_by(job)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(not (frozen and name.startswith(frozen)))
+            parameter.requires_grad_(frozen is None or not frozen(name))
         return model
