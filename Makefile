@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint setup wheels clean
+.PHONY: demo test lint setup generated wheels clean
 
 setup: .venv/.ready
 
@@ -28,8 +28,12 @@ lint: .venv/.ready
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+generated: .venv/.ready
+	$(PY) tools/known.py
+	$(PY) tools/reference.py
+
 wheels: .venv/.ready
-	.venv/bin/uv build --quiet --wheel --all-packages --out-dir dist
+	@for folder in . $(DISTS); do .venv/bin/uv build --quiet --wheel --out-dir dist $$folder || exit 1; done
 
 clean:
 	rm -rf .venv dist swift-demo

@@ -1,0 +1,108 @@
+"""The documentation keeps its word: the tutorial runs, the reference is up to date, links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from fresh_venv import ROOT, Venv, run, uv
+
+from swift_core.contract import hook_specs
+from swift_core.kinds import KINDS
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_tutorial_runs(tmp_path: Path) -> None:
+    """Files named before a block are written; `$` lines run, and what follows them stands in their output."""
+    venv = Venv(tmp_path / "venv", with_ours=True)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    text = (ROOT / "docs" / "plugin-author.md").read_text(encoding="utf-8")
+    commands = 0
+    for block in BLOCK.finditer(text):
+        _, language, body = block.groups()
+        named = re.findall(r"`([\w./-]+\.(?:py|toml))`(?: to)?:\s*\Z", text[: block.start()])
+        if language in ("python", "toml") and named:
+            (folder / named[-1]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / named[-1]).write_text(body, encoding="utf-8")
+        elif language == "console":
+            for command, expected in _commands(body):
+                commands += 1
+                _run(venv, command, expected, folder)
+    assert commands >= 15
+
+
+def _commands(body: str) -> list[tuple[str, list[str]]]:
+    """(command, lines expected in its output) of a console block."""
+    found: list[tuple[str, list[str]]] = []
+    for line in body.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        elif line.strip():
+            found[-1][1].append(line)
+    return found
+
+
+def _run(venv: Venv, command: str, expected: list[str], folder: Path) -> None:
+    if command.startswith("pip install -e "):
+        place = command.removeprefix("pip install -e ")
+        uv("pip", "install", "--quiet", "--no-deps", "--python", str(venv.python), "-e", str(folder / place))
+        return
+    command = re.sub(r"^swift ", "python -m swift_core ", command)
+    done = run(["bash", "-euc", command], cwd=folder, path=venv.python.parent)
+    said = " ".join((done.stdout + done.stderr).split())
+    for line in expected:
+        assert " ".join(line.split()) in said, f"{command} did not print {line!r} but:\n{done.stdout}{done.stderr}"
+
+
+def _reference() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.pages()
+
+
+def test_the_reference_is_up_to_date() -> None:
+    folder = ROOT / "docs" / "reference"
+    stale = [name for name, text in _reference().items() if (folder / name).read_text(encoding="utf-8") != text]
+    assert not stale, f"{', '.join(stale)}: run make generated"
+
+
+def test_every_kind_and_hook_has_its_section() -> None:
+    folder = ROOT / "docs" / "reference"
+    for page, names in {"kinds.md": KINDS, "hooks.md": hook_specs()}.items():
+        headings = re.findall(r"^## (\w+)$", (folder / page).read_text(encoding="utf-8"), re.MULTILINE)
+        assert headings == list(names)
+
+
+def test_every_hook_explains_itself() -> None:
+    from swift_core import hookspecs
+
+    for name in hook_specs():
+        assert len(getattr(hookspecs, name).__doc__ or "") > 40, f"{name} needs a docstring: it is the contract"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name} links to {target}"
+        if anchor and file.suffix == ".md":
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {_anchor(h) for h in headings}, f"{page.name} links to {target}"
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    known = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = re.findall(r"(?:^\$ |`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= known

@@ -1,0 +1,172 @@
+"""Write `docs/reference/`: kinds, hooks, components and models, from the code alone.
+
+Run by `make generated`; a test checks that the pages are up to date and that no kind or hook is left out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from swift_core import hookspecs
+from swift_core.capability import describe
+from swift_core.catalogue import Catalogue, Entry, summary_of
+from swift_core.contract import hook_specs, implementations
+from swift_core.jobs import JOBS
+from swift_core.kinds import KINDS, Kind
+from swift_core.options import describe_options
+from swift_core.scaffold import EXAMPLES
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "reference"
+NOTE = "<!-- Written by tools/reference.py from the code: change the code, then run `make generated`. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """File name → text of every page."""
+    entries = [e for e in Catalogue.installed().entries if _is_ours(e)]
+    made = {
+        "kinds.md": kinds_page(entries),
+        "hooks.md": hooks_page(),
+        "jobs.md": jobs_page(),
+        "components.md": components_page(entries),
+        "models.md": models_page(entries),
+    }
+    return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()}
+
+
+def _is_ours(entry: Entry) -> bool:
+    known = (ROOT / "swift_core" / "known.tsv").read_text(encoding="utf-8").splitlines()
+    return f"{entry.kind}\t{entry.name}\t{entry.package}" in set(known)
+
+
+# -- kinds ------------------------------------------------------------------------------------------------
+def kinds_page(entries: list[Entry]) -> str:
+    """The table of kinds, then one section each."""
+    sections = "\n".join(_kind_section(k, [e for e in entries if e.kind == k.name]) for k in KINDS.values())
+    rows = [[f"[{k.name}](#{k.name})", f"`{k.group}`", k.per_job, k.what] for k in KINDS.values()]
+    intro = "Every component is of one kind. A plugin registers it under the kind's entry-point group.\n\n"
+    return f"# Kinds\n\n{intro}{_table(['kind', 'entry-point group', 'per job', 'what it does'], rows)}\n{sections}"
+
+
+def _kind_section(kind: Kind, entries: list[Entry]) -> str:
+    hooks = ", ".join(f"[`{h}`](hooks.md#{h})" for h in kind.hooks) or "none: the entry point is a Typer application"
+    page = "models.md" if kind.name == "model" else f"components.md#{kind.folder}"
+    names = [f"`{e.name}`" for e in entries]
+    shown = ", ".join(names[:12]) + (f" and [{len(names) - 12} more]({page})" if len(names) > 12 else "")
+    return (
+        f"## {kind.name}\n\n{kind.what}\n\n"
+        f"- Hooks: {hooks}.\n"
+        f"- A new one: `swift new {kind.name} NAME`. Example: {EXAMPLES[kind.name].summary}\n"
+        f"- Contract: `swift_core.testing.{_contract(kind)}`.\n"
+        f"- In this repository: {shown or 'none'}.\n"
+    )
+
+
+def _contract(kind: Kind) -> str:
+    from swift_core.testing.contracts import contract_of
+
+    return contract_of(kind.name).__name__
+
+
+# -- hooks ------------------------------------------------------------------------------------------------
+def hooks_page() -> str:
+    """Every hook with its signature, contract and kinds, in the order data flows."""
+    intro = inspect.cleandoc(hookspecs.__doc__ or "").partition("\n\n")[2]
+    return f"# Hooks\n\n{intro}\n\n" + "\n".join(_hook_section(name) for name in hook_specs())
+
+
+def _hook_section(name: str) -> str:
+    function = getattr(hookspecs, name)
+    kinds = [f"[{k.name}](kinds.md#{k.name})" for k in KINDS.values() if name in k.hooks]
+    first = bool(function.swift_core_spec["firstresult"])
+    how = "The first answer that is not None is taken" if first else "Every implementation is called"
+    given = inspect.signature(function)
+    words = ", ".join(f"{p.name}: {p.annotation}" for p in given.parameters.values())
+    signature = f"def {name}({words}) -> {given.return_annotation}: ..."
+    return (
+        f"## {name}\n\n```python\n{signature}\n```\n\n{inspect.cleandoc(function.__doc__)}\n\n"
+        f"{how}. Implemented by: {', '.join(kinds)}.\n"
+    )
+
+
+# -- jobs -------------------------------------------------------------------------------------------------
+def jobs_page() -> str:
+    """Every job with its own options; those of components are on their page."""
+    text = "# Jobs\n\nOptions of the jobs themselves; [components](components.md) add their own.\n"
+    shown: dict[type, str] = {}
+    for job in JOBS.values():
+        owner = job.options_class()
+        defaults = ", ".join(f"`{k}` {v!r}" for k, v in job.defaults.items())
+        text += f"\n## swift {job.name}\n\n{job.summary}"
+        text += f" Defaults of its own: {defaults}.\n" if defaults else "\n"
+        if owner in shown:
+            text += f"\nIts options are those of [swift {shown[owner]}](#swift-{shown[owner]}).\n"
+        else:
+            shown[owner] = job.name
+            text += "\n" + _options_table(owner)
+    return text
+
+
+# -- components -------------------------------------------------------------------------------------------
+def components_page(entries: list[Entry]) -> str:
+    """Every component but the models, by kind, with its options and limits."""
+    text = "# Components\n\nEvery component of this repository, by kind; [models](models.md) have their own page.\n"
+    for kind in KINDS.values():
+        mine = [e for e in entries if e.kind == kind.name]
+        if kind.name == "template":
+            text += f"\n## {kind.folder}\n\n{_template_table(mine)}"
+        elif kind.name != "model":
+            text += f"\n## {kind.folder}\n" + "".join(_component(e) for e in mine)
+    return text
+
+
+def _component(entry: Entry) -> str:
+    found = entry.load()
+    text = f"\n### {entry.name}\n\n{summary_of(found) if entry.kind != 'command' else entry.summary}\n"
+    hooks = ", ".join(f"[`{h}`](hooks.md#{h})" for h in KINDS[entry.kind].hooks if h in implementations(found))
+    text += f"\nShips in `{entry.package}`." + (f" Hooks: {hooks}.\n" if hooks else "\n")
+    for feature, answer in getattr(found, "capabilities", {}).items():
+        text += f"\n- {feature}: {describe(answer)}"
+    text += "\n" if getattr(found, "capabilities", {}) else ""
+    return text + ("\n" + _options_table(found) if isinstance(found, type) and describe_options(found) else "")
+
+
+def _template_table(entries: Iterable[Entry]) -> str:
+    rows = [[f"`{e.name}`", e.load().summary, f"`{e.load().agent}`"] for e in entries]
+    return _table(["name", "what it is", "agent format"], rows)
+
+
+def models_page(entries: list[Entry]) -> str:
+    """Every family: what it reads, its templates and how many checkpoints its card lists."""
+    rows = [_model_row(e, e.load()) for e in entries if e.kind == "model"]
+    listed = sum(int(row[-1]) for row in rows)
+    intro = f"{len(rows)} families with {listed} checkpoints. `swift show model NAME` lists a family's checkpoints.\n\n"
+    return f"# Models\n\n{intro}" + _table(["family", "what it is", "reads", "templates", "checkpoints"], rows)
+
+
+def _model_row(entry: Entry, card: Any) -> list[str]:
+    templates = ", ".join(f"`{t}`" for t in card.checkpoints)
+    return [f"`{entry.name}`", card.summary, ", ".join(card.modality), templates, str(len(card.listed()))]
+
+
+def _options_table(owner: type) -> str:
+    rows = []
+    for o in describe_options(owner):
+        names = ", ".join(f"`--{n}`" for n in (o.name, *o.aliases))
+        rows.append([names, f"`{o.type}`", "required" if o.required else f"`{o.default!r}`", o.help])
+    return _table(["option", "type", "default", "what it does"], rows)
+
+
+def _table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        print(f"docs/reference/{name}: {len(text.splitlines())} lines")
