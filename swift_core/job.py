@@ -153,7 +153,7 @@ def _depth_first(chosen: list[Chosen]) -> list[Chosen]:
 def _plain_options(owner: Any) -> dict[str, Any]:
     if isinstance(owner, type) or not dataclasses.is_dataclass(owner) or hasattr(owner, "name"):
         return {}  # facts of a card or a template are not options
-    return {name: getattr(owner, name) for name in fields_of(type(owner))}
+    return {name: getattr(owner, name) for name, f in fields_of(type(owner)).items() if not f.metadata.get("secret")}
 
 
 def prepare(name: str, given: Iterable[Given], catalogue: Catalogue | None = None) -> Job:

@@ -75,7 +75,7 @@ def bleu(references: Sequence[str], answers: Sequence[str]) -> tuple[float, str]
 
     metric = BLEU(tokenize=bleu_tokenizer(references), effective_order=True)
     score = metric.corpus_score(list(answers), [list(references)]).score
-    return score / 100, str(metric.get_signature())
+    return min(score / 100, 1.0), str(metric.get_signature())
 
 
 def bleu_tokenizer(references: Sequence[str]) -> str:

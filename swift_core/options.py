@@ -26,6 +26,7 @@ def option(
     *,
     aliases: tuple[str, ...] = (),
     kind: str | None = None,
+    secret: bool = False,
     **constraints: Any,
 ) -> Any:
     """A dataclass field that is an option.
@@ -33,9 +34,10 @@ def option(
     default: its value when nobody sets it; left out, the option is required. Lists and dicts are copied.
     help: one sentence with unit and, where there is one, the symbol and source in the paper.
     aliases: other names under which users know it. kind: its value names components of this kind.
+    secret: a key or password, which no lock, report or explanation may show.
     constraints: pydantic's (`ge`, `gt`, `le`, `lt`, `min_length`, `pattern` …).
     """
-    metadata = {"description": help, "aliases": aliases, "kind": kind, **constraints}
+    metadata = {"description": help, "aliases": aliases, "kind": kind, "secret": secret, **constraints}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -61,6 +63,7 @@ class OptionInfo:
     help: str
     aliases: tuple[str, ...]
     kind: str | None
+    secret: bool = False
 
 
 def fields_of(owner: type) -> dict[str, dataclasses.Field[Any]]:
@@ -85,6 +88,7 @@ def _describe(f: dataclasses.Field[Any]) -> OptionInfo:
         help=f.metadata.get("description", ""),
         aliases=tuple(f.metadata.get("aliases", ())),
         kind=f.metadata.get("kind"),
+        secret=f.metadata.get("secret", False),
     )
 
 

@@ -113,7 +113,8 @@ def _values(owner: Any, label: str, job: Job) -> list[tuple[str, Any, str]]:
         return []  # a card or a template: facts, not options
     infos = describe_options(type(owner))
     keys = [(i.name, f"{label}.{i.name}" if label else i.name) for i in infos]
-    return [(name, getattr(owner, name), job.sources.get(key, "default")) for name, key in keys]
+    shown = {i.name: "(secret)" if i.secret else getattr(owner, i.name) for i in infos}
+    return [(name, shown[name], job.sources.get(key, "default")) for name, key in keys]
 
 
 def _hook_lines(job: Job) -> list[str]:

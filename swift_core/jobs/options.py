@@ -158,7 +158,7 @@ class DeployOptions(BackendOptions):
     host: str = option("127.0.0.1", "Address to listen on.")
     port: int = option(8000, "Port to listen on; 0: any free one.", ge=0, le=65535)
     served_model_name: str | None = option(None, "Name of the model in the interface.")
-    api_key: str | None = option(None, "Key that clients must send.")
+    api_key: str | None = option(None, "Key that clients must send.", secret=True)
     max_batch_size: int = option(8, "Requests answered together.", ge=1)
 
 
@@ -176,7 +176,7 @@ class EvalOptions(BackendOptions, DataOptions):
     eval_url: str | None = option(None, "An OpenAI endpoint to measure instead of loading a model.")
     eval_model: str | None = option(None, "Name of the model at eval_url; left out, the first that it lists.")
     eval_limit: int | None = option(None, "Rows per data set.", ge=1)
-    api_key: str = option("EMPTY", "Key for eval_url.")
+    api_key: str = option("EMPTY", "Key for eval_url.", secret=True)
     max_batch_size: int = option(8, "Rows answered together.", ge=1)
     output_dir: str | None = option(None, "Where reports are written; left out: output/MODEL-eval-TIME.")
 

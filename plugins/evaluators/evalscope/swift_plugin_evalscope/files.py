@@ -1,0 +1,93 @@
+"""Our data sets laid out as EvalScope reads its own: `SUBSET_val.csv`, `SUBSET_dev.csv`, `SUBSET.jsonl`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import string
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from swift_core import SwiftError
+from swift_core.data.load import as_row, convert_all, raw_rows
+from swift_core.data.readers import read_file
+from swift_core.data.row import Row
+from swift_core.evalsets import EvalSet, dev_file, eval_sets, form_of
+
+Raw = dict[str, Any]
+
+BENCHMARKS = {"choice": "general_mcq", "qa": "general_qa"}
+LETTERS = string.ascii_uppercase[:10]
+"""EvalScope reads choices A to J."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What was laid out: benchmark → its folder, and benchmark → subset → the name of our data set."""
+
+    folders: dict[str, Path]
+    subsets: dict[str, dict[str, str]] = field(default_factory=lambda: {"general_mcq": {}, "general_qa": {}})
+
+
+def lay_out(job: Any, folder: Path, num_shots: int) -> Files:
+    """Write every data set of the job that is a file under `folder`; SwiftError for a bad row."""
+    files = Files({name: folder / name for name in BENCHMARKS.values()})
+    for place in files.folders.values():
+        place.mkdir(parents=True)
+    for found in eval_sets(job):
+        if found.source is not None:
+            _write(job, found, files, num_shots)
+    return files
+
+
+def _write(job: Any, found: EvalSet, files: Files, num_shots: int) -> None:
+    raw = list(raw_rows(job, found.source))
+    benchmark = BENCHMARKS[form_of(raw, found, job.options.columns)]
+    subset = re.sub(r"[^\w.-]", "__", found.name)
+    place = files.folders[benchmark]
+    if benchmark == "general_qa":
+        _write_answers(place / f"{subset}.jsonl", job, found, raw)
+    else:
+        renamed = job.options.columns
+        _write_table(place / f"{subset}_val.csv", convert_all(job, found.source, raw, lambda r: _question(r, renamed)))
+        if num_shots:
+            shots = [_question(r, renamed) for r in read_file(dev_file(found))]
+            _write_table(place / f"{subset}_dev.csv", shots)
+    files.subsets[benchmark][subset] = found.name
+
+
+def _question(raw: Raw, renamed: dict[str, str]) -> Raw:
+    """One multiple-choice row; SwiftError where EvalScope would fall over it."""
+    row = {renamed.get(name, name): value for name, value in raw.items()}
+    choices = {letter: row[letter] for letter in LETTERS if row.get(letter) not in (None, "")}
+    answer = str(row.get("answer") or "").strip(" ().").upper()
+    if list(choices) != list(LETTERS[: len(choices)]) or answer not in choices or not row.get("question"):
+        raise SwiftError(
+            f"{row['_where']}: a question needs its text, choices from A on without a gap (to J), and one of them as "
+            f"the answer; found choices {', '.join(choices)} and answer {row.get('answer')!r}."
+        )
+    return {"id": row.get("id", row["_where"]), "question": row["question"], **choices, "answer": answer}
+
+
+def _write_table(path: Path, rows: list[Raw]) -> None:
+    columns = ["id", "question", *(c for c in LETTERS if any(c in row for row in rows)), "answer"]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_answers(path: Path, job: Any, found: EvalSet, raw: list[Raw]) -> None:
+    rows = convert_all(job, found.source, raw, lambda r: _conversation(as_row(job, r, found.source, need_answer=True)))
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+
+
+def _conversation(row: Row) -> Raw:
+    """A row for general_qa: one plain question as `query`, which its prompt is put around; else the messages."""
+    if row.media or row.tools or any(m["role"] == "tool" or m.get("tool_calls") for m in row.messages):
+        raise SwiftError(f"{row.where}: EvalScope's general_qa knows text alone; use the evaluators csv or agent.")
+    asked = row.prompt().messages
+    said: Raw = {"query": asked[0]["content"]} if len(asked) == 1 else {"messages": asked}
+    return {**said, "response": row.answer}
