@@ -100,21 +100,24 @@ class Catalogue:
     entries: list[Entry] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Cards that were remembered from an earlier run, as plain data, by the entry's target."""
+    kept: bool = False
+    """Whether this is the environment's own catalogue: one made by hand must not be remembered in its place."""
 
     @classmethod
     def installed(cls) -> Catalogue:
         """Every component of every distribution on the path, sorted by kind, name and package."""
         remembered = snapshot.read()
         if remembered:
-            return cls([Entry(*row) for row in remembered["entries"]], remembered["facts"])
-        found = cls(_scan())
+            return cls([Entry(*row) for row in remembered["entries"]], remembered["facts"], kept=True)
+        found = cls(_scan(), kept=True)
         found.remember({}, [])
         return found
 
     def remember(self, facts: dict[str, dict[str, Any]], files: list[str]) -> None:
         """Keep the entries, and the cards' `facts` by target, for the next run; `files`: where the facts stand."""
         self.facts = facts
-        snapshot.write({"entries": [[*vars(e).values()] for e in self.entries], "facts": facts}, files)
+        if self.kept:
+            snapshot.write({"entries": [[*vars(e).values()] for e in self.entries], "facts": facts}, files)
 
     def of_kind(self, kind: str) -> list[Entry]:
         """The entries of one kind, by its singular or plural name."""

@@ -132,9 +132,12 @@ class _Picker:
                 self.add(kind, word, self.sources.get(field_name, "default"))
 
     def _agent_of_template(self) -> str | None:
+        """The agent format that the template names, if it is installed: only rows with tools need one."""
         for item in self.chosen:
             if item.kind == "template":
-                self.options.agent = item.entry.load().agent
+                agent = item.entry.load().agent
+                installed = any(e.name == agent for e in self.catalogue.of_kind("agent"))
+                self.options.agent = agent if installed else None
                 self.sources["agent"] = f"template {item.label}"
         return self.options.agent
 
@@ -163,7 +166,7 @@ class _Picker:
             if not self.mistakes:
                 try:
                     item.component = item.component or item.entry.load()
-                    item.entry.check_requirements()
+                    item.entry.check_requirements(getattr(item.component, "requires", ()))
                 except SwiftError as error:
                     self.mistakes.append(str(error))
 

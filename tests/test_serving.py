@@ -413,5 +413,5 @@ def test_a_port_in_use_is_told_before_a_model_is_loaded(taught):
         with pytest.raises(SwiftError, match=f"Cannot serve on 127.0.0.1:{port}: Address already in use"):
             job.spec.runner()(job)
         assert loaded == []
-    with pytest.raises(SwiftError, match="Cannot serve on no[.]such[.]host"):
+    with pytest.raises(SwiftError, match=r"Cannot serve on no[.]such[.]host"):
         bind("no.such.host", 1)

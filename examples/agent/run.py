@@ -2,7 +2,7 @@
 
     python examples/agent/run.py             # some minutes on two cores, nothing is downloaded
 
-Rows are generated: a question in words, four of ten tools on offer, a call whose arguments are copied from the
+Rows are generated: a question in words, three of ten tools on offer, a call whose arguments are copied from the
 question, the tool's result, the final answer. Held-out rows have names and numbers in combinations that no
 training row has. Every model starts from the same random weights and sees the same rows in the same order; what
 differs is the format (ReAct, Hermes) and the loss scale. Measured by `swift eval --evaluator agent`: Act.EM is the
@@ -20,11 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import run
+from swift_core.catalogue import Catalogue
 from swift_core.testing.tiny import tiny_qwen2
 
-CITIES = "Paris Rome Oslo Lima Cairo Quito Delhi Tokyo Seoul Berlin Madrid Dublin Athens Havana Nairobi 北京 上海".split()
+CITIES = (
+    "Paris Rome Oslo Lima Cairo Quito Delhi Tokyo Seoul Berlin Madrid Dublin Athens Havana Nairobi 北京 上海".split()
+)
 PEOPLE = "Ada Alan Grace Edsger Barbara Donald Niklaus Tony Frances John Margaret Dennis Ken Radia Vint".split()
 THINGS = "tea milk bread rice salt paper soap ink coal wool".split()
+
+
+OFFERED = 3
+"""Tools in each row."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,10 @@ class Tool:
         slots = [slot for slot in VALUES if "{" + slot + "}" in self.asked]
         kinds = {slot: {"type": "integer" if slot in ("days", "amount") else "string"} for slot in slots}
         parameters = {"type": "object", "properties": kinds, "required": slots}
-        return {"type": "function", "function": {"name": self.name, "description": self.about, "parameters": parameters}}
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.about, "parameters": parameters},
+        }
 
 
 VALUES = {"city": CITIES, "person": PEOPLE, "thing": THINGS, "days": range(1, 10), "amount": range(10, 100)}
@@ -64,7 +74,7 @@ TOOLS = [
 def make_row(chance: random.Random) -> dict[str, Any]:
     """One conversation: question, call, result, answer."""
     tool = chance.choice(TOOLS)
-    others = chance.sample([t for t in TOOLS if t is not tool], 3)
+    others = chance.sample([t for t in TOOLS if t is not tool], OFFERED - 1)
     values = {slot: chance.choice(VALUES[slot]) for slot in VALUES}
     arguments = {slot: values[slot] for slot in tool.schema()["function"]["parameters"]["properties"]}
     messages = [
@@ -73,7 +83,7 @@ def make_row(chance: random.Random) -> dict[str, Any]:
         {"role": "tool", "content": tool.result},
         {"role": "assistant", "content": f"Final Answer: {tool.told.format(**values)}"},
     ]
-    return {"messages": messages, "tools": [t.schema() for t in chance.sample([tool, *others], 4)]}
+    return {"messages": messages, "tools": [t.schema() for t in chance.sample([tool, *others], OFFERED)]}
 
 
 def write_rows(folder: Path, count: int, held: int) -> tuple[str, str]:
@@ -94,12 +104,20 @@ def _write(file: Path, rows: list[dict[str, Any]]) -> str:
     return str(file)
 
 
+def texts(train: str) -> list[str]:
+    """What the tokenizer is made from: the rows, and the words with which each format introduces tools."""
+    formats = [Catalogue.installed().find("agent", name).load()() for name in ("react", "hermes")]
+    lines = Path(train).read_text(encoding="utf-8").splitlines()
+    tools = [json.loads(line)["tools"] for line in lines[:200]]
+    return lines + [f.write_tools(tools=t, system="") for f in formats for t in tools]
+
+
 def learn(folder: Path, base: str, train: str, agent: str, loss_scale: str, epochs: float) -> str:
     """The checkpoint of `base` trained in one format with one loss scale."""
     done = run(
         "sft", model=base, dataset=[train], agent=agent, loss_scale=loss_scale, template="chatml", tuner=["full"],
-        output_dir=str(folder / f"{agent}-{loss_scale}"), num_train_epochs=epochs, per_device_train_batch_size=32,
-        learning_rate=2e-3, weight_decay=0.01, warmup_ratio=0.1, logging_steps=10, save_strategy="no",
+        output_dir=str(folder / f"{agent}-{loss_scale}"), num_train_epochs=epochs, per_device_train_batch_size=16,
+        learning_rate=3e-3, weight_decay=0.01, warmup_ratio=0.1, logging_steps=10, save_strategy="no",
     )  # fmt: skip
     return done["checkpoint"]
 
@@ -113,12 +131,14 @@ def measure(folder: Path, checkpoint: str, held: str) -> dict[str, float]:
     return reports[0]["metrics"]
 
 
-def main(folder: Path, count: int = 2000, held: int = 200, epochs: float = 6) -> dict[tuple[str, str], dict[str, float]]:
+def main(
+    folder: Path, count: int = 2000, held: int = 200, epochs: float = 6
+) -> dict[tuple[str, str], dict[str, float]]:
     """Everything, in a fresh `folder`; returns (format, loss scale) → metrics."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     train, fresh = write_rows(folder, count, held)
-    base = tiny_qwen2(folder / "base", texts=Path(train).read_text(encoding="utf-8").splitlines(), **SIZE)
+    base = tiny_qwen2(folder / "base", texts(train))
     found = {}
     for agent, loss_scale in RUNS:
         found[agent, loss_scale] = measure(folder, learn(folder, base, train, agent, loss_scale, epochs), fresh)
@@ -126,7 +146,6 @@ def main(folder: Path, count: int = 2000, held: int = 200, epochs: float = 6) ->
     return found
 
 
-SIZE = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
 RUNS = [("react", "default"), ("react", "agentflan"), ("hermes", "default"), ("hermes", "hermes")]
 
 

@@ -29,14 +29,6 @@ SIZE = 100
 SEEN = 28
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220), "yellow": (230, 200, 40)}
 SHAPES = ("circle", "square", "triangle")
-MODEL: dict[str, Any] = {
-    "hidden_size": 96,
-    "intermediate_size": 256,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 6,
-    "vision": {"embed_dim": 96, "depth": 2},
-}
 Box = list[float]
 
 
@@ -93,10 +85,10 @@ def _row(picture: Path, shapes: list[tuple[str, Box]]) -> dict[str, Any]:
 def learn(folder: Path, train: str, epochs: float) -> str:
     """The checkpoint of a model trained on the rows of `train`, from random weights."""
     names = [f"Where is the {colour} {shape}?" for colour in COLOURS for shape in SHAPES]
-    base = tiny_qwen2_vl(folder / "base", texts=[*names, "system user assistant"], pixels=(SEEN**2, SEEN**2), **MODEL)
+    base = tiny_qwen2_vl(folder / "base", texts=[*names, "system user assistant"], pixels=(SEEN**2, SEEN**2))
     done = run(
         "sft", model=base, dataset=[train], output_dir=str(folder / "sft"), num_train_epochs=epochs, tuner=["full"],
-        freeze_vit=False, freeze_aligner=False, per_device_train_batch_size=64, learning_rate=2e-3, weight_decay=0.01,
+        freeze_vit=False, freeze_aligner=False, per_device_train_batch_size=32, learning_rate=2e-3, weight_decay=0.01,
         warmup_ratio=0.1, logging_steps=20, save_strategy="no",
     )  # fmt: skip
     return done["checkpoint"]

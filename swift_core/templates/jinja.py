@@ -111,7 +111,16 @@ class _Jinja:
             late = "{%- if system and loop.index0 == ns.last %}" + written + "{%- endif %}"
         said = "{{- " + self.content("user") + " }}" + self._off_query()
         counted = "{%- set ns.round = ns.round + 1 %}" if "{round" in t.user else ""
-        return counted + self._between() + self._numbered(before) + late + said + self._numbered(behind)
+        return counted + self._between() + self._opened(before) + late + said + self._numbered(behind)
+
+    def _opened(self, text: str) -> str:
+        """How a turn opens; a stop word there is generated where the answer before it has no end of its own."""
+        stop = "" if self.template.end else next((w for w in self.template.stop if text.startswith(w)), "")
+        if not stop:
+            return self._numbered(text)
+        ended = "{%- generation %}" + self.out(stop) + "{%- endgeneration %}"
+        first = "{%- if loop.first %}" + self.out(stop) + "{%- else %}" + ended + "{%- endif %}"
+        return first + self._numbered(text[len(stop) :])
 
     def _numbered(self, text: str) -> str:
         """A text of the user turn with the number of the round."""
@@ -129,7 +138,8 @@ class _Jinja:
         return "{%- if enable_thinking is false and " + missing + " %}" + self.out(mark) + "{%- endif %}"
 
     def _tool(self) -> str:
-        return self._between() + self.around(self.template.tool or self.template.user, "query", "message['content']")
+        before, _, behind = (self.template.tool or self.template.user).partition("{query}")
+        return self._between() + self._opened(before) + "{{- message['content'] }}" + self._numbered(behind)
 
     def _assistant(self) -> str:
         t = self.template

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.data.boxes import PLACEHOLDER, share_objects
 from swift_core.data.row import Row
+from swift_core.errors import SwiftError
 from swift_core.templates.declaration import Template
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ def _with_tools(job: Job, row: Row, template: Template, messages: list[dict[str,
     has_system = messages[0]["role"] == "system"
     system = messages[0]["content"] if has_system else template.default_system
     text = job.hook.write_tools(job=job, tools=row.tools, system=system or "")
+    if text is None:
+        raise SwiftError(
+            f"{row.where}: the row has tools, and the agent format {template.agent!r}, which the template "
+            f"{template.name!r} names, is not installed. Install it, or say --agent NAME (`swift list agents`)."
+        )
     return [{"role": "system", "content": text}, *messages[has_system:]]
 
 

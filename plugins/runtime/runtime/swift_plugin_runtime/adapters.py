@@ -13,12 +13,17 @@ from swift_core import SwiftError
 
 WEIGHTS = "adapter_model.safetensors"
 
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Model types for which PEFT refuses adapters on `out_proj`."""
+
 
 def attach(model: Any, config: Any, name: str) -> Any:
     """The model with a new trainable adapter; a second one joins the first, and both are active."""
     import peft
 
     if not isinstance(model, peft.PeftModel):
+        if not hasattr(model, "prepare_inputs_for_generation"):
+            config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders and heads have none
         return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
     before = _active(model)
     model.add_adapter(name, config, autocast_adapter_dtype=False)
@@ -98,14 +103,27 @@ def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
     if wanted != ["all-linear"]:
         return wanted if len(wanted) > 1 else wanted[0]
     frozen = frozen_by(job)
-    if frozen is None:
+    unfit = {name for name, module in model.named_modules() if _takes_no_adapter(model, name, module)}
+    if frozen is None and not unfit:
         return "all-linear"
+    unfit |= {name for name, _ in model.named_modules() if frozen and frozen(name)}
     head = model.get_output_embeddings()
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head and not frozen(name)
+        if isinstance(module, torch.nn.Linear) and module is not head and name not in unfit
     ]
+
+
+def _takes_no_adapter(model: Any, name: str, module: Any) -> bool:
+    """Linear layers that only look like one: routers of experts, which return more than a tensor, and the output
+    projection of Mamba's blocks, whose kernel reads the weight past the adapter (PEFT refuses it)."""
+    import torch
+
+    if not isinstance(module, torch.nn.Linear):
+        return False
+    router = type(module).__module__.startswith("transformers.models.")
+    return router or (name.endswith("out_proj") and model.config.model_type in MAMBA)
 
 
 def frozen_by(job: Any) -> Callable[[str], bool] | None:

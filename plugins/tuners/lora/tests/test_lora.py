@@ -1,7 +1,5 @@
 """LoRA keeps the tuner contract, alone and as its relatives."""
 
-import pytest
-
 from swift_core.testing import TunerContract
 
 

@@ -74,7 +74,7 @@ def build_base(place: Path, data: Path) -> str:
     from swift_core.testing.tiny import tiny_qwen2
 
     texts = [text for file in data.glob("*.jsonl") for row in read_rows(file) for text in row.values()]
-    path = tiny_qwen2(place / "base", texts + ["system user assistant"], **SIZE)
+    path = tiny_qwen2(place / "base", [*texts, "system user assistant"], **SIZE)
     size = sum(file.stat().st_size for file in Path(path).glob("*.safetensors")) // 4
     print(f"built a Qwen2 model of {size / 1e6:.1f} M parameters with random weights in {path}")
     return path
@@ -92,7 +92,11 @@ def learn(place: Path, model: str, data: Path, task: str, how: dict[str, Any]) -
     whole = how["tuner"] == ["full"]
     after = ask(checkpoint if whole else model, None if whole else checkpoint, held)
     show_answers(task, held, before, after)
-    return {"before": exact_match(held, before), "after": exact_match(held, after)}, checkpoint, output / "logging.jsonl"
+    return (
+        {"before": exact_match(held, before), "after": exact_match(held, after)},
+        checkpoint,
+        output / "logging.jsonl",
+    )
 
 
 def ask(model: str, adapter: str | None, rows: list[dict[str, str]]) -> list[str]:
@@ -158,7 +162,6 @@ def plot_losses(place: Path, logs: dict[str, Path]) -> Path:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-
     from swift_plugin_runtime.plots import read_series
 
     figure, axis = pyplot.subplots(figsize=(7, 4))
