@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint setup generated wheels clean
+.PHONY: demo test lint setup generated wheels clean test-vllm test-evalscope conformance
 
 setup: .venv/.ready
 
@@ -37,3 +37,13 @@ wheels: .venv/.ready
 
 clean:
 	rm -rf .venv dist swift-demo
+
+# Heavy stacks in environments of their own: made on first use, not part of `make test`.
+test-vllm: .venv/.ready
+	SWIFT_TEST_VLLM=1 $(PY) -m pytest plugins/backends/vllm
+
+test-evalscope: .venv/.ready
+	SWIFT_TEST_EVALSCOPE=1 $(PY) -m pytest plugins/evaluators/evalscope
+
+conformance: .venv/.ready
+	$(PY) -m swift_core.testing.conformance --jobs 2

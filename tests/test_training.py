@@ -218,3 +218,19 @@ def test_rows_that_cannot_be_trained(qwen2, write_rows, tmp_path, row, options, 
 def test_bad_rows_are_skipped_and_counted_when_asked(qwen2, write_rows, tmp_path, capsys):
     train(qwen2, write_rows([*SHORT[:4], {"query": "q", "response": ""}]), tmp_path / "out", strict=False)
     assert "skipped 1 bad rows" in capsys.readouterr().err
+
+
+def test_a_continued_adapter_resumes_from_its_own_checkpoint(qwen2, write_rows, tmp_path):
+    rows = write_rows(SHORT)
+    first = train(qwen2, rows, tmp_path / "first")
+    shared = {"adapters": [first["checkpoint"]], "save_steps": 5}
+    train(qwen2, rows, tmp_path / "whole", **shared)
+    train(qwen2, rows, tmp_path / "parts", **shared)
+    import shutil
+
+    for late in ("checkpoint-10", "checkpoint-12"):
+        shutil.rmtree(tmp_path / "parts" / late)
+    (tmp_path / "parts" / "logging.jsonl").unlink()
+    train(qwen2, rows, tmp_path / "parts", **shared, resume_from_checkpoint="last")
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")[5:]
+    assert losses(tmp_path / "whole")[0] < losses(tmp_path / "first")[0]

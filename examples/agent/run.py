@@ -3,10 +3,11 @@
     python examples/agent/run.py             # some minutes on two cores, nothing is downloaded
 
 Rows are generated: a question in words, three of ten tools on offer, a call whose arguments are copied from the
-question, the tool's result, the final answer. Held-out rows have names and numbers in combinations that no
-training row has. Every model starts from the same random weights and sees the same rows in the same order; what
+question, the tool's result, the final answer. Each tool goes by one of three names, so the right one must be found in
+the list. No held-out question stands in the training rows. Every model starts from the same random weights and sees the same rows in the same order; what
 differs is the format (ReAct, Hermes) and the loss scale. Measured by `swift eval --evaluator agent`: Act.EM is the
-share of calls that name the right tool, Avg.F1 the agreement of the arguments, R-L of the final answer.
+share of calls that name the right tool, HalluRate that of tools that were not on offer, Avg.F1 the agreement of the
+arguments, R-L of the final answer; Args.EM, the share of calls right in name and every argument, is counted here.
 """
 
 from __future__ import annotations
@@ -38,57 +39,61 @@ OFFERED = 3
 class Tool:
     """A tool: how users ask for it, what it answers, and how that is told. Slots in braces are its arguments."""
 
-    name: str
+    names: tuple[str, str, str]
     about: str
     asked: str
     result: str
     told: str
 
-    def schema(self) -> dict[str, Any]:
-        """The OpenAI function schema."""
-        slots = [slot for slot in VALUES if "{" + slot + "}" in self.asked]
-        kinds = {slot: {"type": "integer" if slot in ("days", "amount") else "string"} for slot in slots}
-        parameters = {"type": "object", "properties": kinds, "required": slots}
-        return {
-            "type": "function",
-            "function": {"name": self.name, "description": self.about, "parameters": parameters},
-        }
+    @property
+    def slots(self) -> list[str]:
+        """Its arguments."""
+        return [slot for slot in VALUES if "{" + slot + "}" in self.asked]
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """The OpenAI function schema under one of its names."""
+        kinds = {slot: {"type": "integer" if slot in ("days", "amount") else "string"} for slot in self.slots}
+        parameters = {"type": "object", "properties": kinds, "required": self.slots}
+        return {"type": "function", "function": {"name": name, "description": self.about, "parameters": parameters}}
 
 
 VALUES = {"city": CITIES, "person": PEOPLE, "thing": THINGS, "days": range(1, 10), "amount": range(10, 100)}
 
 TOOLS = [
-    Tool("get_weather", "Weather", "How is the weather in {city}?", "sunny", "It is sunny in {city}."),
-    Tool("forecast", "Forecast", "Will it rain in {city} within {days} days?", "rain", "Rain is coming to {city}."),
-    Tool("get_time", "Local time", "What time is it in {city}?", "noon", "It is noon in {city}."),
-    Tool("book_hotel", "Hotels", "I need a room in {city} for {days} nights.", "booked", "Your room is booked."),
-    Tool("book_train", "Trains", "A train to {city}, please.", "booked", "Your train to {city} is booked."),
-    Tool("send_mail", "Mail", "Write to {person} about {thing}.", "sent", "{person} has mail."),
-    Tool("call_person", "Telephone", "Give {person} a ring.", "talked", "{person} knows."),
-    Tool("pay", "Payments", "{person} gets {amount} euros from me.", "paid", "{person} has the money."),
-    Tool("order", "Shop", "Buy {amount} pounds of {thing}.", "ordered", "The {thing} is on its way."),
-    Tool("price", "Prices", "What does {thing} cost?", "cheap", "It is cheap."),
+    Tool(("weather", "sky", "outlook"), "Weather", "How is the weather in {city}?", "sunny", "It is sunny in {city}."),
+    Tool(("forecast", "rain", "barometer"), "Rain", "Rain in {city} within {days} days?", "rain", "Wet in {city}."),
+    Tool(("clock", "time", "hour"), "Local time", "What time is it in {city}?", "noon", "It is noon in {city}."),
+    Tool(("hotel", "room", "inn"), "Hotels", "A room in {city} for {days} nights.", "booked", "You sleep in {city}."),
+    Tool(
+        ("train", "rail", "ticket"), "Trains", "A train to {city}, please.", "booked", "Your train to {city} is booked."
+    ),
+    Tool(("mail", "letter", "post"), "Mail", "Write to {person} about {thing}.", "sent", "{person} has mail."),
+    Tool(("call", "phone", "ring"), "Telephone", "Let me talk to {person}.", "talked", "{person} knows."),
+    Tool(("pay", "transfer", "bank"), "Payments", "{person} gets {amount} euros.", "paid", "{person} has the money."),
+    Tool(("order", "buy", "shop"), "Shop", "Get {amount} pounds of {thing}.", "ordered", "{thing} is on its way."),
+    Tool(("price", "cost", "quote"), "Prices", "What does {thing} cost?", "cheap", "{thing} is cheap."),
 ]
 
 
 def make_row(chance: random.Random) -> dict[str, Any]:
     """One conversation: question, call, result, answer."""
-    tool = chance.choice(TOOLS)
-    others = chance.sample([t for t in TOOLS if t is not tool], OFFERED - 1)
+    tool, *others = chance.sample(TOOLS, OFFERED)
     values = {slot: chance.choice(VALUES[slot]) for slot in VALUES}
-    arguments = {slot: values[slot] for slot in tool.schema()["function"]["parameters"]["properties"]}
+    name = chance.choice(tool.names)
+    call = {"name": name, "arguments": {slot: values[slot] for slot in tool.slots}}
     messages = [
         {"role": "user", "content": tool.asked.format(**values)},
-        {"role": "assistant", "content": "", "tool_calls": [{"name": tool.name, "arguments": arguments}]},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": tool.result},
         {"role": "assistant", "content": f"Final Answer: {tool.told.format(**values)}"},
     ]
-    return {"messages": messages, "tools": [t.schema() for t in chance.sample([tool, *others], OFFERED)]}
+    offered = [tool.schema(name), *(other.schema(chance.choice(other.names)) for other in others)]
+    return {"messages": messages, "tools": chance.sample(offered, OFFERED)}
 
 
 def write_rows(folder: Path, count: int, held: int) -> tuple[str, str]:
     """(training file, held-out file); no held-out question stands in the training file."""
-    chance, asked = random.Random(0), set()
+    chance = random.Random(0)
     rows: list[dict[str, Any]] = [make_row(chance) for _ in range(count)]
     asked = {row["messages"][0]["content"] for row in rows}
     fresh: list[dict[str, Any]] = []
@@ -122,13 +127,17 @@ def learn(folder: Path, base: str, train: str, agent: str, loss_scale: str, epoc
     return done["checkpoint"]
 
 
-def measure(folder: Path, checkpoint: str, held: str) -> dict[str, float]:
+def measure(checkpoint: str, held: str) -> dict[str, float]:
     """The metrics of the agent evaluator on the held-out rows."""
-    reports = run(
-        "eval", ckpt_dir=checkpoint, evaluator=["agent"], eval_dataset=[held], output_dir=str(folder / "eval"),
+    done = run(
+        "eval", ckpt_dir=checkpoint, evaluator=["agent"], eval_dataset=[held], output_dir=str(Path(checkpoint, "eval")),
         max_new_tokens=64, max_batch_size=32,
     )  # fmt: skip
-    return reports[0]["metrics"]
+    report = done["reports"][0]
+    steps = [json.loads(line) for line in Path(report["file"]).read_text(encoding="utf-8").splitlines()]
+    calls = [step for step in steps if step["gold"]["plan"] == "call"]
+    right = sum(step["calls"] == step["gold"]["calls"] for step in calls)
+    return {**report["metrics"], "Args.EM": right / len(calls)}
 
 
 def main(
@@ -141,7 +150,7 @@ def main(
     base = tiny_qwen2(folder / "base", texts(train))
     found = {}
     for agent, loss_scale in RUNS:
-        found[agent, loss_scale] = measure(folder, learn(folder, base, train, agent, loss_scale, epochs), fresh)
+        found[agent, loss_scale] = measure(learn(folder, base, train, agent, loss_scale, epochs), fresh)
     table(found)
     return found
 
@@ -160,7 +169,7 @@ def table(found: dict[tuple[str, str], dict[str, float]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("output/agent"))
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--epochs", type=float, default=6)
     arguments = parser.parse_args()
     main(arguments.folder, arguments.rows, epochs=arguments.epochs)

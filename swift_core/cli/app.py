@@ -31,7 +31,6 @@ def application() -> Any:
     for spec in JOBS.values():
         app.command(spec.name, help=spec.summary, context_settings=RAW)(work.job_command(spec.name))
     app.command("explain", context_settings=RAW)(work.explain)
-    app.command("app")(work.web)
     app.command("new")(project.new)
     app.command("check")(project.check)
     app.add_typer(envs.app, name="env")

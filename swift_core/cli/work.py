@@ -1,4 +1,4 @@
-"""The commands that do or explain work: one per job, `explain` and `app`."""
+"""The commands that do or explain work: one per job, and `explain`."""
 
 from __future__ import annotations
 
@@ -141,11 +141,3 @@ def _code_place(thing: Any) -> str:
         return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
     except (OSError, TypeError):
         return "(built in)"
-
-
-def web(
-    host: str = typer.Option("127.0.0.1", help="Address to listen on."),
-    port: int = typer.Option(7860, help="Port to listen on."),
-) -> None:
-    """Start the Web-UI, which the command plugin `webui` brings."""
-    Catalogue.installed().find("command", "webui").load().launch(host, port)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.data.load import load_all, split_rows
 from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_adapters, load_model
+from swift_core.jobs.common import load_model
 
 if TYPE_CHECKING:
     from swift_core.job import Job
@@ -86,21 +86,20 @@ def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:
 
     resume: a checkpoint of this very run, whose tuners go on training.
     """
-    model = load_adapters(job, model, trainable=True)
     for item in job.many("tuner"):
-        if item.folder is None:
-            model = _resumed(job, item, model, resume) or job.call(item, "attach_tuner", model=model, name=item.label)
+        saved = _checkpoint_of(job, item, resume) or item.folder
+        loaded = saved and job.call(item, "load_tuner", model=model, folder=saved, name=item.label, trainable=True)
+        model = loaded or job.call(item, "attach_tuner", model=model, name=item.label)
     if not any(p.requires_grad for p in model.parameters()):
         raise SwiftError("Nothing would be trained: every parameter is frozen. Check --tuner and the freeze flags.")
     return model
 
 
-def _resumed(job: Job, item: Any, model: Any, resume: str | None) -> Any:
-    """The tuner as the checkpoint has it; None for one that saves nothing of its own (full)."""
+def _checkpoint_of(job: Job, item: Any, resume: str | None) -> str | None:
+    """Where the checkpoint has this tuner; a tuner that saves nothing of its own (full) finds nothing there."""
     if resume is None:
         return None
-    folder = resume if len(job.many("tuner")) == 1 else str(Path(resume, item.label))
-    return job.call(item, "load_tuner", model=model, folder=folder, name=item.label, trainable=True)
+    return resume if len(job.many("tuner")) == 1 else str(Path(resume, item.label))
 
 
 def finish(job: Job, trainer: Any) -> str:

@@ -15,8 +15,9 @@ card = Family(
         vision_tower=("model.vision_tower",),
     ),
     capabilities={
-        "packing": Unsupported("it is an encoder with a decoder, and rows cannot be joined"),
-        "padding_free": Unsupported("it is an encoder with a decoder, and rows cannot be joined"),
+        "trainer": Unsupported(
+            "its encoder reads the question and its decoder writes the answer, and no installed trainer splits rows so"
+        )
     },
     checkpoints={
         "florence": """

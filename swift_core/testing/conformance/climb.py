@@ -20,21 +20,19 @@ VERSIONS = ("swift-core", "torch", "transformers", "peft")
 
 
 def climb(entry: Entry, templates: dict[str, str]) -> dict[str, Any]:
-    """The result of one family. templates: what is wrong with each template, empty where nothing is."""
+    """The result of one family. templates: what is wrong with each template, empty where nothing is.
+
+    A rung counts only above rungs that hold; the model is tried all the same, and its failure named.
+    """
     card: Family = entry.load()
-    result: dict[str, Any] = {"rung": "card", "reason": "", "figures": {}}
-    broken = [f"{name}: {templates[name]}" for name in card.checkpoints if templates.get(name, "not found")]
-    if broken:
-        return {**result, "reason": f"template {broken[0]}"}
-    result["rung"] = "template"
+    figures: dict[str, Any] = {}
+    broken = [f"template {n}: {templates[n]}" for n in card.checkpoints if templates.get(n, "not found")]
     reason = why_not_built(card)
-    if reason:
-        return {**result, "reason": reason}
-    with tempfile.TemporaryDirectory(prefix="swift-ladder-") as work:
-        reason = _attempt(lambda: result["figures"].update(_model_rung(card, Path(work))))
-    if reason:
-        return {**result, "reason": reason}
-    return {**result, "rung": "model"}
+    if not reason:
+        with tempfile.TemporaryDirectory(prefix="swift-ladder-") as work:
+            reason = _attempt(lambda: figures.update(_model_rung(card, Path(work))))
+    rung = "card" if broken else "template" if reason else "model"
+    return {"rung": rung, "reason": "; ".join([*broken[:1], *filter(None, [reason])]), "figures": figures}
 
 
 def why_not_built(card: Family) -> str:

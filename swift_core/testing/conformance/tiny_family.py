@@ -49,7 +49,8 @@ def write_checkpoint(card: Family, folder: str | Path, processor: Any = None, **
     config = tiny_config(model_class.config_class, len(tokenizer), _reserved_ids(tokenizer), **changes)
     _share_tokens(config, tokenizer)
     torch.manual_seed(0)
-    model = transformers.AutoModel.from_config(config) if card.task == "embedding" else model_class(config)
+    task_class = {"embedding": "AutoModel", "seq_cls": "AutoModelForSequenceClassification"}.get(card.task)
+    model = getattr(transformers, task_class).from_config(config) if task_class else model_class(config)
     stir(model)
     model.config.architectures = [model_class.__name__]
     model.save_pretrained(folder)

@@ -49,6 +49,6 @@ def _plain(model: Any) -> Any:
 def _set_chat_template(job: Any, processor: Any) -> None:
     """Give the tokenizer the template of the training; a multimodal processor keeps its own, which knows media."""
     tokenizer = getattr(processor, "tokenizer", processor)
-    tokenizer.chat_template = jinja(job.one("template"))
+    tokenizer.chat_template = jinja(job.one("template"), tokenizer)
     if processor is not tokenizer and not processor.chat_template:
         processor.chat_template = tokenizer.chat_template

@@ -73,6 +73,17 @@ def test_merged_checkpoint_equals_the_adapter_model(trained):
     assert sorted(checkpoint.parent.glob(".*")) == []
 
 
+def test_a_template_that_names_tokens_by_number(trained, tmp_path):
+    from transformers import AutoTokenizer
+
+    job = export("merge-lora", ckpt_dir=str(trained[0]), template="baichuan", output_dir=str(tmp_path / "out"))
+    tokenizer = AutoTokenizer.from_pretrained(job.spec.runner()(job)["folders"]["merge-lora"])
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text.startswith(tokenizer.convert_ids_to_tokens(195) + "Hi")
+
+
 def test_a_taken_place_is_kept(trained, tmp_path):
     checkpoint, _ = trained
     target = tmp_path / "mine"

@@ -35,7 +35,7 @@ class Ollama:
 def modelfile(job: Any, weights: Path, adapter: Path | None, tokenizer: Any) -> str:
     """The Modelfile's text: FROM, ADAPTER, TEMPLATE, SYSTEM and a PARAMETER stop per stop word."""
     template = job.one("template")
-    form = ollama(template, tokenizer.bos_token or "", tokenizer.eos_token or "")
+    form = ollama(template, tokenizer.bos_token or "", tokenizer.eos_token or "", tokenizer)
     system = job.options.system or template.default_system
     lines = [f"FROM {weights}"]
     lines += [f"ADAPTER {adapter}"] if adapter else []

@@ -99,6 +99,16 @@ def test_the_modelfile(folders, tmp_path):
     assert "LICENSE" not in text
 
 
+def test_tokens_named_by_number_are_written(folders, tmp_path):
+    """Baichuan's template names its turns by token id."""
+    from transformers import AutoTokenizer
+
+    job = exporting(folders["qwen2"], template="baichuan", output_dir=str(tmp_path / "out"))
+    text = Path(job.spec.runner()(job)["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
+    token = AutoTokenizer.from_pretrained(folders["qwen2"]).convert_ids_to_tokens(195)
+    assert token in text and "{token:" not in text
+
+
 def test_an_adapter_stays_beside_its_base_or_is_merged(folders, tmp_path):
     from transformers import AutoModelForCausalLM
 

@@ -17,7 +17,7 @@ class TestTransformers(LoaderContract):
         (tmp_path / "config.json").write_text('{"auto_map": {"AutoModel": "modeling.Mine"}}')
         (tmp_path / "modeling.py").write_text("raise SystemExit('it ran')")
         with pytest.raises(SwiftError, match=r"modeling\.py.*--trust_remote_code"):
-            load_model(self.job(model=str(tmp_path), model_type="qwen2"))
+            load_model(self.job(model=str(tmp_path), model_type="internlm2"))
 
     def test_pickled_weights_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"model_type": "qwen2"}')

@@ -18,5 +18,5 @@ class TestPretrain(TrainerContract):
         job = self.job(model=tiny_model("qwen2"))
         _, processor = load_model(job)
         row = job.hook.encode(job=job, rows=[to_row(dict(TEXTS[0]))], processor=processor, generation=False)[0]
-        assert row["labels"] == row["input_ids"]
+        assert row["labels"] == [-100, *row["input_ids"][1:]]  # nothing predicts the first token
         assert processor.decode(row["input_ids"]) == TEXTS[0]["response"] + processor.eos_token

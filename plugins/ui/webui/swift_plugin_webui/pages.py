@@ -1,0 +1,89 @@
+"""The page and the small interface behind it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from swift_core import SwiftError
+from swift_core.catalogue import Catalogue
+from swift_core.jobs import JOBS, find_job
+from swift_core.options import describe_options
+from swift_plugin_webui.runs import Runs
+
+
+def build(folder: str) -> FastAPI:
+    """The application. folder: where logs of jobs are kept."""
+    runs = Runs(folder)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> Any:
+        yield
+        runs.stop_all()
+
+    app = FastAPI(title="swift", lifespan=lifespan)
+
+    @app.exception_handler(SwiftError)
+    def refuse(_: Request, error: SwiftError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, status_code=400)
+
+    @app.get("/", response_class=HTMLResponse)
+    def page() -> str:
+        return resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+
+    @app.get("/api/jobs")
+    def jobs() -> list[dict[str, str]]:
+        return [{"name": spec.name, "summary": spec.summary} for spec in JOBS.values()]
+
+    @app.get("/api/form/{job}")
+    def form(job: str, chosen: str = "") -> list[dict[str, Any]]:
+        return form_of(job, [tuple(word.split(":", 1)) for word in chosen.split(",") if ":" in word])
+
+    @app.get("/api/components")
+    def components() -> list[dict[str, str]]:
+        entries = Catalogue.installed().entries
+        return [{k: getattr(e, k) for k in ("kind", "name", "package", "version", "summary")} for e in entries]
+
+    @app.post("/api/runs")
+    async def start(request: Request) -> dict[str, Any]:
+        wanted = await request.json()
+        return runs.start(wanted["job"], wanted["options"]).describe()
+
+    @app.get("/api/runs/{name}")
+    def show(name: str) -> dict[str, Any]:
+        return runs.find(name).describe()
+
+    @app.post("/api/runs/{name}/stop")
+    def stop(name: str) -> dict[str, Any]:
+        runs.find(name).stop()
+        return runs.find(name).describe()
+
+    return app
+
+
+def form_of(job: str, chosen: list[tuple[str, ...]]) -> list[dict[str, Any]]:
+    """Groups of fields: the job's own, then those of each (kind, name) that the page has chosen."""
+    spec, catalogue = find_job(job), Catalogue.installed()
+    groups = [_group(f"swift {job}", spec.options_class(), spec.defaults, catalogue)]
+    for kind, name in chosen:
+        found = catalogue.find(kind, name).load()
+        if isinstance(found, type) and describe_options(found):
+            groups.append(_group(f"{kind} {name}", found, {}, catalogue))
+    return groups
+
+
+def _group(title: str, owner: type, defaults: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    fields = []
+    for info in describe_options(owner):
+        choices = sorted({e.name for e in catalogue.of_kind(info.kind)}) if info.kind else []
+        default = defaults.get(info.name, info.default)
+        shown = " ".join(map(str, default)) if isinstance(default, list) else "" if default is None else str(default)
+        fields.append(
+            {"name": info.name, "type": info.type, "help": info.help, "kind": info.kind}
+            | {"choices": choices, "default": "" if shown == "{}" else shown}
+        )
+    return {"title": title, "fields": fields}
