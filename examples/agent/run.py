@@ -4,7 +4,8 @@
 
 Rows are generated: a question in words, three of ten tools on offer, a call whose arguments are copied from the
 question, the tool's result, the final answer. Each tool goes by one of three names, so the right one must be found in
-the list. No held-out question stands in the training rows. Every model starts from the same random weights and sees the same rows in the same order; what
+the list. No held-out question stands in the training rows. Every model starts from the same random weights
+and sees the same rows in the same order; what
 differs is the format (ReAct, Hermes) and the loss scale. Measured by `swift eval --evaluator agent`: Act.EM is the
 share of calls that name the right tool, HalluRate that of tools that were not on offer, Avg.F1 the agreement of the
 arguments, R-L of the final answer; Args.EM, the share of calls right in name and every argument, is counted here.
