@@ -1,14 +1,14 @@
 """A tiny Qwen2 learns to call tools, in two formats, with and without the loss scale of agents.
 
-    python examples/agent/run.py             # some minutes on two cores, nothing is downloaded
+    python examples/agent/run.py             # about fifteen minutes on two cores, nothing is downloaded
 
 Rows are generated: a question in words, three of ten tools on offer, a call whose arguments are copied from the
 question, the tool's result, the final answer. Each tool goes by one of three names, so the right one must be found in
-the list. No held-out question stands in the training rows. Every model starts from the same random weights
-and sees the same rows in the same order; what
-differs is the format (ReAct, Hermes) and the loss scale. Measured by `swift eval --evaluator agent`: Act.EM is the
-share of calls that name the right tool, HalluRate that of tools that were not on offer, Avg.F1 the agreement of the
-arguments, R-L of the final answer; Args.EM, the share of calls right in name and every argument, is counted here.
+the list. No held-out question stands in the training rows. Every model starts from the same random weights and sees
+the same rows in the same order; what differs is the format (ReAct, Hermes) and the loss scale. Measured by
+`swift eval --evaluator agent`: Act.EM is the share of calls that name the right tool, HalluRate that of tools that were
+not on offer, Avg.F1 the agreement of the arguments, R-L of the final answer; Args.EM, the share of calls right in name
+and every argument, is counted here.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ CITIES = (
 PEOPLE = "Ada Alan Grace Edsger Barbara Donald Niklaus Tony Frances John Margaret Dennis Ken Radia Vint".split()
 THINGS = "tea milk bread rice salt paper soap ink coal wool".split()
 
+
+Runs = list[tuple[str, str]]
+RUNS: Runs = [("react", "default"), ("react", "agentflan"), ("hermes", "default"), ("hermes", "hermes")]
+"""Agent format and loss scale of each run."""
 
 OFFERED = 3
 """Tools in each row."""
@@ -65,9 +69,7 @@ TOOLS = [
     Tool(("forecast", "rain", "barometer"), "Rain", "Rain in {city} within {days} days?", "rain", "Wet in {city}."),
     Tool(("clock", "time", "hour"), "Local time", "What time is it in {city}?", "noon", "It is noon in {city}."),
     Tool(("hotel", "room", "inn"), "Hotels", "A room in {city} for {days} nights.", "booked", "You sleep in {city}."),
-    Tool(
-        ("train", "rail", "ticket"), "Trains", "A train to {city}, please.", "booked", "Your train to {city} is booked."
-    ),
+    Tool(("train", "rail", "ticket"), "Trains", "A train to {city}, please.", "booked", "Off to {city}."),
     Tool(("mail", "letter", "post"), "Mail", "Write to {person} about {thing}.", "sent", "{person} has mail."),
     Tool(("call", "phone", "ring"), "Telephone", "Let me talk to {person}.", "talked", "{person} knows."),
     Tool(("pay", "transfer", "bank"), "Payments", "{person} gets {amount} euros.", "paid", "{person} has the money."),
@@ -142,7 +144,7 @@ def measure(checkpoint: str, held: str) -> dict[str, float]:
 
 
 def main(
-    folder: Path, count: int = 2000, held: int = 200, epochs: float = 6
+    folder: Path, count: int = 3000, held: int = 200, epochs: float = 6, runs: Runs = RUNS
 ) -> dict[tuple[str, str], dict[str, float]]:
     """Everything, in a fresh `folder`; returns (format, loss scale) → metrics."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -150,13 +152,10 @@ def main(
     train, fresh = write_rows(folder, count, held)
     base = tiny_qwen2(folder / "base", texts(train))
     found = {}
-    for agent, loss_scale in RUNS:
+    for agent, loss_scale in runs:
         found[agent, loss_scale] = measure(learn(folder, base, train, agent, loss_scale, epochs), fresh)
     table(found)
     return found
-
-
-RUNS = [("react", "default"), ("react", "agentflan"), ("hermes", "default"), ("hermes", "hermes")]
 
 
 def table(found: dict[tuple[str, str], dict[str, float]]) -> None:
@@ -170,7 +169,7 @@ def table(found: dict[tuple[str, str], dict[str, float]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("output/agent"))
-    parser.add_argument("--rows", type=int, default=1500)
+    parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--epochs", type=float, default=6)
     arguments = parser.parse_args()
     main(arguments.folder, arguments.rows, epochs=arguments.epochs)

@@ -1,9 +1,9 @@
 """A tiny Qwen2-VL learns to point: where is the red circle? From random weights, on drawn pictures.
 
-    python examples/multimodal/grounding.py  # some minutes on two cores, nothing is downloaded
+    python examples/multimodal/grounding.py  # about ten minutes on two cores, nothing is downloaded
 
-Each picture holds three shapes of different colours. A row names one of them in `objects` and gives its box in
-pixels; `<ref-object>` and `<bbox>` in the text are written as Qwen2-VL was taught to. Held-out answers are read back
+Each picture holds two shapes of different colours. A row asks for them, names them in `objects` and gives their boxes
+in pixels; `<ref-object>` and `<bbox>` in the text are written as Qwen2-VL was taught to. Held-out answers are read back
 as pixels and compared with the true boxes by intersection over union; `boxes.png` shows some of them.
 """
 
@@ -27,12 +27,17 @@ from swift_core.testing.tiny import tiny_qwen2_vl
 SIZE = 100
 """Side of a drawn picture in pixels; the model sees it at SEEN × SEEN."""
 SEEN = 28
+GRID = 10
+"""Corners lie on multiples of this many pixels."""
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220), "yellow": (230, 200, 40)}
+SHOWN = 2
+"""Shapes in a picture."""
 SHAPES = ("circle", "square", "triangle")
+VISION = {"embed_dim": 128, "depth": 3, "num_heads": 8}
 Box = list[float]
 
 
-def draw(chance: random.Random, count: int = 3) -> tuple[Image.Image, list[tuple[str, Box]]]:
+def draw(chance: random.Random, count: int = SHOWN) -> tuple[Image.Image, list[tuple[str, Box]]]:
     """A picture, and the name and box [x1, y1, x2, y2] of each shape in it; no two overlap or share a colour."""
     picture = Image.new("RGB", (SIZE, SIZE), (245, 245, 245))
     pen = ImageDraw.Draw(picture)
@@ -52,8 +57,8 @@ def draw(chance: random.Random, count: int = 3) -> tuple[Image.Image, list[tuple
 
 def _free_place(chance: random.Random, taken: list[Box]) -> Box:
     while True:
-        side = chance.randint(22, 40)
-        x, y = chance.randint(0, SIZE - 1 - side), chance.randint(0, SIZE - 1 - side)
+        side = chance.randrange(20, 41, GRID)
+        x, y = (chance.randrange(0, SIZE - side + 1, GRID) for _ in range(2))
         box = [x, y, x + side, y + side]
         if all(overlap(box, other) == 0 for other in taken):
             return box
@@ -85,7 +90,8 @@ def _row(picture: Path, shapes: list[tuple[str, Box]]) -> dict[str, Any]:
 def learn(folder: Path, train: str, epochs: float) -> str:
     """The checkpoint of a model trained on the rows of `train`, from random weights."""
     names = [f"Where is the {colour} {shape}?" for colour in COLOURS for shape in SHAPES]
-    base = tiny_qwen2_vl(folder / "base", texts=[*names, "system user assistant"], pixels=(SEEN**2, SEEN**2))
+    texts = [*names, "system user assistant You are a helpful assistant."]
+    base = tiny_qwen2_vl(folder / "base", texts, pixels=(SEEN**2, SEEN**2), vision=VISION)
     done = run(
         "sft", model=base, dataset=[train], output_dir=str(folder / "sft"), num_train_epochs=epochs, tuner=["full"],
         freeze_vit=False, freeze_aligner=False, per_device_train_batch_size=32, learning_rate=2e-3, weight_decay=0.01,
@@ -141,16 +147,15 @@ def show(records: list[dict[str, Any]], file: Path) -> None:
 
 
 def chance_level(records: list[dict[str, Any]]) -> float:
-    """Mean IoU of answers that are dealt to the wrong pictures: what knowing no more than usual boxes would give."""
-    return sum(iou(a["found"] or [0, 0, 0, 0], b["objects"]["bbox"][0]) for a, b in pairwise(records)) / (
-        len(records) - 1
-    )
+    """Mean IoU of the same answers dealt to the wrong pictures: what knowing only the usual boxes gives."""
+    pairs = [iou(a["found"] or [0, 0, 0, 0], b["objects"]["bbox"][0]) for a, b in pairwise(records)]
+    return sum(pairs) / len(pairs)
 
 
-def main(folder: Path, count: int = 6000, epochs: float = 12) -> tuple[float, float]:
+def main(folder: Path, count: int = 12_000, epochs: float = 8) -> tuple[float, float]:
     """Everything, in a fresh `folder`; returns (mean IoU, chance level) on held-out pictures."""
     shutil.rmtree(folder, ignore_errors=True)
-    train, held = write_rows(folder, "train", count, 3, seed=0), write_rows(folder, "held", 200, 1, seed=1)
+    train, held = write_rows(folder, "train", count, SHOWN, seed=0), write_rows(folder, "held", 200, 1, seed=1)
     records = point(folder, learn(folder, train, epochs), held)
     show(records[:16], folder / "boxes.png")
     mean, level = sum(r["iou"] for r in records) / len(records), chance_level(records)
@@ -161,7 +166,7 @@ def main(folder: Path, count: int = 6000, epochs: float = 12) -> tuple[float, fl
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("output/grounding"))
-    parser.add_argument("--rows", type=int, default=6000)
-    parser.add_argument("--epochs", type=float, default=12)
+    parser.add_argument("--rows", type=int, default=12_000)
+    parser.add_argument("--epochs", type=float, default=8)
     arguments = parser.parse_args()
     main(arguments.folder, arguments.rows, arguments.epochs)
