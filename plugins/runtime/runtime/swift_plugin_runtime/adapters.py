@@ -5,6 +5,7 @@ Tuners import this module at their top, so it imports torch and PEFT only when a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ def attach(model: Any, config: Any, name: str) -> Any:
     if not isinstance(model, peft.PeftModel):
         if not hasattr(model, "prepare_inputs_for_generation"):
             config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders and heads have none
-        return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
+        with warnings.catch_warnings():  # PEFT 0.21 asks transformers by a name that is going away
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+            return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
     before = _active(model)
     model.add_adapter(name, config, autocast_adapter_dtype=False)
     model.base_model.set_adapter([*before, name])

@@ -240,7 +240,7 @@ def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
         for name in (
             "output_dir num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size "
             "gradient_accumulation_steps lr_scheduler_type weight_decay adam_beta1 adam_beta2 "
-            "max_grad_norm fp16 gradient_checkpointing logging_steps save_steps save_strategy save_total_limit "
+            "max_grad_norm fp16 logging_steps save_steps save_strategy save_total_limit "
             "save_only_model load_best_model_at_end dataloader_num_workers ddp_backend seed data_seed"
         ).split()
     }
@@ -253,7 +253,8 @@ def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
         "use_cpu": not on_gpu,
         "report_to": o.report_to,
         "eval_steps": o.eval_steps or o.save_steps,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if o.gradient_checkpointing else None,
+        "activation_checkpointing": o.gradient_checkpointing,
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if o.gradient_checkpointing else None,
         "remove_unused_columns": False,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
