@@ -25,7 +25,7 @@ def test_handwritten_digits_are_read(tmp_path):
 
 def test_boxes_are_answered_and_drawn(tmp_path):
     grounding = load("multimodal/grounding.py")
-    mean, level = grounding.main(tmp_path / "shapes", count=1200, epochs=4)  # too short to point well: see its docstring
+    mean, level = grounding.main(tmp_path / "shapes", count=1200, epochs=4)
     assert 0 <= level <= 1 and 0 <= mean <= 1
     answers = [json.loads(line) for line in (tmp_path / "shapes" / "answers.jsonl").read_text().splitlines()]
     assert sum("<|box_end|>" in a["response"] for a in answers) > 0.9 * len(answers)

@@ -98,7 +98,9 @@ class TrainOptions(ModelOptions, DataOptions):
     fp16: bool = option(False, "Compute in float16 with loss scaling.")
     gradient_checkpointing: bool = option(False, "Recompute activations: about 30 % slower, far less memory.")
     packing: bool = option(False, "Join rows up to max_length tokens, each attending to itself alone.")
-    padding_free: bool = option(False, "Lay the rows of a batch end to end instead of padding them.")
+    padding_free: bool | None = option(
+        None, "Lay the rows of a batch end to end, each attending to itself; left out: wherever that is exact."
+    )
     truncation_strategy: Literal["raise", "delete", "left", "right"] = option(
         "delete", "What happens to rows longer than max_length: an error, dropped and counted, or cut."
     )

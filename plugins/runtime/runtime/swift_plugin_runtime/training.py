@@ -21,9 +21,10 @@ from transformers.trainer_utils import rotate_checkpoints
 from swift_core import SwiftError
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime import sharding
+from swift_plugin_runtime.attention import keep_rows_apart, why_padded
 from swift_plugin_runtime.collate import flat_batch, pad_batch
 from swift_plugin_runtime.plots import plot_log
-from swift_plugin_runtime.processor import is_processor, tokenizer_of
+from swift_plugin_runtime.processor import tokenizer_of
 from swift_plugin_runtime.rows import EncodedRows, encode_rows, pack, row_limit
 
 STAGING = ".saving"
@@ -289,19 +290,32 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
         args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
         train_dataset=train,
         eval_dataset=held,
-        data_collator=make_collator(job, model, processor),
+        data_collator=flat_rows if lay_flat(job, model, processor) else make_collator(job, model, processor),
     )
 
 
+def lay_flat(job: Any, model: Any, processor: Any) -> bool:
+    """Whether batches are laid end to end: as asked, else wherever that is exact; the model is prepared for it."""
+    asked = job.options.packing or job.options.padding_free
+    reason = why_padded(job, model, processor)
+    if asked and reason:
+        raise SwiftError(f"--{'packing' if job.options.packing else 'padding_free'} is not possible here: {reason}.")
+    if reason or asked is False:
+        return False
+    keep_rows_apart(model)
+    return True
+
+
+def flat_rows(items: list[Any]) -> dict[str, Any]:
+    """Rows, or packs of rows, as one flat batch."""
+    return flat_batch([row for item in items for row in (item if isinstance(item, list) else [item])])
+
+
 def make_collator(job: Any, model: Any, processor: Any) -> Any:
-    """A function from rows (or packs of rows) to a batch, flat under packing and padding_free."""
+    """A function from rows to a padded batch."""
     tokenizer = tokenizer_of(processor)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
-    if not (job.options.packing or job.options.padding_free):
-        return lambda items: pad_batch(items, pad_id)
-    if is_processor(processor):
-        raise SwiftError(f"{job.card.name}: packing and padding_free of multimodal rows are not supported yet.")
-    return lambda items: flat_batch([row for item in items for row in (item if isinstance(item, list) else [item])])
+    return lambda items: pad_batch(items, pad_id)
 
 
 class Progress(transformers.TrainerCallback):
