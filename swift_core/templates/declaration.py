@@ -19,7 +19,8 @@ class Thinking:
     """How thoughts are written before an answer. A row holds them as `<think>…</think>` in its answer.
 
     write: before an answer with thoughts, holds `{thought}`. empty: before an answer without any.
-    history: before an earlier answer whose thoughts are left out. on: the part of `write` that the prompt
+    history: before an earlier answer that stands without thoughts; dropped: before one that had some, where that
+    differs. on: the part of `write` that the prompt
     already holds when the model is to think, so it is not trained. off: the part of `empty` that the prompt
     holds when it is not to think; left out, all of it. default: whether it thinks when nobody says.
     keep: earlier thoughts stay in the conversation. off_query: behind each question when it is not to think.
@@ -32,6 +33,7 @@ class Thinking:
     write: str = "<think>\n{thought}\n</think>\n\n"
     empty: str = ""
     history: str = ""
+    dropped: str | None = None
     on: str = ""
     off: str | None = None
     default: bool = True
@@ -44,6 +46,10 @@ class Thinking:
     def prompt_off(self) -> str:
         """What the prompt holds when the model is not to think."""
         return self.empty if self.off is None else self.off
+
+    def earlier(self, thought: str) -> str:
+        """What stands before an earlier answer whose `thought` (or none) is left out."""
+        return self.history if self.dropped is None or not thought else self.dropped
 
     def mistake(self) -> str:
         """What is wrong with the declaration, or an empty text."""

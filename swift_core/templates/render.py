@@ -216,7 +216,7 @@ class _Writer:
         thought = self._trimmed("assistant", thought)
         text = before + text + ("" if turn.inline else behind)
         if not thoughts:
-            return thinking.history, text
+            return thinking.earlier(thought), text
         if thought:
             opening, _, closing = thinking.write.partition("{thought}")
             return thinking.on, opening[len(thinking.on) :] + thought + closing + text
