@@ -77,10 +77,12 @@ class Template:
     written, holds `{answer}`, all trained. end: closes an answer, trained; last_end: closes the last one,
     where that differs. Where `end` is empty, a stop word that opens the next turn is trained as the end.
     after: follows `end`, not trained. between: stands before the next round only. tool: a turn of tool
-    results, holds `{query}`; empty: the user turn. trim: roles whose texts are stripped of outer white space.
-    single: one question and one answer, no more. stop: more words that end an answer. agent: the agent format
-    its models were taught. media: modality → the text that stands for one medium; `{n}` counts them from 1,
-    `{path}` is its file, `{<pad>*256}` a text 256 times. thinking: None where the model knows no thoughts of its own.
+    results, holds `{query}`; empty: the user turn. tools: opens a conversation that offers tools in the format
+    `agent`, holds `{system}`, the text that this format gives; empty: as any other system text. trim: roles
+    whose texts are stripped of outer white space. single: one question and one answer, no more. stop: more
+    words that end an answer. agent: the agent format its models were taught. media: modality → the text that
+    stands for one medium; `{n}` counts them from 1, `{path}` is its file, `{<pad>*256}` a text 256 times.
+    thinking: None where the model knows no thoughts of its own.
     source: where the facts come from. differs: where it departs from the model's official chat template,
     and why. lacks: what of the model's format a declaration does not cover.
     """
@@ -104,6 +106,7 @@ class Template:
     after: str = ""
     between: str = ""
     tool: str = ""
+    tools: str = ""
     trim: tuple[str, ...] = ()
     single: bool = False
     stop: tuple[str, ...] = ()
@@ -211,6 +214,7 @@ def _check_keys(facts: dict[str, Any], owner: type, name: str) -> None:
 def _mistake(template: Template) -> str:
     """The first thing that contradicts itself, or an empty text."""
     held = {"user": "query", "answer": "answer", "system": "system", "late_system": "system", "tool": "query"}
+    held |= {"tools": "system"}
     for key, word in held.items():
         text = getattr(template, key)
         if text and text.count("{" + word + "}") != 1:

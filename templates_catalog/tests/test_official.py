@@ -144,6 +144,10 @@ CALLS = [n for n, c in WITH_TOOLS.items() if any("tool_calls" in m for m in c)]
 LLAMA = {"bos": "<|begin_of_text|>", "eos": "<|eot_id|>"}
 DEEPSEEK = {"bos": "<｜begin▁of▁sentence｜>", "eos": "<｜end▁of▁sentence｜>", "thinks": "inline", "last": "drops them"}
 DATE = {"strftime_now": lambda form: {"%d %b %Y": "26 Jul 2024", "%Y-%m-%d": "2025-08-05"}[form]}
+IN_SYSTEM = {"tools_in_user_message": False}
+SINGLE = {"several calls": "one call a turn", "words before a call": "which it drops"}
+GEMMA4 = {"bos": "<bos>", "thinks": "reasoning_content", "tools": True}
+DROPPED = ["words before a call", "several calls", "thoughts before a call"]
 UNDATED = {"strftime_now": Undefined()}
 
 PAIRS = [
@@ -152,17 +156,20 @@ PAIRS = [
     ("qwen3_nothinking", Official("qwen3_instruct_2507", tools=True)),
     ("qwen2_vl", Official("qwen2_5_vl")),
     ("qwen3_vl", Official("qwen3_vl", tools=True)),
-    ("qwen3_5", Official("qwen3_5_think", thinks="inline")),
-    ("qwen3_5", Official("qwen3_6", thinks="inline")),
-    ("qwen3_8", Official("qwen3_8", thinks="reasoning_content")),
+    ("qwen3_5", Official("qwen3_5_think", thinks="inline", tools=True)),
+    ("qwen3_5", Official("qwen3_6", thinks="inline", tools=True)),
+    ("qwen3_8", Official("qwen3_8", thinks="reasoning_content", tools=True)),
     ("llama3", Official("llama3", **LLAMA)),
-    ("llama3_2", Official("llama3_1", **LLAMA)),
-    ("llama3_2", Official("llama3_2", **LLAMA, values=DATE)),
+    ("llama3_2", Official("llama3_1", **LLAMA, tools=True, values=IN_SYSTEM, differs=SINGLE)),
+    ("llama3_2", Official("llama3_2", **LLAMA, tools=True, values=DATE | IN_SYSTEM, differs=SINGLE)),
     ("gemma", Official("gemma", bos="<bos>", differs=dict.fromkeys(SYSTEMS, "official template refuses any"))),
     ("gemma3_text", Official("gemma3", bos="<bos>")),
     ("gemma3_vision", Official("gemma3", bos="<bos>")),
-    ("gemma4_nothinking", Official("gemma4_v5", bos="<bos>", thinks="reasoning_content")),
-    ("diffusion_gemma", Official("diffusion_gemma", bos="<bos>", thinks="reasoning_content")),
+    ("gemma4_nothinking", Official("gemma4_v5", **GEMMA4, differs={"words before a call": "behind the results"})),
+    (
+        "diffusion_gemma",
+        Official("diffusion_gemma", **GEMMA4, differs=dict.fromkeys([*CALLS, *THOUGHT_CALLS], "opens a new turn")),
+    ),
     ("phi3", Official("phi3", eos="<|endoftext|>", ends=("tokenizer's eos", "<|endoftext|>", ""))),
     (
         "phi3",
@@ -175,19 +182,31 @@ PAIRS = [
     ),
     ("deepseek_r1", Official("deepseek_r1_distill", **DEEPSEEK)),
     ("deepseek_r1", Official("deepseekv3", **DEEPSEEK)),
-    ("glm4_5", Official("glm4moe", thinks="inline", ends=("opening of the next user turn", "", "<|user|>"))),
+    (
+        "glm4_5",
+        Official("glm4moe", thinks="inline", tools=True, ends=("opening of the next user turn", "", "<|user|>")),
+    ),
     ("c4ai", Official("cohere", bos="<BOS_TOKEN>")),
     ("cohere2", Official("cohere2", bos="<BOS_TOKEN>", differs={"empty system": "empty system turn"})),
-    ("gpt_oss", Official("gptoss", thinks="thinking", values=DATE)),
+    (
+        "gpt_oss",
+        Official(
+            "gptoss",
+            thinks="thinking",
+            tools=True,
+            values=DATE,
+            differs=dict.fromkeys(DROPPED, "all but the first call"),
+        ),
+    ),
     ("idefics3", Official("idefics3", parts=True)),
     ("smolvlm", Official("smolvlm", parts=True)),
     ("llava1_6_mistral_hf", Official("llava_next", parts=True, eos="</s>")),
     ("lfm2", Official("lfm2", bos="<|startoftext|>")),
-    ("lfm2", Official("lfm2_v2", bos="<|startoftext|>")),
-    ("nemotron3", Official("nemotron_3_nano", thinks="reasoning_content")),
-    ("nemotron3", Official("nemotron_3_super", thinks="reasoning_content")),
-    ("nemotron_h", Official("nemotron_3_ultra", thinks="reasoning_content")),
-    ("nemotron_h", Official("nemotron_3_5_lightning", thinks="reasoning_content")),
+    ("lfm2", Official("lfm2_v2", bos="<|startoftext|>", tools=True)),
+    ("nemotron3", Official("nemotron_3_nano", thinks="reasoning_content", tools=True)),
+    ("nemotron3", Official("nemotron_3_super", thinks="reasoning_content", tools=True)),
+    ("nemotron_h", Official("nemotron_3_ultra", thinks="reasoning_content", tools=True)),
+    ("nemotron_h", Official("nemotron_3_5_lightning", thinks="reasoning_content", tools=True)),
     (
         "muse_glimmer",
         Official("muse_glimmer", bos="<|begin_of_text|>", thinks="reasoning_content", values=UNDATED),
