@@ -226,7 +226,7 @@ def stops_of(job: Job, request: Request) -> list[str]:
     Such a format (ReAct's `Observation:`) has no end marker after a call: the model would invent the result.
     """
     stops = [word for word in request.stop if word]
-    if request.tools and job.hook.write_results(job=job, results=[""])[1]:
+    if request.tools and job.hook.write_results(job=job, results=[""], calls=[])[1]:
         written = job.hook.write_calls(job=job, calls=[{"name": "f", "arguments": {}}])
         opener = written.rpartition("}")[2].strip()
         stops += [opener] if opener else []

@@ -15,7 +15,8 @@ class Row:
     """One example.
 
     messages: `{"role": system | user | assistant | tool, "content": str}`, an assistant's also
-    `tool_calls: [{"name", "arguments"}]`, `loss` (bool: train this turn or not) and `loss_scale` (float).
+    `tool_calls: [{"name", "arguments"}]`, `reasoning_content` (thoughts: str), `loss` (bool: train this
+    turn or not) and `loss_scale` (float).
     Media placeholders `<image>`, `<video>`, `<audio>` stand in the content, in the order of the lists below.
     images, videos, audios: paths, bytes, arrays or PIL images. tools: OpenAI function schemas.
     objects: `{"ref": [str], "bbox": [[x1, y1, x2, y2]], "bbox_type": real | norm_1 | norm_1000,

@@ -316,7 +316,7 @@ class AgentContract(ComponentContract):
     def test_writes_results(self) -> None:
         """Every result stands in the text, in order; the second value says whose turn they go on in."""
         job = self.job()
-        text, inline = job.hook.write_results(job=job, results=["22 degrees", "sunny"])
+        text, inline = job.hook.write_results(job=job, results=["22 degrees", "sunny"], calls=NASTY_CALLS[-1][:2])
         assert isinstance(inline, bool), "write_results returns (text, whether it goes on inside the answer)."
         assert -1 < text.find("22 degrees") < text.find("sunny"), f"Results are missing or out of order: {text!r}"
 
