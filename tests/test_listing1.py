@@ -112,7 +112,7 @@ def test_any_module_takes_tuners(tmp_path):
     net, x = Plain(), torch.randn(3, 6)
     start = {k: v.clone() for k, v in net.state_dict().items()}
     before = net(x)
-    model = prepare_model(net, {"low": Lora(lora_rank=2), "edit": Reft(reft_rank=2, reft_modules="body")})
+    model = prepare_model(net, {"low": Lora(lora_rank=2), "edit": Reft(reft_rank=2, reft_modules=r"body\.2")})
     assert sum("lora_A" in n for n, _ in model.named_parameters()) == 3
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -146,6 +146,11 @@ def test_any_module_takes_tuners(tmp_path):
 def test_pairs_that_do_not_compose_are_refused_with_the_reason(tuners, reason):
     with pytest.raises(SwiftError, match=reason):
         prepare_model(base(), tuners)
+
+
+def test_a_container_cannot_be_a_host():
+    with pytest.raises(SwiftError, match="name one of the modules inside"):
+        prepare_model(Plain(), Reft(reft_modules="body"))
 
 
 def test_names_that_are_not_there_and_tuners_that_cannot_be_left_out():

@@ -284,6 +284,8 @@ def train_step(model: Any, optimizer: Any) -> float:
     """One step on fixed ids; the loss before it. Gradients stay for the caller to read."""
     ids = _ids(model)
     model.train()
+    if hasattr(optimizer, "train"):
+        optimizer.train()  # schedule-free optimizers hold other weights between evaluations
     optimizer.zero_grad()
     loss = model(input_ids=ids, labels=ids, use_cache=False).loss
     loss.backward()

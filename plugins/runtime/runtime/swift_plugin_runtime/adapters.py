@@ -96,7 +96,9 @@ def state(model: Any, name: str) -> dict[str, Any]:
     """The weights of one adapter under PEFT's names, whole, on the CPU."""
     import peft
 
-    return {k: _plain(v) for k, v in peft.get_peft_model_state_dict(model, adapter_name=name).items()}
+    held = peft.get_peft_model_state_dict(model, adapter_name=name)
+    others = {module.swift_key for module in model.modules() if hasattr(module, "swift_key")}
+    return {k: _plain(v) for k, v in held.items() if not others & set(k.split("."))}
 
 
 def write(folder: str, weights: dict[str, Any], config: Any, base: Any) -> None:

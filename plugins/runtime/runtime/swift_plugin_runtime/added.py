@@ -85,7 +85,11 @@ class AddedTuner:
 
 def add_module(host: Any, key: str, made: Any, trainable: bool) -> None:
     """Give `host` the child `made`, and let it change what the host puts out."""
-    made.swift_trains, made.swift_active = trainable, True
+    import torch
+
+    if isinstance(host, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
+        raise SwiftError(f"A {type(host).__name__} runs every child that it has; name one of the modules inside it.")
+    made.swift_key, made.swift_trains, made.swift_active = key, trainable, True
     for module in made.modules():
         module.swift_added = True  # linear layers inside are no targets of other tuners
     host.add_module(key, made.requires_grad_(trainable))

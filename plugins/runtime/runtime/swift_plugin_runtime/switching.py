@@ -19,7 +19,8 @@ def switch_adapter(model: Any, name: str, active: bool, offload: str) -> bool:
         bring_back(model, belongs)
     tuner = model.base_model
     before = [] if getattr(tuner, "swift_all_off", False) else _names(tuner.active_adapter)
-    wanted = [n for n in before if n != name] + [name] * active
+    there = {*before, name} if active else {*before} - {name}
+    wanted = [n for n in model.peft_config if n in there]  # the order decides how rounding falls
     tuner.swift_all_off = not wanted
     if wanted:
         tuner.enable_adapter_layers()

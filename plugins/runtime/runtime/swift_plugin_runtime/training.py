@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,8 @@ class Trainer(transformers.Trainer):
         self._note_best(final)
         self.staged = True
         try:
-            super()._save_checkpoint(model, trial)
+            with averaged(self.optimizer):
+                super()._save_checkpoint(model, trial)
             self._move_into_place(staging / final.name, final)
         except Exception as error:  # torch, safetensors and the system each report a full disk in their own way
             shutil.rmtree(staging, ignore_errors=True)
@@ -177,6 +179,18 @@ class Trainer(transformers.Trainer):
         best = self.state.best_model_checkpoint
         self.state.best_model_checkpoint = best.replace(f"/{STAGING}/", "/") if best else best
         self.accelerator.wait_for_everyone()
+
+
+@contextlib.contextmanager
+def averaged(optimizer: Any) -> Iterator[None]:
+    """What a schedule-free optimizer means to keep is in the model between `eval()` and `train()`."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if hasattr(inner, "train") and hasattr(inner, "eval"):
+        inner.eval()
+        yield
+        inner.train()
+    else:
+        yield
 
 
 def _sync(folder: Path) -> None:
