@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.version import __version__
 
 if TYPE_CHECKING:
-    from swift_core.api import from_pretrained, merge, prepare_model, run, save_pretrained
+    from swift_core.api import activate, deactivate, from_pretrained, merge, prepare_model, run, save_pretrained
     from swift_core.capability import Experimental, Supported, Unsupported
     from swift_core.errors import SwiftError
     from swift_core.hookspecs import hookimpl
@@ -23,6 +23,8 @@ __all__ = [
     "SwiftError",
     "Unsupported",
     "__version__",
+    "activate",
+    "deactivate",
     "from_pretrained",
     "hookimpl",
     "merge",
@@ -33,7 +35,7 @@ __all__ = [
 ]
 
 _WHERE = {
-    "api": ("from_pretrained", "merge", "prepare_model", "run", "save_pretrained"),
+    "api": ("activate", "deactivate", "from_pretrained", "merge", "prepare_model", "run", "save_pretrained"),
     "capability": ("Experimental", "Supported", "Unsupported"),
     "errors": ("SwiftError",),
     "hookspecs": ("hookimpl",),

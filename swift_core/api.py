@@ -1,11 +1,12 @@
 """swift-core from Python: run a job, or use tuners on any model outside our training loop.
 
-from swift_core import from_pretrained, prepare_model, save_pretrained
+from swift_core import activate, deactivate, from_pretrained, prepare_model, save_pretrained
 from swift_plugin_lora import Lora
 from swift_plugin_llamapro import LlamaPro
 
 model = prepare_model(model, {"first": Lora(lora_rank=8), "second": LlamaPro()})
 ...                                    # any loop, any trainer
+deactivate(model, "first", offload="cpu")
 save_pretrained(model, "checkpoint")
 model = from_pretrained(base, "checkpoint")
 """
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.catalogue import Catalogue, Entry
-from swift_core.errors import SwiftError
-from swift_core.job import Chosen, Job, prepare
+from swift_core.errors import SwiftError, did_you_mean
+from swift_core.job import Chosen, Job, prepare, refuse_unsupported
 from swift_core.jobs import find_job
 from swift_core.models.index import LOCK_FILE, read_json
 from swift_core.options import Given, build
@@ -42,6 +43,7 @@ def prepare_model(model: Any, tuners: dict[str, Any] | Any) -> Any:
     """
     named = tuners if isinstance(tuners, dict) else {"default": tuners}
     job = _job([_chosen(label, tuner) for label, tuner in named.items()])
+    refuse_unsupported(job)
     for item in job.chosen:
         model = job.call(item, "attach_tuner", model=model, name=item.label)
     model.swift_job = job
@@ -65,7 +67,8 @@ def from_pretrained(model: Any, folder: str | Path, trainable: bool = False) -> 
         item.component = build(item.entry.load(), item.saved, item.entry.title)
     job = _job(chosen)
     for item in job.chosen:
-        model = job.call(item, "load_tuner", model=model, folder=item.folder, name=item.label, trainable=trainable)
+        arguments = {"folder": item.folder, "name": item.label, "trainable": trainable}
+        model = job.call(item, "load_tuner", model=model, **arguments) or model
     model.swift_job = job
     return model
 
@@ -74,8 +77,33 @@ def merge(model: Any) -> Any:
     """The plain model with every tuner of `prepare_model` or `from_pretrained` folded into its weights."""
     job = _job_of(model)
     for item in reversed(job.chosen):
-        model = job.call(item, "merge_tuner", model=model, name=item.label)
+        model = job.call(item, "merge_tuner", model=model, name=item.label) or model
     return model
+
+
+def activate(model: Any, *names: str) -> None:
+    """Let the tuners `names` of a prepared model take part again, their weights back where they were."""
+    _switch(model, names, True, "none")
+
+
+def deactivate(model: Any, *names: str, offload: str = "none") -> None:
+    """Leave the tuners `names` out of the forward pass until `activate`.
+
+    offload: where their weights wait: `none` (where they are), `cpu`, or `meta` (on disk, no memory). Raises
+    SwiftError for a name that is not there, and for a tuner that cannot be left out.
+    """
+    _switch(model, names, False, offload)
+
+
+def _switch(model: Any, names: tuple[str, ...], active: bool, offload: str) -> None:
+    job = _job_of(model)
+    there = {item.label: item for item in job.chosen}
+    for name in names:
+        if name not in there:
+            raise SwiftError(f"The model has no tuner {name!r}.{did_you_mean(name, there)} It has {', '.join(there)}.")
+        arguments = {"name": name, "active": active, "offload": offload}
+        if not job.call(there[name], "switch_tuner", model=model, **arguments):
+            raise SwiftError(f"{there[name].entry.title} changed the model's own weights: it cannot be left out.")
 
 
 def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Chosen]:

@@ -161,6 +161,30 @@ def merge_tuner(job: Job, model: Any, name: str) -> Any:
 
 
 @hookspec(firstresult=True)
+def switch_tuner(job: Job, model: Any, name: str, active: bool, offload: str) -> bool | None:
+    """Let the tuner `name` take part in the model's forward pass, or not. True when done.
+
+    offload: where the weights of an inactive tuner stay: `none` (where they are), `cpu`, or `meta` (on disk, no
+    memory). A tuner that cannot be left out does not implement this.
+    """
+
+
+@hookspec
+def before_step(job: Job, model: Any, optimizer: Any, step: int, total: int) -> None:
+    """Called before the forward passes of optimizer step `step` of `total`, counted from 0; every tuner is asked."""
+
+
+@hookspec
+def after_step(job: Job, model: Any, optimizer: Any, step: int, total: int) -> None:
+    """Called after the optimizer took step `step`, its gradients still there; every tuner is asked."""
+
+
+@hookspec
+def extra_loss(job: Job, model: Any) -> Any:
+    """A scalar tensor that the method adds to the training loss of every batch, a penalty for instance; or None."""
+
+
+@hookspec(firstresult=True)
 def create_optimizer(job: Job, model: Any) -> Any:
     """A `torch.optim.Optimizer` over the model's trainable parameters."""
 

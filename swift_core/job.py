@@ -16,7 +16,7 @@ from typing import Any
 import pluggy
 
 from swift_core import hookspecs
-from swift_core.capability import Unsupported
+from swift_core.capability import Supported, Unsupported
 from swift_core.catalogue import Catalogue, Entry
 from swift_core.errors import SwiftError, SwiftErrors
 from swift_core.jobs import JobSpec, find_job
@@ -255,13 +255,20 @@ def _known_keys(spec: JobSpec, chosen: list[Chosen]) -> list[str]:
 
 
 def refuse_unsupported(job: Job) -> None:
-    """Ask every component's capabilities about everything else in the job; SwiftErrors with the reasons."""
-    features = {name for name, value in vars(job.options).items() if value is True}
-    features |= {c.kind for c in job.chosen} | {c.entry.name for c in job.chosen}
-    features |= {m for c in job.many("model") for m in c.component.modality}
+    """Ask every component's capabilities about everything else in the job; SwiftErrors with the reasons.
+
+    A component's own kind means another of that kind, and `Supported` by name is an exception to its kind: a
+    tuner with `{"tuner": Unsupported(…), "neftune": Supported()}` stands alone, or beside neftune.
+    """
+    flags = {name for name, value in vars(job.options).items() if value is True}
+    flags |= {m for c in job.many("model") for m in c.component.modality}
     mistakes = []
     for item in job.chosen:
-        for feature, answer in getattr(item.component, "capabilities", {}).items():
+        answers = getattr(item.component, "capabilities", {})
+        others = [c for c in job.chosen if c is not item]
+        kinds = {c.kind for c in others if not isinstance(answers.get(c.entry.name), Supported)}
+        features = flags | kinds | {c.entry.name for c in others}
+        for feature, answer in answers.items():
             if isinstance(answer, Unsupported) and feature in features:
                 mistakes.append(f"{item.entry.title} does not support {feature}: {answer.reason}")
     if mistakes:

@@ -31,7 +31,8 @@ def load_adapters(job: Job, model: Any, trainable: bool = False) -> Any:
     """The model with the tuners of every `--adapters` folder added, under their labels."""
     for item in job.many("tuner"):
         if item.folder:
-            model = job.call(item, "load_tuner", model=model, folder=item.folder, name=item.label, trainable=trainable)
+            arguments = {"folder": item.folder, "name": item.label, "trainable": trainable}
+            model = job.call(item, "load_tuner", model=model, **arguments) or model
     return model
 
 
@@ -39,7 +40,7 @@ def merge_adapters(job: Job, model: Any) -> Any:
     """The model with every loaded adapter folded into its weights."""
     for item in reversed(job.many("tuner")):
         if item.folder:
-            model = job.call(item, "merge_tuner", model=model, name=item.label)
+            model = job.call(item, "merge_tuner", model=model, name=item.label) or model
     return model
 
 

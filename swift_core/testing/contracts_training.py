@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
 import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from swift_core.capability import Unsupported
 from swift_core.data.convert import to_row
+from swift_core.errors import SwiftError
 from swift_core.job import Job, prepare
 from swift_core.jobs.common import load_adapters, load_model
 from swift_core.jobs.train import attach_tuners
@@ -21,132 +27,265 @@ from swift_core.options import Given
 from swift_core.testing.contracts import CHAT, ComponentContract, tiny_model, write_rows
 from swift_core.testing.contracts_model import logits_of
 
-each_family = pytest.mark.parametrize("family", ["qwen2", "llama"])
-
 
 class Tuned(NamedTuple):
-    """A tiny model with the tuner attached. before: its parameters then. base: the base model's logits."""
+    """A tiny model with the tuner attached.
+
+    before: its parameters then. base: the base model's logits. original: the base model's parameters.
+    """
 
     job: Job
     model: Any
     processor: Any
     before: dict[str, Any]
     base: Any
+    original: dict[str, Any]
+
+
+class Trained(NamedTuple):
+    """What `steps` steps made of a tuned model.
+
+    start, end: its logits before and after. declared: parameter → whether it trained when training began.
+    folder: where it was saved.
+    """
+
+    tuned: Tuned
+    losses: list[float]
+    start: Any
+    end: Any
+    declared: dict[str, bool]
+    folder: str
 
 
 class TunerContract(ComponentContract):
     """A tuner, on tiny Qwen2 and Llama models: it trains what it says; saved, loaded or merged it is the same."""
 
     kind = "tuner"
+    families: tuple[str, ...] = ("qwen2", "llama")
+    """Tiny models it is tried on; `qwen2_vl` is another, for tuners that name multimodal models."""
     trains = ""
     """A regex searched in parameter names: these parameters train, and no others."""
+    rewrites = r"^$"
+    """A regex of frozen parameters that attaching changes: a start taken out of the base weights."""
     identity_at_start = False
     """Whether the model with the fresh tuner answers exactly as the base model does."""
     merges = True
-    """Whether it can be folded into plain weights."""
+    """Whether it can be folded into plain weights; if not, asking for it is refused with the reason."""
+    needs_rows = False
+    """Whether it looks at the rows of --dataset before it starts."""
+    fresh_process = False
+    """Load the saved tuner in another process too, which costs its imports."""
     learning_rate = 0.01
-    steps = 8
+    steps = 6
 
-    def tune(self, family: str) -> Tuned:
+    def tune(self, family: str, **options: Any) -> Tuned:
         """A fresh tiny model with this tuner attached."""
         import torch
 
         torch.manual_seed(0)
-        job = self.job(model=tiny_model(family))
+        folder = tiny_model(family)
+        rows: dict[str, Any] = {"dataset": [write_rows(folder, CHAT * 2)]} if self.needs_rows else {}
+        job = self.job(model=folder, **rows, **options)
         model, processor = load_model(job)
-        base = logits_of(model)
+        base, original = logits_of(model), _copies(model)
         model = attach_tuners(job, model)
-        return Tuned(job, model, processor, {n: p.detach().clone() for n, p in model.named_parameters()}, base)
+        return Tuned(job, model, processor, _copies(model), base, original)
 
-    @each_family
-    def test_trains_what_it_declares(self, family: str) -> None:
-        """Exactly the parameters whose names match `trains` require gradients."""
-        wanted = re.compile(self.fact("trains", "a regex of the parameter names that train, for instance r'lora_'."))
-        for name, parameter in self.tune(family).model.named_parameters():
-            trains, declared = parameter.requires_grad, bool(wanted.search(name))
-            assert trains == declared, f"{name} {'trains' if trains else 'does not train'}; `trains` says otherwise."
+    @pytest.fixture(scope="class")
+    def trained(self, request: Any, tmp_path_factory: Any) -> Callable[[str], Trained]:
+        """Family → the tuned model after training, made once."""
+        return functools.cache(lambda family: self.train(family, str(tmp_path_factory.mktemp(family))))
 
-    @each_family
-    def test_starts_as_the_base_model(self, family: str) -> None:
-        """With `identity_at_start`, attaching changes no answer."""
-        tuned = self.tune(family)
-        if self.identity_at_start:
-            assert _near(logits_of(tuned.model), tuned.base), "The fresh tuner changes the model's answers."
-        assert logits_of(tuned.model).isfinite().all(), "The fresh tuner makes logits that are not finite."
-
-    @each_family
-    def test_learns_and_leaves_the_rest_alone(self, family: str) -> None:
-        """A few steps lower the loss; no frozen parameter changes by a bit."""
-        tuned = self.tune(family)
-        losses = learn(tuned.model, self.steps, self.learning_rate)
-        assert losses[-1] < losses[0], f"{self.steps} steps at {self.learning_rate}: losses {losses}."
-        for name, parameter in tuned.model.named_parameters():
-            same = parameter.detach().equal(tuned.before[name])
-            assert same or parameter.requires_grad, f"{name} is frozen and changed all the same."
-
-    @each_family
-    def test_learns_the_same_with_gradient_checkpointing(self, family: str) -> None:
-        """Recomputed activations give the gradients that kept ones give."""
-        gradients = []
-        for recompute in (False, True):
-            model = self.tune(family).model
-            if recompute:
-                model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            learn(model, 1, 0.0)
-            gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
-        kept, again = gradients
-        assert kept.keys() == again.keys(), f"Without gradient: {sorted(kept.keys() ^ again.keys())[:3]}."
-        for name, gradient in kept.items():
-            assert _near(gradient, again[name]), f"{name} gets another gradient under gradient checkpointing."
-
-    @each_family
-    def test_saved_and_loaded_it_answers_the_same(self, family: str, tmp_path: Path) -> None:
-        """What training writes, `--ckpt_dir` opens: a fresh model with the saved tuner gives the same logits."""
+    def train(self, family: str, folder: str) -> Trained:
+        """Tune, train and save one tiny model."""
         from swift_plugin_runtime.training import save_trained
 
         tuned = self.tune(family)
-        learn(tuned.model, 2, self.learning_rate)
-        save_trained(tuned.job, tuned.model, tuned.processor, str(tmp_path))
-        job = prepare("export", [Given("ckpt_dir", str(tmp_path), "test"), Given("device", "cpu", "test")])
-        again = load_adapters(job, load_model(job)[0])
-        assert _near(logits_of(again), logits_of(tuned.model)), "The saved and loaded model gives other logits."
+        start = logits_of(tuned.model)
+        declared = {n: p.requires_grad for n, p in tuned.model.named_parameters()}
+        losses = learn(tuned.model, self.steps, self.learning_rate, tuned.job)
+        save_trained(tuned.job, tuned.model, tuned.processor, folder)
+        return Trained(tuned, losses, start, logits_of(tuned.model), declared, folder)
 
-    @each_family
-    def test_merged_it_is_a_plain_checkpoint(self, family: str, tmp_path: Path) -> None:
-        """transformers alone loads the merged model, and it gives the same logits."""
-        if not self.merges:
+    def load(self, folder: str, **options: Any) -> tuple[Job, Any, Any]:
+        """(job, model, processor) of a saved checkpoint, as `--ckpt_dir` opens it."""
+        values = {"ckpt_dir": folder, "device": "cpu", **options}
+        job = prepare("export", [Given(k, v, "test") for k, v in values.items()])
+        model, processor = load_model(job)
+        return job, load_adapters(job, model), processor
+
+    def each_family(self) -> Iterator[str]:
+        """The families, each named in what a failing assertion prints."""
+        for family in self.families:
+            print(f"family: {family}")
+            yield family
+
+    def test_trains_what_it_declares(self, trained: Any) -> None:
+        """Exactly the parameters whose names match `trains` require gradients; only `rewrites` may have changed."""
+        wanted = re.compile(self.fact("trains", "a regex of the parameter names that train, for instance r'lora_'."))
+        for family in self.each_family():
+            tuned, declared = trained(family).tuned, trained(family).declared
+            for name, trains in declared.items():
+                said = bool(wanted.search(name))
+                assert trains == said, f"{name} {'trains' if trains else 'does not train'}; `trains` says otherwise."
+            _same_as_original(tuned, re.compile(self.rewrites))
+
+    def test_starts_as_the_base_model(self, trained: Any) -> None:
+        """With `identity_at_start`, attaching changes no answer."""
+        for family in self.each_family():
+            tuned, start = trained(family).tuned, trained(family).start
+            if self.identity_at_start:
+                assert _near(start, tuned.base), "The fresh tuner changes the model's answers."
+            assert start.isfinite().all(), "The fresh tuner makes logits that are not finite."
+
+    def test_learns_and_leaves_the_rest_alone(self, trained: Any) -> None:
+        """A few steps lower the loss; no frozen parameter changes by a bit."""
+        for family in self.each_family():
+            tuned, losses = trained(family).tuned, trained(family).losses
+            assert losses[-1] < losses[0], f"{self.steps} steps at {self.learning_rate}: losses {losses}."
+            for name, parameter in tuned.model.named_parameters():
+                same = parameter.detach().equal(tuned.before[name])
+                assert same or parameter.requires_grad, f"{name} is frozen and changed all the same."
+
+    def test_learns_the_same_with_gradient_checkpointing(self, trained: Any) -> None:
+        """Recomputed activations give the gradients that kept ones give."""
+        if isinstance(self.capability("gradient_checkpointing"), Unsupported):
             return
-        import transformers
+        for family in self.each_family():
+            model = copy.deepcopy(trained(family).tuned.model)
+            kept = _gradients(model)
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            again = _gradients(model)
+            assert kept and kept.keys() == again.keys(), f"Gradient lost: {sorted(kept.keys() ^ again.keys())[:3]}."
+            for name, gradient in kept.items():
+                assert _near(gradient, again[name]), f"{name} gets another gradient under gradient checkpointing."
 
-        job, model, processor, *_ = self.tune(family)
-        learn(model, 2, self.learning_rate)
-        wanted = logits_of(model)
-        for item in reversed(job.many("tuner")):
-            merged = job.call(item, "merge_tuner", model=model, name=item.label)
-            model = model if merged is None else merged
-        job.hook.save_model(job=job, model=model, processor=processor, folder=str(tmp_path))
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
-        plain, report = loaded
-        left = [*report["missing_keys"], *report["unexpected_keys"]]
-        assert not left, f"The merged checkpoint is not a plain one: {sorted(left)[:3]}. Implement merge_tuner."
-        assert _near(logits_of(plain), wanted), "The merged model gives other logits."
+    def capability(self, feature: str) -> Any:
+        """What the tuner says of a feature."""
+        return getattr(self.component, "capabilities", {}).get(feature)
+
+    def test_trains_in_bfloat16(self) -> None:
+        """In half precision: gradients are finite, and the model keeps its type."""
+        import torch
+
+        tuned = self.tune(self.families[0], torch_dtype="bfloat16")
+        losses = learn(tuned.model, 2, self.learning_rate, tuned.job)
+        assert all(map(math.isfinite, losses)), f"Losses in bfloat16: {losses}."
+        assert tuned.model(input_ids=_ids(tuned.model)).logits.dtype is torch.bfloat16
+
+    def test_saved_and_loaded_it_answers_the_same(self, trained: Any) -> None:
+        """What training writes, `--ckpt_dir` opens: a fresh model with the saved tuner gives the same logits."""
+        for family in self.each_family():
+            _, again, _ = self.load(trained(family).folder)
+            assert _near(logits_of(again), trained(family).end), "The saved and loaded model gives other logits."
+
+    def test_resumed_it_trains_on(self, trained: Any) -> None:
+        """Loaded to go on training, it has the very parameters that it had."""
+        from swift_core.jobs.common import load_model
+
+        one = trained(self.families[0])
+        job = one.tuned.job
+        model = attach_tuners(job, load_model(job, one.folder)[0], one.folder)
+        assert _near(logits_of(model), one.end)
+        now = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        there = {n: p for n, p in one.tuned.model.named_parameters() if p.requires_grad}
+        assert now.keys() == there.keys(), f"Other parameters train: {sorted(now.keys() ^ there.keys())[:3]}."
+        for name, parameter in now.items():
+            assert _near(parameter.detach(), there[name].detach()), f"{name} is another after resuming."
+
+    def test_a_fresh_process_answers_the_same(self, trained: Any) -> None:
+        """Nothing of this process is needed to load what was saved."""
+        if self.fresh_process:
+            one = trained(self.families[0])
+            code = (
+                "import sys, torch\nfrom swift_core.testing import contracts_training as kit\n"
+                "model = kit.TunerContract().load(sys.argv[1])[1]\n"
+                "torch.save(kit.logits_of(model), sys.argv[1] + '/logits.pt')"
+            )
+            subprocess.run([sys.executable, "-c", code, one.folder], check=True)
+            import torch
+
+            assert _near(torch.load(Path(one.folder, "logits.pt")), one.end)
+
+    def test_merged_it_is_a_plain_checkpoint(self, trained: Any, tmp_path: Path) -> None:
+        """transformers alone loads the merged model, and it gives the same logits; or the merge is refused."""
+        for family in self.each_family():
+            job, model, processor = self.load(trained(family).folder)
+            items = [item for item in reversed(job.many("tuner")) if item.folder]
+            if not self.merges:
+                with pytest.raises(SwiftError):
+                    job.call(items[0], "merge_tuner", model=model, name=items[0].label)
+                continue
+            for item in items:
+                model = job.call(item, "merge_tuner", model=model, name=item.label) or model
+            folder = str(tmp_path / family)
+            job.hook.save_model(job=job, model=model, processor=processor, folder=folder)
+            plain, report = type(model).from_pretrained(folder, output_loading_info=True)
+            left = [*report["missing_keys"], *report["unexpected_keys"]]
+            assert not left, f"The merged checkpoint is not a plain one: {sorted(left)[:3]}. Implement merge_tuner."
+            assert type(plain).__module__.startswith("transformers.")
+            assert _near(logits_of(plain), trained(family).end), "The merged model gives other logits."
 
 
-def learn(model: Any, steps: int, rate: float) -> list[float]:
-    """Train on fixed ids with AdamW; the loss before each step."""
+def _copies(model: Any) -> dict[str, Any]:
+    return {n: p.detach().clone() for n, p in model.named_parameters()}
+
+
+WRAPPERS = ("base_model.model.", "base_layer.", "original_module.", "modules_to_save.default.", "ln_tuning_layers.")
+"""Parts of names that tuners put around the modules of the base model."""
+
+
+def _same_as_original(tuned: Tuned, rewrites: re.Pattern[str]) -> None:
+    """Attaching changed no value of the base model, save those that `rewrites` names; and those it did change."""
+    found = 0
+    for name, value in tuned.before.items():
+        plain = name
+        for wrapper in WRAPPERS:
+            plain = plain.replace(wrapper, "")
+        there = tuned.original.get(plain)
+        if there is not None and there.shape == value.shape and not value.equal(there):
+            assert rewrites.search(name), f"Attaching the tuner changed {name}."
+            found += 1
+    assert found or rewrites.pattern == "^$", f"Nothing that `rewrites` names was changed: {rewrites.pattern}."
+
+
+def learn(model: Any, steps: int, rate: float, job: Job | None = None) -> list[float]:
+    """Train on fixed ids with AdamW; the loss before each step. The tuners of `job` are told of every step."""
     import torch
 
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
-    return [train_step(model, optimizer) for _ in range(steps)]
+    losses = []
+    for step in range(steps):
+        told = {"job": job, "model": model, "optimizer": optimizer, "step": step, "total": steps}
+        if job is not None:
+            job.hook.before_step(**told)
+        losses.append(train_step(model, optimizer))
+        if job is not None:
+            job.hook.after_step(**told)
+    return losses
+
+
+def _gradients(model: Any) -> dict[str, Any]:
+    model.train()
+    model.zero_grad()
+    ids = _ids(model)
+    model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def _ids(model: Any) -> Any:
+    import torch
+
+    return torch.randint(0, 200, (2, 12), generator=torch.Generator().manual_seed(1)).to(model.device)
 
 
 def train_step(model: Any, optimizer: Any) -> float:
     """One step on fixed ids; the loss before it. Gradients stay for the caller to read."""
-    import torch
-
-    ids = torch.randint(0, 200, (2, 12), generator=torch.Generator().manual_seed(1)).to(model.device)
+    ids = _ids(model)
     model.train()
+    if hasattr(optimizer, "train"):
+        optimizer.train()  # schedule-free optimizers hold other weights between evaluations
     optimizer.zero_grad()
     loss = model(input_ids=ids, labels=ids, use_cache=False).loss
     loss.backward()

@@ -28,6 +28,8 @@ class GaLore:
         ["all-linear"], "Layers whose gradients are projected: parts of names, or all-linear (without the head)."
     )
 
+    galore_layerwise: bool = option(False, "Update each weight in the backward pass and drop its gradient.")
+
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
         import torch
@@ -37,6 +39,8 @@ class GaLore:
 
         # a checkpoint's optimizer state holds these, and it is read with weights_only=True
         torch.serialization.add_safe_globals([GaLoreProjector])
+        if self.galore_layerwise:
+            return self.layerwise(job, model)
         o = job.options
         return GaLoreAdamW(
             self.groups(model, o.weight_decay),
@@ -45,6 +49,16 @@ class GaLore:
             eps=1e-8,
             no_deprecation_warning=True,
         )
+
+    def layerwise(self, job: Any, model: Any) -> Any:
+        """The same updates, each taken as soon as its gradient is there."""
+        from swift_plugin_runtime import stepwise
+
+        from swift_plugin_galore.layerwise import LayerwiseGaLore
+
+        stepwise.check_layerwise(job, "GaLore, layer by layer,")
+        groups = [{"matrix": "rank" in g, **g} for g in self.groups(model, job.options.weight_decay)]
+        return LayerwiseGaLore(groups, layerwise=True, **stepwise.adam_settings(job))
 
     def groups(self, model: Any, decay: float) -> list[dict[str, Any]]:
         """Projected matrices, other matrices, and vectors, which do not decay."""

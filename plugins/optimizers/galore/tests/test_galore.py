@@ -63,6 +63,19 @@ def test_a_job_resumes_exactly(tmp_path):
         assert torch.equal(one, other)
 
 
+def test_layer_by_layer_it_takes_the_steps_of_the_reference():
+    """galore_torch and our updates inside the backward pass: the same weights, and no gradient left."""
+    one, other = TestGaLore(), TestGaLore()
+    other.options = {**TestGaLore.options, "galore_layerwise": True}
+    (model, optimizer), (twin, layerwise) = one.build(), other.build()
+    for _ in range(5):
+        train_step(model, optimizer)
+        train_step(twin, layerwise)
+    assert all(p.grad is None for p in twin.parameters())
+    for (name, wanted), found in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(found, wanted, atol=1e-5), name
+
+
 def test_adapters_are_refused():
     with pytest.raises(SwiftError, match="--tuner full"):
         TestGaLore().job(tuner=["lora"])

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class Trainer(transformers.Trainer):
         self.remove_callback(transformers.PrinterCallback)
         self.remove_callback(transformers.ProgressCallback)
         self.add_callback(Progress(self.args.output_dir))
+        self.add_callback(TunerSteps(job))
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -67,6 +69,9 @@ class Trainer(transformers.Trainer):
         loss = losses.sum() / count
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes
+        if self.model.training:
+            for term in self.job.hook.extra_loss(job=self.job, model=self.accelerator.unwrap_model(self.model)):
+                loss = loss + term / self.args.gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
@@ -140,7 +145,8 @@ class Trainer(transformers.Trainer):
         self._note_best(final)
         self.staged = True
         try:
-            super()._save_checkpoint(model, trial)
+            with averaged(self.optimizer):
+                super()._save_checkpoint(model, trial)
             self._move_into_place(staging / final.name, final)
         except Exception as error:  # torch, safetensors and the system each report a full disk in their own way
             shutil.rmtree(staging, ignore_errors=True)
@@ -176,6 +182,18 @@ class Trainer(transformers.Trainer):
         self.accelerator.wait_for_everyone()
 
 
+@contextlib.contextmanager
+def averaged(optimizer: Any) -> Iterator[None]:
+    """What a schedule-free optimizer means to keep is in the model between `eval()` and `train()`."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if hasattr(inner, "train") and hasattr(inner, "eval"):
+        inner.eval()
+        yield
+        inner.train()
+    else:
+        yield
+
+
 def _sync(folder: Path) -> None:
     """Flush every file of a folder to the disk before it is renamed."""
     for file in folder.rglob("*"):
@@ -207,7 +225,7 @@ def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tu
         logits = outputs.logits[0]
     else:
         outputs = model(**inputs, use_cache=False)
-        logits = outputs.logits[:, :-1][wanted]
+        logits = outputs.logits[:, -labels.shape[1] : -1][wanted]  # virtual tokens may stand before the row
     return functional.cross_entropy(logits.float(), targets, reduction="none"), outputs
 
 
@@ -215,6 +233,8 @@ def _keeps_logits(model: Any) -> bool:
     import inspect
 
     base = getattr(model, "module", model)
+    if getattr(getattr(base, "active_peft_config", None), "is_prompt_learning", False):
+        return False  # its virtual tokens shift every position
     base = base.get_base_model() if hasattr(base, "get_base_model") else base
     return "logits_to_keep" in inspect.signature(type(base).forward).parameters
 
@@ -269,7 +289,7 @@ def learning_rate(job: Any) -> float:
     """--learning_rate, else 1e-5 where whole weights train and 1e-4 for adapters."""
     if job.options.learning_rate is not None:
         return float(job.options.learning_rate)
-    whole = any(c.entry.name in ("full", "freeze") for c in job.many("tuner"))
+    whole = any(getattr(c.component, "trains_whole_weights", False) for c in job.many("tuner"))
     return 1e-5 if whole else 1e-4
 
 
@@ -316,6 +336,24 @@ def make_collator(job: Any, model: Any, processor: Any) -> Any:
     tokenizer = tokenizer_of(processor)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     return lambda items: pad_batch(items, pad_id)
+
+
+class TunerSteps(transformers.TrainerCallback):
+    """Tells the tuners when an optimizer step begins and when it is taken."""
+
+    def __init__(self, job: Any):
+        self.job = job
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._tell(self.job.hook.before_step, state, given)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._tell(self.job.hook.after_step, state, given)
+
+    def _tell(self, hook: Any, state: Any, given: dict[str, Any]) -> None:
+        optimizer = getattr(given["optimizer"], "optimizer", given["optimizer"])
+        step, total = state.global_step, state.max_steps
+        hook(job=self.job, model=given["model"], optimizer=optimizer, step=step, total=total)
 
 
 class Progress(transformers.TrainerCallback):

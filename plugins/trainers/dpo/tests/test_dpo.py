@@ -273,10 +273,10 @@ def test_mixture_and_rpo_add_up() -> None:
         Dpo(loss_type=["exo_pair"]).weighted_losses()
 
 
-@pytest.mark.parametrize(("options", "copied"), [({}, False), ({"init_weights": "pissa"}, True)])
-def test_reference_is_the_model_at_the_start(text: str, tmp_path: Path, options: Any, copied: bool) -> None:
+@pytest.mark.parametrize(("tuner", "copied"), [("lora", False), ("pissa", True)])
+def test_reference_is_the_model_at_the_start(text: str, tmp_path: Path, tuner: str, copied: bool) -> None:
     """A fresh adapter switched off is the reference; where base weights moved (PiSSA) a copy is. Step 0: no margin."""
-    trainer = build(text, PAIRS, tmp_path, tuner="lora", target_modules=["q_proj", "v_proj"], **options)
+    trainer = build(text, PAIRS, tmp_path, tuner=tuner, target_modules=["q_proj", "v_proj"])
     assert (trainer.reference.model is not None) == copied
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(3)])
     chosen, rejected = trainer.compare(trainer.model, batch)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.adapters import frozen_by
+from swift_plugin_runtime.adapters import train_unfrozen
 
-from swift_core import Unsupported, hookimpl
+from swift_core import Supported, Unsupported, hookimpl
 
 
 @dataclass(kw_only=True, eq=False)
@@ -15,13 +15,14 @@ class Full:
     """Every weight trains; --freeze_llm, --freeze_vit and --freeze_aligner keep parts as they are."""
 
     swift_api = 1
+    trains_whole_weights = True
     capabilities = {
-        "quantizer": Unsupported("quantized weights have no gradient; train an adapter on them: --tuner lora.")
+        "tuner": Unsupported("every weight trains already; there is nothing that an adapter could add."),
+        "neftune": Supported("noise on the embeddings changes no weight."),
+        "quantizer": Unsupported("quantized weights have no gradient; train an adapter on them: --tuner lora."),
     }
 
     @hookimpl
     def attach_tuner(self, job: Any, model: Any) -> Any:
-        frozen = frozen_by(job)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(frozen is None or not frozen(name))
+        train_unfrozen(job, model)
         return model

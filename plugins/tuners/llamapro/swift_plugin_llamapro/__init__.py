@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_plugin_runtime import adapters
+from swift_plugin_runtime import adapters, layers
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 
@@ -68,6 +68,8 @@ class LlamaPro:
                 for output in output_parameters(block, tuple(self.output_modules) or OUTPUTS):
                     output.data.zero_()
                 block.llamapro, block.swift_trains, block.own_names = name, trainable, list(block.state_dict())
+                block.swift_active = True
+                block.register_forward_hook(_passing_by, with_kwargs=True)
                 yield block.requires_grad_(trainable)
 
     @hookimpl
@@ -108,27 +110,29 @@ class LlamaPro:
     def merge_tuner(self, model: Any) -> Any:
         return model  # the deeper model is a plain one
 
+    @hookimpl
+    def switch_tuner(self, model: Any, name: str, active: bool, offload: str) -> bool:
+        """A block that does not take part passes on what it was given."""
+        if not active and offload != "none":
+            raise SwiftError("LLaMA-Pro's blocks still fill their place in the cache, so they stay where they are.")
+        for _, _, block in new_blocks(model, name)[1]:
+            block.swift_active = active
+        return True
+
+
+def _passing_by(block: Any, args: Any, kwargs: Any, output: Any) -> Any:
+    """The hook of a new block: what it was given, where it is switched off."""
+    if block.swift_active:
+        return output
+    given = args[0] if args else kwargs["hidden_states"]
+    return (given, *output[1:]) if isinstance(output, tuple) else given
+
 
 def decoder_layers(job: Any, model: Any) -> tuple[str, Any]:
     """(dotted path, list) of the decoder blocks of the language model."""
-    import torch
-
     if hasattr(model, "base_model") and hasattr(model.base_model, "tuner_layer_cls"):
         raise SwiftError("LLaMA-Pro changes the depth of a model, so it cannot follow adapters: merge them first.")
-    inside = _language_model(job, model)
-    depth = model.config.get_text_config().num_hidden_layers
-    for path, module in model.named_modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == depth and f"{path}.".startswith(inside):
-            return path, module
-    raise SwiftError(f"{type(model).__name__} has no list of {depth} decoder layers to put new blocks between.")
-
-
-def _language_model(job: Any, model: Any) -> tuple[str, ...]:
-    """Prefixes of the modules that make the language model: from the card, else where its decoder sits."""
-    if job is not None and job.many("model"):
-        return tuple(f"{prefix}." for prefix in job.card.modules.language_model)
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
-    return tuple(f"{path}." for path, module in model.named_modules() if module is decoder and path) or ("",)
+    return layers.decoder_layers(job, model)
 
 
 def output_parameters(block: Any, names: tuple[str, ...]) -> list[Any]:

@@ -19,6 +19,7 @@ class TestLlamaPro(TunerContract):
     name = "llamapro"
     options = {"num_new_blocks": 2}
     trains = r"\.layers\.[13]\."  # two layers, a new block behind each
+    rewrites = r"\.layers\."  # the numbers behind a new block are those of other layers
     identity_at_start = True
     learning_rate = 0.02
 

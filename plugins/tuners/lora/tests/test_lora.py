@@ -7,17 +7,13 @@ class TestLora(TunerContract):
     name = "lora"
     trains = r"\.lora_[AB]\."
     identity_at_start = True
+    families = ("qwen2", "llama", "qwen2_vl")
+    fresh_process = True
 
 
-class TestDora(TunerContract):
+class TestOrthogonalDora(TunerContract):
     name = "lora"
-    options = {"use_dora": True, "lora_rank": 4}
+    options = {"use_dora": True, "use_rslora": True, "init_weights": "orthogonal", "lora_rank": 4}
     trains = r"\.lora_(A|B|magnitude_vector)\."
     identity_at_start = True
-
-
-class TestPissa(TunerContract):
-    name = "lora"
-    options = {"init_weights": "pissa", "use_rslora": True}
-    trains = r"\.lora_[AB]\."
-    identity_at_start = True
+    families = ("llama",)

@@ -1,0 +1,46 @@
+"""AdamW with a learning rate of its own for language model, aligner and vision tower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from swift_core import hookimpl, option
+
+
+@dataclass(kw_only=True, eq=False)
+class Multimodal:
+    """AdamW; --llm_lr, --aligner_lr and --vit_lr set the rate of a part, --learning_rate that of the others."""
+
+    swift_api = 1
+
+    llm_lr: float | None = option(None, "Learning rate of the language model.", gt=0)
+    aligner_lr: float | None = option(None, "Learning rate of the aligner.", gt=0)
+    vit_lr: float | None = option(None, "Learning rate of vision and audio towers.", gt=0)
+
+    @hookimpl
+    def create_optimizer(self, job: Any, model: Any) -> Any:
+        import torch
+        from swift_plugin_runtime import stepwise
+
+        settings = stepwise.adam_settings(job)
+        made: dict[tuple[float, float], list[Any]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                rate = self.rate_of(job, name) or settings["lr"]
+                decay = job.options.weight_decay if parameter.dim() > 1 else 0.0
+                made.setdefault((rate, decay), []).append(parameter)
+        groups = [{"params": ps, "lr": rate, "weight_decay": decay} for (rate, decay), ps in made.items()]
+        return torch.optim.AdamW(groups, **settings)
+
+    def rate_of(self, job: Any, name: str) -> float | None:
+        """The rate of the part in which a parameter lies: the longest prefix of the card's module map decides."""
+        modules = job.card.modules
+        parts = {
+            "llm_lr": modules.language_model,
+            "aligner_lr": modules.aligner,
+            "vit_lr": modules.vision_tower + modules.audio_tower + modules.generator,
+        }
+        name = name.removeprefix("base_model.model.")
+        fitting = [(len(p), part) for part, prefixes in parts.items() for p in prefixes if name.startswith(f"{p}.")]
+        return getattr(self, max(fitting)[1]) if fitting else None

@@ -1,0 +1,36 @@
+"""Schedule-free AdamW and RAdam: averaging in the place of a schedule (Defazio et al., arXiv 2405.15682)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from swift_core import SwiftError, Unsupported, hookimpl, option
+
+
+@dataclass(kw_only=True, eq=False)
+class ScheduleFree:
+    """AdamW or RAdam that averages its iterates, so that no end of the schedule need be known (arXiv 2405.15682)."""
+
+    swift_api = 1
+    capabilities = {"fsdp": Unsupported("evaluation and training weights are swapped in place, whole.")}
+
+    schedule_free_kind: Literal["adamw", "radam"] = option("adamw", "Which method; radam needs no warm-up.")
+    schedule_free_warmup_steps: int = option(0, "AdamW's own warm-up, in steps.", ge=0)
+    schedule_free_r: float = option(0.0, "r: later iterates weigh more by their number to this power.", ge=0)
+
+    @hookimpl
+    def create_optimizer(self, job: Any, model: Any) -> Any:
+        import schedulefree
+        from swift_plugin_runtime import stepwise
+
+        if job.options.lr_scheduler_type != "constant":
+            raise SwiftError(
+                f"A schedule-free optimizer averages in the place of a schedule; --lr_scheduler_type "
+                f"{job.options.lr_scheduler_type} would lower the rate a second time. Say --lr_scheduler_type constant."
+            )
+        groups = [{k: v for k, v in g.items() if k != "matrix"} for g in stepwise.groups(job, model)]
+        settings = {**stepwise.adam_settings(job), "r": self.schedule_free_r}
+        if self.schedule_free_kind == "radam":
+            return schedulefree.RAdamScheduleFree(groups, **settings)
+        return schedulefree.AdamWScheduleFree(groups, warmup_steps=self.schedule_free_warmup_steps, **settings)

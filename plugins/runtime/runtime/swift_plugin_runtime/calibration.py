@@ -1,0 +1,36 @@
+"""Rows for those who look at data before training starts: starts of adapters, and quantizers that calibrate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swift_core import SwiftError
+
+
+def draw_batches(job: Any, model: Any, count: int) -> list[dict[str, Any]]:
+    """The first `count` rows of --dataset as batches for `model`, encoded through the job's own template."""
+    from swift_core.data.load import load_all
+
+    dataset = getattr(job.options, "dataset", [])
+    if not (dataset and job.many("template")):
+        raise SwiftError("This start is computed from rows: say --dataset, or train with another tuner.")
+    path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
+    processor = job.hook.load_processor(job=job, path=path, config=job.hook.load_config(job=job, path=path))
+    return batches_of(job, model, processor, load_all(job, dataset)[:count])
+
+
+def batches_of(job: Any, model: Any, processor: Any, rows: list[Any]) -> list[dict[str, Any]]:
+    """Rows as batches of one, on the model's device, with labels and without loss weights."""
+    import torch
+
+    from swift_plugin_runtime.collate import pad_batch
+    from swift_plugin_runtime.processor import tokenizer_of
+    from swift_plugin_runtime.rows import encode_rows
+
+    tokenizer = tokenizer_of(processor)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    made = []
+    for item in encode_rows(job, rows, processor, "calibration rows").items:
+        batch = {k: v for k, v in pad_batch([item], pad_id).items() if k != "loss_scale"}
+        made.append({k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()})
+    return made

@@ -1,0 +1,20 @@
+"""The module that adapters add."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from swift_plugin_runtime.added import bottleneck
+from swift_plugin_runtime.layers import precision_of
+
+
+class Bottleneck(torch.nn.Module):
+    """y ↦ y + up(GELU(down(y))) on what the host puts out, [batch, tokens, width]."""
+
+    def __init__(self, width: int, size: int, host: Any):
+        super().__init__()
+        self.change = bottleneck(width, size, **precision_of(host))
+
+    def forward(self, output: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        return output + self.change(output)

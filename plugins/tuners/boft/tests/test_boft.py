@@ -1,0 +1,10 @@
+"""Boft keeps the tuner contract."""
+
+from swift_core.testing import TunerContract
+
+
+class TestBoft(TunerContract):
+    name = "boft"
+    trains = r"\.boft_(R|s)\."
+    identity_at_start = True
+    options = {"boft_block_size": 4, "target_modules": ["q_proj", "v_proj"]}

@@ -1,0 +1,10 @@
+"""DoRA keeps the tuner contract."""
+
+from swift_core.testing import TunerContract
+
+
+class TestDora(TunerContract):
+    name = "dora"
+    options = {"lora_rank": 4}
+    trains = r"\.lora_(A|B|magnitude_vector)\."
+    identity_at_start = True

@@ -1,0 +1,10 @@
+"""Ia3 keeps the tuner contract."""
+
+from swift_core.testing import TunerContract
+
+
+class TestIa3(TunerContract):
+    name = "ia3"
+    trains = r"\.ia3_l\."
+    identity_at_start = True
+    learning_rate = 0.1

@@ -1,0 +1,60 @@
+"""LISA: embeddings and head train always, of the layers a few drawn at random (Pan et al., arXiv 2403.17919)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from swift_plugin_runtime.adapters import train_unfrozen
+from swift_plugin_runtime.layers import decoder_layers
+
+from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+
+
+@dataclass(kw_only=True, eq=False)
+class Lisa:
+    """Every K steps γ layers are drawn; only they, the embeddings and the head train (LISA, arXiv 2403.17919)."""
+
+    swift_api = 1
+    trains_whole_weights = True
+    capabilities = {
+        "quantizer": Unsupported("quantized weights have no gradient; train an adapter on them: --tuner lora."),
+        "tuner": Unsupported("it freezes and thaws whole layers as it goes, and other tuners' with them."),
+        "neftune": Supported("noise on the embeddings changes no weight."),
+        "deepspeed": Unsupported("ZeRO keeps its own list of what trains, made once."),
+        "fsdp": Unsupported("a layer that thaws later has no place in the optimizer's shards."),
+    }
+
+    lisa_activated_layers: int = option(2, "γ: layers that train at a time.", ge=1)
+    lisa_step_interval: int = option(20, "K: optimizer steps until layers are drawn again.", ge=1)
+
+    @hookimpl
+    def attach_tuner(self, job: Any, model: Any) -> Any:
+        """All weights train until the first step, so that the optimizer knows them all."""
+        train_unfrozen(job, model)
+        count = len(decoder_layers(job, model)[1])
+        if self.lisa_activated_layers > count:
+            raise SwiftError(f"--lisa_activated_layers {self.lisa_activated_layers}: the model has {count} layers.")
+        model.swift_lisa_period = None
+        return model
+
+    @hookimpl
+    def before_step(self, job: Any, model: Any, optimizer: Any, step: int) -> None:
+        """Draw layers where a period begins; what froze keeps neither gradient nor moments."""
+        period = step // self.lisa_step_interval
+        if period == model.swift_lisa_period:
+            return
+        model.swift_lisa_period = period
+        layers = decoder_layers(job, model)[1]
+        chosen = self.drawn(len(layers), period, job.options.seed)
+        for number, layer in enumerate(layers):
+            for parameter in layer.parameters():
+                parameter.requires_grad_(number in chosen)
+                if number not in chosen:
+                    parameter.grad = None
+                    optimizer.state.pop(parameter, None)
+
+    def drawn(self, count: int, period: int, seed: int) -> list[int]:
+        """γ of `count` layers, each set as likely as any other; the same after resuming."""
+        return random.Random(f"{seed}:{period}").sample(range(count), self.lisa_activated_layers)

@@ -1,0 +1,35 @@
+"""LN tuning: only the weights of normalisation layers train (Zhao et al., arXiv 2312.11420)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from swift_plugin_runtime import adapters
+from swift_plugin_runtime.peft_tuner import PeftTuner
+
+from swift_core import option
+
+
+@dataclass(kw_only=True, eq=False)
+class LnTuning(PeftTuner):
+    """Trains the normalisation layers alone, about 0.03 % of a model (LN tuning, arXiv 2312.11420)."""
+
+    ln_modules: list[str] = option([], "Names or one regex of the layers; left out: every module called a norm.")
+
+    def peft_config(self, job: Any, model: Any) -> Any:
+        import peft
+
+        return peft.LNTuningConfig(target_modules=self.ln_modules or norms(job, model), task_type="CAUSAL_LM")
+
+
+def norms(job: Any, model: Any) -> list[str]:
+    """Modules with a weight whose class is called a norm, in the parts of the model that are not frozen."""
+    frozen = adapters.frozen_by(job)
+    return [
+        name
+        for name, module in model.named_modules()
+        if "norm" in type(module).__name__.lower()
+        and getattr(module, "weight", None) is not None
+        and not (frozen and frozen(name))
+    ]

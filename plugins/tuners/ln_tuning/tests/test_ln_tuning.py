@@ -1,0 +1,10 @@
+"""LN tuning keeps the tuner contract."""
+
+from swift_core.testing import TunerContract
+
+
+class TestLnTuning(TunerContract):
+    name = "ln_tuning"
+    trains = r"norm\.ln_tuning_layers\."
+    identity_at_start = True
+    learning_rate = 0.05

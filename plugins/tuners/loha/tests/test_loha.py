@@ -1,0 +1,11 @@
+"""LoHa keeps the tuner contract."""
+
+from swift_core.testing import TunerContract
+
+
+class TestLoHa(TunerContract):
+    name = "loha"
+    trains = r"\.hada_w[12]"
+    identity_at_start = True
+    options = {"loha_rank": 4}
+    learning_rate = 0.05

@@ -1,0 +1,11 @@
+"""LoKr keeps the tuner contract."""
+
+from swift_core.testing import TunerContract
+
+
+class TestLoKr(TunerContract):
+    name = "lokr"
+    trains = r"\.lokr_w[12]"
+    identity_at_start = True
+    options = {"lokr_rank": 4}
+    learning_rate = 0.05

@@ -1,0 +1,10 @@
+"""Oft keeps the tuner contract."""
+
+from swift_core.testing import TunerContract
+
+
+class TestOft(TunerContract):
+    name = "oft"
+    trains = r"\.oft_R\."
+    identity_at_start = True
+    options = {"oft_block_size": 8}

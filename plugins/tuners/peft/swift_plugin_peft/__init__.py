@@ -1,0 +1,37 @@
+"""Any method of PEFT, named by its type: those that have no plugin of their own, and those that PEFT adds later."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from swift_plugin_runtime import adapters
+from swift_plugin_runtime.peft_tuner import PeftTuner
+
+from swift_core import SwiftError, option
+from swift_core.errors import did_you_mean
+
+
+@dataclass(kw_only=True, eq=False)
+class Peft(PeftTuner):
+    """Any tuner of PEFT by its type (SHIRA, ROAD, C3A …) and a JSON object of its settings."""
+
+    peft_type: str = option(help="PEFT's name of the method, for instance SHIRA or RANDLORA.")
+    peft_args: dict[str, Any] = option({}, "JSON of the fields of its PeftConfig, as PEFT's documentation names them.")
+
+    def peft_config(self, job: Any, model: Any) -> Any:
+        from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as known
+
+        kinds = {kind.value.lower(): config for kind, config in known.items()}
+        name = self.peft_type.lower()
+        if name not in kinds:
+            raise SwiftError(f"PEFT has no {self.peft_type!r}.{did_you_mean(name, kinds)} It has: {', '.join(kinds)}.")
+        fields = {f.name for f in dataclasses.fields(kinds[name])}
+        wrong = [key for key in self.peft_args if key not in fields]
+        if wrong:
+            raise SwiftError(f"--peft_args: {name} has no setting {wrong[0]!r}.{did_you_mean(wrong[0], fields)}")
+        wanted = {"task_type": "CAUSAL_LM", **self.peft_args}
+        if "target_modules" in fields and wanted.get("target_modules", "all-linear") == "all-linear":
+            wanted["target_modules"] = adapters.linear_targets(job, model, ["all-linear"])
+        return kinds[name](**wanted)

@@ -1,0 +1,29 @@
+"""Res-Tuning: a trained bypass beside the frozen model, no gradients through it (Jiang et al., arXiv 2310.19859)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from swift_plugin_runtime.added import AddedTuner
+from swift_plugin_runtime.layers import decoder_layers, width_of
+
+from swift_core import option
+
+
+@dataclass(kw_only=True, eq=False)
+class ResTuning(AddedTuner):
+    """Res-Tuning-Bypass: horizontal and vertical tuners beside the blocks; no gradient enters the model itself."""
+
+    tag = "restuning"
+
+    restuning_size: int = option(64, "Width of each Res-Tuner's bottleneck.", ge=1)
+
+    def places(self, job: Any, model: Any) -> dict[str, Any]:
+        from swift_plugin_restuning.modules import Bypass, listen
+
+        path, blocks = decoder_layers(job, model)
+        bypass = Bypass(width_of(model, blocks), self.restuning_size, len(blocks), blocks[-1])
+        for number, block in enumerate(blocks):
+            listen(block, number, bypass)
+        return {f"{path}.{len(blocks) - 1}": bypass}

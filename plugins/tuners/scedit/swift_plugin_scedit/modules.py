@@ -1,0 +1,25 @@
+"""The module that SCEdit adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from swift_plugin_runtime.added import bottleneck
+from swift_plugin_runtime.layers import precision_of
+
+
+class ScTuner(torch.nn.Module):
+    """Adds T(x) to a skip connection x.
+
+    on_output: x is what the host puts out. Otherwise x is what goes past the host, a block with a shortcut, and
+    T(x) reaches the sum that the block puts out.
+    """
+
+    def __init__(self, width: int, size: int, host: Any, on_output: bool):
+        super().__init__()
+        self.on_output = on_output
+        self.change = bottleneck(width, size, **precision_of(host))
+
+    def forward(self, output: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        return output + self.change(output if self.on_output else given)

@@ -1,0 +1,11 @@
+"""Vera keeps the tuner contract."""
+
+from swift_core.testing import TunerContract
+
+
+class TestVera(TunerContract):
+    name = "vera"
+    trains = r"\.vera_lambda_[bd]\."
+    identity_at_start = True
+    options = {"vera_rank": 16}
+    learning_rate = 0.05
