@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_plugin_runtime.heads import heads_in
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -22,8 +23,11 @@ def attach(model: Any, config: Any, name: str) -> Any:
     import peft
 
     if not isinstance(model, peft.PeftModel):
-        if not hasattr(model, "prepare_inputs_for_generation"):
-            config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders and heads have none
+        if heads_in(model):
+            config.task_type = "SEQ_CLS"
+            config.modules_to_save = sorted({*(config.modules_to_save or ()), *heads_in(model)})
+        elif not hasattr(model, "prepare_inputs_for_generation"):
+            config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders have none
         return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
     before = _active(model)
     model.add_adapter(name, config, autocast_adapter_dtype=False)
@@ -104,6 +108,7 @@ def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
         return wanted if len(wanted) > 1 else wanted[0]
     frozen = frozen_by(job)
     unfit = {name for name, module in model.named_modules() if _takes_no_adapter(model, name, module)}
+    unfit |= {name for name, _ in model.named_modules() if name.split(".")[0] in heads_in(model)}
     if frozen is None and not unfit:
         return "all-linear"
     unfit |= {name for name, _ in model.named_modules() if frozen and frozen(name)}
