@@ -20,6 +20,8 @@ def run(job: Job) -> dict[str, Any]:
     """Train; returns `{"output_dir", "checkpoint", "metrics"}`."""
     place_output(job)
     check_processes(job)
+    if job.options.push_to_hub and not job.options.hub_model_id:
+        raise SwiftError("--push_to_hub uploads to a repository: say --hub_model_id owner/name.")
     if job.options.launcher and "LOCAL_RANK" not in os.environ:
         return _launch(job)
     resume = find_resume(job)
@@ -110,7 +112,9 @@ def finish(job: Job, trainer: Any) -> str:
     if not Path(last).is_dir():
         trainer.save_model(last)
     lines = {"checkpoint": last, "log": folder / "logging.jsonl", "curves": folder / "curves.png"}
-    job.say("Done.\n" + "\n".join(f"  {k}: {v}" for k, v in lines.items() if Path(v).exists()))
+    if job.options.push_to_hub:
+        lines["uploaded to"] = trainer.publish(last)
+    job.say("Done.\n" + "\n".join(f"  {k}: {v}" for k, v in lines.items() if k == "uploaded to" or Path(v).exists()))
     return last
 
 

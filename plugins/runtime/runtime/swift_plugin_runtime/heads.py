@@ -66,7 +66,7 @@ def _made(config_class: type) -> Any:
 
     from swift_core import SwiftError
 
-    base = transformers.AutoModel._model_mapping.get(config_class)
+    base = transformers.AutoModel._model_mapping.get(config_class, None)
     parents = [] if base is None else [k for k in base.__mro__[1:] if issubclass(k, transformers.PreTrainedModel)]
     if not parents:
         raise SwiftError(f"There is no scoring head for {config_class.__name__}: transformers has no base model of it.")

@@ -249,11 +249,11 @@ class PromptOrder(torch.utils.data.Sampler):
 
 
 def build_policy_trainer(
-    trainer: Any, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any, **more: Any
+    trainer: Any, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any, policy: Any = None
 ) -> PolicyTrainer:
     """Prompts encoded, the reference kept where β asks for it; the best checkpoint is that of the highest reward.
 
-    trainer: the subclass; more: further arguments of it.
+    trainer: the subclass. policy: the model without what the method wraps around it, for the reference.
     """
     check_rewards(job, method)
     room = method.max_completion_length
@@ -264,13 +264,12 @@ def build_policy_trainer(
         job,
         processor,
         method,
-        Reference(job, model) if method.beta else None,
+        Reference(job, model if policy is None else policy) if method.beta else None,
         model=model,
         args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no", **best),
         train_dataset=train,
         eval_dataset=held,
         data_collator=lambda prompts: {"prompts": prompts},
-        **more,
     )
     return built
 

@@ -22,7 +22,8 @@ def generalised_advantages(
 ) -> torch.Tensor:
     """Â_t = δ_t + γλ·Â_{t+1} with δ_t = r_t + γ·V_{t+1} - V_t, over the tokens where `mask` is 1.
 
-    All tensors are [answers, tokens]. The value behind the last token is 0; tokens that are not the policy's own are passed over.
+    All tensors are [answers, tokens]. The value behind the last token is 0; tokens that are not the policy's own
+    are passed over.
     """
     ahead, value, found = torch.zeros_like(rewards[:, 0]), torch.zeros_like(rewards[:, 0]), []
     for place in reversed(range(rewards.shape[1])):
@@ -142,5 +143,7 @@ def build_actor_critic_trainer(
     resume = find_resume(job)
     if resume is not None:
         both.value_head.load_state_dict(load_file(Path(resume, HEAD_FILE)))
-    found: ActorCriticTrainer = build_policy_trainer(ActorCriticTrainer, job, both, processor, rows, eval_rows, method)
+    found: ActorCriticTrainer = build_policy_trainer(
+        ActorCriticTrainer, job, both, processor, rows, eval_rows, method, policy=model
+    )
     return found

@@ -126,13 +126,12 @@ def test_an_adapter_with_its_head_gives_the_same_scores(family: str, tmp_path: P
     unsettle(trainer)
     trained = [n for n, p in trainer.model.named_parameters() if p.requires_grad]
     assert all("lora_" in n or "score" in n for n in trained) and any("score" in n for n in trained)
-    trainer.save_model(str(tmp_path / "saved"))
     unsettle_base(trainer, tiny_model(family))
     trainer.save_model(str(tmp_path / "saved"))
     told = {"ckpt_dir": str(tmp_path / "saved"), "device": "cpu"}
     job = prepare("export", [Given(k, v, "test") for k, v in told.items()])
     again = load_adapters(job, load_model(job)[0]).eval()
-    again.config.pad_token_id = trainer.model.config.pad_token_id
+    again.config.get_text_config().pad_token_id = trainer.model.config.get_text_config().pad_token_id
     batch = whole(trainer)
     with torch.no_grad():
         assert torch.allclose(trainer.scores(again, batch), trainer.scores(trainer.model.eval(), batch), atol=1e-4)
