@@ -107,7 +107,8 @@ def _checkpoint_of(job: Job, item: Any, resume: str | None) -> str | None:
 def finish(job: Job, trainer: Any) -> str:
     """Make sure that the end of the run is saved, and say where everything is."""
     folder = Path(job.options.output_dir)
-    best = trainer.state.best_model_checkpoint if job.options.load_best_model_at_end else None
+    watched = job.options.load_best_model_at_end or job.options.early_stopping_patience
+    best = trainer.state.best_model_checkpoint if watched else None
     last = best or str(folder / f"checkpoint-{trainer.state.global_step}")
     if not Path(last).is_dir():
         trainer.save_model(last)

@@ -25,6 +25,7 @@ from swift_plugin_runtime.collate import flat_batch, pad_batch
 from swift_plugin_runtime.plots import plot_log
 from swift_plugin_runtime.processor import is_processor, tokenizer_of
 from swift_plugin_runtime.rows import EncodedRows, encode_rows, pack, row_limit
+from swift_plugin_runtime.watch import media_in, reaching
 
 STAGING = ".saving"
 """A checkpoint is written here and moved into place in one rename, so that a torn one is never seen."""
@@ -55,6 +56,7 @@ class Trainer(transformers.Trainer):
         if job.options.early_stopping_patience:
             self.add_callback(transformers.EarlyStoppingCallback(job.options.early_stopping_patience))
         self.speed = Speed()
+        self.media_seen = False
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -72,9 +74,14 @@ class Trainer(transformers.Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Forward and backward of one batch, its tokens counted."""
+        """Forward and backward of one batch, its tokens counted; the first media must reach the model."""
         self.speed.add(inputs)
-        return super().training_step(model, inputs, num_items_in_batch)
+        media = [] if self.media_seen else media_in(inputs)
+        if not media:
+            return super().training_step(model, inputs, num_items_in_batch)
+        self.media_seen = True
+        with reaching(self.job, self.model, media):
+            return super().training_step(model, inputs, num_items_in_batch)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write a log line; one about training says how many tokens per second went through the model."""
