@@ -125,12 +125,13 @@ def stream_one(engine: Engine, request: Request) -> Generator[str, None, Reply]:
         return future.result()[0]
 
 
-def ask(row: Row, options: Any, adapter: str | None = None, seed: int | None = None) -> Request:
+def ask(row: Row, options: Any, adapter: str | None = None, seed: int | None = None, whole: bool = False) -> Request:
     """The request for the answer that `row` lacks (its last assistant turn is left out).
 
     options: a job's `GenerationOptions`. adapter: who answers. seed: one per drawing, so that drawings differ.
+    whole: leave that turn in, for an engine that scores answers.
     """
-    row = row.prompt()
+    row = row if whole else row.prompt()
     return Request(
         messages=row.messages,
         tools=row.tools,
