@@ -15,12 +15,20 @@ CONCAT_LAST = ("pixel_values",)
 """Keys joined along their last dimension when `target_sizes` stands beside them (MiniCPM-V)."""
 
 
+ROW_LAYOUT = {
+    "pixel_attention_mask": ("pixel_values", "pixel_attention_mask"),
+    "aspect_ratio_ids": ("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask", "cross_attention_mask"),
+}
+"""A tensor that tells a family whose images are laid out per row, `[1, images, …]` → the tensors so laid out: of
+Idefics and its heirs, of Llama 3.2 Vision. Rows are padded with empty images, and a row of text has only those."""
+
+
 def pad_batch(rows: list[dict[str, Any]], pad_id: int, left: bool = False) -> dict[str, Any]:
     """Rows as tensors [rows, longest], with `attention_mask`; media tensors joined in row order.
 
     left: pad before the text (generation) rather than behind it (training).
     """
-    rows = _same_keys(rows)
+    rows = _same_layout(_same_keys(rows))
     longest = max(len(row["input_ids"]) for row in rows)
     batch = {"attention_mask": _padded([[1] * len(r["input_ids"]) for r in rows], longest, 0, left)}
     for key in _keys(rows):
@@ -74,6 +82,17 @@ def _same_keys(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             default["loss_scale"] = [float(label != IGNORED) for label in row["labels"]]
         out.append({**row, **default})
     return out
+
+
+def _same_layout(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with tensors in row layout for all of them, where any has some."""
+    tells = [key for key in ROW_LAYOUT if any(key in row for row in rows)]
+    keys = [key for tell in tells for key in ROW_LAYOUT[tell]]
+    models = {key: next(row[key] for row in rows if key in row) for key in keys if any(key in row for row in rows)}
+    if not models or any(v.shape[0] != 1 for v in models.values()):
+        return rows
+    empty = {key: value.new_zeros([1, 1, *value.shape[2:]]) for key, value in models.items()}
+    return [{**empty, **row} for row in rows]
 
 
 def _keys(rows: list[dict[str, Any]]) -> list[str]:
