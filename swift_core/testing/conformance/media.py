@@ -30,7 +30,7 @@ from swift_core.testing.conformance.models import (
 )
 from swift_core.testing.conformance.processors import rule_of
 
-SEEN = 1e-6
+SEEN = 1e-5
 """Logits that differ by no more than this do not depend on what was changed."""
 
 BATCHED = 2e-3
@@ -206,16 +206,20 @@ def check_sight(bench: Bench) -> None:
 
 
 def check_order(bench: Bench) -> None:
-    """Exchanging two media of one size changes the logits: each stands at its own placeholder."""
+    """Of two media the second changes what comes later than what the first changes: each stands in its own place."""
     if bench.most == 1:
         return
-    row, swapped = _pair(bench, 4, 5), _pair(bench, 5, 4)
-    first, second = bench.encode(row)[0], bench.encode(swapped)[0]
-    if first["input_ids"] != second["input_ids"]:
-        raise Failed("exchanged media take different tokens")
-    apart = float((bench.logits(first) - bench.logits(second)).abs().max())
-    if not apart > SEEN:
-        raise Failed("exchanged media give the same logits")
+    items = [bench.encode(_pair(bench, *seeds))[0] for seeds in ((4, 5), (6, 5), (4, 6))]
+    if any(item["input_ids"] != items[0]["input_ids"] for item in items):
+        raise Failed("media of one size take different tokens")
+    base, first, second = (bench.logits(item)[0] for item in items)
+    if base.dim() < 2:
+        return
+    places = [((other - base).abs().amax(-1) > SEEN).nonzero().flatten().tolist()[:1] for other in (first, second)]
+    if not places[0] or not places[1]:
+        raise Failed(f"the model does not see {'both' if places[0] else 'either'} of two {COLUMNS[bench.modality]}")
+    if not places[0] < places[1]:
+        raise Failed(f"the first medium acts from token {places[0][0]} on, the second from {places[1][0]}")
 
 
 def _pair(bench: Bench, *seeds: int) -> Row:
@@ -244,6 +248,26 @@ def check_loss(bench: Bench) -> None:
         found = float(trainer.compute_loss(bench.model, dict(batch)))
     if not abs(found - wanted) < 1e-3:
         raise Failed(f"the trainer's is {found:.4f}, the cross-entropy of the labels {wanted:.4f}")
+
+
+def check_causal(bench: Bench) -> None:
+    """No token of an answer sees what follows it, as in training: else the loss is learnt by looking ahead."""
+    import torch
+
+    if not bench.writes:
+        return
+    item = bench.encode(one(bench.modality))[0]
+    start = next(n for n, label in enumerate(item["labels"]) if label != IGNORED)
+    other = {**item, "input_ids": [*item["input_ids"][:-1], bench.tokenizer.pad_token_id]}
+    bench.model.train()
+    found = []
+    for row in (item, other):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            found.append(outputs_of(bench.model, bench.batch(row))[:, start - 1 : -1].float())
+    apart = float((found[0] - found[1]).abs().max())
+    if not apart < BATCHED:
+        raise Failed(f"the last token changes the logits of earlier ones, by {apart:.2g}")
 
 
 def check_mixed(bench: Bench) -> None:
@@ -317,6 +341,7 @@ CHECKS: tuple[Callable[[Bench], None], ...] = (
     check_sight,
     check_order,
     check_loss,
+    check_causal,
     check_mixed,
     check_gradients,
     check_truncation,

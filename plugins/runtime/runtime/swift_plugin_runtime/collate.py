@@ -11,8 +11,8 @@ from swift_core.templates.encode import IGNORED
 FILL = {"labels": IGNORED, "loss_scale": 0.0, "attention_mask": 0}
 """Value at padded positions; any other list that runs along the tokens is filled with 0."""
 
-CONCAT_LAST = ("pixel_values",)
-"""Keys joined along their last dimension when `target_sizes` stands beside them (MiniCPM-V)."""
+CONCAT_LAST = {"pixel_values": "target_sizes", "pixel_values_videos": "target_sizes_videos"}
+"""Keys joined along their last dimension when the other stands beside them (MiniCPM-V)."""
 
 
 ROW_LAYOUT = {
@@ -57,7 +57,7 @@ def join_media(key: str, values: list[Any], rows: list[dict[str, Any]]) -> Any:
     """Media tensors of several rows as one: along dim 0, trailing dimensions padded with zeros to the largest."""
     if not isinstance(values[0], torch.Tensor):
         return [item for value in values for item in (value if isinstance(value, list) else [value])]
-    if key in CONCAT_LAST and "target_sizes" in rows[0]:
+    if any(CONCAT_LAST.get(key) in row for row in rows):
         return torch.cat(values, dim=-1)
     shape = [max(v.shape[d] for v in values) for d in range(1, values[0].dim())]
     return torch.cat([_grown(v, shape) for v in values])

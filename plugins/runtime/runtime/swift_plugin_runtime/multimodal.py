@@ -238,9 +238,11 @@ def _encoded(
 
 
 def _kept(name: str, value: Any, keep: list[int], length: int) -> Any:
-    """A tensor [1, tokens] at the places to keep, as a list; [1, tokens, …] as a tensor; any other as it is."""
+    """A tensor [1, tokens] at the places to keep, as a list; [1, tokens, …] as a tensor; any other as it is, in
+    float32 where the processor made it half precision."""
     if isinstance(value, torch.Tensor) and value.shape == (1, length):
         return value[0, keep].tolist()
     if name in TOKEN_KEYS:
         return value[:, keep]
-    return value
+    half = isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if half else value
