@@ -71,6 +71,10 @@ class Transformers:
         model = model_class(config, heads.task_of(job)).from_pretrained(
             path, trust_remote_code=options.trust_remote_code, **arguments
         )
+        if set(job.card.modality) != {"text"}:
+            from swift_plugin_runtime.multimodal import in_weights_dtype
+
+            model.register_forward_pre_hook(in_weights_dtype, with_kwargs=True)
         return model if quantization is not None else model.to(device_of(options.device))
 
     @hookimpl
