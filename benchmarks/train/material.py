@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 
 SHAPE = {
@@ -73,3 +74,7 @@ def write(folder: Path, count: int) -> None:
     config = transformers.Qwen2Config(**SHAPE, eos_token_id=2, pad_token_id=0)
     transformers.Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), int(sys.argv[2]))

@@ -32,8 +32,6 @@ def by_trainer(folder: Path, mode: str, batch: int, flat: bool):
     """transformers' Trainer."""
     import peft
     import transformers
-
-    sys.path.insert(0, str(Path(__file__).parent))
     from limit import encode
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
