@@ -17,11 +17,12 @@ from swift_core.templates.render import spans_of
 from swift_core.testing.templates import byte_level, special_tokens
 from swift_core.testing.templates import job_with as job_of_template
 
-FORMATS = [entry.name for entry in Catalogue.installed().of_kind("agent")]
+ENTRIES = Catalogue.installed().of_kind("agent")
+FORMATS = sorted({entry.load(): entry.name for entry in ENTRIES}.values())
 UNMARKED = {"chatglm4", "glm4"}
 """Formats whose calls have no mark of their own: a name on a line and an object on the next are a call."""
 
-assert {"hermes", "react"} <= set(FORMATS)
+assert {"hermes", "react"} <= {entry.name for entry in ENTRIES}
 
 NASTY = st.sampled_from(
     [
@@ -69,17 +70,17 @@ def read(name, text):
     return JOBS[name].hook.read_calls(job=JOBS[name], text=text)
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(CALLS, st.sampled_from(["", "Let me look.\n", "Thought: I need a tool {now}.\n", "Observation: odd\n"]))
 @example([EMPTY], "")
 @example([EMPTY, EMPTY], "")
-def test_what_is_written_is_read_back(name, calls, words):
-    assert read(name, words + write(name, calls)) == calls
+def test_what_is_written_is_read_back(calls, words):
+    """Every format on the same calls: making them costs more than writing and reading."""
+    for name in FORMATS:
+        assert read(name, words + write(name, calls)) == calls, name
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(NASTY | st.text(max_size=5) | st.just("[" * 5000) | st.just('{"name": 1, "arguments": 2}'), max_size=8))
 @example(['<tool_call>\n{"name": "a", "arguments": {', "}"])
 @example(['<tool_call>\n{"name": ["a"], "arguments": {}}\n</tool_call>'])
@@ -87,11 +88,25 @@ def test_what_is_written_is_read_back(name, calls, words):
 @example(["Action: a\nAction Input: {'single': 'quotes'}"])
 @example(["Action: a\nAction Input: [1]"])
 @example(["Action: a\nAction Input:"])
-def test_text_without_a_whole_call_holds_none(name, pieces):
-    found = read(name, "".join(pieces))
-    assert all(isinstance(c["name"], str) and isinstance(c["arguments"], dict) for c in found)
-    if "rm" not in "".join(pieces) and name not in UNMARKED:
-        assert found == []
+@example(["<tool_call>a<arg_key>b</arg_key><arg_value>c</tool_call>"])
+@example(["<tool_call>\n<function=a>\n<parameter=b>\nc\n</function>\n</tool_call>"])
+@example([" " * 3000, "{" * 3000, "<" * 3000])
+def test_text_without_a_whole_call_holds_none(pieces):
+    text = "".join(pieces)
+    for name in FORMATS:
+        found = read(name, text)
+        assert all(isinstance(c["name"], str) and isinstance(c["arguments"], dict) for c in found), name
+        assert found == [] or "rm" in text or name in UNMARKED, name
+
+
+@settings(max_examples=20, deadline=None)
+@given(CALLS)
+def test_a_torn_call_is_no_call(calls):
+    """Whatever is cut off, no call comes out that was not written."""
+    for name in FORMATS:
+        text = write(name, calls)
+        found = read(name, text[: len(text) // 2])
+        assert found == calls[: len(found)] and len(found) <= len(calls), name
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -127,8 +142,9 @@ CHAT = [
     {"role": "tool", "content": "result two"},
     {"role": "assistant", "content": "There."},
 ]
+NAMED = {entry.name for entry in ENTRIES}
 TEMPLATES = {e.name: e for e in Catalogue.installed().of_kind("template")}
-OWN = sorted({t.agent: n for n, e in TEMPLATES.items() for t in [e.load()] if t.agent in FORMATS}.values())
+OWN = sorted({t.agent: n for n, e in TEMPLATES.items() for t in [e.load()] if t.agent in NAMED}.values())
 
 
 @pytest.fixture(scope="module")
@@ -154,4 +170,4 @@ def test_every_step_of_a_conversation_begins_as_it_was_trained(template, tokeniz
 
 def test_every_template_that_names_a_format_finds_it():
     named = {name: entry.load().agent for name, entry in TEMPLATES.items()}
-    assert {n: a for n, a in named.items() if a not in FORMATS} == {}
+    assert {n: a for n, a in named.items() if a not in NAMED} == {}

@@ -1,4 +1,4 @@
-"""Write `docs/reference/`: kinds, hooks, components and models, from the code alone.
+"""Write `docs/reference/`: kinds, hooks, components, models and templates, from the code alone.
 
 Run by `make generated`; a test checks that the pages are up to date and that no kind or hook is left out.
 """
@@ -33,6 +33,7 @@ def pages() -> dict[str, str]:
         "jobs.md": jobs_page(),
         "components.md": components_page(entries),
         "models.md": models_page(entries),
+        "templates.md": templates_page(entries),
     }
     return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()}
 
@@ -137,6 +138,19 @@ def _component(entry: Entry) -> str:
 def _template_table(entries: Iterable[Entry]) -> str:
     rows = [[f"`{e.name}`", e.load().summary, f"`{e.load().agent}`"] for e in entries]
     return _table(["name", "what it is", "agent format"], rows)
+
+
+def templates_page(entries: list[Entry]) -> str:
+    """Every template with its deliberate differences from the official form, and what it does not cover."""
+    rows, seen = [], set()
+    for found in (e.load() for e in entries if e.kind == "template"):
+        if found.name not in seen:
+            seen.add(found.name)
+            names = ", ".join(f"`{n}`" for n in (found.name, *found.aliases))
+            rows.append([names, found.summary, f"`{found.agent}`", " ".join(found.differs), " ".join(found.lacks)])
+    intro = "How to write one: [chat templates](../templates.md). Names in one row are one template.\n\n"
+    heads = ["name", "what it is", "agent format", "differs from the official form", "lacks"]
+    return f"# Templates\n\n{intro}" + _table(heads, rows)
 
 
 def models_page(entries: list[Entry]) -> str:

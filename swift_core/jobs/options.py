@@ -74,6 +74,7 @@ class TrainOptions(ModelOptions, DataOptions):
     optimizer: str | None = option(None, "Optimizer component; left out: AdamW.", kind="optimizer")
     loss_scale: str = option("default", "Weights of the parts of an answer.", kind="loss_scale")
     reward: list[str] = option([], "Rewards, for methods that use them.", kind="reward", aliases=("reward_funcs",))
+    reward_timeout: float = option(600.0, "Seconds that the rewards of one batch may take; 0: any time.", ge=0)
     launcher: str | None = option(None, "Component that starts several processes.", kind="launcher")
 
     output_dir: str | None = option(None, "Where everything is written; left out: output/MODEL-JOB-TIME.")
@@ -207,6 +208,7 @@ class SampleOptions(BackendOptions, DataOptions):
     """Rejection sampling."""
 
     reward: list[str] = option([], "Rewards that score the answers.", kind="reward", aliases=("reward_funcs",))
+    reward_timeout: float = option(600.0, "Seconds that the rewards of one batch may take; 0: any time.", ge=0)
     num_return_sequences: int = option(4, "Answers drawn per row.", ge=1)
     keep: int = option(1, "Best answers kept per row.", ge=1)
     threshold: float | None = option(None, "Least mean reward of a kept answer.")

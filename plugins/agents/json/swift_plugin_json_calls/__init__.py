@@ -80,7 +80,7 @@ class JsonCalls:
         place = 0
         while match := self.opening.search(text, place):
             value = read_json(text, match.end())
-            place = value[1] if value else match.end()
+            place = value[1] if value else match.end() + 1  # some marks are empty: never look twice at one place
             if value and self.closing.match(text, place):
                 yield self.call_of(match, value[0])
 

@@ -12,7 +12,7 @@ from swift_core.data.calls import as_call, escaped, read_json, read_name, write_
 
 OPEN = re.compile(r"<\|tool_call_start\|>\s*\[")
 NAME = re.compile(r"\s*([^\s<>\"'=|{}\[\](),]+)\(")
-KEY = re.compile(r"\s*([^<>\"'|{}\[\](),\n=]*)=")
+KEY = re.compile(r"([^<>\"'|{}\[\](),\n=]*)=")
 TEXT = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
 WORDS = {"True": True, "False": False, "None": None}
 WORD = re.compile("|".join(WORDS))
@@ -81,7 +81,7 @@ def _arguments(text: str, place: int) -> tuple[dict[str, Any], int] | None:
         if value is None:
             return None
         found[read_name(match[1])], place = value
-        place += 2 * text.startswith(", ", place)
+        place += 2 if text.startswith(", ", place) else int(text.startswith(",", place))
     return (found, place + 1) if text.startswith(")", place) else None
 
 

@@ -27,6 +27,8 @@ Tool = dict[str, Any]
 NAME = r"([^<>\n\"=|{}]+)"
 """A written name as a regular expression."""
 
+NAMES = {"{name}": NAME, "{key}": NAME.replace("+", "*")}
+
 
 @dataclass(frozen=True)
 class Marks:
@@ -124,9 +126,9 @@ class Tagged:
 @functools.cache
 def pattern(mark: str) -> re.Pattern[str]:
     """A mark as a regular expression: white space may be any, save one line break before a value; names are groups."""
-    found = r"\s*"
+    found = r"\s*" if "{key}" in mark or "{name}" not in mark else ""
     for piece in re.findall(r"\s+|\{name\}|\{key\}|[^\s{]+|\{", mark.strip()):
-        found += NAME if piece in ("{name}", "{key}") else r"\s*" if piece.isspace() else re.escape(piece)
+        found += NAMES[piece] if piece in NAMES else r"\s*" if piece.isspace() else re.escape(piece)
     tail = r"\n?" if mark.endswith("\n") and "{key}" in mark else ""
     return re.compile(found + tail)
 
@@ -545,7 +547,7 @@ Tool usage guidelines:
 
 # -- nested tags ------------------------------------------------------------------------------------------------
 SIGN = "]<]minimax[>["
-OPENED = re.compile(re.escape(SIGN) + r"<([^<>]+)>")
+OPENED = re.compile(re.escape(SIGN) + r"<([^<>]*)>")
 
 
 class MinimaxM3(Tagged):

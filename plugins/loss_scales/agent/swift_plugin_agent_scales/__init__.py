@@ -2,6 +2,10 @@
 
 Each scale is a table: keywords with the weight of the keyword itself and of what follows it up to the next
 one, patterns with the weight of what they match, and questions whose whole answer has one weight.
+
+A weight reaches exactly the tokens whose characters it covers. A token that straddles the border of two pieces takes
+the larger of their weights, and one that straddles the start of an answer is never made: the text is cut there and both
+sides are tokenized by themselves. Packed, padded or alone, a token keeps its weight.
 """
 
 from __future__ import annotations
@@ -144,6 +148,12 @@ class Hermes(AgentScale):
     """2 on everything inside and including <tool_call> tags."""
 
     table = Table(patterns={r"<tool_call>.+?</tool_call>": 2.0})
+
+
+class IgnoreThinkPrefix(AgentScale):
+    """0 on the <think> that opens an answer, which the prompt of thinking models already holds."""
+
+    table = Table(patterns={r"^<think>\n?": 0.0})
 
 
 class IgnoreEmptyThink(AgentScale):

@@ -1,13 +1,25 @@
 """The tables, and that each weight reaches exactly the text it is meant for."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from swift_plugin_agent_scales import AgentFlan, AgentScale, AlphaUmi, Hermes, IgnoreEmptyThink, Qwen, React
+from swift_plugin_agent_scales import (
+    AgentFlan,
+    AgentScale,
+    AlphaUmi,
+    Hermes,
+    IgnoreEmptyThink,
+    IgnoreThinkPrefix,
+    Qwen,
+    React,
+)
 
+from swift_core.templates.encode import IGNORED, encode_spans
+from swift_core.templates.render import Span
 from swift_core.testing import LossScaleContract
+from swift_core.testing.tiny import build_tokenizer
 
-SCALES = [AgentFlan, AlphaUmi, Hermes, IgnoreEmptyThink, Qwen, React]
+SCALES = [AgentFlan, AlphaUmi, Hermes, IgnoreEmptyThink, IgnoreThinkPrefix, Qwen, React]
 CALL = 'Thought: look\nAction: find\nAction Input: {"q": "cat"}\nObservation:'
 
 
@@ -100,6 +112,11 @@ def test_only_an_empty_thought_at_the_start_is_ignored():
         assert weigh(IgnoreEmptyThink(), text) == [(text, 1.0)]
 
 
+def test_the_tag_that_opens_a_thought_is_ignored():
+    assert weigh(IgnoreThinkPrefix(), "<think>\nhm</think>Yes.") == [("<think>\n", 0.0), ("hm</think>Yes.", 1.0)]
+    assert weigh(IgnoreThinkPrefix(), "Yes. <think>") == [("Yes. <think>", 1.0)]
+
+
 def test_the_base_says_which_turns_are_trained():
     assert weigh(React(), CALL, role="user") == [(CALL, 0.0)]
     assert weigh(React(), CALL, last=False)[-1] == ("Observation:", 2.0)
@@ -118,6 +135,48 @@ def test_the_pieces_join_to_the_text(scale, text, role, last):
     pieces = weigh(scale(), text, role, last)
     assert "".join(piece for piece, _ in pieces) == text
     assert all(weight >= 0 for _, weight in pieces)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """A tokenizer whose tokens reach over the borders of keywords."""
+    texts = [f"{k} find it now" for k in KEYWORDS] + ["n: find", ": find", "ion: {"]
+    return build_tokenizer(texts * 3, ("<pad>",), vocab_size=600)
+
+
+@pytest.mark.parametrize("scale", [AgentFlan, Hermes, Qwen, React])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=TEXTS)
+def test_every_token_has_the_largest_weight_of_its_characters(scale, text, tokenizer):
+    """The oracle counts characters one by one."""
+    pieces = weigh(scale(), "x" + text)
+    spans = [Span("Ask|", 0.0), *(Span(piece, weight, True) for piece, weight in pieces)]
+    ids, weights = _weights(tokenizer, spans)
+    by_character = [w for piece, w in pieces for _ in piece]
+    answer = "x" + text
+    whole = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
+    assert ids[-len(whole["input_ids"]) :] == whole["input_ids"]
+    wanted = [max(by_character[a:b]) for a, b in whole["offset_mapping"]]
+    assert weights[-len(wanted) :] == wanted
+    assert not any(weights[: -len(wanted)])
+
+
+def _weights(tokenizer, spans):
+    row = encode_spans(tokenizer, [spans])[0]
+    return row["input_ids"], row.get("loss_scale") or [float(label != IGNORED) for label in row["labels"]]
+
+
+def test_packed_and_padded_rows_keep_the_weights_of_their_tokens(tokenizer):
+    from swift_plugin_runtime.collate import flat_batch, pad_batch
+
+    texts = [CALL, "Final Answer: yes", CALL + CALL]
+    rows = [
+        encode_spans(tokenizer, [[Span("Ask|"), *(Span(p, w, True) for p, w in weigh(React(), t))]])[0] for t in texts
+    ]
+    weights = [row.get("loss_scale") or [float(label != IGNORED) for label in row["labels"]] for row in rows]
+    flat, padded = flat_batch(rows)["loss_scale"][0].tolist(), pad_batch(rows, 0)["loss_scale"].tolist()
+    assert flat == [w for row in weights for w in row]
+    assert [row[: len(w)] for row, w in zip(padded, weights, strict=True)] == weights
 
 
 def test_every_scale_has_a_table():
@@ -139,6 +198,10 @@ class TestHermes(LossScaleContract):
 
 class TestIgnoreEmptyThink(LossScaleContract):
     name = "ignore_empty_think"
+
+
+class TestIgnoreThinkPrefix(LossScaleContract):
+    name = "ignore_think_prefix"
 
 
 class TestQwen(LossScaleContract):

@@ -37,6 +37,7 @@ class Accuracy:
     """1 where the final answer is right, else 0; compares choices, numbers, mathematics or exact text."""
 
     swift_api = 1
+    in_main_thread = True  # where math-verify's time-out, a signal, can end a comparison
 
     how: Literal["auto", "exact", "number", "choice", "math"] = option("auto", "How answers are compared.")
     solution_column: str = option("solution", "Column that holds the right answer; without it, the row's own answer.")
