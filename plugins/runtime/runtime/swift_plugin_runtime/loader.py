@@ -73,6 +73,7 @@ class Transformers:
         model = model_class(config, job.card.task).from_pretrained(
             path, trust_remote_code=options.trust_remote_code, **arguments
         )
+        keep_trainable_layout(model)
         return model if quantization is not None else model.to(device_of(options.device))
 
     @hookimpl
@@ -196,3 +197,15 @@ def _refuse_pickle(folder: str, allowed: bool) -> None:
             f"{folder} holds its weights as pickles ({', '.join(pickles[:3])}), which can run code when read. "
             "Convert them to safetensors, or say --allow_pickle true if you trust them."
         )
+
+
+def keep_trainable_layout(model: Any) -> None:
+    """Keep 4-bit layers of bitsandbytes on the CPU in the layout that has a backward pass.
+
+    On CPUs with AVX512-BF16 the first forward without gradients repacks 4-bit weights for inference; from then
+    on gradients through them, and merges into them, are wrong without any error. A checkpoint that is quantized
+    already brings such layers without any quantizer in the job, so the loader sees to it.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
