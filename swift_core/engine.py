@@ -125,12 +125,13 @@ def stream_one(engine: Engine, request: Request) -> Generator[str, None, Reply]:
         return future.result()[0]
 
 
-def ask(row: Row, options: Any, adapter: str | None = None, seed: int | None = None) -> Request:
+def ask(row: Row, options: Any, adapter: str | None = None, seed: int | None = None, whole: bool = False) -> Request:
     """The request for the answer that `row` lacks (its last assistant turn is left out).
 
     options: a job's `GenerationOptions`. adapter: who answers. seed: one per drawing, so that drawings differ.
+    whole: leave that turn in, for an engine that scores answers.
     """
-    row = row.prompt()
+    row = row if whole else row.prompt()
     return Request(
         messages=row.messages,
         tools=row.tools,
@@ -226,7 +227,7 @@ def stops_of(job: Job, request: Request) -> list[str]:
     Such a format (ReAct's `Observation:`) has no end marker after a call: the model would invent the result.
     """
     stops = [word for word in request.stop if word]
-    if request.tools and job.hook.write_results(job=job, results=[""])[1]:
+    if request.tools and job.hook.write_results(job=job, results=[""], calls=[])[1]:
         written = job.hook.write_calls(job=job, calls=[{"name": "f", "arguments": {}}])
         opener = written.rpartition("}")[2].strip()
         stops += [opener] if opener else []

@@ -96,12 +96,19 @@ def write_tools(job: Job, tools: list[dict[str, Any]], system: str) -> str | Non
 
 @hookspec(firstresult=True)
 def write_calls(job: Job, calls: list[dict[str, Any]]) -> str | None:
-    """Assistant text for calls `[{"name": str, "arguments": dict}]`; arguments are written as valid JSON."""
+    """Assistant text for calls `[{"name": str, "arguments": dict}]`; arguments are written as valid JSON.
+
+    What stands between words and calls of one turn is the component's `before_calls` (a line break where it
+    has none). With `beside = True` the calls stand behind the template's answer, not in it.
+    """
 
 
 @hookspec(firstresult=True)
-def write_results(job: Job, results: list[str]) -> tuple[str, bool] | None:
-    """Text for tool results, and whether it continues the assistant's turn (True) or is a user turn."""
+def write_results(job: Job, results: list[str], calls: list[dict[str, Any]]) -> tuple[str, bool] | None:
+    """Text for tool results, and whether it continues the assistant's turn (True) or is a turn of its own.
+
+    calls: those that the results answer, in order; there may be fewer of either.
+    """
 
 
 @hookspec(firstresult=True)

@@ -107,6 +107,14 @@ class Job:
         """The model family's card."""
         return self.one("model")
 
+    def objection(self, feature: str) -> str | None:
+        """Why a component of this job does not support a feature, in a sentence; None where none objects."""
+        for item in self.chosen:
+            answer = getattr(item.component, "capabilities", {}).get(feature)
+            if isinstance(answer, Unsupported):
+                return f"{item.entry.title} does not support {feature}: {answer.reason}"
+        return None
+
     def lock(self) -> dict[str, Any]:
         """What made this job: components with versions, and the options that differ from their defaults."""
         return {

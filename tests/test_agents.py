@@ -1,19 +1,26 @@
 """Agent formats: every installed one writes valid JSON, reads back what it wrote, and never fails on any text."""
 
-import json
 import string
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from swift_core import SwiftError
 from swift_core.catalogue import Catalogue
+from swift_core.data.row import Row
 from swift_core.job import Chosen, Job
 from swift_core.jobs import find_job
 from swift_core.jobs.options import TrainOptions
+from swift_core.templates.encode import IGNORED, encode_spans
+from swift_core.templates.render import spans_of
+from swift_core.testing.templates import byte_level, special_tokens
+from swift_core.testing.templates import job_with as job_of_template
 
 FORMATS = [entry.name for entry in Catalogue.installed().of_kind("agent")]
+UNMARKED = {"chatglm4", "glm4"}
+"""Formats whose calls have no mark of their own: a name on a line and an object on the next are a call."""
+
 assert {"hermes", "react"} <= set(FORMATS)
 
 NASTY = st.sampled_from(
@@ -63,6 +70,7 @@ def read(name, text):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=40, deadline=None)
 @given(CALLS, st.sampled_from(["", "Let me look.\n", "Thought: I need a tool {now}.\n", "Observation: odd\n"]))
 @example([EMPTY], "")
 @example([EMPTY, EMPTY], "")
@@ -71,6 +79,7 @@ def test_what_is_written_is_read_back(name, calls, words):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(NASTY | st.text(max_size=5) | st.just("[" * 5000) | st.just('{"name": 1, "arguments": 2}'), max_size=8))
 @example(['<tool_call>\n{"name": "a", "arguments": {', "}"])
 @example(['<tool_call>\n{"name": ["a"], "arguments": {}}\n</tool_call>'])
@@ -81,7 +90,7 @@ def test_what_is_written_is_read_back(name, calls, words):
 def test_text_without_a_whole_call_holds_none(name, pieces):
     found = read(name, "".join(pieces))
     assert all(isinstance(c["name"], str) and isinstance(c["arguments"], dict) for c in found)
-    if "rm" not in "".join(pieces):
+    if "rm" not in "".join(pieces) and name not in UNMARKED:
         assert found == []
 
 
@@ -96,7 +105,53 @@ def test_arguments_that_json_cannot_hold_are_refused(name, value):
 @pytest.mark.parametrize("system", ["", "You are terse."])
 def test_the_introduction_holds_the_system_text_and_every_schema(name, system):
     parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    tool = {"type": "function", "function": {"name": "get_weather", "description": "Weather", "parameters": parameters}}
-    text = JOBS[name].hook.write_tools(job=JOBS[name], tools=[tool, tool], system=system)
-    assert text.startswith(system) and not text[:1].isspace()
-    assert text.count(json.dumps(parameters)) == 2
+    tool = {
+        "type": "function",
+        "function": {"name": "get_weather", "description": "Weather!", "parameters": parameters},
+    }
+    other = {"type": "function", "function": {**tool["function"], "name": "get_news", "description": "News!"}}
+    text = JOBS[name].hook.write_tools(job=JOBS[name], tools=[tool, other], system=system)
+    assert not text[:1].isspace()
+    for word in (system, "get_weather", "Weather!", "get_news", "News!"):
+        assert word in text
+    assert text.count("city") >= 2 and text.upper().count("STR") >= 2
+
+
+# -- the whole of it in a conversation ------------------------------------------------------------------------
+TOOL = {"type": "function", "function": {"name": "find", "description": "Find.", "parameters": {"type": "object"}}}
+CHAT = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "Where?"},
+    {"role": "assistant", "content": "", "tool_calls": [{"name": "find", "arguments": {"x": 1}}] * 2},
+    {"role": "tool", "content": "result one"},
+    {"role": "tool", "content": "result two"},
+    {"role": "assistant", "content": "There."},
+]
+TEMPLATES = {e.name: e for e in Catalogue.installed().of_kind("template")}
+OWN = sorted({t.agent: n for n, e in TEMPLATES.items() for t in [e.load()] if t.agent in FORMATS}.values())
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return byte_level(special_tokens(TEMPLATES[name].load() for name in OWN))
+
+
+@pytest.mark.parametrize("template", OWN)
+def test_every_step_of_a_conversation_begins_as_it_was_trained(template, tokenizer):
+    """Each prompt, with tools, calls and results, is how the training row begins; calls and answers are trained."""
+    chosen = TEMPLATES[template].load()
+    job = job_of_template(chosen, agent=chosen.agent, loss_scale="default", enable_thinking=False)
+    whole = encode_spans(tokenizer, [spans_of(job, Row(messages=CHAT, tools=[TOOL]), tokenizer)])[0]
+    for upto in (2, 5):
+        row = Row(messages=CHAT[:upto], tools=[TOOL])
+        prompt = encode_spans(tokenizer, [spans_of(job, row, tokenizer, generation=True)])[0]["input_ids"]
+        assert whole["input_ids"][: len(prompt)] == prompt
+    trained = tokenizer.decode([i for i in whole["labels"] if i != IGNORED])
+    read = job.hook.read_calls(job=job, text=trained.partition("There.")[0])
+    assert read == CHAT[2]["tool_calls"]
+    assert "There." in trained and "result" not in trained and "Where?" not in trained
+
+
+def test_every_template_that_names_a_format_finds_it():
+    named = {name: entry.load().agent for name, entry in TEMPLATES.items()}
+    assert {n: a for n, a in named.items() if a not in FORMATS} == {}

@@ -105,16 +105,19 @@ def test_full_fine_tuning_saves_a_plain_checkpoint(qwen2, write_rows, tmp_path):
     assert AutoTokenizer.from_pretrained(done["checkpoint"]).eos_token == "<|im_end|>"
 
 
-@pytest.mark.parametrize("mode", [{"padding_free": True}, {"packing": True, "max_length": 4096}])
+@pytest.mark.parametrize("mode", [{}, {"packing": True, "max_length": 4096}])
 def test_flat_batches_learn_what_padded_ones_learn(qwen2, write_rows, tmp_path, mode):
+    """Fifty steps of the default path, and of packs, give the losses of padded rows."""
     rows = write_rows([{"query": "x" * (n % 7), "response": f"answer {n} " * (1 + n % 3)} for n in range(8)])
-    whole = {"per_device_train_batch_size": 8, "tuner": "full", "dataset_shuffle": False, "num_train_epochs": 4}
+    whole = {"per_device_train_batch_size": 8, "tuner": "full", "dataset_shuffle": False, "num_train_epochs": 50}
     if "packing" in mode:  # all eight rows make one pack
         mode = {**mode, "per_device_train_batch_size": 1}
-    train(qwen2, rows, tmp_path / "padded", **whole)
-    train(qwen2, rows, tmp_path / "flat", **{**whole, **mode})
+    padded = train(qwen2, rows, tmp_path / "padded", **whole, padding_free=False)["trainer"]
+    flat = train(qwen2, rows, tmp_path / "flat", **{**whole, **mode})["trainer"]
+    assert "position_ids" in next(iter(flat.get_train_dataloader()))
+    assert "position_ids" not in next(iter(padded.get_train_dataloader()))
     assert losses(tmp_path / "flat") == pytest.approx(losses(tmp_path / "padded"), abs=2e-4)
-    assert len(losses(tmp_path / "flat")) == 4
+    assert len(losses(tmp_path / "flat")) == 50
 
 
 def test_accumulated_small_batches_equal_one_large(qwen2, write_rows, tmp_path):
@@ -234,3 +237,115 @@ def test_a_continued_adapter_resumes_from_its_own_checkpoint(qwen2, write_rows, 
     train(qwen2, rows, tmp_path / "parts", **shared, resume_from_checkpoint="last")
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")[5:]
     assert losses(tmp_path / "whole")[0] < losses(tmp_path / "first")[0]
+
+
+def logged(output) -> list[dict]:
+    return [json.loads(x) for x in Path(output, "logging.jsonl").read_text().splitlines()]
+
+
+def test_evaluates_stops_early_keeps_the_best_and_logs(qwen2, write_rows, tmp_path, capsys):
+    """A learning rate that ruins the model: evaluations get worse, the run stops, the best one is its outcome."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    output, held = tmp_path / "out", write_rows(SHORT[:4], "held.jsonl")
+    watched = {"val_dataset": [held], "early_stopping_patience": 2, "save_total_limit": 1, "report_to": ["tensorboard"]}
+    done = train(
+        qwen2, write_rows(SHORT), output, tuner="full", learning_rate=1.0, lr_scheduler_type="constant", warmup_ratio=0,
+        save_steps=1, num_train_epochs=20, training_args={"optim": "sgd"},
+        **watched,
+    )  # fmt: skip
+    lines = logged(output)
+    evaluated = {line["step"]: line["eval_loss"] for line in lines if "eval_loss" in line}
+    best = min(evaluated, key=evaluated.get)
+    assert max(evaluated) == best + 2 < 240, "It did not stop after two evaluations without a better one."
+    assert done["checkpoint"] == str(output / f"checkpoint-{best}")
+    kept = sorted(p.name for p in output.glob("checkpoint-*"))
+    assert kept == sorted({f"checkpoint-{best}", f"checkpoint-{best + 2}"}), "The limit is one beside the best."
+    assert all(line["tokens_per_second"] > 0 for line in lines if "loss" in line)
+    shown = capsys.readouterr().err
+    assert all(f" {name}=" in shown for name in ("lr", "tokens/s", "eval_loss")) and "<" in shown  # time left
+    events = EventAccumulator(str(next((tmp_path).rglob("events.out.tfevents.*")).parent)).Reload()
+    scalars = {e.step: e.value for e in events.Scalars("eval/loss")}
+    assert scalars[best] == pytest.approx(evaluated[best], rel=1e-5)
+    assert (output / "curves.png").stat().st_size > 1000
+
+
+def test_what_watching_needs_is_said(qwen2, write_rows, tmp_path):
+    rows = write_rows(SHORT[:4])
+    with pytest.raises(SwiftError, match="--early_stopping_patience watches evaluations: say --val_dataset"):
+        train(qwen2, rows, tmp_path / "out", early_stopping_patience=2)
+    with pytest.raises(SwiftError, match="--report_to swanlab needs the package swanlab: pip install swanlab"):
+        train(qwen2, rows, tmp_path / "out", report_to=["swanlab"])
+
+
+def test_upload_is_tried_with_the_whole_checkpoint(qwen2, write_rows, tmp_path, monkeypatch):
+    """Nobody listens at the hub's address: the error names the repository, and the checkpoint is there."""
+    rows, output = write_rows(SHORT[:4]), tmp_path / "out"
+    with pytest.raises(SwiftError, match="say --hub_model_id"):
+        train(qwen2, rows, output, push_to_hub=True)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    asked = {"push_to_hub": True, "hub_model_id": "me/mine", "use_hf": True, "hub_token": "secret"}
+    with pytest.raises(SwiftError, match=r"checkpoint-2 could not be uploaded to me/mine on Hugging Face") as caught:
+        train(qwen2, rows, output, **asked)
+    assert "secret" not in str(caught.value)
+    assert (output / "checkpoint-2" / "adapter_model.safetensors").is_file()
+    assert "secret" not in (output / "checkpoint-2" / "swift.lock.json").read_text()
+
+
+def test_curves_share_plots():
+    """A metric of training and evaluation, and both sides of pairs, stand in one plot each."""
+    from swift_plugin_runtime.plots import panels_of
+
+    names = ["loss", "eval_loss", "rewards/chosen", "rewards/rejected", "eval_rewards/chosen", "rewards/margins", "kl"]
+    panels = panels_of({name: [(1, 0.0), (2, 1.0)] for name in names})
+    assert {title: list(lines) for title, lines in panels.items()} == {
+        "loss": ["loss", "eval_loss"],
+        "rewards": ["rewards/chosen", "rewards/rejected", "eval_rewards/chosen"],
+        "rewards/margins": ["rewards/margins"],
+        "kl": ["kl"],
+    }
+
+
+def test_text_through_a_multimodal_model_is_text_through_its_language_model(qwen2_vl, write_rows, tmp_path):
+    """The same weights as Qwen2-VL and as Qwen2: the same losses, step by step."""
+    import transformers
+    from swift_plugin_runtime.processor import load_processor
+
+    whole = transformers.Qwen2VLForConditionalGeneration.from_pretrained(qwen2_vl)
+    text = whole.config.text_config.to_dict()
+    apart = ("model_type", "architectures", "rope_parameters", "layer_types", "transformers_version")
+    config = transformers.Qwen2Config(**{k: v for k, v in text.items() if k not in apart})
+    config.rope_parameters = {"rope_type": "default", "rope_theta": 10000.0}
+    alone = transformers.Qwen2ForCausalLM(config)
+    alone.model.load_state_dict(whole.model.language_model.state_dict())
+    alone.lm_head.load_state_dict(whole.lm_head.state_dict())
+    alone.save_pretrained(tmp_path / "alone")
+    load_processor(qwen2_vl, False).tokenizer.save_pretrained(tmp_path / "alone")
+    rows = write_rows([CHAT, *SHORT[:7]])
+    told = {"tuner": "full", "num_train_epochs": 2, "dataset_shuffle": False, "agent": "hermes"}
+    train(qwen2_vl, rows, tmp_path / "vl", **told)
+    train(str(tmp_path / "alone"), rows, tmp_path / "text", **told)
+    assert losses(tmp_path / "vl") == pytest.approx(losses(tmp_path / "text"), rel=1e-4)
+    assert losses(tmp_path / "vl")[-1] < losses(tmp_path / "vl")[0]
+
+
+def test_media_that_never_reach_the_model_are_an_error(qwen2_vl, tmp_path):
+    """A model whose forward drops pictures would train without a word; with its own forward it trains."""
+    from PIL import Image
+
+    from swift_core.testing.contracts_trainers import build_trainer
+
+    Image.effect_noise((56, 56), 80).convert("RGB").save(tmp_path / "a.png")
+    rows = [{"query": "What is this?", "response": "noise", "images": [str(tmp_path / "a.png")]}]
+    for method, more in (("sft", {}), ("dpo", {"rejected_response": "nothing"})):
+        trainer = build_trainer(qwen2_vl, [{**rows[0], **more}], tmp_path, trainer=method, max_steps=1)
+        seeing = trainer.model.forward
+
+        def blind(pixel_values=None, image_grid_thw=None, seeing=seeing, **inputs):
+            return seeing(**inputs)
+
+        trainer.model.forward = blind
+        with pytest.raises(SwiftError, match=r"was given pixel_values and never looked at them"):
+            trainer.train()
+        trainer.model.forward, trainer.media_seen = seeing, False
+        trainer.train()

@@ -1,8 +1,8 @@
 """Table 4 of the SWIFT paper, for every installed tuner and optimizer in one run.
 
-    python benchmarks/tuners/run.py                      # a small Qwen2 with random weights, on what is there
-    python benchmarks/tuners/run.py --only lora dora     # some of them
-    python benchmarks/tuners/run.py --hidden 4096 --layers 32 --rows 2000 --length 2048   # the paper's shape
+    python -m benchmarks.tuners.run                      # a small Qwen2 with random weights, on what is there
+    python -m benchmarks.tuners.run --only lora dora     # some of them
+    python -m benchmarks.tuners.run --hidden 4096 --layers 32 --rows 2000 --length 2048   # the paper's shape
 
 Each line is a training job of its own in a fresh copy of one process, so that its peak memory is its own. How to
 read it: docs/benchmarks.md.

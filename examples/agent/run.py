@@ -8,7 +8,13 @@ the list. No held-out question stands in the training rows. Every model starts f
 the same rows in the same order; what differs is the format (ReAct, Hermes) and the loss scale. Measured by
 `swift eval --evaluator agent`: Act.EM is the share of calls that name the right tool, HalluRate that of tools that were
 not on offer, Avg.F1 the agreement of the arguments, R-L of the final answer; Args.EM, the share of calls right in name
-and every argument, is counted here.
+and every argument, is counted here. Reached in one run (one seed, so differences of a few hundredths say nothing):
+
+    format   loss scale      Plan.EM     Act.EM  HalluRate     Avg.F1        R-L    Args.EM
+    react    default           1.000      0.970      0.015      0.637      0.865      0.015
+    react    agentflan         1.000      0.985      0.007      0.869      0.856      0.520
+    hermes   default           1.000      0.340      0.330      0.240      0.966      0.025
+    hermes   hermes            1.000      0.315      0.343      0.265      1.000      0.115
 """
 
 from __future__ import annotations

@@ -100,7 +100,14 @@ def _message(item: Any, where: str) -> Message:
         message["tool_calls"] = [_call(c, where) for c in item["tool_calls"]]
     if role == "tool_call":
         message = {"role": "assistant", "content": "", "tool_calls": [_call(content, where)]}
+    thought = next((item[k] for k in THOUGHTS if item.get(k)), None)
+    if thought and role == "assistant":
+        message["reasoning_content"] = str(thought)
     return message | {k: item[k] for k in ("loss", "loss_scale") if item.get(k) is not None}
+
+
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Under which keys published rows and servers hold an assistant's thoughts, apart from its words."""
 
 
 def _join_parts(parts: list[Any], where: str) -> str:

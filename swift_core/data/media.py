@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,18 @@ from swift_core.errors import SwiftError
 BROKEN = (OSError, ValueError, TypeError, AttributeError, SyntaxError, EOFError, IndexError, KeyError, struct.error)
 """What Pillow raises on a file that is damaged or no image at all."""
 
+FRAME_RATE = 2.0
+"""Frames per second that are read of a video file, and that frames given by themselves are taken to have."""
+
+MOST_FRAMES = 768
+"""A video with more frames is read at half the rate, or half of that, and so on."""
+
 
 def open_media(row: Row, max_pixels: int | None = None) -> dict[str, list[Any]]:
-    """The row's media opened, by modality; fills `row.image_sizes` with the original sizes.
+    """The row's media opened, by modality; fills `row.image_sizes` with the original sizes and `row.video_rates`.
 
     Images become RGB PIL images, shrunk to at most `max_pixels`; arrays (video frames, audio samples) pass
-    through; audio files are read as mono float arrays. SwiftError names row and file.
+    through; video files become frames, audio files are read as mono float arrays. SwiftError names row and file.
     """
     opened: dict[str, list[Any]] = {}
     if row.images:
@@ -27,7 +34,8 @@ def open_media(row: Row, max_pixels: int | None = None) -> dict[str, list[Any]]:
         row.image_sizes = [image.size for image in images]
         opened["image"] = [_shrunk(image, max_pixels) for image in images]
     if row.videos:
-        opened["video"] = [open_video(item, f"{row.where}, video {n}") for n, item in enumerate(row.videos, 1)]
+        videos = [open_video(item, f"{row.where}, video {n}") for n, item in enumerate(row.videos, 1)]
+        opened["video"], row.video_rates = [frames for frames, _ in videos], [rate for _, rate in videos]
     if row.audios:
         opened["audio"] = [open_audio(item, f"{row.where}, audio {n}") for n, item in enumerate(row.audios, 1)]
     return opened
@@ -78,23 +86,41 @@ def _shrunk(image: Any, max_pixels: int | None) -> Any:
     return image if size == image.size else image.resize(size)
 
 
-def open_video(item: Any, where: str) -> Any:
-    """Frames as an array [frames, height, width, 3] from a list of image files, an array or a video file."""
+def open_video(item: Any, where: str) -> tuple[Any, float]:
+    """Frames as an array [frames, height, width, 3] and how many there are per second.
+
+    item: a list of image files, an array or a video file, which is read at `FRAME_RATE`.
+    """
     import numpy as np
 
     if isinstance(item, list):
-        return np.stack([np.asarray(open_image(frame, where)) for frame in item])
+        return np.stack([np.asarray(open_image(frame, where)) for frame in item]), FRAME_RATE
     if not isinstance(item, str | Path):
-        return np.asarray(item)
+        return np.asarray(item), FRAME_RATE
     try:
         import av
     except ImportError:
         raise SwiftError(f"{where}: reading video files needs PyAV: pip install av") from None
     try:
         with av.open(str(item)) as container:
-            return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+            frames, rate = _sampled(container.decode(video=0))
     except (OSError, ValueError) as error:
         raise SwiftError(f"{where}: {item} is not a video that can be read ({error}).") from None
+    if not frames:
+        raise SwiftError(f"{where}: {item} holds no frames.")
+    return np.stack(frames), rate
+
+
+def _sampled(decoded: Iterable[Any], most: int = MOST_FRAMES) -> tuple[list[Any], float]:
+    """Every frame that is due, as an array, and their rate; whenever there are too many, every second one stays."""
+    kept: list[Any] = []
+    step = 1 / FRAME_RATE
+    for frame in decoded:
+        if (frame.time or 0.0) >= len(kept) * step - 1e-6:
+            kept.append(frame.to_ndarray(format="rgb24"))
+        if len(kept) > most:
+            kept, step = kept[::2], step * 2
+    return kept, 1 / step
 
 
 def open_audio(item: Any, where: str) -> Any:

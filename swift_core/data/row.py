@@ -15,11 +15,13 @@ class Row:
     """One example.
 
     messages: `{"role": system | user | assistant | tool, "content": str}`, an assistant's also
-    `tool_calls: [{"name", "arguments"}]`, `loss` (bool: train this turn or not) and `loss_scale` (float).
+    `tool_calls: [{"name", "arguments"}]`, `reasoning_content` (thoughts: str), `loss` (bool: train this
+    turn or not) and `loss_scale` (float).
     Media placeholders `<image>`, `<video>`, `<audio>` stand in the content, in the order of the lists below.
     images, videos, audios: paths, bytes, arrays or PIL images. tools: OpenAI function schemas.
     objects: `{"ref": [str], "bbox": [[x1, y1, x2, y2]], "bbox_type": real | norm_1 | norm_1000,
     "image_id": [int]}`. image_sizes: (width, height) in pixels per image, filled when they are opened.
+    video_rates: frames per second of each video, filled when they are opened.
     rejected: the messages of the worse conversation (preference methods). label: target of
     classification and of KTO. extra: every other column, kept for rewards. where: file:line or id:index.
     """
@@ -31,6 +33,7 @@ class Row:
     tools: list[dict[str, Any]] = field(default_factory=list)
     objects: dict[str, Any] = field(default_factory=dict)
     image_sizes: list[tuple[int, int]] = field(default_factory=list)
+    video_rates: list[float] = field(default_factory=list)
     rejected: list[dict[str, Any]] | None = None
     label: Any = None
     extra: dict[str, Any] = field(default_factory=dict)

@@ -52,7 +52,8 @@ def answer_rows(job: Job, engine: Engine, rows: list[Row], place: Results) -> li
     from rich.progress import Progress
 
     adapter = _adapter(job, engine)
-    requests = [ask(r, job.options, adapter, seed=job.options.seed + n) for n, r in enumerate(rows)]
+    whole = getattr(engine, "scores_answers", False)
+    requests = [ask(r, job.options, adapter, job.options.seed + n, whole) for n, r in enumerate(rows)]
     left = list(range(len(place.records), len(rows)))
     size = 1 if job.options.stream else job.options.max_batch_size
     with Progress(console=Console(stderr=True), disable=job.options.stream) as progress:

@@ -98,7 +98,9 @@ class TrainOptions(ModelOptions, DataOptions):
     fp16: bool = option(False, "Compute in float16 with loss scaling.")
     gradient_checkpointing: bool = option(False, "Recompute activations: about 30 % slower, far less memory.")
     packing: bool = option(False, "Join rows up to max_length tokens, each attending to itself alone.")
-    padding_free: bool = option(False, "Lay the rows of a batch end to end instead of padding them.")
+    padding_free: bool | None = option(
+        None, "Lay the rows of a batch end to end, each attending to itself; left out: wherever that is exact."
+    )
     truncation_strategy: Literal["raise", "delete", "left", "right"] = option(
         "delete", "What happens to rows longer than max_length: an error, dropped and counted, or cut."
     )
@@ -113,6 +115,14 @@ class TrainOptions(ModelOptions, DataOptions):
     save_total_limit: int | None = option(None, "Newest checkpoints to keep.")
     save_only_model: bool = option(False, "Leave out optimizer state: smaller, cannot be resumed exactly.")
     load_best_model_at_end: bool = option(False, "End with the checkpoint of the lowest evaluation loss.")
+    early_stopping_patience: int | None = option(
+        None, "Stop after so many evaluations without a better figure, and keep the best.", ge=1,
+        aliases=("early_stop_interval",),
+    )  # fmt: skip
+    push_to_hub: bool = option(False, "Upload the last (or best) checkpoint when training ends.")
+    hub_model_id: str | None = option(None, "Repository to upload to, owner/name.")
+    hub_token: str | None = option(None, "Token for the upload.", secret=True)
+    hub_private_repo: bool = option(False, "Make the repository private.")
     report_to: list[str] = option([], "Extra loggers: tensorboard, wandb, swanlab.")
     dataloader_num_workers: int = option(0, "Processes that collate batches.", ge=0)
     ddp_backend: str | None = option(None, "Backend of torch.distributed; left out: nccl on GPUs, gloo on CPUs.")

@@ -20,6 +20,8 @@ def run(job: Job) -> dict[str, Any]:
     """Train; returns `{"output_dir", "checkpoint", "metrics"}`."""
     place_output(job)
     check_processes(job)
+    if job.options.push_to_hub and not job.options.hub_model_id:
+        raise SwiftError("--push_to_hub uploads to a repository: say --hub_model_id owner/name.")
     if job.options.launcher and "LOCAL_RANK" not in os.environ:
         return _launch(job)
     resume = find_resume(job)
@@ -105,12 +107,15 @@ def _checkpoint_of(job: Job, item: Any, resume: str | None) -> str | None:
 def finish(job: Job, trainer: Any) -> str:
     """Make sure that the end of the run is saved, and say where everything is."""
     folder = Path(job.options.output_dir)
-    best = trainer.state.best_model_checkpoint if job.options.load_best_model_at_end else None
+    watched = job.options.load_best_model_at_end or job.options.early_stopping_patience
+    best = trainer.state.best_model_checkpoint if watched else None
     last = best or str(folder / f"checkpoint-{trainer.state.global_step}")
     if not Path(last).is_dir():
         trainer.save_model(last)
     lines = {"checkpoint": last, "log": folder / "logging.jsonl", "curves": folder / "curves.png"}
-    job.say("Done.\n" + "\n".join(f"  {k}: {v}" for k, v in lines.items() if Path(v).exists()))
+    if job.options.push_to_hub:
+        lines["uploaded to"] = trainer.publish(last)
+    job.say("Done.\n" + "\n".join(f"  {k}: {v}" for k, v in lines.items() if k == "uploaded to" or Path(v).exists()))
     return last
 
 

@@ -111,11 +111,14 @@ def _ask(entries: list[Entry], what: str) -> None:
 
 
 def _sharing(cards: Cards, config: dict[str, Any]) -> Cards:
-    """Families with the folder's architecture, else those with its model type."""
+    """Families with the folder's architecture, else those whose converted checkpoints have it, else those with its
+    model type."""
     architectures, said = set(config.get("architectures") or ()), config.get("model_type")
-    return [(e, c) for e, c in cards if architectures & {*c.architectures, c.native} - {""}] or [
-        (e, c) for e, c in cards if said in c.config_types
-    ]
+    return (
+        [(e, c) for e, c in cards if architectures & {*c.architectures}]
+        or [(e, c) for e, c in cards if c.native and c.native in architectures]
+        or [(e, c) for e, c in cards if said in c.config_types]
+    )
 
 
 def _fits(card: Family, config: dict[str, Any], names: list[str]) -> bool:

@@ -19,7 +19,8 @@ class Thinking:
     """How thoughts are written before an answer. A row holds them as `<think>…</think>` in its answer.
 
     write: before an answer with thoughts, holds `{thought}`. empty: before an answer without any.
-    history: before an earlier answer whose thoughts are left out. on: the part of `write` that the prompt
+    history: before an earlier answer that stands without thoughts; dropped: before one that had some, where that
+    differs. on: the part of `write` that the prompt
     already holds when the model is to think, so it is not trained. off: the part of `empty` that the prompt
     holds when it is not to think; left out, all of it. default: whether it thinks when nobody says.
     keep: earlier thoughts stay in the conversation. off_query: behind each question when it is not to think.
@@ -32,6 +33,7 @@ class Thinking:
     write: str = "<think>\n{thought}\n</think>\n\n"
     empty: str = ""
     history: str = ""
+    dropped: str | None = None
     on: str = ""
     off: str | None = None
     default: bool = True
@@ -44,6 +46,10 @@ class Thinking:
     def prompt_off(self) -> str:
         """What the prompt holds when the model is not to think."""
         return self.empty if self.off is None else self.off
+
+    def earlier(self, thought: str) -> str:
+        """What stands before an earlier answer whose `thought` (or none) is left out."""
+        return self.history if self.dropped is None or not thought else self.dropped
 
     def mistake(self) -> str:
         """What is wrong with the declaration, or an empty text."""
@@ -71,10 +77,12 @@ class Template:
     written, holds `{answer}`, all trained. end: closes an answer, trained; last_end: closes the last one,
     where that differs. Where `end` is empty, a stop word that opens the next turn is trained as the end.
     after: follows `end`, not trained. between: stands before the next round only. tool: a turn of tool
-    results, holds `{query}`; empty: the user turn. trim: roles whose texts are stripped of outer white space.
-    single: one question and one answer, no more. stop: more words that end an answer. agent: the agent format
-    its models were taught. media: modality → the text that stands for one medium; `{n}` counts them from 1,
-    `{path}` is its file, `{<pad>*256}` a text 256 times. thinking: None where the model knows no thoughts of its own.
+    results, holds `{query}`; empty: the user turn. tools: opens a conversation that offers tools in the format
+    `agent`, holds `{system}`, the text that this format gives; empty: as any other system text. trim: roles
+    whose texts are stripped of outer white space. single: one question and one answer, no more. stop: more
+    words that end an answer. agent: the agent format its models were taught. media: modality → the text that
+    stands for one medium; `{n}` counts them from 1, `{path}` is its file, `{<pad>*256}` a text 256 times.
+    thinking: None where the model knows no thoughts of its own.
     source: where the facts come from. differs: where it departs from the model's official chat template,
     and why. lacks: what of the model's format a declaration does not cover.
     """
@@ -98,6 +106,7 @@ class Template:
     after: str = ""
     between: str = ""
     tool: str = ""
+    tools: str = ""
     trim: tuple[str, ...] = ()
     single: bool = False
     stop: tuple[str, ...] = ()
@@ -205,6 +214,7 @@ def _check_keys(facts: dict[str, Any], owner: type, name: str) -> None:
 def _mistake(template: Template) -> str:
     """The first thing that contradicts itself, or an empty text."""
     held = {"user": "query", "answer": "answer", "system": "system", "late_system": "system", "tool": "query"}
+    held |= {"tools": "system"}
     for key, word in held.items():
         text = getattr(template, key)
         if text and text.count("{" + word + "}") != 1:

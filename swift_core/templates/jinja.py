@@ -168,10 +168,15 @@ class _Jinja:
         written = self.out(opening[len(thinking.on) :]) + thought + self.out(closing)
         off = thinking.prompt_off
         current = "{%- set current = " + keep + " or loop.index0 > ns.last %}"
-        lead = self._branches(self.out(thinking.on), self.out(off), self.out(thinking.history))
+        lead = self._branches(self.out(thinking.on), self.out(off), self._earlier(thinking))
         said = self._branches(written, self.out(thinking.empty[len(off) :]), "")
         answer = self.around(self.template.answer, "answer", "content")
         return split + current + self.out(self.template.assistant) + lead, said + answer
+
+    def _earlier(self, thinking: Thinking) -> str:
+        """What stands before an earlier answer, by whether it had thoughts."""
+        plain, dropped = self.out(thinking.history), self.out(thinking.earlier("some"))
+        return plain if plain == dropped else "{%- if thought %}" + dropped + "{%- else %}" + plain + "{%- endif %}"
 
     def _branches(self, thought: str, empty: str, history: str) -> str:
         """One of three texts: for a current answer with thoughts, one without, and an earlier one."""

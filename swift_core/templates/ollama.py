@@ -113,7 +113,9 @@ class _Go:
         written = self.around(t.thinking.write, "thought", ".Thinking")
         current = "{{ if .Thinking }}" + written + "{{ else }}" + self.out(t.thinking.empty) + "{{ end }}"
         if not t.thinking.keep:
-            current = "{{ if gt $i $last }}" + current + "{{ else }}" + self.out(t.thinking.history) + "{{ end }}"
+            plain, dropped = self.out(t.thinking.history), self.out(t.thinking.earlier("some"))
+            earlier = plain if plain == dropped else "{{ if .Thinking }}" + dropped + "{{ else }}" + plain + "{{ end }}"
+            current = "{{ if gt $i $last }}" + current + "{{ else }}" + earlier + "{{ end }}"
         return self.out(t.assistant) + current + answer
 
     def _prompt(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.data.row import Row
 from swift_core.errors import SwiftError
 from swift_core.templates.declaration import Template
-from swift_core.templates.turns import Turn, turns_of
+from swift_core.templates.turns import Turn, own_tools, turns_of
 
 if TYPE_CHECKING:
     from swift_core.job import Job
@@ -35,7 +35,7 @@ def spans_of(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> li
         turns.pop()
     _refuse_rounds(frames.template, turns, row.where)
     writer = _Writer(frames, turns, generation)
-    writer.open(system, row.where)
+    writer.open(system, row.where, own_tools(job, row, frames.template))
     for number in range(len(turns)):
         writer.turn(number)
     if generation:
@@ -118,10 +118,15 @@ class _Writer:
         if text:
             self.add(self.frames.weighed(text))
 
-    def open(self, system: str | None, where: str) -> None:
-        """What stands before the first turn, with the system text where it belongs there."""
+    def open(self, system: str | None, where: str, tools: bool) -> None:
+        """What stands before the first turn, with the system text where it belongs there.
+
+        tools: the text comes from the template's own agent format, which knows what stands around it.
+        """
         template = self.template
         self.frame(self.frames.opening)
+        if tools:
+            return self._framed(template.tools, "system", "system", system or "")
         system = None if template.skip_empty_system and not (system or "").strip() else system
         system = (template.default_system or None) if system is None else self._trimmed("system", system)
         if system and not (template.system or template.late_system):
@@ -187,10 +192,19 @@ class _Writer:
             return
         weight = float(any(w > 0 for _, w in pieces))
         template = self.template
-        end = template.final_end if number == len(self.turns) - 1 else template.end
+        end = self._end_of(number, turn, "".join(text for text, _ in pieces))
         self.add([(template.fill(end, self.frames.tokenizer), weight)], answer=True)
         self.owed = 0.0 if end else weight
         self.frame(template.after)
+
+    def _end_of(self, number: int, turn: Turn, text: str) -> str:
+        """What closes an answer. Calls may bring their own end; where no turn has one, results open the next."""
+        template, last = self.template, number == len(self.turns) - 1
+        if turn.calls and text.endswith(tuple(w for w in (*template.stop, template.end) if w)):
+            return ""
+        if turn.calls and last and not template.end:
+            return next((w for w in template.stop if template.tool.startswith(w)), template.final_end)
+        return template.final_end if last else template.end
 
     def _said(self, number: int, turn: Turn, last: bool) -> tuple[str, list[tuple[str, float]]]:
         """What the prompt holds behind the header, and the answer in weighed pieces."""
@@ -207,20 +221,32 @@ class _Writer:
 
     def _written(self, turn: Turn, thoughts: bool) -> tuple[str, str]:
         """What the prompt holds behind the header, and the answer's text, with its thoughts or without."""
-        before, _, behind = self.template.answer.partition("{answer}")
-        text = turn.text if turn.inline or self.open_answer else self._trimmed("assistant", turn.text)
         thinking = self.template.thinking
-        if thinking is None or self.open_answer:
-            return "", (text if self.open_answer else before + text) + ("" if turn.inline else behind)
-        thought, text = split_thought(text)
-        thought = self._trimmed("assistant", thought)
-        text = before + text + ("" if turn.inline else behind)
+        text = turn.text if turn.inline or turn.calls or self.open_answer else self._trimmed("assistant", turn.text)
+        thought, text = split_thought(text) if thinking else ("", text)
+        thought, text = self._trimmed("assistant", thought), self._framed_answer(turn, text)
+        if thinking is None:
+            return "", text
+        if self.open_answer:
+            return "", (thinking.write.replace("{thought}", thought) if thought and thoughts else "") + text
         if not thoughts:
-            return thinking.history, text
-        if thought:
+            held, lead = thinking.earlier(thought), ""
+        elif thought:
             opening, _, closing = thinking.write.partition("{thought}")
-            return thinking.on, opening[len(thinking.on) :] + thought + closing + text
-        return thinking.prompt_off, thinking.empty[len(thinking.prompt_off) :] + text
+            held, lead = thinking.on, opening[len(thinking.on) :] + thought + closing
+        else:
+            held, lead = thinking.prompt_off, thinking.empty[len(thinking.prompt_off) :]
+        # calls that bring their own line break do not open a second line behind a thought
+        again = turn.calls and text.startswith("\n") and (held + lead).endswith("\n")
+        return held, lead + (text[1:] if again else text)
+
+    def _framed_answer(self, turn: Turn, text: str) -> str:
+        """An answer's words in the frame of answers, with the calls in it or beside it."""
+        before, _, behind = self.template.answer.partition("{answer}")
+        before, behind = "" if self.open_answer else before, "" if turn.inline else behind
+        if not turn.beside:
+            return before + text + turn.written + behind
+        return (before + text + behind if text else "") + turn.written
 
     def _is_last(self, number: int) -> bool:
         """Whether no later turn is the assistant's, save those that continue this one behind inline results."""

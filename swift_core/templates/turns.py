@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,17 @@ COUNTED = re.compile(r"\{(n|path|([^{}]+)\*(\d+))\}")
 class Turn:
     """One turn as text. inline: tool results that go on inside the assistant's turn.
 
+    calls: the calls that it makes; written: their text, which follows `text`. beside: it stands behind the
+    answer and not in it.
     loss: the row's own word on whether it is trained. scale: the row's own weight.
     """
 
     role: str
     text: str
     inline: bool = False
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    written: str = ""
+    beside: bool = False
     loss: bool | None = None
     scale: float = 1.0
 
@@ -46,7 +51,7 @@ def turns_of(job: Job, row: Row, template: Template) -> list[Turn]:
             _add_results(job, turns, results)
             results = []
         else:
-            turns.append(_turn(job, message))
+            turns.append(_turn(job, message, template))
     return turns
 
 
@@ -88,6 +93,7 @@ def _with_tools(job: Job, row: Row, template: Template, messages: list[dict[str,
         return messages
     has_system = messages[0]["role"] == "system"
     system = messages[0]["content"] if has_system else template.default_system
+    system = system.strip() if system and "system" in template.trim else system
     text = job.hook.write_tools(job=job, tools=row.tools, system=system or "")
     if text is None:
         raise SwiftError(
@@ -97,18 +103,31 @@ def _with_tools(job: Job, row: Row, template: Template, messages: list[dict[str,
     return [{"role": "system", "content": text}, *messages[has_system:]]
 
 
-def _turn(job: Job, message: dict[str, Any]) -> Turn:
-    text = message.get("content") or ""
-    if message.get("reasoning_content"):
-        text = f"<think>\n{message['reasoning_content']}\n</think>\n\n{text}"
-    if message.get("tool_calls"):
-        calls = job.hook.write_calls(job=job, calls=message["tool_calls"])
-        text = f"{text}\n{calls}" if text and not text.endswith("\n") else text + calls
-    return Turn(message["role"], text, loss=message.get("loss"), scale=message.get("loss_scale", 1.0))
+def own_tools(job: Job, row: Row, template: Template) -> bool:
+    """Whether the conversation opens with the template's `tools`, which belongs to its own agent format."""
+    return bool(row.tools and template.tools) and any(c.entry.name == template.agent for c in job.many("agent"))
+
+
+def _turn(job: Job, message: dict[str, Any], template: Template) -> Turn:
+    words, thought = message.get("content") or "", message.get("reasoning_content")
+    calls = message.get("tool_calls") or []
+    words = words.strip() if calls and "assistant" in template.trim else words
+    text = f"<think>\n{thought}\n</think>\n\n{words}" if thought else words
+    turn = Turn(message["role"], text, loss=message.get("loss"), scale=message.get("loss_scale", 1.0), calls=calls)
+    if calls:
+        agent = job.one("agent")
+        gap = getattr(agent, "before_calls", "\n")
+        between = gap if words and not words.endswith(gap) else ""
+        turn.written, turn.beside = (
+            between + job.hook.write_calls(job=job, calls=calls),
+            getattr(agent, "beside", False),
+        )
+    return turn
 
 
 def _add_results(job: Job, turns: list[Turn], results: list[str]) -> None:
-    text, inline = job.hook.write_results(job=job, results=results)
+    asked = turns[-1].calls if turns and turns[-1].role == "assistant" else []
+    text, inline = job.hook.write_results(job=job, results=results, calls=asked)
     if inline and turns and turns[-1].role == "assistant":
         turns[-1].inline = True
     turns.append(Turn("tool", text, inline=inline))

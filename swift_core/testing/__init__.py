@@ -28,6 +28,7 @@ _WHERE = {
         "TrainerContract",
         "TunerContract",
     ),
+    "contracts_trainers": ("RewardedInvariants", "TrainerInvariants"),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 

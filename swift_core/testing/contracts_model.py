@@ -13,7 +13,7 @@ from swift_core.errors import SwiftError
 from swift_core.job import Job
 from swift_core.jobs.common import load_model
 from swift_core.models.card import Family
-from swift_core.models.index import find_family, load_cards
+from swift_core.models.index import find_family, load_cards, read_json
 from swift_core.testing.contracts import CHAT, ComponentContract, catalogue, tiny_model
 
 MODALITIES = ("text", "image", "video", "audio")
@@ -72,14 +72,15 @@ class ModelContract(ComponentContract):
             catalogue().find(kind, name)
 
     def test_is_recognised_from_config_json(self, tmp_path: Path) -> None:
-        """A local folder whose config.json carries the card's facts leads to this family and no other."""
+        """A folder with nothing but a config.json that says the card's facts leads here, or to a question that
+        names this family."""
         card = self.card
         if not (card.architectures or card.config_types):
             return  # known by its checkpoint ids alone
-        said = {"architectures": list(card.architectures[:1]), "model_type": next(iter(card.config_types), "")}
-        (tmp_path / "config.json").write_text(json.dumps(said), encoding="utf-8")
-        found = find_family(catalogue(), str(tmp_path))
-        assert found.entry == self.entry, f"config.json {said} leads to {found.entry.title}."
+        for architecture in card.architectures or ("",):
+            folder = folder_of(card, tmp_path / (architecture or "any"), architecture)
+            names = _recognised(folder)
+            assert card.name in names, f"{read_json(folder / 'config.json')} leads to {', '.join(sorted(names))}."
 
     def test_architectures_are_in_transformers(self) -> None:
         """A family without code of its own needs classes that transformers has."""
@@ -89,6 +90,29 @@ class ModelContract(ComponentContract):
 
         lacking = [a for a in self.card.architectures if not hasattr(transformers, self.card.native or a)]
         assert not lacking, f"transformers has no {lacking}; is this remote_code, or is there a `native` class?"
+
+
+def _recognised(folder: Path) -> set[str]:
+    """The family that a folder leads to; where several may be meant, the words of the question that names them."""
+    try:
+        return {find_family(catalogue(), str(folder)).entry.name}
+    except SwiftError as error:
+        return set(re.findall(r"\w+", str(error)))
+
+
+def folder_of(card: Family, place: Path, architecture: str = "") -> Path:
+    """A folder below `place` that holds only a config.json with what the card says of its checkpoints."""
+    config: dict[str, Any] = {"architectures": [architecture], "model_type": next(iter(card.config_types), "")}
+    for path, wanted in card.tells.items():
+        *outer, last = path.split(".")
+        inner = config
+        for key in outer:
+            inner = inner.setdefault(key, {})
+        inner[last] = wanted[0] if isinstance(wanted, tuple | list) else 1 if wanted is True else wanted
+    folder = place / f"checkpoint-{card.named[0] if card.named else 'any'}-1b"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
 
 
 def logits_of(model: Any, seed: int = 0) -> Any:

@@ -30,10 +30,10 @@ def tiny_config(config_class: Any, vocab_size: int, free_ids: Iterator[int], **c
     """A configuration of `config_class` with some hundred thousand parameters.
 
     vocab_size: of the tokenizer. free_ids: unused token ids, one for each special token that the
-    configuration names. changes: nested values that win over the rules.
+    configuration names. changes: nested values that win over the rules; `__defaults__` go to the constructor.
     """
     special = rules()["families"].get(config_class.model_type, {})
-    config = config_class(**special.get("__defaults__", {}))
+    config = config_class(**{**special.get("__defaults__", {}), **changes.pop("__defaults__", {})})
     _shrink(config, False)
     _name_tokens(config, free_ids)
     for values in (special, changes):

@@ -13,7 +13,9 @@ from typing import Any
 from swift_core.catalogue import Entry
 from swift_core.errors import SwiftError
 from swift_core.models.card import Family
+from swift_core.testing.conformance.media import check_media
 from swift_core.testing.conformance.models import Failed, check_model
+from swift_core.testing.conformance.processors import make_processor
 from swift_core.testing.conformance.tiny_family import architecture, write_checkpoint
 
 VERSIONS = ("swift-core", "torch", "transformers", "peft")
@@ -22,17 +24,27 @@ VERSIONS = ("swift-core", "torch", "transformers", "peft")
 def climb(entry: Entry, templates: dict[str, str]) -> dict[str, Any]:
     """The result of one family. templates: what is wrong with each template, empty where nothing is.
 
-    A rung counts only above rungs that hold; the model is tried all the same, and its failure named.
+    A rung counts only above rungs that hold; the model and every medium are tried all the same, and what fails
+    is named. `media`: modality → `passed`, or why not.
     """
     card: Family = entry.load()
-    figures: dict[str, Any] = {}
+    found: dict[str, Any] = {"figures": {}, "media": {}}
     broken = [f"template {n}: {templates[n]}" for n in card.checkpoints if templates.get(n, "not found")]
-    reason = why_not_built(card)
-    if not reason:
-        with tempfile.TemporaryDirectory(prefix="swift-ladder-") as work:
-            reason = _attempt(lambda: figures.update(_model_rung(card, Path(work))))
-    rung = "card" if broken else "template" if reason else "model"
-    return {"rung": rung, "reason": "; ".join([*broken[:1], *filter(None, [reason])]), "figures": figures}
+    reason = why_not_built(card) or _tried(card, found)
+    missed = [f"{m}: {why}" for m, why in found["media"].items() if why != "passed"]
+    rung = "card" if broken else "template" if reason else "media" if found["media"] and not missed else "model"
+    return {"rung": rung, "reason": "; ".join([*broken[:1], *filter(None, [reason]), *missed]), **found}
+
+
+def _tried(card: Family, found: dict[str, Any]) -> str:
+    """Why the model fails; its figures and what became of each medium are put into `found`."""
+    with tempfile.TemporaryDirectory(prefix="swift-ladder-") as work:
+        reason = attempt(lambda: found["figures"].update(_model_rung(card, Path(work, "text"))))
+        if set(card.modality) != {"text"}:
+            failed = attempt(lambda: found["media"].update(media_rung(card, Path(work, "media"))))
+            if failed:
+                found["media"] = {m: failed for m in card.modality if m != "text"}
+    return reason
 
 
 def why_not_built(card: Family) -> str:
@@ -48,12 +60,20 @@ def _model_rung(card: Family, work: Path) -> dict[str, Any]:
     return check_model(card, write_checkpoint(card, work / "model"), work)
 
 
-def _attempt(check: Callable[[], Any]) -> str:
+def media_rung(card: Family, work: Path) -> dict[str, str]:
+    """Modality → `passed` or why not, of a tiny model with its tiny processor."""
+    processor, changes = make_processor(card)
+    return check_media(card, write_checkpoint(card, work / "model", processor, **changes), work)
+
+
+def attempt(check: Callable[[], Any]) -> str:
     """Why a check failed; empty where it passed."""
     try:
         check()
     except (Failed, SwiftError) as error:
         return str(error)
+    except ImportError as error:
+        return " ".join(str(error).split()).partition(" Check out")[0].partition(" You can install")[0]
     except Exception as error:  # any class may fail in any way: the reason is the result
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = " ".join(str(error).split())[:300]

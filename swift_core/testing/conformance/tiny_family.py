@@ -1,4 +1,7 @@
-"""A tiny checkpoint of any family that transformers has: real class, random weights, its template's tokens."""
+"""A tiny checkpoint of any family that transformers has: real class, random weights, its template's tokens.
+
+`python -m swift_core.testing.conformance.tiny_family FAMILY FOLDER` writes one.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def write_checkpoint(card: Family, folder: str | Path, processor: Any = None, **
     (processor or tokenizer).save_pretrained(folder)
     for name in card.extra_files:
         _empty(Path(folder, name))
-    return str(folder)
+    return str(Path(folder))
 
 
 def _empty(file: Path) -> None:
@@ -100,3 +103,9 @@ def stir(model: Any, scale: float = 0.02) -> None:
         for name, parameter in model.named_parameters():
             if parameter.is_floating_point() and not parameter.any() and not name.endswith("bias"):
                 parameter.normal_(0.0, scale)
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(write_checkpoint(Catalogue.installed().find("model", sys.argv[1]).load(), sys.argv[2]))

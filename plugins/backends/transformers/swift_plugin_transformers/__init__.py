@@ -40,11 +40,14 @@ class TransformersBackend:
     swift_api = 1
 
     @hookimpl
-    def start_engine(self, job: Any) -> TransformersEngine:
+    def start_engine(self, job: Any) -> Any:
+        from swift_plugin_runtime.scorer import ScoringEngine, trained_by
+
         model, processor = load_model(job)
-        if not hasattr(model, "generate"):
-            raise SwiftError(f"{job.options.model!r} is a {job.card.task} model: it scores texts and writes none.")
+        writes = hasattr(model, "generate")  # PEFT's wrapper always has it
         model = load_adapters(job, model)
+        if not writes or trained_by(job).get("name") == "embedding":
+            return ScoringEngine(job, model, processor)
         if job.options.merge_lora:
             model = merge_adapters(job, model)
         return TransformersEngine(job, model.eval(), processor)

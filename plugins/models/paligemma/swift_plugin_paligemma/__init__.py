@@ -1,8 +1,45 @@
 """PaliGemma 1 and 2: SigLIP before Gemma, for transfer."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class PaliGemma(Family):
+    """A prefix language model: picture and question are read in both directions, the answer from left to right."""
+
+    @hookimpl
+    def load_processor(self, job: Any, path: str) -> Any:
+        from swift_plugin_runtime.processor import load_processor
+
+        return one_line_break(load_processor(path, job.options.trust_remote_code))
+
+    @hookimpl(wrapper=True)
+    def encode(self) -> Any:
+        rows = yield
+        for row in rows:
+            length = len(row["input_ids"])
+            start = next((n for n, label in enumerate(row.get("labels", ())) if label >= 0), length)
+            row["token_type_ids"] = [0] * start + [1] * (length - start)
+        return rows
+
+
+def one_line_break(processor: Any) -> Any:
+    """The processor without the line break that it puts behind every text: the template writes the one that ends a
+    question, and none may follow an answer."""
+
+    def prepare_inputs_layout(self: Any, **given: Any) -> Any:
+        images, texts, *more = owner.prepare_inputs_layout(self, **given)
+        return (images, [text.removesuffix("\n") for text in texts], *more)
+
+    owner = type(processor)
+    methods = {"prepare_inputs_layout": prepare_inputs_layout, "__module__": __name__}
+    processor.__class__ = type(owner.__name__, (owner,), methods)
+    return processor
+
+
+card = PaliGemma(
     name="paligemma",
     summary="PaliGemma 1 and 2: SigLIP before Gemma, for transfer.",
     architectures=("PaliGemmaForConditionalGeneration",),

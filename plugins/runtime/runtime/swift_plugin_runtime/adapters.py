@@ -6,11 +6,13 @@ Tuners import this module at their top, so it imports torch and PEFT only when a
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_plugin_runtime.heads import heads_in
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -23,9 +25,14 @@ def attach(model: Any, config: Any, name: str) -> Any:
     import peft
 
     if not isinstance(model, peft.PeftModel):
-        if not hasattr(model, "prepare_inputs_for_generation"):
-            config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders and heads have none
-        return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
+        if heads_in(model):
+            config.task_type = "SEQ_CLS"
+            config.modules_to_save = sorted({*(config.modules_to_save or ()), *heads_in(model)})
+        elif not hasattr(model, "prepare_inputs_for_generation"):
+            config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders have none
+        with warnings.catch_warnings():  # PEFT 0.21 asks transformers by a name that is going away
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+            return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
     before = _active(model)
     _refuse_strangers(config, model.peft_config[before[0]])
     model.add_adapter(name, config, autocast_adapter_dtype=False)
@@ -163,6 +170,7 @@ def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
     model = model.get_base_model() if hasattr(model, "get_base_model") else model
     linear = dict(_linear_layers(model))
     unfit = {name for name, module in linear.items() if _takes_no_adapter(model, name, module)}
+    unfit |= {name for name in linear if name.split(".")[0] in heads_in(model)}
     if frozen is None and not unfit and _known_to_peft(model, linear):
         return "all-linear"
     unfit |= {name for name in linear if frozen and frozen(name)}

@@ -22,16 +22,27 @@ def token_logps(model: Any, inputs: dict[str, Any], temperature: float = 1.0) ->
     inputs: a batch with `labels`; the mask is 1 where the next token has a label, and the log-probability is
     0 elsewhere. temperature: the logits are divided by it, as they are when the tokens are drawn.
     """
+    return labelled_logps(*trained_logits(model, inputs), temperature)
+
+
+def labelled_logps(
+    logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `token_logps`, of logits [trained, vocabulary] that are there already. labels: [rows, tokens - 1]."""
+    wanted = labels != IGNORED
+    found = -functional.cross_entropy(logits.float() / temperature, labels[wanted], reduction="none")
+    return found.new_zeros(labels.shape).masked_scatter(wanted, found), wanted.float()
+
+
+def trained_logits(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(logits that predict the labelled tokens, [trained, vocabulary]; their labels, [rows, tokens - 1])."""
     inputs = dict(inputs)
     labels = inputs.pop("labels")[:, 1:]
     wanted = labels != IGNORED
-    if _keeps_logits(model):
-        places = wanted.any(0).nonzero()[:, 0]
-        logits = model(**inputs, logits_to_keep=places, use_cache=False).logits[wanted[:, places]]
-    else:
-        logits = model(**inputs, use_cache=False).logits[:, :-1][wanted]
-    found = -functional.cross_entropy(logits.float() / temperature, labels[wanted], reduction="none")
-    return found.new_zeros(labels.shape).masked_scatter(wanted, found), wanted.float()
+    if not _keeps_logits(model):
+        return model(**inputs, use_cache=False).logits[:, :-1][wanted], labels
+    places = wanted.any(0).nonzero()[:, 0]
+    return model(**inputs, logits_to_keep=places, use_cache=False).logits[wanted[:, places]], labels
 
 
 class Reference:

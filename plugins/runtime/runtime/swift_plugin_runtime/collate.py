@@ -11,8 +11,16 @@ from swift_core.templates.encode import IGNORED
 FILL = {"labels": IGNORED, "loss_scale": 0.0, "attention_mask": 0}
 """Value at padded positions; any other list that runs along the tokens is filled with 0."""
 
-CONCAT_LAST = ("pixel_values",)
-"""Keys joined along their last dimension when `target_sizes` stands beside them (MiniCPM-V)."""
+CONCAT_LAST = {"pixel_values": "target_sizes", "pixel_values_videos": "target_sizes_videos"}
+"""Keys joined along their last dimension when the other stands beside them (MiniCPM-V)."""
+
+
+ROW_LAYOUT = {
+    "pixel_attention_mask": ("pixel_values", "pixel_attention_mask"),
+    "aspect_ratio_ids": ("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask", "cross_attention_mask"),
+}
+"""A tensor that tells a family whose images are laid out per row, `[1, images, …]` → the tensors so laid out: of
+Idefics and its heirs, of Llama 3.2 Vision. Rows are padded with empty images, and a row of text has only those."""
 
 
 def pad_batch(rows: list[dict[str, Any]], pad_id: int, left: bool = False) -> dict[str, Any]:
@@ -20,7 +28,7 @@ def pad_batch(rows: list[dict[str, Any]], pad_id: int, left: bool = False) -> di
 
     left: pad before the text (generation) rather than behind it (training).
     """
-    rows = _same_keys(rows)
+    rows = _same_layout(_same_keys(rows))
     longest = max(len(row["input_ids"]) for row in rows)
     batch = {"attention_mask": _padded([[1] * len(r["input_ids"]) for r in rows], longest, 0, left)}
     for key in _keys(rows):
@@ -49,7 +57,7 @@ def join_media(key: str, values: list[Any], rows: list[dict[str, Any]]) -> Any:
     """Media tensors of several rows as one: along dim 0, trailing dimensions padded with zeros to the largest."""
     if not isinstance(values[0], torch.Tensor):
         return [item for value in values for item in (value if isinstance(value, list) else [value])]
-    if key in CONCAT_LAST and "target_sizes" in rows[0]:
+    if any(CONCAT_LAST.get(key) in row for row in rows):
         return torch.cat(values, dim=-1)
     shape = [max(v.shape[d] for v in values) for d in range(1, values[0].dim())]
     return torch.cat([_grown(v, shape) for v in values])
@@ -74,6 +82,17 @@ def _same_keys(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             default["loss_scale"] = [float(label != IGNORED) for label in row["labels"]]
         out.append({**row, **default})
     return out
+
+
+def _same_layout(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with tensors in row layout for all of them, where any has some."""
+    tells = [key for key in ROW_LAYOUT if any(key in row for row in rows)]
+    keys = [key for tell in tells for key in ROW_LAYOUT[tell]]
+    models = {key: next(row[key] for row in rows if key in row) for key in keys if any(key in row for row in rows)}
+    if not models or any(v.shape[0] != 1 for v in models.values()):
+        return rows
+    empty = {key: value.new_zeros([1, 1, *value.shape[2:]]) for key, value in models.items()}
+    return [{**empty, **row} for row in rows]
 
 
 def _keys(rows: list[dict[str, Any]]) -> list[str]:

@@ -52,3 +52,43 @@ def copy_extra_files(names: tuple[str, ...], source: Any, folder: str) -> None:
         file = Path(str(source), name)
         if file.is_file():
             shutil.copy2(file, Path(folder, name))
+
+
+def upload(folder: str, name: str, use_hf: bool, token: str | None, private: bool) -> str:
+    """Put the files of `folder` into the hub's repository `name`, made where there is none; returns its address.
+
+    SwiftError where the hub cannot be reached or refuses; the folder stays as it is.
+    """
+    hub = "Hugging Face" if use_hf else "ModelScope"
+    skipped = ["optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt"]
+    try:
+        return _to_huggingface(folder, name, token, private, skipped) if use_hf else _to_modelscope(folder, name, token)
+    except Exception as error:  # each hub client has a zoo of its own
+        cause = (str(error).strip().splitlines() or [""])[0]
+        raise SwiftError(
+            f"{folder} could not be uploaded to {name} on {hub}: {type(error).__name__}: {cause}. The folder is "
+            "whole; check the network and --hub_token, and upload it by hand or run the job again with "
+            "--resume_from_checkpoint last."
+        ) from error
+
+
+def _to_huggingface(folder: str, name: str, token: str | None, private: bool, skipped: list[str]) -> str:
+    import os
+
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
+    api.create_repo(name, private=private, exist_ok=True)
+    api.upload_folder(repo_id=name, folder_path=folder, ignore_patterns=skipped)
+    return f"{api.endpoint}/{name}"
+
+
+def _to_modelscope(folder: str, name: str, token: str | None) -> str:
+    from modelscope.hub.api import HubApi
+
+    api = HubApi()
+    if token:
+        api.login(token)
+    api.create_repo(name, exist_ok=True)
+    api.upload_folder(repo_id=name, folder_path=folder)
+    return f"{api.endpoint}/models/{name}"

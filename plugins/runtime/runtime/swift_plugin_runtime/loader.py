@@ -11,16 +11,13 @@ from swift_core import SwiftError, hookimpl, option
 from swift_core.jobs.common import with_system
 from swift_core.templates.encode import encode_spans
 from swift_core.templates.render import spans_of
-from swift_plugin_runtime import hub
+from swift_plugin_runtime import heads, hub
 
 if TYPE_CHECKING:
     import torch
 
 AUTO_CLASSES = {
-    "seq_cls": "AutoModelForSequenceClassification",
     "embedding": "AutoModel",
-    "reranker": "AutoModelForSequenceClassification",
-    "reward": "AutoModelForSequenceClassification",
     "prm": "AutoModelForTokenClassification",
 }
 """A card's task → the auto class that loads it, where the architecture itself is not in transformers."""
@@ -52,7 +49,8 @@ class Transformers:
         import transformers
 
         trust = job.options.trust_remote_code
-        extra = {} if self.num_labels is None else {"num_labels": self.num_labels}
+        labels = self.num_labels or heads.labels_of(job)
+        extra = {} if labels is None else {"num_labels": labels}
         try:
             return transformers.AutoConfig.from_pretrained(path, trust_remote_code=trust, **extra)
         except (ValueError, KeyError, OSError) as error:
@@ -70,10 +68,14 @@ class Transformers:
             arguments["attn_implementation"] = options.attn_impl
         if quantization is not None:
             arguments["quantization_config"] = quantization
-        model = model_class(config, job.card.task).from_pretrained(
+        model = model_class(config, heads.task_of(job)).from_pretrained(
             path, trust_remote_code=options.trust_remote_code, **arguments
         )
         keep_trainable_layout(model)
+        if set(job.card.modality) != {"text"}:
+            from swift_plugin_runtime.multimodal import in_weights_dtype
+
+            model.register_forward_pre_hook(in_weights_dtype, with_kwargs=True)
         return model if quantization is not None else model.to(device_of(options.device))
 
     @hookimpl
@@ -131,11 +133,17 @@ def model_class(config: Any, task: str = "causal_lm") -> Any:
     """The class that loads a checkpoint: the architecture by name, else the auto class of its task."""
     import transformers
 
+    scores = "AutoModelForSequenceClassification"
     for name in getattr(config, "architectures", None) or ():
         if task == "causal_lm" and hasattr(transformers, name):
             return getattr(transformers, name)
-    if _is_remote(config) and AUTO_CLASSES.get(task, "AutoModelForCausalLM") not in config.auto_map:
+        if name.endswith("ForSequenceClassification"):
+            task = "seq_cls"
+    wanted = scores if task in heads.SCORING else AUTO_CLASSES.get(task, "AutoModelForCausalLM")
+    if _is_remote(config) and wanted not in config.auto_map:
         return transformers.AutoModel  # the one that remote code always offers
+    if task in heads.SCORING:
+        return getattr(transformers, scores) if _is_remote(config) else heads.scoring_class(config)
     if task in AUTO_CLASSES:
         return getattr(transformers, AUTO_CLASSES[task])
     multimodal = type(config) in transformers.AutoModelForImageTextToText._model_mapping

@@ -30,6 +30,8 @@ MEDIA_KEYS = {
 }
 """Modality → tensors of which at least one must come back when the row has such media."""
 
+FLOATS = {key for keys in MEDIA_KEYS.values() for key in keys}
+
 ARGUMENTS = {"image": "images", "video": "videos", "audio": "audio"}
 """Modality → how processors call it."""
 
@@ -63,7 +65,7 @@ def _encode(job: Any, row: Row, processor: Any, generation: bool) -> dict[str, A
 def _marked(row: Row, spans: list[Span], media: dict[str, list[Any]], processor: Any) -> dict[str, Any]:
     marking, marker = _with_marker(processor)
     groups = _groups(spans, row)
-    output = _call(marking, MARKER.join("".join(s.text for s in group) for group in groups), media, row.where)
+    output = _call(marking, MARKER.join("".join(s.text for s in group) for group in groups), media, row)
     ids = output["input_ids"][0].tolist()
     pieces = split_at(ids, marker)
     if len(pieces) != len(groups):
@@ -137,7 +139,7 @@ def _markers_are_harmless(job: Any, processor: Any) -> bool:
 # -- without markers ---------------------------------------------------------------------------------------
 def _aligned(job: Any, row: Row, spans: list[Span], media: dict[str, list[Any]], processor: Any) -> dict[str, Any]:
     tokenizer = tokenizer_of(processor)
-    output = _call(processor, "".join(s.text for s in spans), media, row.where)
+    output = _call(processor, "".join(s.text for s in spans), media, row)
     ids = output["input_ids"][0].tolist()
     text = encode_spans(tokenizer, [spans])[0]
     special = set(tokenizer.all_special_ids)
@@ -173,16 +175,38 @@ def _find(whole: list[int], stretch: list[int], place: int) -> int:
     return next(fits, -1)
 
 
+def in_weights_dtype(model: Any, arguments: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A forward pre-hook: media in the dtype of the weights. Some processors return half precision (Llama 4), others
+    float32, and not every tower converts what it gets."""
+    for key in FLOATS & named.keys():
+        value = named[key]
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            named[key] = value.to(model.dtype)
+    return arguments, named
+
+
 # -- the call ----------------------------------------------------------------------------------------------
-def _call(processor: Any, text: str, media: dict[str, list[Any]], where: str) -> dict[str, Any]:
+def _call(processor: Any, text: str, media: dict[str, list[Any]], row: Row) -> dict[str, Any]:
+    where = row.where
     _refuse_absent(processor, media, where)
-    arguments = {ARGUMENTS[k]: v for k, v in media.items()}
+    arguments: dict[str, Any] = {ARGUMENTS[k]: v for k, v in media.items()}
+    if "video" in media:
+        arguments |= _video_arguments(media["video"], row.video_rates)
     try:
         output = dict(processor(text=[text], return_tensors="pt", add_special_tokens=False, **arguments))
     except (ValueError, TypeError, IndexError, RuntimeError, AttributeError, KeyError) as error:
         raise SwiftError(f"{where}: the processor refuses the row: {error}") from error
     _refuse_ignored(output, media, where)
     return output
+
+
+def _video_arguments(videos: list[Any], rates: list[float]) -> dict[str, Any]:
+    """The frames were chosen when the video was opened; some processors write the time of each into the text."""
+    facts = [
+        {"total_num_frames": len(v), "fps": rate, "duration": len(v) / rate, "frames_indices": list(range(len(v)))}
+        for v, rate in zip(videos, rates, strict=True)
+    ]
+    return {"do_sample_frames": False, "video_metadata": facts}
 
 
 def _refuse_absent(processor: Any, media: dict[str, list[Any]], where: str) -> None:
@@ -214,9 +238,11 @@ def _encoded(
 
 
 def _kept(name: str, value: Any, keep: list[int], length: int) -> Any:
-    """A tensor [1, tokens] at the places to keep, as a list; [1, tokens, …] as a tensor; any other as it is."""
+    """A tensor [1, tokens] at the places to keep, as a list; [1, tokens, …] as a tensor; any other as it is, in
+    float32 where the processor made it half precision."""
     if isinstance(value, torch.Tensor) and value.shape == (1, length):
         return value[0, keep].tolist()
     if name in TOKEN_KEYS:
         return value[:, keep]
-    return value
+    half = isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if half else value

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+Points = list[tuple[int, float]]
+
 SKIPPED = {
     "step",
     "epoch",
     "seconds",
     "total_flos",
+    "tokens_per_second",
     "train_runtime",
     "train_samples_per_second",
     "train_steps_per_second",
@@ -19,33 +22,48 @@ SKIPPED = {
     "eval_steps_per_second",
 }
 
+SIDES = ("chosen", "rejected")
+"""Metrics of the two sides of a pair are drawn together."""
+
 
 def plot_log(log: Path, picture: Path) -> Path | None:
-    """One small plot per logged metric over optimizer steps; None where there is nothing to draw."""
-    series = read_series(log)
-    if not series:
+    """Small plots over optimizer steps, the same metric of training and evaluation in one; None without any."""
+    panels = panels_of(read_series(log))
+    if not panels:
         return None
-    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    columns = min(3, len(series))
-    rows = -(-len(series) // columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(4.5 * columns, 3 * rows), squeeze=False)
-    for axis, (name, points) in zip(axes.flat, series.items(), strict=False):
-        axis.plot([p[0] for p in points], [p[1] for p in points], marker="." if len(points) < 30 else None)
-        axis.set(title=name, xlabel="step")
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.5 * columns, 3 * rows))
+    FigureCanvasAgg(figure)
+    for number, (title, lines) in enumerate(panels.items(), 1):
+        axis = figure.add_subplot(rows, columns, number)
+        for name, points in lines.items():
+            axis.plot(
+                [p[0] for p in points], [p[1] for p in points], marker="." if len(points) < 30 else None, label=name
+            )
+        axis.set(title=title, xlabel="step")
         axis.grid(alpha=0.3)
-    for axis in list(axes.flat)[len(series) :]:
-        axis.remove()
-    figure.tight_layout()
-    figure.savefig(picture, dpi=120)
-    pyplot.close(figure)
+        if len(lines) > 1:
+            axis.legend(fontsize=7)
+    figure.subplots_adjust(hspace=0.55, wspace=0.3)
+    figure.savefig(picture, dpi=100, bbox_inches="tight")
     return picture
 
 
-def read_series(log: Path) -> dict[str, list[tuple[int, float]]]:
+def panels_of(series: dict[str, Points]) -> dict[str, dict[str, Points]]:
+    """Title → the lines of one plot: a metric in training and evaluation, and the two sides of pairs."""
+    panels: dict[str, dict[str, Points]] = {}
+    for name, points in series.items():
+        plain = name.removeprefix("eval_")
+        group, _, side = plain.rpartition("/")
+        panels.setdefault(group if side in SIDES else plain, {})[name] = points
+    return panels
+
+
+def read_series(log: Path) -> dict[str, Points]:
     """Metric → (step, value) pairs, for metrics logged more than once. A resumed run's later line wins."""
     found: dict[str, dict[int, float]] = {}
     if not log.is_file():

@@ -12,6 +12,7 @@ from swift_core import SwiftError
 from swift_core.data.load import batches
 from swift_core.data.row import Row
 from swift_plugin_runtime.alignment import AlignmentTrainer, Reference, token_logps
+from swift_plugin_runtime.checks import usable
 from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.training import build_arguments, make_collator
 
@@ -135,7 +136,7 @@ def build_pair_trainer(
 
 def encode_pairs(job: Any, rows: list[Row], processor: Any, what: str = "pairs") -> EncodedRows:
     """Rows as (chosen, rejected) encoded conversations; a pair is dropped where one side is too long."""
-    kept = _usable(job, rows)
+    kept = pairs_in(job, rows)
     limit, strategy = row_limit(job, processor), job.options.truncation_strategy
     items, short = [], 0
     with tqdm(total=len(kept), desc=f"encoding {what}", disable=len(kept) < 512, leave=False) as bar:
@@ -172,23 +173,16 @@ def silenced(messages: list[dict[str, Any]], count: int) -> list[dict[str, Any]]
     return shared + messages[count:]
 
 
-def _usable(job: Any, rows: list[Row]) -> list[Row]:
-    """The rows that hold a pair; others raise, or are counted and left out under `--strict false`."""
-    faults = {id(row): fault for row in rows if (fault := _fault(row))}
-    if faults and job.options.strict:
-        raise SwiftError(next(iter(faults.values())))
-    if faults:
-        job.say(f"left out {len(faults)} rows without a usable pair, the first: {next(iter(faults.values()))}")
-    if len(faults) == len(rows):
-        raise SwiftError("No row holds a pair of a better and a worse answer.")
-    return [row for row in rows if id(row) not in faults]
-
-
 def _fault(row: Row) -> str | None:
     if not row.rejected:
-        return f"{row.where}: no rejected answer. Give it as rejected_response or rejected_messages."
+        return "no rejected answer. Give it as rejected_response or rejected_messages."
     if row.rejected[-1]["role"] != "assistant":
-        return f"{row.where}: the last message of the rejected conversation is not the assistant's."
+        return "the last message of the rejected conversation is not the assistant's."
     if row.rejected == row.messages:
-        return f"{row.where}: the chosen and the rejected answer are the same; there is nothing to prefer."
+        return "the chosen and the rejected answer are the same; there is nothing to prefer."
     return None
+
+
+def pairs_in(job: Any, rows: list[Row]) -> list[Row]:
+    """The rows that hold a pair; others raise, or are counted and left out under `--strict false`."""
+    return usable(job, rows, _fault, "a usable pair")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,21 @@ def load_processor(path: str, trust: bool) -> Any:
         "image_processor": transformers.AutoImageProcessor,
         "feature_extractor": transformers.AutoFeatureExtractor,
     }
-    wanted = getattr(transformers, name).get_attributes()
-    loaded = {k: auto.from_pretrained(path) for k, auto in parts.items() if k in wanted}
-    return assemble(getattr(transformers, name), **loaded)
+    owner = getattr(transformers, name)
+    loaded = {k: auto.from_pretrained(path) for k, auto in parts.items() if k in owner.get_attributes()}
+    return assemble(owner, **_settings(owner, path), **loaded)
+
+
+def _settings(owner: Any, path: str) -> dict[str, Any]:
+    """The processor's own arguments as the checkpoint has them: its chat template, how many tokens an image takes."""
+    written, _ = owner.get_processor_dict(path)
+    known = inspect.signature(owner.__init__).parameters.keys() - set(owner.get_attributes())
+    return {name: value for name, value in written.items() if name in known}
 
 
 def assemble(processor_class: Any, **parts: Any) -> Any:
-    """A processor of `processor_class` from its parts; a part that is left out (its video processor) is None."""
+    """A processor of `processor_class` from its parts and arguments; a part that is left out (its video processor) is
+    None."""
     absent = dict.fromkeys(set(processor_class.get_attributes()) - set(parts))
 
     def check(self: Any, name: str, part: Any) -> Any:

@@ -21,11 +21,13 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from swift_core import SwiftError
 from swift_core.templates.encode import IGNORED
-from swift_plugin_runtime import sharding
+from swift_plugin_runtime import hub, sharding
+from swift_plugin_runtime.attention import keep_rows_apart, why_padded
 from swift_plugin_runtime.collate import flat_batch, pad_batch
 from swift_plugin_runtime.plots import plot_log
-from swift_plugin_runtime.processor import is_processor, tokenizer_of
+from swift_plugin_runtime.processor import tokenizer_of
 from swift_plugin_runtime.rows import EncodedRows, encode_rows, pack, row_limit
+from swift_plugin_runtime.watch import media_in, reaching
 
 STAGING = ".saving"
 """A checkpoint is written here and moved into place in one rename, so that a torn one is never seen."""
@@ -54,6 +56,10 @@ class Trainer(transformers.Trainer):
         self.remove_callback(transformers.ProgressCallback)
         self.add_callback(Progress(self.args.output_dir))
         self.add_callback(TunerSteps(job))
+        if job.options.early_stopping_patience:
+            self.add_callback(transformers.EarlyStoppingCallback(job.options.early_stopping_patience))
+        self.speed = Speed()
+        self.media_seen = False
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -72,6 +78,27 @@ class Trainer(transformers.Trainer):
             for term in self.job.hook.extra_loss(job=self.job, model=self.accelerator.unwrap_model(self.model)):
                 loss = loss + term / self.args.gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward of one batch, its tokens counted; the first media must reach the model."""
+        self.speed.add(inputs)
+        media = [] if self.media_seen else media_in(inputs)
+        if not media:
+            return super().training_step(model, inputs, num_items_in_batch)
+        self.media_seen = True
+        with reaching(self.job, self.model, media):
+            return super().training_step(model, inputs, num_items_in_batch)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write a log line; one about training says how many tokens per second went through the model."""
+        if "loss" in logs:
+            logs["tokens_per_second"] = round(self.speed.take() * self.accelerator.num_processes)
+        super().log(logs, start_time)
+
+    def publish(self, folder: str) -> str:
+        """Upload a checkpoint to the hub in use as --hub_model_id; returns where it is to be found."""
+        o = self.job.options
+        return hub.upload(folder, o.hub_model_id, o.use_hf, o.hub_token, o.hub_private_repo)
 
     def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
         """The loss of one evaluation batch; logits are not kept."""
@@ -252,15 +279,65 @@ def save_trained(job: Any, model: Any, processor: Any, folder: str) -> None:
     job.write_lock(folder)
 
 
+class Speed:
+    """Counts the tokens that go through the model, padding left out, and the time between two questions."""
+
+    def __init__(self) -> None:
+        self.tokens, self.since = 0, time.monotonic()
+
+    def add(self, inputs: Any) -> None:
+        """Count a batch, or the batches in it."""
+        if not isinstance(inputs, dict):
+            return
+        if "input_ids" in inputs:
+            seen = inputs.get("attention_mask")
+            self.tokens += int(inputs["input_ids"].numel() if seen is None or seen.dim() != 2 else seen.sum())
+        else:
+            for value in inputs.values():
+                self.add(value)
+
+    def take(self) -> float:
+        """Tokens per second on this process since the last call."""
+        now = time.monotonic()
+        speed = self.tokens / max(now - self.since, 1e-6)
+        self.tokens, self.since = 0, now
+        return speed
+
+
+LOGGERS = {"tensorboard": "tensorboard", "wandb": "wandb", "swanlab": "swanlab"}
+"""Loggers that are asked for by --report_to, and the packages they need."""
+
+
+def _check_loggers(names: list[str]) -> None:
+    import importlib.util
+
+    for name in names:
+        if name in LOGGERS and importlib.util.find_spec(LOGGERS[name]) is None:
+            raise SwiftError(f"--report_to {name} needs the package {LOGGERS[name]}: pip install {LOGGERS[name]}")
+
+
+def _watched(job: Any, changes: dict[str, Any]) -> dict[str, Any]:
+    """What early stopping needs: evaluations, saved as often, the best of which is kept."""
+    if not job.options.early_stopping_patience:
+        return {}
+    if changes.get("eval_strategy", "no") == "no":
+        raise SwiftError(
+            "--early_stopping_patience watches evaluations: say --val_dataset or --split_dataset_ratio, and a "
+            "--save_strategy other than no."
+        )
+    return {"load_best_model_at_end": True, "metric_for_best_model": "loss"}
+
+
 def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
     """transformers.TrainingArguments from the job's options; `changes` and --training_args win."""
     o = job.options
+    _check_loggers(o.report_to)
     shared = {
         name: getattr(o, name)
         for name in (
             "output_dir num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size "
             "gradient_accumulation_steps lr_scheduler_type weight_decay adam_beta1 adam_beta2 "
-            "max_grad_norm fp16 gradient_checkpointing logging_steps save_steps save_strategy save_total_limit "
+            "max_grad_norm fp16 logging_steps save_steps save_strategy save_total_limit "
             "save_only_model load_best_model_at_end dataloader_num_workers ddp_backend seed data_seed"
         ).split()
     }
@@ -273,14 +350,15 @@ def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
         "use_cpu": not on_gpu,
         "report_to": o.report_to,
         "eval_steps": o.eval_steps or o.save_steps,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if o.gradient_checkpointing else None,
+        "activation_checkpointing": o.gradient_checkpointing,
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if o.gradient_checkpointing else None,
         "remove_unused_columns": False,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "train_sampling_strategy": "random" if o.dataset_shuffle else "sequential",
         "deepspeed": sharding.zero_settings(o.deepspeed) if o.deepspeed else None,
     }
-    return transformers.TrainingArguments(**{**wanted, **o.training_args, **changes})
+    return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
 
 
 def learning_rate(job: Any) -> float:
@@ -308,19 +386,32 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
         args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
         train_dataset=train,
         eval_dataset=held,
-        data_collator=make_collator(job, model, processor),
+        data_collator=flat_rows if lay_flat(job, model, processor) else make_collator(job, model, processor),
     )
 
 
+def lay_flat(job: Any, model: Any, processor: Any) -> bool:
+    """Whether batches are laid end to end: as asked, else wherever that is exact; the model is prepared for it."""
+    asked = job.options.packing or job.options.padding_free
+    reason = why_padded(job, model, processor)
+    if asked and reason:
+        raise SwiftError(f"--{'packing' if job.options.packing else 'padding_free'} is not possible here: {reason}.")
+    if reason or asked is False:
+        return False
+    keep_rows_apart(model)
+    return True
+
+
+def flat_rows(items: list[Any]) -> dict[str, Any]:
+    """Rows, or packs of rows, as one flat batch."""
+    return flat_batch([row for item in items for row in (item if isinstance(item, list) else [item])])
+
+
 def make_collator(job: Any, model: Any, processor: Any) -> Any:
-    """A function from rows (or packs of rows) to a batch, flat under packing and padding_free."""
+    """A function from rows to a padded batch."""
     tokenizer = tokenizer_of(processor)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
-    if not (job.options.packing or job.options.padding_free):
-        return lambda items: pad_batch(items, pad_id)
-    if is_processor(processor):
-        raise SwiftError(f"{job.card.name}: packing and padding_free of multimodal rows are not supported yet.")
-    return lambda items: flat_batch([row for item in items for row in (item if isinstance(item, list) else [item])])
+    return lambda items: pad_batch(items, pad_id)
 
 
 class TunerSteps(transformers.TrainerCallback):
@@ -339,6 +430,16 @@ class TunerSteps(transformers.TrainerCallback):
         optimizer = getattr(given["optimizer"], "optimizer", given["optimizer"])
         step, total = state.global_step, state.max_steps
         hook(job=self.job, model=given["model"], optimizer=optimizer, step=step, total=total)
+
+
+SHOWN = {
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "learning_rate": "lr",
+    "reward": "reward",
+    "tokens_per_second": "tokens/s",
+}
+"""Figures in the progress bar, and how they are called there; tqdm itself shows the time left."""
 
 
 class Progress(transformers.TrainerCallback):
@@ -362,7 +463,7 @@ class Progress(transformers.TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if self.bar is None or not logs:
             return
-        shown = {k: f"{v:.3g}" for k, v in logs.items() if k in ("loss", "eval_loss", "learning_rate", "reward")}
+        shown = {SHOWN[k]: f"{v:.3g}" for k, v in logs.items() if k in SHOWN}
         self.bar.set_postfix(shown, refresh=False)
         line = {"step": state.global_step, **logs, "seconds": round(time.monotonic() - self.started, 3)}
         with (self.folder / LOG_FILE).open("a", encoding="utf-8") as stream:

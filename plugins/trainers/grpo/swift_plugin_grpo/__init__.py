@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,11 +54,8 @@ class Grpo:
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-        from swift_plugin_grpo.trainer import build_group_trainer
+        from swift_plugin_runtime.policy import build_policy_trainer
 
-        rewards = [item.label for item in job.many("reward")]
-        if not rewards:
-            raise SwiftError("grpo learns from rewards. Say --reward with one or more (swift list rewards).")
-        if self.reward_weights and len(self.reward_weights) != len(rewards):
-            raise SwiftError(f"--reward_weights has {len(self.reward_weights)} values for the rewards {rewards}.")
-        return build_group_trainer(job, model, processor, rows, eval_rows, self)
+        from swift_plugin_grpo.trainer import GroupTrainer
+
+        return build_policy_trainer(GroupTrainer, job, model, processor, rows, eval_rows, self)

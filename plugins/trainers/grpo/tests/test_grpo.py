@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from swift_plugin_grpo import Grpo
 from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
-from swift_plugin_grpo.trainer import PromptOrder
+from swift_plugin_runtime.policy import PromptOrder
 from swift_plugin_runtime.rollout import Completion, Prompt, draw, learning_row
 from torch.nn import functional
 
@@ -356,7 +356,7 @@ def test_an_answer_ends_at_its_end_token(text: str, tmp_path: Path) -> None:
     hook.remove()
     assert [(c.ids, c.text, c.ended) for c in drawn] == [([end], "", True)] * 3
     prompt = Prompt(prompts[0].row, prompts[0].inputs)
-    assert set(trainer.answer_row(Completion(prompt, [5, 6], "x", ended=False), 1.0)["labels"]) == {-100}
+    assert set(trainer.answer_row(Completion(prompt, [5, 6], "x", ended=False))["labels"]) == {-100}
 
 
 def test_an_order_repeats_whole_steps() -> None:

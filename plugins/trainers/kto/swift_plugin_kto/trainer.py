@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from swift_plugin_runtime.alignment import AlignmentTrainer, Reference
+from swift_plugin_runtime.checks import usable
 from swift_plugin_runtime.preference import answer_logps, silenced
 from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.training import build_arguments, make_collator
@@ -107,7 +108,7 @@ def build_label_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
 
 def encode_labelled(job: Any, rows: list[Row], processor: Any, what: str) -> EncodedRows:
     """(answer, the question with the next row's answer, label) of each row; dropped where one is too long."""
-    kept = _usable(job, rows)
+    kept = usable(job, rows, _fault, "a label")
     limit, strategy = row_limit(job, processor), job.options.truncation_strategy
     items = []
     for group in batches(list(zip(kept, [*kept[1:], kept[0]], strict=True)), ENCODE_TOGETHER):
@@ -130,13 +131,7 @@ def _alone(row: Row, other: Row) -> Row:
     return row.with_messages(silenced([*asked, other.messages[-1]], len(asked)))
 
 
-def _usable(job: Any, rows: list[Row]) -> list[Row]:
-    """Rows whose label is true or false; others raise, or are counted and left out under `--strict false`."""
-    kept = [row for row in rows if isinstance(row.label, bool)]
-    if len(kept) < len(rows):
-        bad = next(row for row in rows if not isinstance(row.label, bool))
-        fault = f"{bad.where}: kto needs a column label that is true or false, found {bad.label!r}."
-        if job.options.strict or not kept:
-            raise SwiftError(fault)
-        job.say(f"left out {len(rows) - len(kept)} rows without a label, the first: {fault}")
-    return kept
+def _fault(row: Row) -> str | None:
+    return (
+        None if isinstance(row.label, bool) else f"kto needs a column label that is true or false, found {row.label!r}."
+    )

@@ -25,7 +25,6 @@ SIZE = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "n
 SHARED = {
     "template": "chatml",
     "per_device_train_batch_size": 16,
-    "padding_free": True,
     "logging_steps": 10,
     "save_steps": 100_000,
     "warmup_ratio": 0.05,

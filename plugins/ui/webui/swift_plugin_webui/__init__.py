@@ -24,5 +24,5 @@ def serve(
 
     with bind(host, port) as listening:
         print(f"Web-UI on {address(listening)}", flush=True)
-        server = uvicorn.Server(uvicorn.Config(build(folder), log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(build(folder, host), log_level="warning"))
         server.run(sockets=[listening])

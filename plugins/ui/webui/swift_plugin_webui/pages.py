@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from swift_core import SwiftError
@@ -15,9 +16,15 @@ from swift_core.jobs import JOBS, find_job
 from swift_core.options import describe_options
 from swift_plugin_webui.runs import Runs
 
+LOCAL = ["127.0.0.1", "localhost"]
 
-def build(folder: str) -> FastAPI:
-    """The application. folder: where logs of jobs are kept."""
+
+def build(folder: str, host: str = "127.0.0.1") -> FastAPI:
+    """The application. folder: where logs of jobs are kept. host: the address it listens on.
+
+    It starts programs, so it answers to its own page alone: on a local address it refuses other names of this machine
+    (DNS rebinding), and it takes JSON only, which a foreign page cannot send without asking first.
+    """
     runs = Runs(folder)
 
     @asynccontextmanager
@@ -26,6 +33,8 @@ def build(folder: str) -> FastAPI:
         runs.stop_all()
 
     app = FastAPI(title="swift", lifespan=lifespan)
+
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL if host in LOCAL else ["*"])
 
     @app.exception_handler(SwiftError)
     def refuse(_: Request, error: SwiftError) -> JSONResponse:
@@ -50,6 +59,8 @@ def build(folder: str) -> FastAPI:
 
     @app.post("/api/runs")
     async def start(request: Request) -> dict[str, Any]:
+        if request.headers.get("content-type") != "application/json":
+            raise SwiftError("A job is started with JSON: send it as content-type application/json.")
         wanted = await request.json()
         return runs.start(wanted["job"], wanted["options"]).describe()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,10 @@ import time
 
 import httpx
 import pytest
+from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.ui import WebDriverWait
 
 from swift_core.testing.tiny import tiny_qwen2
 
@@ -72,3 +77,50 @@ def test_a_mistake_is_shown_and_a_job_can_be_stopped(page):
     running = page.post("/api/runs", json={"job": "sft", "options": {"model": "nobody/nothing"}}).json()["name"]
     page.post(f"/api/runs/{running}/stop")
     assert finished(page, running)["state"].startswith("ended with exit code")
+
+
+def test_foreign_pages_start_nothing(page):
+    plain = page.post("/api/runs", content='{"job": "sft", "options": {}}', headers={"content-type": "text/plain"})
+    assert plain.status_code == 400 and "application/json" in plain.json()["error"]
+    assert page.get("/", headers={"host": "elsewhere.example"}).status_code == 400
+
+
+@pytest.fixture
+def browser():
+    """A headless Chromium; the test is skipped where none is installed."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (program and driver):
+        pytest.skip("no chromium with its driver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.implicitly_wait(60)
+    yield opened
+    opened.quit()
+
+
+def test_a_person_trains_in_a_browser(page, place, browser):
+    """Fill the form in, choose another tuner, run, see the curve; the log of the browser holds no error."""
+    find = browser.find_element
+    rows = place / "chat.jsonl"
+    rows.write_text("".join(json.dumps({"query": "q", "response": f"r {n}"}) + "\n" for n in range(8)))
+
+    def fill(name, value):
+        find("css selector", f"[data-name={name}]").send_keys(Keys.CONTROL + "a" + Keys.NULL, value)
+
+    browser.get(str(page.base_url))
+    lora = find("css selector", "[data-name=lora_rank]")
+    fill("tuner", "full\t")
+    WebDriverWait(browser, 60).until(staleness_of(lora))
+    for name, value in {"model": tiny_qwen2(place / "seen"), "dataset": str(rows), "num_train_epochs": "1"}.items():
+        fill(name, value)
+    find("css selector", "details summary").click()
+    fill("logging_steps", "1")
+    find("id", "run").click()
+    assert find("css selector", "[data-metric=loss] polyline").get_attribute("points")
+    assert "--tuner full" in find("id", "command").text
+    assert finished(page, find("id", "state").text.split(":")[0])["state"] == "done"
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []

@@ -1,0 +1,1 @@
+"""Measurements, none of them a test: see README.md."""

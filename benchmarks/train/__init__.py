@@ -1,0 +1,1 @@
+"""Training against the limit loop and peers."""

@@ -1,0 +1,65 @@
+"""`python -m benchmarks.train`: one pass over the same rows by us, by the limit loop and by each peer, in turn."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import HERE, Used, alternate, ratios, report, run, spread
+
+SCRIPTS = HERE / "train"
+PEERS = ("trainer", "flattening", "trl", "trl-free")
+
+
+def command(name: str, folder: Path, mode: str, batch: int) -> list[str]:
+    """The command line of a contestant."""
+    arguments = [str(folder), mode, str(batch)]
+    if name in PEERS:
+        return [sys.executable, str(SCRIPTS / "peers.py"), name, *arguments]
+    return [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
+
+
+def cost(used: Used) -> float:
+    """CPU seconds per 1,000 real tokens, from the end of the first step to the end of training."""
+    steps = used.report["steps"]
+    tokens = used.report["tokens"] * (steps - 1) / steps
+    return float(used.report["steps_seconds"]) / tokens * 1000
+
+
+def compare(found: dict[str, list[Used]]) -> list[dict[str, str]]:
+    """A row per contestant: cost and ratios to the limit, median and range over the rounds."""
+    base = found["limit"]
+    rows = []
+    for name, runs in found.items():
+        costs, limits = [cost(u) for u in runs], [cost(u) for u in base]
+        peaks = ratios([u.report["peak"] for u in runs], [u.report["peak"] for u in base])
+        starts = ratios([u.report["to_first_step"] for u in runs], [u.report["to_first_step"] for u in base])
+        figures = {"CPU s per 1k tokens": f"{sorted(costs)[len(costs) // 2]:.3f}"}
+        figures |= {"x limit": spread(ratios(costs, limits)), "peak x limit": spread(peaks)}
+        rows.append({"contestant": name, **figures, "first step x limit": spread(starts)})
+    return rows
+
+
+def main() -> None:
+    """Build the material, run everybody, print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__)
+    parser.add_argument("--mode", choices=("lora", "full"), default="lora")
+    parser.add_argument("--rows", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--out", help="JSON file for all figures.")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        run([sys.executable, str(SCRIPTS / "material.py"), str(folder), str(arguments.rows)])
+        names = ["limit", "swift", *arguments.peers]
+        commands = {name: command(name, folder, arguments.mode, arguments.batch) for name in names}
+        found = alternate(commands, arguments.rounds, OMP_NUM_THREADS="1")
+    report(f"Training, {arguments.mode}, batch {arguments.batch}", compare(found), found, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

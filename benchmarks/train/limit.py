@@ -1,0 +1,97 @@
+"""The limit: a loop by hand that does nothing but the work, and no logging, saving, shuffling or checking.
+
+Flat batches, attention per segment, the head and the cross-entropy on supervised positions alone, LoRA as two plain
+matrix products in the model's precision on float32 masters, AdamW. `python limit.py FOLDER lora|full BATCH`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from marks import Marks
+
+MARKS = Marks()
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+SEGMENTS: list[int] = []
+
+
+def attend(module, query, key, value, mask, scaling=None, **_):
+    """Causal attention of each segment."""
+    parts = [
+        functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+        for q, k, v in zip(*(t.split(SEGMENTS, dim=2) for t in (query, key, value)), strict=True)
+    ]
+    return torch.cat(parts, dim=2).transpose(1, 2), None
+
+
+class LoRA(nn.Module):
+    """W x + α/r · B A x; A and B kept in float32, used in x's precision."""
+
+    def __init__(self, base: nn.Linear, rank: int = 8, alpha: int = 32):
+        super().__init__()
+        self.base, self.scale = base, alpha / rank
+        self.a = nn.Parameter(torch.empty(rank, base.in_features))
+        self.b = nn.Parameter(torch.zeros(base.out_features, rank))
+        nn.init.kaiming_uniform_(self.a, a=5**0.5)
+
+    def forward(self, x):
+        low = functional.linear(x, self.a.to(x.dtype))
+        return self.base(x) + functional.linear(low, self.b.to(x.dtype)) * self.scale
+
+
+def add_lora(model) -> None:
+    """LoRA on every linear layer but the head; nothing else trains."""
+    model.requires_grad_(False)
+    for parent in list(model.model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(parent, name, LoRA(child))
+
+
+def encode(tokenizer, rows):
+    """(ids, labels) per row."""
+    done = tokenizer.apply_chat_template(
+        [row["messages"] for row in rows], return_assistant_tokens_mask=True, return_dict=True
+    )
+    pairs = zip(done["input_ids"], done["assistant_masks"], strict=True)
+    return [(ids, [i if m else -100 for i, m in zip(ids, mask, strict=True)]) for ids, mask in pairs]
+
+
+def main(folder: Path, mode: str, batch: int) -> None:
+    """One pass over the rows."""
+    transformers.AttentionInterface.register("limit", attend)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="limit")
+    if mode == "lora":
+        add_lora(model)
+    model.train()
+    rows = encode(tokenizer, [json.loads(line) for line in (folder / "rows.jsonl").open()])
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    MARKS.begun()
+    for place in range(0, len(rows), batch):
+        group = rows[place : place + batch]
+        SEGMENTS[:] = [len(ids) for ids, _ in group]
+        ids = torch.tensor([[i for ids, _ in group for i in ids]])
+        positions = torch.tensor([[n for ids, _ in group for n in range(len(ids))]])
+        labels = torch.tensor([i for _, row in group for i in [*row[1:], -100]])
+        hidden = model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state[0]
+        wanted = labels != -100
+        loss = functional.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        MARKS.step()
+    MARKS.ended()
+    MARKS.tell(tokens=sum(len(ids) for ids, _ in rows), steps=-(-len(rows) // batch), loss=loss.item())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

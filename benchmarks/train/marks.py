@@ -1,0 +1,49 @@
+"""What every contestant reports: CPU seconds from the end of its first step to the end of training."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+
+
+class Marks:
+    """CPU seconds of this process when it began training, after the first step, and at the end."""
+
+    def __init__(self) -> None:
+        self.start = self.first = self.last = 0.0
+
+    def begun(self) -> None:
+        """Training starts: everything before was imports, loading and encoding."""
+        self.start = time.process_time()
+
+    def step(self) -> None:
+        """A step has ended; only the first is kept."""
+        self.first = self.first or time.process_time()
+
+    def ended(self) -> None:
+        """Training, logging and saving have ended."""
+        self.last = time.process_time()
+
+    def tell(self, **more: object) -> None:
+        """The report, as the last line of output."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        figures = {"steps_seconds": self.last - self.first, "to_first_step": self.first, "peak": peak}
+        print("\n" + json.dumps({**figures, **more}), flush=True)
+
+
+def watch_trainer(marks: Marks) -> None:
+    """Have every transformers Trainer of this process report to `marks`."""
+    import transformers.trainer
+
+    class Watch(transformers.TrainerCallback):
+        def on_train_begin(self, *_: object, **__: object) -> None:
+            marks.begun()
+
+        def on_step_end(self, *_: object, **__: object) -> None:
+            marks.step()
+
+        def on_train_end(self, *_: object, **__: object) -> None:
+            marks.ended()
+
+    transformers.trainer.DEFAULT_CALLBACKS.append(Watch)

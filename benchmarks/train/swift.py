@@ -1,0 +1,30 @@
+"""swift-core as a user runs it: `swift sft` with a model, data, a tuner and nothing else. Arguments as limit.py."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from marks import Marks, watch_trainer
+
+MARKS = Marks()
+
+
+def main(folder: Path, mode: str, batch: int) -> None:
+    """One pass over the rows, with logging and a checkpoint at the end."""
+    watch_trainer(MARKS)
+    from swift_core import run
+
+    with tempfile.TemporaryDirectory() as output:
+        done = run(
+            "sft", model=str(folder / "model"), dataset=[str(folder / "rows.jsonl")], template="chatml", tuner=[mode],
+            per_device_train_batch_size=batch, num_train_epochs=1, output_dir=output,
+        )  # fmt: skip
+        trainer = done["trainer"]
+        tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)
+        MARKS.tell(tokens=tokens, steps=trainer.state.global_step, loss=trainer.state.log_history[-2].get("loss"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

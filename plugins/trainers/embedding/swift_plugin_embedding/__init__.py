@@ -1,0 +1,128 @@
+"""Text embeddings: vectors of texts that belong together are drawn near, others pushed apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from swift_core import Unsupported, hookimpl, option
+
+
+@dataclass(kw_only=True, eq=False)
+class Embedding:
+    """Text embeddings by InfoNCE (arXiv 1807.03748), contrastive loss (Hadsell et al., 2006) or cosine regression.
+
+    Columns: query (or messages), `positive`: a text or several, `negative`: hard negatives (infonce alone),
+    `label`: 1 or 0 whether the two belong together (contrastive), or how similar they are (cosine).
+    """
+
+    swift_api = 1
+    needs_answer = False
+    capabilities = {
+        "packing": Unsupported("each text has a vector of its own, read at its last token."),
+        "padding_free": Unsupported("each text has a vector of its own, read at its last token."),
+    }
+
+    loss_type: Literal["infonce", "contrastive", "cosine"] = option(
+        "infonce", "infonce: the positive among negatives; contrastive: near or far by label; cosine: as label says."
+    )
+    temperature: float = option(
+        0.05, "τ of InfoNCE: cosines are divided by it.", gt=0, aliases=("infonce_temperature",)
+    )
+    in_batch: bool = option(
+        True, "InfoNCE: the other rows' texts in the batch are negatives too.", aliases=("infonce_use_batch",)
+    )
+    margin: float = option(0.5, "Contrastive: how far apart (in 1 - cosine) two texts must be to cost nothing.", gt=0)
+    pooling: Literal["last", "mean", "first"] = option(
+        "last", "The vector: hidden state of the last token, the mean of all, or that of the first (encoders)."
+    )
+
+    @hookimpl
+    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+        from swift_plugin_runtime.checks import usable
+        from swift_plugin_runtime.scoring import build_scoring_trainer
+
+        train, held = (
+            usable(job, part, self.fault, "texts to compare") if part else None for part in (rows, eval_rows)
+        )
+        return build_scoring_trainer(job, model, processor, train, held, self, compared)
+
+    def fault(self, row: Any) -> str | None:
+        """What is wrong with the columns of a row."""
+        from swift_plugin_runtime.checks import is_number
+        from swift_plugin_runtime.texts import fault_of
+
+        if self.loss_type == "infonce":
+            return fault_of(row, "positive") or fault_of(row, "negative", needed=False)
+        low = 0 if self.loss_type == "contrastive" else -1
+        if not is_number(row.label) or not low <= row.label <= 1:
+            return f"{self.loss_type} needs a column label from {low} to 1, found {row.label!r}."
+        return fault_of(row, "positive", one=True)
+
+    def items(self, batch: Any) -> int:
+        """Rows in a batch."""
+        return len(batch["sizes"])
+
+    def losses(self, trainer: Any, model: Any, batch: Any) -> Any:
+        """One loss per row; notes how often the positive is the nearest, or how well cosines agree."""
+        from swift_plugin_runtime.texts import embed
+
+        vectors = trainer.by_row(embed(model, batch["texts"], self.pooling), batch)
+        if self.loss_type == "infonce":
+            losses, first = infonce(vectors, batch["rows"], self.temperature, self.in_batch)
+            trainer.note("accuracy", first)
+            return losses
+        return pair_losses(trainer, vectors, [float(row.label) for row in batch["rows"]], self)
+
+
+def compared(row: Any) -> list[Any]:
+    """The texts of a row in order: the query, its positives, its hard negatives."""
+    from swift_plugin_runtime.texts import texts_in
+
+    query = row.prompt()
+    others = [*texts_in(row, "positive"), *texts_in(row, "negative")]
+    return [query, *(text_row(row, text) for text in others)]
+
+
+def text_row(row: Any, text: str) -> Any:
+    """A text as a conversation of its own, without the query's media and system text."""
+    import dataclasses
+
+    return dataclasses.replace(
+        row, messages=[{"role": "user", "content": text}], images=[], videos=[], audios=[], objects={}, tools=[]
+    )
+
+
+def infonce(vectors: Any, rows: Any, temperature: float, in_batch: bool) -> tuple[Any, Any]:
+    """(-log softmax of the positive's cosine, [rows]; whether it is the greatest). Several positives: their mean.
+
+    vectors: per row [texts, size] of unit length, query first. in_batch: all other rows' texts are negatives.
+    """
+    import torch
+    from swift_plugin_runtime.texts import texts_in
+
+    losses, first = [], []
+    for place, (own, row) in enumerate(zip(vectors, rows, strict=True)):
+        good = len(texts_in(row, "positive"))
+        others = [v[1:] for n, v in enumerate(vectors) if n != place] if in_batch else []
+        cosines = torch.cat([own[1:], *others]) @ own[0] / temperature
+        bad = cosines[good:].logsumexp(0) if len(cosines) > good else cosines.new_tensor(-torch.inf)
+        losses.append((torch.logaddexp(cosines[:good], bad) - cosines[:good]).mean())
+        first.append(
+            (cosines[:good].min() >= cosines[good:].max()).float() if len(cosines) > good else cosines.new_ones(())
+        )
+    return torch.stack(losses), torch.stack(first)
+
+
+def pair_losses(trainer: Any, vectors: Any, labels: list[float], o: Any) -> Any:
+    """Contrastive: y·d² + (1 - y)·max(0, margin - d)² with d = 1 - cosine, halved; cosine: (cosine - y)²; [rows]."""
+    import torch
+
+    cosine = torch.stack([v[0] @ v[1] for v in vectors])
+    label = torch.tensor(labels, device=cosine.device)
+    if o.loss_type == "cosine":
+        trainer.note("absolute_error", (cosine - label).abs())
+        return (cosine - label) ** 2
+    apart = 1 - cosine
+    trainer.note("accuracy", ((apart < o.margin) == (label > 0.5)).float())
+    return 0.5 * (label * apart**2 + (1 - label) * torch.relu(o.margin - apart) ** 2)

@@ -1,0 +1,120 @@
+"""Embeddings against plain computations row by row; what is learnt; columns that are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from swift_core import SwiftError
+from swift_core.testing import TrainerInvariants
+from swift_core.testing.contracts import tiny_model
+from swift_core.testing.contracts_trainers import build_trainer, unsettle
+
+ROWS = [
+    {"query": "What is the answer?", "positive": "The answer is here.", "negative": ["city Paris", "add 1 2"]},
+    {"query": "add 1 2", "positive": ["1 2 add", "3"], "negative": "hello world"},
+    {"query": "天气怎么样?", "positive": "今天天气很好。"},
+    {"query": "def add", "positive": "return a + b", "negative": ["北京"]},
+]
+LABELLED = [
+    {"query": r["query"], "positive": "city Paris", "label": y} for r, y in zip(ROWS, (1, 0, 1, 0), strict=True)
+]
+
+
+class TestContract(TrainerInvariants):
+    """Runs, saves and resumes; without negatives from the batch, batches do not matter."""
+
+    name = "embedding"
+    rows = ROWS
+    scoring = {"in_batch": False}
+
+
+@torch.no_grad()
+def vector(model: Any, text: dict[str, Any], pooling: str) -> torch.Tensor:
+    """One unpadded text's unit vector, from the model's own hidden states."""
+    output = model(input_ids=torch.tensor([text["input_ids"]]), output_hidden_states=True)
+    hidden = output.hidden_states[-1][0]
+    pooled = {"last": hidden[-1], "mean": hidden.mean(0), "first": hidden[0]}[pooling]
+    return pooled / pooled.norm()
+
+
+@pytest.mark.parametrize(("in_batch", "pooling"), [(True, "last"), (False, "mean"), (True, "first")])
+def test_infonce_equals_a_plain_computation(in_batch: bool, pooling: str, tmp_path: Path) -> None:
+    """arXiv 1807.03748 eq. 4 with cosines over τ, each text alone."""
+    told = {"trainer": "embedding", "in_batch": in_batch, "pooling": pooling, "temperature": 0.2}
+    trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, **told)
+    unsettle(trainer)
+    trainer.model.eval()
+    rows = [[vector(trainer.model, text, pooling) for text in group.texts] for group in trainer.train_dataset]
+    losses = []
+    for place, (query, *others) in enumerate(rows):
+        good = [1, 2, 1, 1][place]
+        bad = others[good:] + [v for n, row in enumerate(rows) if n != place and in_batch for v in row[1:]]
+        each = []
+        for positive in others[:good]:
+            powers = [torch.exp(query @ v / 0.2) for v in [positive, *bad]]
+            each.append(-torch.log(powers[0] / sum(powers)))
+        losses.append(sum(each) / good)
+    loss = trainer.compute_loss(trainer.model, trainer.data_collator(list(trainer.train_dataset)))
+    assert loss.item() == pytest.approx((sum(losses) / 4).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["contrastive", "cosine"])
+def test_losses_of_labelled_pairs_equal_a_plain_computation(kind: str, tmp_path: Path) -> None:
+    """Hadsell et al. 2006 eq. 4 on 1 - cosine; the squared distance of cosine and label."""
+    trainer = build_trainer(tiny_model("qwen2"), LABELLED, tmp_path, trainer="embedding", loss_type=kind, margin=1.5)
+    unsettle(trainer)
+    expected = 0.0
+    for group in trainer.train_dataset:
+        one, other = (vector(trainer.model.eval(), text, "last") for text in group.texts)
+        cosine, label = (one @ other).item(), group.row.label
+        if kind == "cosine":
+            expected += (cosine - label) ** 2 / 4
+        else:
+            expected += 0.5 * (label * (1 - cosine) ** 2 + (1 - label) * max(0.0, 1.5 - (1 - cosine)) ** 2) / 4
+    loss = trainer.compute_loss(trainer.model, trainer.data_collator(list(trainer.train_dataset)))
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_positives_become_the_nearest(tmp_path: Path) -> None:
+    told = {"trainer": "embedding", "max_steps": 12, "per_device_train_batch_size": 4}
+    trainer = build_trainer(tiny_model("llama"), ROWS, tmp_path, **told)
+    trainer.train()
+    lines = [line for line in trainer.state.log_history if "accuracy" in line]
+    assert lines[-1]["accuracy"] == 1 and lines[-1]["loss"] < lines[0]["loss"] / 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "told", "message"),
+    [
+        ({"query": "a"}, {}, "needs a text in the column positive, found 0"),
+        ({"query": "a", "positive": ""}, {}, "positive must hold texts that are not empty"),
+        ({"query": "a", "positive": "b", "negative": ["c", 3]}, {}, "negative must hold texts that are not empty"),
+        ({"query": "a", "positive": 5}, {}, "positive must be a text or a list of texts, found 5"),
+        (
+            {"query": "a", "positive": "b"},
+            {"loss_type": "cosine"},
+            "cosine needs a column label from -1 to 1, found None",
+        ),
+        ({"query": "a", "positive": "b", "label": 2}, {"loss_type": "contrastive"}, "contrastive needs a column label"),
+    ],
+)
+def test_a_bad_row_is_named_or_left_out(bad: Any, told: Any, message: str, tmp_path: Path) -> None:
+    rows = [LABELLED[0], bad]
+    with pytest.raises(SwiftError, match=rf"rows.jsonl:2: {message}"):
+        build_trainer(tiny_model("qwen2"), rows, tmp_path, trainer="embedding", **told)
+    trainer = build_trainer(tiny_model("qwen2"), rows, tmp_path, trainer="embedding", strict=False, **told)
+    assert len(trainer.train_dataset) == 1 and "left out 1 rows without texts to compare" in trainer.job.notes[0]
+
+
+def test_a_text_that_is_too_long_is_dropped_with_its_row(tmp_path: Path) -> None:
+    rows = [ROWS[2], {"query": "a", "positive": "word " * 80}]
+    trainer = build_trainer(tiny_model("qwen2"), rows, tmp_path, trainer="embedding", max_length=60)
+    assert len(trainer.train_dataset) == 1 and "1 of 2 training rows longer than 60" in trainer.job.notes[-1]
+    cut = build_trainer(
+        tiny_model("qwen2"), rows, tmp_path, trainer="embedding", max_length=60, truncation_strategy="right"
+    )
+    assert [len(text["input_ids"]) for text in cut.train_dataset[1].texts][1] == 60

@@ -1,0 +1,166 @@
+"""The divergence, and the trainer: batches of given answers, or of the student's own to the same questions."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import torch
+from swift_plugin_runtime.alignment import AlignmentTrainer, trained_logits
+from swift_plugin_runtime.processor import tokenizer_of
+from swift_plugin_runtime.rollout import Prompt, Sampling, draw, encode_prompts, learning_row
+from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
+from swift_plugin_runtime.training import build_arguments, make_collator
+from torch.nn import functional
+
+from swift_core import SwiftError
+from swift_core.data.load import batches
+from swift_core.job import prepare
+from swift_core.jobs.common import load_model
+from swift_core.options import Given
+from swift_core.templates.encode import IGNORED
+
+TEACHER_OPTIONS = ("template", "torch_dtype", "device", "attn_impl", "use_hf", "trust_remote_code", "allow_pickle")
+"""Options of the student's job that hold for the teacher too."""
+
+
+def jensen_shannon(student: torch.Tensor, teacher: torch.Tensor, beta: float) -> torch.Tensor:
+    """β·KL(teacher ‖ mixture) + (1 - β)·KL(student ‖ mixture) with mixture = β·teacher + (1 - β)·student; eq. 1.
+
+    student, teacher: logits [tokens, vocabulary]. Returns nats per token, [tokens]. At the ends, where this is
+    zero, its limits after division by β or 1 - β: KL(teacher ‖ student) at 0, KL(student ‖ teacher) at 1.
+    """
+    ours, theirs = student.float().log_softmax(-1), teacher.float().log_softmax(-1)
+    if beta == 0:
+        return divergence(theirs, ours)
+    if beta == 1:
+        return divergence(ours, theirs)
+    mixture = torch.logaddexp(theirs + math.log(beta), ours + math.log1p(-beta))
+    return beta * divergence(theirs, mixture) + (1 - beta) * divergence(ours, mixture)
+
+
+def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """KL(p ‖ q) of distributions given by their logarithms, [tokens]."""
+    return functional.kl_div(q, p, reduction="none", log_target=True).sum(-1)
+
+
+class DistillationTrainer(AlignmentTrainer):
+    """Batches bring rows and their prompts; with probability λ the student answers the prompts itself."""
+
+    def __init__(self, job: Any, processor: Any, method: Any, teacher: Any, **arguments: Any):
+        self.join = make_collator(job, arguments["model"], processor)
+        super().__init__(job, processor, None, **arguments)
+        self.method = method
+        self.teacher = self.accelerator.prepare_model(teacher, evaluation_mode=True)
+        self.sampling = Sampling(method.max_completion_length, method.temperature, method.top_p, method.top_k)
+
+    def count_items(self, batch: dict[str, Any]) -> int:
+        """Trained tokens in a batch."""
+        return int((batch["labels"][:, 1:] != IGNORED).sum())
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
+        """The batches of one optimizer step, some with answers of the student, and how many tokens they train."""
+        items = [batch["items"] for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        found = [self.batch_of(part, number) for number, part in enumerate(items)]
+        return found, self._get_num_items_in_batch(found, device)
+
+    def batch_of(self, items: list[Any], number: int, evaluating: bool = False) -> dict[str, Any]:
+        """Given answers or drawn ones; which of them depends on seed, step, rank and number alone.
+
+        evaluating: given ones, where there are any.
+        """
+        seed = ((self.args.seed * 100_003 + self.state.global_step) * 1009 + self.args.process_index) * 31 + number
+        given, prompts = zip(*items, strict=True)
+        if given[0] is not None and (evaluating or random.Random(seed).random() >= self.method.lmbda):
+            return {**self.join(list(given)), "drawn": False}
+        drawn = draw(self.job, self.model, self.processing_class, list(prompts), self.sampling, seed)
+        self.note("completions/length", torch.tensor([float(len(c.ids)) for c in drawn]))
+        return {**self.join([learning_row(c) for c in drawn]), "drawn": True}
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean divergence over the trained tokens of the accumulated batch, on all ranks."""
+        inputs = dict(inputs)
+        drawn, scale = inputs.pop("drawn"), inputs.pop("loss_scale", None)
+        student, labels = trained_logits(model, inputs)
+        with torch.no_grad():
+            teacher = trained_logits(self.teacher, inputs)[0]
+        heat, shared = self.method.distill_temperature, min(student.shape[-1], teacher.shape[-1])
+        losses = jensen_shannon(student[:, :shared] / heat, teacher[:, :shared] / heat, self.method.beta)
+        self.note("divergence", losses)
+        wanted = labels != IGNORED
+        if self.method.sft_alpha and not drawn:
+            own = functional.cross_entropy(student.float(), labels[wanted], reduction="none")
+            losses = losses + self.method.sft_alpha * own
+        if scale is not None:
+            losses = losses * scale[:, 1:][wanted]
+        count = len(losses) if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
+        loss = losses.sum() / count
+        return (loss, {}) if return_outputs else loss
+
+    def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
+        """The divergence on the given answers of held-out rows, or where they have none on the student's own."""
+        batch = self._prepare_inputs(self.batch_of(inputs["items"], 0, evaluating=True))
+        with torch.no_grad():
+            return self.compute_loss(model, batch).detach(), None, None
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: drawing and the teacher cost more than the passes that could be counted."""
+        return 0
+
+
+def build_distillation_trainer(
+    job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
+) -> DistillationTrainer:
+    """Rows and their prompts encoded, the teacher loaded."""
+    train = encode_both(job, rows, processor, method, "training rows")
+    held = encode_both(job, eval_rows, processor, method, "evaluation rows") if eval_rows else None
+    return DistillationTrainer(
+        job,
+        processor,
+        method,
+        load_teacher(job, method.teacher_model, processor),
+        model=model,
+        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=lambda items: {"items": items},
+    )
+
+
+def encode_both(job: Any, rows: Any, processor: Any, method: Any, what: str) -> EncodedRows:
+    """(row with its answer, `Prompt`) of each row; None for the side that λ never uses."""
+    prompts: dict[int, Prompt] = {}
+    if method.lmbda:
+        found = encode_prompts(job, rows, processor, method.max_completion_length, what)
+        prompts = {id(prompt.row): prompt for prompt in found.items}
+        rows = [row for row in rows if id(row) in prompts]
+    if method.lmbda == 1 and not all(row.answer for row in rows):
+        return EncodedRows([(None, prompts[id(row)]) for row in rows])
+    limit, items = row_limit(job, processor), []
+    for group in batches(rows, ENCODE_TOGETHER):
+        for row, item in zip(group, encode_some(job, group, processor), strict=True):
+            fitted = fit(item, limit, job.options.truncation_strategy, row.where)
+            items += [] if fitted is None else [(fitted, prompts.get(id(row)))]
+    if len(items) < len(rows):
+        job.say(f"dropped {len(rows) - len(items)} of {len(rows)} {what} longer than {limit} tokens")
+    if not items:
+        raise SwiftError(f"No {what} are left: all {len(rows)} are longer than max_length {limit}.")
+    return EncodedRows(items)
+
+
+def load_teacher(job: Any, source: str, processor: Any) -> Any:
+    """The teacher, frozen. SwiftError where its tokens are not the student's."""
+    told = {name: getattr(job.options, name) for name in TEACHER_OPTIONS}
+    told = {name: value for name, value in told.items() if value is not None}
+    other = prepare("export", [Given(k, v, "teacher") for k, v in {"model": source, **told}.items()])
+    teacher, its_processor = load_model(other)
+    ours, theirs = (tokenizer_of(p).get_vocab() for p in (processor, its_processor))
+    if ours != theirs:
+        raise SwiftError(
+            f"The teacher {source!r} has other tokens than the student ({len(theirs)} and {len(ours)} of them); gkd "
+            "compares token by token. Take a teacher of the same family, or sft on answers that it writes."
+        )
+    return teacher.eval().requires_grad_(False)

@@ -1,0 +1,149 @@
+"""The trainer: values beside the policy, generalised advantages, and both losses clipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from swift_plugin_runtime.alignment import labelled_logps
+from swift_plugin_runtime.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
+
+from swift_core import SwiftError
+from swift_core.jobs.train import find_resume
+from swift_core.templates.encode import IGNORED
+
+HEAD_FILE = "value_head.safetensors"
+
+
+def generalised_advantages(
+    rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gamma: float, lam: float
+) -> torch.Tensor:
+    """Â_t = δ_t + γλ·Â_{t+1} with δ_t = r_t + γ·V_{t+1} - V_t, over the tokens where `mask` is 1.
+
+    All tensors are [answers, tokens]. The value behind the last token is 0; tokens that are not the policy's own
+    are passed over.
+    """
+    ahead, value, found = torch.zeros_like(rewards[:, 0]), torch.zeros_like(rewards[:, 0]), []
+    for place in reversed(range(rewards.shape[1])):
+        own = mask[:, place] > 0
+        surprise = rewards[:, place] + gamma * value - values[:, place]
+        ahead = torch.where(own, surprise + gamma * lam * ahead, ahead)
+        value = torch.where(own, values[:, place], value)
+        found.append(ahead * own)
+    return torch.stack(found[::-1], 1)
+
+
+def value_losses(values: torch.Tensor, old: torch.Tensor, returns: torch.Tensor, clip: float) -> torch.Tensor:
+    """Half the squared error of the value, or of the value held within `clip` of the old one where that is larger."""
+    held = old + (values - old).clamp(-clip, clip)
+    return 0.5 * torch.max((values - returns) ** 2, (held - returns) ** 2)
+
+
+class ActorCritic(torch.nn.Module):
+    """A policy and, on its last hidden states, a linear value head; otherwise it behaves as the policy."""
+
+    def __init__(self, policy: Any):
+        super().__init__()
+        self.policy = policy
+        config = policy.config.get_text_config()
+        self.value_head = torch.nn.Linear(config.hidden_size, 1, device=policy.device)
+        torch.nn.init.zeros_(self.value_head.weight)
+        torch.nn.init.zeros_(self.value_head.bias)
+
+    def forward(self, **inputs: Any) -> Any:
+        """The policy's output with `values`, [rows, tokens]: what is expected from each position on."""
+        output = self.policy(**inputs, output_hidden_states=True)
+        output.values = self.value_head(output.hidden_states[-1].float())[..., 0]
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("policy"), name)
+
+
+class ActorCriticTrainer(PolicyTrainer):
+    """Tokens are actions; the value head says what was expected of each."""
+
+    remembers = True
+
+    def memories(self, inputs: Any) -> dict[str, torch.Tensor]:
+        """The drawing policy's log-probabilities and values, and the reference's log-probabilities."""
+        logps, values, _ = self.judged(self.model, inputs)
+        found = {"old_logps": logps, "old_values": values}
+        return (
+            found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
+        )
+
+    def judged(self, model: Any, inputs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(log-probabilities, values before each token, mask), all [answers, tokens - 1]."""
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")[:, 1:]
+        output = model(**inputs, use_cache=False)
+        logps, mask = labelled_logps(output.logits[:, :-1][labels != IGNORED], labels, self.method.temperature)
+        return logps, output.values[:, :-1], mask
+
+    def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
+        """Each token's `advantages` and the `returns` that its value is to foretell."""
+        masks = [torch.tensor(row["labels"], device=rewards.device) != IGNORED for row in rows]
+        found = [self.advantages(r, m, reward) for r, m, reward in zip(rows, masks, rewards, strict=True)]
+        mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(found, masks, strict=True)]))
+        for row, values, mask in zip(rows, found, masks, strict=True):
+            row["returns"] = (values + torch.tensor(row["old_values"], device=values.device)).tolist()
+            white = (values - mean) / (deviation + 1e-8) if self.method.whiten_advantages else values
+            row["advantages"] = (white * mask).tolist()
+
+    def advantages(self, row: dict[str, Any], mask: torch.Tensor, reward: torch.Tensor) -> torch.Tensor:
+        """The advantages of one answer's tokens, [tokens]."""
+        old, values = (torch.tensor([row[k]], device=reward.device) for k in ("old_logps", "old_values"))
+        reference = None
+        if self.reference is not None:
+            reference = torch.tensor([row["reference_logps"]], device=reward.device)
+            self.note("kl", ((old - reference) * mask).sum()[None])
+        given = token_rewards(reward[None], old, reference, mask[None].float(), self.method.beta)
+        return generalised_advantages(given, values, mask[None], self.method.gamma, self.method.gae_lambda)[0]
+
+    def policy_loss(self, model: Any, inputs: Any, known: Any, totals: Any) -> torch.Tensor:
+        """Both clipped losses, averaged over the tokens of the step."""
+        o = self.method
+        logps, values, mask = self.judged(model, inputs)
+        ratio = torch.exp((logps - known["old_logps"]) * mask)
+        losses, clipped = clipped_losses(ratio, known["advantages"], o.epsilon, o.epsilon_high or o.epsilon)
+        expected = value_losses(values, known["old_values"], known["returns"], o.value_clip)
+        self.note("clip_ratio", clipped * mask, mask.sum().item())
+        self.note("value_loss", expected * mask, mask.sum().item())
+        return ((losses + o.value_coefficient * expected) * mask).sum() / totals[1]
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The policy as any other model, and the value head in a file beside it."""
+        both = self.model
+        self.model = both.policy
+        try:
+            super().save_model(output_dir, _internal_call)
+        finally:
+            self.model = both
+        if self.args.should_save:
+            head = {k: v.detach().cpu().contiguous() for k, v in both.value_head.state_dict().items()}
+            save_file(head, Path(output_dir or self.args.output_dir, HEAD_FILE))
+
+    def _load_best_model(self) -> None:
+        """The best checkpoint is the run's outcome; the model in memory is not used after that."""
+
+
+def build_actor_critic_trainer(
+    job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
+) -> ActorCriticTrainer:
+    """The policy with its value head, which a resumed run takes from its checkpoint."""
+    if job.options.deepspeed:
+        raise SwiftError("ppo's value head wraps the model, which --deepspeed does not save yet; leave it out.")
+    both = ActorCritic(model)
+    resume = find_resume(job)
+    if resume is not None:
+        both.value_head.load_state_dict(load_file(Path(resume, HEAD_FILE)))
+    found: ActorCriticTrainer = build_policy_trainer(
+        ActorCriticTrainer, job, both, processor, rows, eval_rows, method, policy=model
+    )
+    return found

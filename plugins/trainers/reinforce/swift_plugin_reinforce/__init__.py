@@ -1,0 +1,34 @@
+"""REINFORCE++ (Hu et al., arXiv 2501.03262): PPO's clipped loss and token rewards, without its critic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from swift_plugin_runtime.rollout_options import RolloutOptions
+
+from swift_core import SwiftError, Unsupported, hookimpl, option
+
+
+@dataclass(kw_only=True, eq=False)
+class ReinforcePlusPlus(RolloutOptions):
+    """REINFORCE++ (arXiv 2501.03262): token advantages normalised over the whole batch, no critic."""
+
+    swift_api = 1
+    needs_answer = False
+    capabilities = {
+        "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
+        "padding_free": Unsupported("answers are drawn and scored in padded batches."),
+    }
+
+    baseline: bool = option(False, "Take the mean reward of a prompt's answers off first (REINFORCE++-baseline).")
+
+    @hookimpl
+    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+        from swift_plugin_runtime.policy import build_policy_trainer
+
+        from swift_plugin_reinforce.trainer import NormalisedTrainer
+
+        if self.baseline and self.num_generations < 2:
+            raise SwiftError("--baseline takes off the mean of a prompt's answers: say --num_generations 2 or more.")
+        return build_policy_trainer(NormalisedTrainer, job, model, processor, rows, eval_rows, self)

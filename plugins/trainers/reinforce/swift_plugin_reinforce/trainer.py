@@ -1,0 +1,59 @@
+"""The trainer: rewards at the last token, the divergence at each, summed to the end and normalised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from swift_plugin_runtime.alignment import token_logps
+from swift_plugin_runtime.policy import PolicyTrainer, clipped_losses, token_rewards
+
+from swift_core.templates.encode import IGNORED
+
+
+def to_the_end(rewards: torch.Tensor) -> torch.Tensor:
+    """The sum of the rewards from each token on (undiscounted returns), shape of `rewards`: [answers, tokens]."""
+    return rewards.flip(1).cumsum(1).flip(1)
+
+
+class NormalisedTrainer(PolicyTrainer):
+    """Every token has an advantage of its own, relative to all tokens of the step."""
+
+    remembers = True
+
+    def memories(self, inputs: Any) -> dict[str, torch.Tensor]:
+        """Also what the reference finds of the answers."""
+        found = super().memories(inputs)
+        return (
+            found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
+        )
+
+    def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
+        """Each token's `advantages`; eqs. 4 and 5 of the paper."""
+        if self.method.baseline:
+            groups = rewards.view(-1, self.method.num_generations)
+            rewards = (groups - groups.mean(1, keepdim=True)).flatten()
+        found = [self.returns(row, reward) for row, reward in zip(rows, rewards, strict=True)]
+        masks = [torch.tensor(row["labels"], device=rewards.device) != IGNORED for row in rows]
+        mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(found, masks, strict=True)]))
+        for row, values, mask in zip(rows, found, masks, strict=True):
+            row["advantages"] = ((values - mean) / (deviation + 1e-8) * mask).tolist()
+
+    def returns(self, row: dict[str, Any], reward: torch.Tensor) -> torch.Tensor:
+        """The return from each token of one answer on, [tokens]."""
+        mask = torch.tensor([row["labels"]], device=reward.device) != IGNORED
+        old = torch.tensor([row["old_logps"]], device=reward.device)
+        reference = None
+        if self.reference is not None:
+            reference = torch.tensor([row["reference_logps"]], device=reward.device)
+            self.note("kl", ((old - reference) * mask).sum()[None])
+        return to_the_end(token_rewards(reward[None], old, reference, mask.float(), self.method.beta))[0]
+
+    def policy_loss(self, model: Any, inputs: Any, known: Any, totals: Any) -> torch.Tensor:
+        """The clipped objective of each token, averaged over the tokens of the step."""
+        logps, mask = token_logps(model, inputs, self.method.temperature)
+        ratio = torch.exp((logps - known["old_logps"]) * mask)
+        high = self.method.epsilon_high or self.method.epsilon
+        losses, clipped = clipped_losses(ratio, known["advantages"], self.method.epsilon, high)
+        self.note("clip_ratio", clipped * mask, mask.sum().item())
+        return (losses * mask).sum() / totals[1]

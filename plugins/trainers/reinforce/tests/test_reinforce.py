@@ -1,0 +1,86 @@
+"""REINFORCE++ against a plain computation token by token, text and pictures; what is learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from swift_plugin_reinforce.trainer import to_the_end
+
+from swift_core import SwiftError
+from swift_core.testing import RewardedInvariants
+from swift_core.testing.contracts import tiny_model
+from swift_core.testing.contracts_trainers import build_trainer, unsettle
+from swift_core.testing.rewards import rewarding
+
+ROWS = [{"query": "What is the answer?"}, {"query": "add 1 2 and 3"}, {"query": "hello"}, {"query": "天气怎么样?"}]
+TOLD = {"trainer": "reinforce_plus_plus", "reward": ["digits"], "max_completion_length": 8}
+
+
+class TestContract(RewardedInvariants):
+    """Runs, saves and resumes; batches do not matter."""
+
+    name = "reinforce_plus_plus"
+    rows = ROWS
+    options = {"reward": "digits", "max_completion_length": 8}
+    scoring = {"beta": 0.5}
+
+
+def logps_of(model: Any, row: dict[str, Any]) -> list[float]:
+    """The log-probability of each token of one answer, from an unpadded pass."""
+    inputs = {
+        k: torch.tensor([v]) if k in ("input_ids", "mm_token_type_ids") else v for k, v in row.items() if k in READ
+    }
+    with torch.no_grad():
+        found = model.eval()(**inputs).logits[0].log_softmax(-1)
+    return [found[n - 1, label].item() for n, label in enumerate(row["labels"]) if label != -100]
+
+
+READ = ("input_ids", "pixel_values", "image_grid_thw", "mm_token_type_ids")
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen2_vl"])
+@pytest.mark.parametrize("baseline", [False, True])
+def test_loss_equals_a_plain_computation(family: str, baseline: bool, tmp_path: Path) -> None:
+    """Eqs. 3 to 6 of the paper: rewards with the divergence, summed to the end, normalised, clipped, averaged."""
+    rows = ROWS[:2]
+    if family == "qwen2_vl":
+        for number, size in enumerate([(56, 56), (84, 56)]):
+            Image.effect_noise(size, 80).convert("RGB").save(tmp_path / f"{number}.png")
+        rows = [{**row, "images": [str(tmp_path / f"{n}.png")]} for n, row in enumerate(rows)]
+    values = [0.3, 1.0, 0.0, 0.5]
+    catalogue = rewarding(lambda *_: values)
+    told = {**TOLD, "num_generations": 2, "baseline": baseline, "beta": 0.2}
+    trainer = build_trainer(tiny_model(family), rows, tmp_path, catalogue, **told)
+    start = trainer.reference.model
+    unsettle(trainer, 0.02)
+    answers = trainer.roll_out([list(trainer.train_dataset)])[0]["answers"]
+    old, before = [logps_of(trainer.model, r) for r in answers], [logps_of(start, r) for r in answers]
+    unsettle(trainer, 0.03)
+    now = [logps_of(trainer.model, r) for r in answers]
+    given = [values[n] - (sum(values[n // 2 * 2 : n // 2 * 2 + 2]) / 2 if baseline else 0) for n in range(4)]
+    returns = [
+        [given[n] - 0.2 * sum(a - b for a, b in zip(o[t:], r[t:], strict=True)) for t in range(len(o))]
+        for n, (o, r) in enumerate(zip(old, before, strict=True))
+    ]
+    flat = torch.tensor([v for line in returns for v in line])
+    total = 0.0
+    for line, a, b in zip(returns, now, old, strict=True):
+        for value, new, was in zip(line, a, b, strict=True):
+            advantage = (value - flat.mean().item()) / flat.std().item()
+            ratio = torch.tensor(new - was).exp().item()
+            total -= min(ratio * advantage, max(0.8, min(1.2, ratio)) * advantage)
+    loss = trainer.compute_loss(trainer.model, trainer.collate(answers))
+    assert loss.item() == pytest.approx(total / len(flat), rel=1e-3, abs=1e-5)
+
+
+def test_returns_are_summed_to_the_end() -> None:
+    assert to_the_end(torch.tensor([[1.0, -0.5, 2.0]])).tolist() == [[2.5, 1.5, 2.0]]
+
+
+def test_the_baseline_needs_siblings(tmp_path: Path) -> None:
+    with pytest.raises(SwiftError, match="--baseline takes off the mean"):
+        build_trainer(tiny_model("qwen2"), ROWS, tmp_path, rewarding(), baseline=True, **TOLD)

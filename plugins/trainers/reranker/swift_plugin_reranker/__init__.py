@@ -1,0 +1,107 @@
+"""Rerankers: one score for a query and a document read together, higher where the document answers the query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from swift_core import Unsupported, hookimpl, option
+
+
+@dataclass(kw_only=True, eq=False)
+class Reranker:
+    """Reranker (arXiv 1901.04085): scores query and document together, pointwise or listwise.
+
+    Columns: query (or messages), `positive`: documents that answer it, `negative`: documents that do not. The
+    document stands as the answer to the query, and the score is read at its end.
+    """
+
+    swift_api = 1
+    task: ClassVar[str] = "reranker"
+    num_labels: ClassVar[int] = 1
+    needs_answer = False
+    capabilities = {
+        "packing": Unsupported("each document is scored by itself, at its last token."),
+        "padding_free": Unsupported("each document is scored by itself, at its last token."),
+    }
+
+    loss_type: Literal["pointwise", "listwise"] = option(
+        "pointwise", "Each document right or wrong by itself, or each positive against the row's negatives."
+    )
+    temperature: float = option(1.0, "τ of the listwise softmax.", gt=0)
+    positive_weight: float = option(1.0, "Weight of positives in the pointwise loss.", gt=0)
+
+    @hookimpl
+    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+        from swift_plugin_runtime.checks import usable
+        from swift_plugin_runtime.scoring import build_scoring_trainer
+
+        train, held = (
+            usable(job, part, self.fault, "documents to rank") if part else None for part in (rows, eval_rows)
+        )
+        return build_scoring_trainer(job, model, processor, train, held, self, documents)
+
+    def fault(self, row: Any) -> str | None:
+        """What is wrong with the columns of a row: listwise needs both sides, pointwise either."""
+        from swift_plugin_runtime.texts import fault_of, texts_in
+
+        both = self.loss_type == "listwise"
+        found = fault_of(row, "positive", needed=both) or fault_of(row, "negative", needed=both)
+        if not found and not (texts_in(row, "positive") or texts_in(row, "negative")):
+            found = "needs documents in the columns positive and negative, found none."
+        return found
+
+    def items(self, batch: Any) -> int:
+        """Documents in a batch, or under listwise positives."""
+        from swift_plugin_runtime.texts import texts_in
+
+        return sum(len(texts_in(r, "positive")) if self.loss_type == "listwise" else size_of(r) for r in batch["rows"])
+
+    def losses(self, trainer: Any, model: Any, batch: Any) -> Any:
+        """One loss per document (pointwise) or positive (listwise); notes the rank of the first positive."""
+        import torch
+        from swift_plugin_runtime.texts import texts_in
+
+        scores = trainer.by_row(trainer.scores(model, batch)[:, 0], batch)
+        split = [len(texts_in(row, "positive")) for row in batch["rows"]]
+        sides = [(s[:n], s[n:]) for s, n in zip(scores, split, strict=True)]
+        for good, bad in sides:
+            if len(good) and len(bad):
+                rank = 1 + (bad > good.max()).sum()
+                trainer.note("mrr", 1 / rank[None])
+                trainer.note("accuracy", (rank == 1).float()[None])
+        if self.loss_type == "listwise":
+            return torch.cat([listwise(good, bad, self.temperature) for good, bad in sides])
+        return torch.cat([pointwise(good, bad, self.positive_weight) for good, bad in sides])
+
+
+def documents(row: Any) -> list[Any]:
+    """The row's documents, positives first, each as the answer to the query."""
+    from swift_plugin_runtime.texts import texts_in
+
+    asked = row.prompt()
+    texts = [*texts_in(row, "positive"), *texts_in(row, "negative")]
+    return [asked.with_messages([*asked.messages, {"role": "assistant", "content": text}]) for text in texts]
+
+
+def size_of(row: Any) -> int:
+    """How many documents a row has."""
+    from swift_plugin_runtime.texts import texts_in
+
+    return len(texts_in(row, "positive")) + len(texts_in(row, "negative"))
+
+
+def pointwise(good: Any, bad: Any, weight: float = 1.0) -> Any:
+    """Binary cross-entropy of each document's score, [documents]."""
+    import torch
+    from torch.nn.functional import logsigmoid
+
+    return torch.cat([-weight * logsigmoid(good), -logsigmoid(-bad)])
+
+
+def listwise(good: Any, bad: Any, temperature: float = 1.0) -> Any:
+    """-log softmax of each positive among itself and the negatives, [positives]."""
+    import torch
+
+    good, bad = good / temperature, (bad / temperature).logsumexp(0)
+    return torch.logaddexp(good, bad) - good

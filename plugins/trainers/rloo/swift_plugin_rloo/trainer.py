@@ -1,0 +1,56 @@
+"""The trainer: rewards less the divergence, a leave-one-out baseline, one clipped ratio per answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from swift_plugin_runtime.alignment import token_logps
+from swift_plugin_runtime.policy import PolicyTrainer, clipped_losses
+
+
+def leave_one_out(rewards: torch.Tensor) -> torch.Tensor:
+    """Each reward less the mean of the others to the same prompt, shape of `rewards`: [prompts, answers]."""
+    count = rewards.shape[1]
+    return rewards - (rewards.sum(1, keepdim=True) - rewards) / (count - 1)
+
+
+class LeaveOneOutTrainer(PolicyTrainer):
+    """Whole answers are actions: one log-probability, one advantage, one ratio each."""
+
+    remembers = True
+
+    def memories(self, inputs: Any) -> dict[str, torch.Tensor]:
+        """Also what the reference finds of the answers."""
+        found = super().memories(inputs)
+        return (
+            found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
+        )
+
+    def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
+        """Each answer's `advantage`; the divergence from the reference is part of its reward (eq. 1)."""
+        if self.reference is not None:
+            kl = torch.tensor([log_ratio(row) for row in rows], device=rewards.device)
+            self.note("kl", kl)
+            rewards = rewards - self.method.beta * kl
+        found = leave_one_out(rewards.view(-1, self.method.num_generations)).flatten()
+        if self.method.normalize_advantages:
+            mean, deviation = self.moments_over_ranks(found)
+            found = (found - mean) / (deviation + 1e-4)
+        for row, advantage in zip(rows, found.tolist(), strict=True):
+            row["advantage"] = advantage
+
+    def policy_loss(self, model: Any, inputs: Any, known: Any, totals: Any) -> torch.Tensor:
+        """The clipped objective of whole answers, averaged over the answers of the step."""
+        logps, mask = token_logps(model, inputs, self.method.temperature)
+        ratio = torch.exp(((logps - known["old_logps"]) * mask).sum(1, keepdim=True))
+        high = self.method.epsilon_high or self.method.epsilon
+        losses, clipped = clipped_losses(ratio, known["advantages"], self.method.epsilon, high)
+        self.note("clip_ratio", clipped)
+        return (losses[:, 0] * (mask.sum(1) > 0)).sum() / totals[0]
+
+
+def log_ratio(row: dict[str, Any]) -> float:
+    """log π/π_ref of a whole answer, in nats."""
+    pairs = zip(row["old_logps"], row["reference_logps"], row["labels"], strict=True)
+    return sum(old - reference for old, reference, label in pairs if label != -100)

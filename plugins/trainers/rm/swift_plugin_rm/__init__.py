@@ -1,0 +1,72 @@
+"""Reward modelling (Ouyang et al., arXiv 2203.02155): a head that scores better answers above worse ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from swift_core import Unsupported, hookimpl, option
+
+
+@dataclass(kw_only=True, eq=False)
+class Rm:
+    """Reward model (arXiv 2203.02155): a score per conversation, learnt from pairs of a better and a worse answer.
+
+    Rows are those of DPO; a column `margin` says by how much the better score should be ahead (Llama 2).
+    """
+
+    swift_api = 1
+    task: ClassVar[str] = "reward"
+    num_labels: ClassVar[int] = 1
+    capabilities = {
+        "packing": Unsupported("each text is scored by itself, at its last token."),
+        "padding_free": Unsupported("each text is scored by itself, at its last token."),
+    }
+
+    center_rewards_coefficient: float = option(
+        0.0, "Weight of (r₁ + r₂)², which holds scores around zero (arXiv 2312.09244).", ge=0
+    )
+
+    @hookimpl
+    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+        from swift_plugin_runtime.checks import usable
+        from swift_plugin_runtime.preference import pairs_in, sides_of
+        from swift_plugin_runtime.scoring import build_scoring_trainer
+
+        train, held = (
+            usable(job, pairs_in(job, part), margin_fault, "a margin") if part else None for part in (rows, eval_rows)
+        )
+        return build_scoring_trainer(job, model, processor, train, held, self, lambda row: list(sides_of(row)))
+
+    def items(self, batch: Any) -> int:
+        """Pairs in a batch."""
+        return len(batch["sizes"])
+
+    def losses(self, trainer: Any, model: Any, batch: Any) -> Any:
+        """One loss per pair; notes the scores, their margin and how often the better answer wins."""
+        import torch
+
+        chosen, rejected = trainer.scores(model, batch).view(-1, 2).T
+        margin = torch.tensor([float(row.extra.get("margin") or 0) for row in batch["rows"]], device=chosen.device)
+        trainer.note("rewards/chosen", chosen)
+        trainer.note("rewards/rejected", rejected)
+        trainer.note("rewards/margins", chosen - rejected)
+        trainer.note("rewards/accuracies", (chosen > rejected).float())
+        return pair_losses(chosen, rejected, margin, self.center_rewards_coefficient)
+
+
+def pair_losses(chosen: Any, rejected: Any, margin: Any, centre: float = 0.0) -> Any:
+    """-log σ(r₁ - r₂ - margin) + centre·(r₁ + r₂)², shape [pairs]: Bradley-Terry's likelihood, eq. 1 of the paper."""
+    from torch.nn.functional import logsigmoid
+
+    return -logsigmoid(chosen - rejected - margin) + centre * (chosen + rejected) ** 2
+
+
+def margin_fault(row: Any) -> str | None:
+    """What is wrong with a row's `margin`."""
+    from swift_plugin_runtime.checks import is_number
+
+    margin = row.extra.get("margin")
+    if margin is None or is_number(margin):
+        return None
+    return f"margin must be a finite number, found {margin!r}."
