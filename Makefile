@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint setup generated wheels clean test-vllm test-evalscope conformance
+.PHONY: demo test lint setup generated wheels clean test-vllm test-evalscope test-gptq conformance
 
 setup: .venv/.ready
 
@@ -44,6 +44,10 @@ test-vllm: .venv/.ready
 
 test-evalscope: .venv/.ready
 	SWIFT_TEST_EVALSCOPE=1 $(PY) -m pytest plugins/evaluators/evalscope
+
+# GPTQ and AWQ through GPTQModel, in an environment of its own.
+test-gptq: .venv/.ready
+	SWIFT_TEST_GPTQ=1 $(PY) -m pytest plugins/quantizers/gptqmodel
 
 conformance: .venv/.ready
 	$(PY) -m swift_core.testing.conformance --jobs 2

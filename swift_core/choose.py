@@ -30,6 +30,10 @@ INHERITED = (
 """Options that a job takes over from the training run whose checkpoint it is given."""
 
 
+QUANTIZED_BY = {"bitsandbytes": "bnb", "gptq": "gptq", "awq": "awq", "aqlm": "aqlm"}
+"""`quant_method` in a checkpoint's config.json → the component that loads it."""
+
+
 def inherit(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> None:
     """Fill what the user left out from the lock of `--ckpt_dir` or of the first adapter."""
     folder = values.get("ckpt_dir") or _first_adapter(values)
@@ -111,7 +115,20 @@ class _Picker:
         self._fill("model_type", found.entry.name, found.why)
         self._fill("template", found.template or card.template, "card")
         self._fill("bbox", card.bbox, "card")
+        self._quantized()
         self.options.patcher = [*card.patchers, *self.options.patcher]
+
+    def _quantized(self) -> None:
+        """The quantizer of a checkpoint that is quantized already, where it is at hand and nothing else was said."""
+        file = Path(self.options.model, "config.json")
+        made = read_json(file).get("quantization_config") or {}
+        name = QUANTIZED_BY.get(str(made.get("quant_method")))
+        if (
+            name
+            and "quantizer" not in self.sources
+            and any(e.name == name for e in self.catalogue.of_kind("quantizer"))
+        ):
+            self.options.quantizer, self.sources["quantizer"] = name, str(file)
 
     def _fill(self, name: str, value: str, why: str) -> None:
         if getattr(self.options, name) is None:

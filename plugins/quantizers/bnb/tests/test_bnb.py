@@ -112,9 +112,9 @@ def _has_avx512bf16():
 
 @pytest.mark.skipif(not _has_avx512bf16(), reason="only CPUs with AVX512-BF16 repack the weights")
 def test_without_the_guard_the_contract_fails(tmp_path, monkeypatch):
-    import swift_plugin_bnb
+    from swift_plugin_runtime import loader
 
-    monkeypatch.setattr(swift_plugin_bnb.Bnb, "patch_model", lambda self, model: None)
+    monkeypatch.setattr(loader, "keep_trainable_layout", lambda model: None)
     contract = TestNf4()
     pair = contract.make_pair(tiny_llama(tmp_path, hidden_size=128, num_hidden_layers=4))
     before = compare_gradients(pair.plain, pair.quantized)
@@ -122,3 +122,22 @@ def test_without_the_guard_the_contract_fails(tmp_path, monkeypatch):
     after = compare_gradients(pair.plain, pair.quantized)
     assert min(near for near, _ in before.values()) > contract.least_gradient_cosine
     assert min(near for near, _ in after.values()) < contract.least_gradient_cosine
+
+
+def test_a_quantized_checkpoint_is_known_and_guarded_without_being_told(tmp_path):
+    """--quantizer is found in config.json: whole weights are refused, and gradients stay right after an evaluation."""
+    contract = TestNf4Checkpoint()
+    plain = tiny_llama(tmp_path, hidden_size=128, num_hidden_layers=4)
+    folder = contract.quantize_offline(plain)
+    with pytest.raises(SwiftError, match="quantized weights have no gradient"):
+        given("sft", model=folder, tuner=["full"])
+    job = given("sft", model=folder, tuner=["lora"], device="cpu", torch_dtype="float32")
+    assert job.many("quantizer")[0].entry.name == "bnb"
+    model = load_model(job)[0]
+    layers = [m for m in model.modules() if hasattr(m, "support_avx512bf16_for_cpu")]
+    assert layers and not any(m.support_avx512bf16_for_cpu for m in layers)
+    bare = given("sft", model=folder, tuner=["lora"], device="cpu", torch_dtype="float32", quantizer="none")
+    assert not bare.many("quantizer")
+    model = load_model(bare)[0]
+    layers = [m for m in model.modules() if hasattr(m, "support_avx512bf16_for_cpu")]
+    assert layers and not any(m.support_avx512bf16_for_cpu for m in layers)

@@ -71,6 +71,7 @@ class Transformers:
         model = model_class(config, heads.task_of(job)).from_pretrained(
             path, trust_remote_code=options.trust_remote_code, **arguments
         )
+        keep_trainable_layout(model)
         if set(job.card.modality) != {"text"}:
             from swift_plugin_runtime.multimodal import in_weights_dtype
 
@@ -204,3 +205,15 @@ def _refuse_pickle(folder: str, allowed: bool) -> None:
             f"{folder} holds its weights as pickles ({', '.join(pickles[:3])}), which can run code when read. "
             "Convert them to safetensors, or say --allow_pickle true if you trust them."
         )
+
+
+def keep_trainable_layout(model: Any) -> None:
+    """Keep 4-bit layers of bitsandbytes on the CPU in the layout that has a backward pass.
+
+    On CPUs with AVX512-BF16 the first forward without gradients repacks 4-bit weights for inference; from then
+    on gradients through them, and merges into them, are wrong without any error. A checkpoint that is quantized
+    already brings such layers without any quantizer in the job, so the loader sees to it.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False

@@ -7,7 +7,7 @@ from typing import Any
 
 from swift_plugin_runtime.adapters import train_unfrozen
 
-from swift_core import hookimpl, option
+from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
@@ -15,6 +15,10 @@ class Neftune:
     """Noise of size α/√(L·d) on the embeddings of L tokens in training; beside another tuner, or all weights train."""
 
     swift_api = 1
+    capabilities = {
+        "packing": Unsupported("its noise shrinks with the length of a row, and a pack is longer."),
+        "padding_free": Unsupported("its noise shrinks with the length of a row, and a flat batch is longer."),
+    }
     trains_whole_weights = True  # alone; beside an adapter, say --learning_rate
 
     neftune_noise_alpha: float = option(5.0, "α: size of the noise; the paper tries 5, 10 and 15.", gt=0)

@@ -1,0 +1,1 @@
+"""Table 4 of the SWIFT paper for every tuner."""

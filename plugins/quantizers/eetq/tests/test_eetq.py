@@ -1,0 +1,18 @@
+"""EETQ is refused with the reason where it cannot run."""
+
+import pytest
+
+from swift_core.errors import SwiftError
+from swift_core.jobs.common import load_model
+from swift_core.testing import ComponentContract
+from swift_core.testing.contracts import tiny_model
+
+
+class TestEetq(ComponentContract):
+    kind = "quantizer"
+    name = "eetq"
+
+    def test_a_cpu_is_refused_before_weights_are_read(self, tmp_path):
+        job = self.job("sft", model=tiny_model("llama"))
+        with pytest.raises(SwiftError, match="NVIDIA GPUs alone"):
+            load_model(job)

@@ -1,0 +1,19 @@
+"""FP8 is refused with the reason where it cannot run, and for training."""
+
+import pytest
+
+from swift_core.errors import SwiftError
+from swift_core.jobs.common import load_model
+from swift_core.testing import ComponentContract
+from swift_core.testing.contracts import tiny_model
+
+
+class TestFp8(ComponentContract):
+    kind = "quantizer"
+    name = "fp8"
+
+    def test_training_and_a_cpu_are_refused_before_weights_are_read(self):
+        for command, reason in (("sft", "no backward pass"), ("infer", "GPUs alone")):
+            job = self.job(command, model=tiny_model("llama"))
+            with pytest.raises(SwiftError, match=reason):
+                load_model(job)

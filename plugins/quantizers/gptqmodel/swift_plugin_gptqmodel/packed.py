@@ -1,0 +1,146 @@
+"""GPTQ and AWQ checkpoints in plain torch: weights are unpacked when they are used, so gradients are autograd's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.quantizers.auto import (
+    AUTO_QUANTIZER_MAPPING,
+    register_quantization_config,
+    register_quantizer,
+)
+from transformers.quantizers.base import HfQuantizer
+from transformers.utils.quantization_config import QuantizationConfigMixin
+
+from swift_core import SwiftError
+
+NAME = "swift_packed"
+AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
+"""Where the columns 0 … 7 of a group lie in AWQ's packing."""
+
+
+class PackedLinear(torch.nn.Linear):
+    """A linear layer whose weight is packed into int32. kind: gptq (zero points less one), gptq_v2 or awq.
+
+    qweight: gptq [in · bits/32, out], awq [in, out · bits/32]. qzeros [groups, out · bits/32]. scales [groups, out].
+    g_idx [in]: the group of each input (gptq).
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: bool, bits: int, group_size: int, kind: str):
+        torch.nn.Module.__init__(self)
+        self.in_features, self.out_features, self.bits, self.kind = inputs, outputs, bits, kind
+        size = inputs if group_size == -1 else group_size
+        groups, each = -(-inputs // size), 32 // bits
+        whole = (inputs, outputs // each) if kind == "awq" else (inputs // each, outputs)
+        self.register_buffer("qweight", torch.zeros(whole, dtype=torch.int32))
+        self.register_buffer("qzeros", torch.zeros((groups, outputs // each), dtype=torch.int32))
+        self.register_buffer("scales", torch.zeros(groups, outputs))
+        self.size = size
+        if kind != "awq":
+            self.register_buffer("g_idx", torch.zeros(inputs, dtype=torch.int32))
+        self.bias = torch.nn.Parameter(torch.zeros(outputs), requires_grad=False) if bias else None
+
+    @property
+    def weight(self) -> torch.Tensor:  # type: ignore[override]
+        """[out, in], made anew whenever it is asked for."""
+        columns = self.kind == "awq"
+        levels = self.unpacked(self.qweight, across=columns)
+        zeros = self.unpacked(self.qzeros, across=True) + int(self.kind == "gptq")
+        group = self.group()
+        return ((levels - zeros[group]) * self.scales[group]).T
+
+    def group(self) -> torch.Tensor:
+        """The group of each input: stored by gptq, which may have reordered them; in order in awq."""
+        if self.kind == "awq":
+            return torch.arange(self.in_features, device=self.qweight.device) // self.size
+        return self.g_idx.long()
+
+    def unpacked(self, packed: torch.Tensor, across: bool) -> torch.Tensor:
+        """Levels 0 … 2^bits − 1. across: several columns lie in one int32, else several rows."""
+        each = 32 // self.bits
+        shifts = torch.arange(each, device=packed.device, dtype=torch.int32) * self.bits
+        mask = (1 << self.bits) - 1
+        if not across:
+            return ((packed[:, None, :] >> shifts[None, :, None]) & mask).flatten(0, 1)
+        levels = (packed[:, :, None] >> shifts) & mask
+        if self.kind == "awq":
+            levels = levels[:, :, list(AWQ_ORDER)]
+        return levels.flatten(1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(input, self.weight.to(input.dtype), self.bias)
+
+
+def settings_of(config: Any, method: str) -> dict[str, Any]:
+    """How a checkpoint was packed, for transformers' loader. SwiftError where it was not, or by another method."""
+    made = getattr(config, "quantization_config", None)
+    if made is None:
+        raise SwiftError(
+            f"The checkpoint holds plain weights, and {method} quantizes offline. Make a packed one first: "
+            f"swift export --quant_method {method} --dataset ROWS --model …, then train or serve what it writes."
+        )
+    made = made if isinstance(made, dict) else made.to_dict()
+    found = str(getattr(made.get("quant_method"), "value", made.get("quant_method")))
+    if found != method:
+        raise SwiftError(f"The checkpoint is quantized with {found}; say --quantizer {found}, or leave it out.")
+    bits = int(made.get("bits") or made.get("w_bit"))
+    if bits not in (2, 4, 8):
+        raise SwiftError(f"The checkpoint packs {bits} bits, which do not fill a word; 2, 4 and 8 can be loaded.")
+    form = made.get("checkpoint_format") or made.get("format") or "gptq"
+    kind = "awq" if method == "awq" else "gptq_v2" if form == "gptq_v2" else "gptq"
+    size = made.get("group_size", made.get("q_group_size", 128))
+    layers = packed_layers(config._name_or_path)
+    return PackedConfig(bits=bits, group_size=int(size), kind=kind, layers=layers).to_dict()
+
+
+def packed_layers(folder: str) -> list[str]:
+    """Names of the layers that a checkpoint holds packed."""
+    from safetensors import safe_open
+
+    index = Path(folder, "model.safetensors.index.json")
+    if index.is_file():
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    else:
+        names = []
+        for file in Path(folder).glob("*.safetensors"):
+            with safe_open(file, framework="pt") as stream:
+                names += list(stream.keys())
+    return sorted(name.removesuffix(".qweight") for name in names if name.endswith(".qweight"))
+
+
+class PackedConfig(QuantizationConfigMixin):
+    """How layers are packed. layers: their names."""
+
+    def __init__(self, bits: int = 4, group_size: int = 128, kind: str = "gptq", layers: Any = (), **_: Any):
+        self.quant_method = NAME
+        self.bits, self.group_size, self.kind, self.layers = bits, group_size, kind, list(layers)
+
+
+class PackedQuantizer(HfQuantizer):
+    """Puts packed layers where the checkpoint has packed weights."""
+
+    requires_calibration = True
+
+    def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
+        made = self.quantization_config
+        for name in made.layers:
+            old = model.get_submodule(name)
+            new = PackedLinear(
+                old.in_features, old.out_features, old.bias is not None, made.bits, made.group_size, made.kind
+            )
+            model.set_submodule(name, new)
+
+    def is_serializable(self, *_: Any, **__: Any) -> bool:
+        return False
+
+    @property
+    def is_trainable(self) -> bool:
+        return True
+
+
+if NAME not in AUTO_QUANTIZER_MAPPING:
+    register_quantization_config(NAME)(PackedConfig)
+    register_quantizer(NAME)(PackedQuantizer)

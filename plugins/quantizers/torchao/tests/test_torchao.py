@@ -1,0 +1,31 @@
+"""torchao keeps the quantizer contract in each of its forms."""
+
+from swift_core.testing import QuantizerContract
+
+
+def parts(tensor):
+    """The plain tensors of which a tensor subclass is made."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return [p for name in tensor.__tensor_flatten__()[0] for p in parts(getattr(tensor, name))]
+    return [tensor]
+
+
+class TestInt8(QuantizerContract):
+    name = "torchao"
+    least_logit_cosine = 0.99
+    least_gradient_cosine = 0.95
+
+    def bytes_of(self, model):
+        """Subclasses report the bytes of what they stand for; an INT4 entry takes a whole byte on the CPU."""
+        return sum(p.nbytes for t in model.state_dict().values() for p in parts(t))
+
+
+class TestFloat8(TestInt8):
+    options = {"torchao_type": "float8_weight_only"}
+    least_logit_cosine = 0.98
+
+
+class TestInt4(TestInt8):
+    options = {"torchao_type": "int4_weight_only"}
+    least_logit_cosine = 0.8
+    least_gradient_cosine = 0.6
