@@ -15,6 +15,7 @@ from swift_core import SwiftError
 from swift_core.data.load import batches
 from swift_core.data.row import Row
 from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.checks import usable
 from swift_plugin_runtime.collate import pad_batch
 from swift_plugin_runtime.processor import tokenizer_of
 from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, row_limit
@@ -49,7 +50,11 @@ class Completion:
 
 
 def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: str = "prompts") -> EncodedRows:
-    """Rows as `Prompt`s; one that leaves less than `room` tokens up to max_length is dropped or an error."""
+    """Rows as `Prompt`s; one that leaves less than `room` tokens up to max_length is dropped or an error.
+
+    A row that asks nothing raises, or is left out and counted under `--strict false`.
+    """
+    rows = usable(job, rows, _fault, "a question")
     limit = row_limit(job, processor)
     longest = None if limit is None else limit - room
     if longest is not None and longest < 1:
@@ -57,7 +62,7 @@ def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: s
     items: list[Prompt] = []
     with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
         for group in batches(rows, ENCODE_TOGETHER):
-            questions = [_asked(row) for row in group]
+            questions = [row.prompt() for row in group]
             encoded = job.hook.encode(job=job, rows=questions, processor=processor, generation=True)
             items += [Prompt(r, e) for r, e in zip(group, encoded, strict=True) if _fits(job, r, e, longest)]
             bar.update(len(group))
@@ -68,11 +73,9 @@ def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: s
     return EncodedRows(items)
 
 
-def _asked(row: Row) -> Row:
-    question = row.prompt()
-    if not question.messages or question.messages[-1]["role"] == "system":
-        raise SwiftError(f"{row.where}: the row asks nothing; it needs a user message.")
-    return question
+def _fault(row: Row) -> str | None:
+    asked = row.prompt().messages
+    return None if asked and asked[-1]["role"] != "system" else "the row asks nothing; it needs a user message."
 
 
 def _fits(job: Any, row: Row, encoded: dict[str, Any], longest: int | None) -> bool:
