@@ -506,3 +506,15 @@ def test_an_empty_answer_is_learnt_from_as_its_end_token(text: str, tmp_path: Pa
     trainer.judge(rows, torch.tensor([1.0, 0.0]))
     loss = trainer.compute_loss(trainer.model, trainer.collate(rows))
     assert sum(label != -100 for row in rows for label in row["labels"]) == 1 and loss.isfinite()
+
+
+def test_answers_hold_no_placeholders_of_media(vision: str, pictures: Any, tmp_path: Path) -> None:
+    """An image token in an answer would ask for a picture that is not there: even the likeliest is not drawn."""
+    trainer = build(vision, pictures[:2], tmp_path)
+    image = trainer.model.config.image_token_id
+    trainer.model.lm_head.register_forward_hook(lambda _m, _i, out: out.index_fill(-1, torch.tensor([image]), 50.0))
+    rows = trainer.roll_out([list(trainer.train_dataset)])[0]["answers"]
+    assert not any(
+        image in [i for i, label in zip(r["input_ids"], r["labels"], strict=True) if label != -100] for r in rows
+    )
+    assert trainer.compute_loss(trainer.model, trainer.collate(rows)).isfinite()
