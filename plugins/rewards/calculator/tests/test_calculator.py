@@ -103,9 +103,8 @@ def test_rollouts_of_several_turns_are_learnt_from(method: str, tmp_path: Path, 
     trainer = build_trainer(tiny_model("qwen2"), ROWS[1:] * 2, tmp_path, catalogue, trainer=method, beta=0.1, **told)
     end = trainer.processing_class.convert_tokens_to_ids("<|im_end|>")
     policy = getattr(trainer.model, "policy", trainer.model)
-    policy.lm_head.register_forward_hook(
-        lambda _m, _i, out: out.index_add(-1, torch.tensor([end]), out[..., :1] * 0 + 3)
-    )
+    favoured = torch.nn.functional.one_hot(torch.tensor(end), policy.lm_head.out_features) * 6.0
+    policy.lm_head.register_forward_hook(lambda _module, _inputs, logits: logits + favoured)
     rows = trainer.roll_out([list(trainer.train_dataset)])[0]["answers"]
     decode = trainer.processing_class.decode
     said = [decode(row["input_ids"]).count("user\nagain<|im_end|>") for row in rows]
