@@ -49,7 +49,10 @@ class PolicyTrainer(AlignmentTrainer):
 
     # -- what a method adds ---------------------------------------------------------------------------------
     def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
-        """Add to each learning row its `advantage` and what else the loss needs. rewards: [answers]."""
+        """Add to each learning row what the loss needs. rewards: [answers].
+
+        Its `advantage` is a number, or `advantages` a list along the tokens.
+        """
         raise NotImplementedError
 
     def policy_loss(self, model: Any, inputs: Batch, known: Batch, totals: torch.Tensor) -> torch.Tensor:
