@@ -203,6 +203,15 @@ def score(job: Job, rows: list[Row], completions: list[str]) -> list[float] | No
 
 
 @hookspec(firstresult=True)
+def respond(job: Job, row: Row) -> list[dict[str, Any]] | None:
+    """What the world says to the model's answer, during rollouts of several turns: messages to go on from.
+
+    row: the conversation so far, the model's answer last. Messages are tool results or a user's words, as in
+    `Row.messages`. None or []: the conversation is over.
+    """
+
+
+@hookspec(firstresult=True)
 def launch(job: Job, command: list[str]) -> int | None:
     """Run `command` (a Python module and its arguments) on every process; returns the exit code."""
 

@@ -117,8 +117,8 @@ _ROWS = (
         "reward",
         "rewards",
         "any",
-        "score",
-        "Scores completions for reinforcement learning and sampling.",
+        "score respond",
+        "Scores completions for reinforcement learning and sampling; may answer calls in rollouts of several turns.",
     ),
     _row(
         "launcher",

@@ -72,18 +72,18 @@ METHODS = {
         "divergence",
         changes={**PAIRS, "lmbda": 0.25, "max_completion_length": 16},
     ),
-    "rm": Method("rewards/accuracies", chance="0.500", changes=PAIRS),
-    "reranker": Method("accuracy", "documents", "0.250", changes={**PAIRS, "per_device_train_batch_size": 8}),
-    "embedding": Method("accuracy", "twins", "0.020", changes=PAIRS),
+    "rm": Method("rewards/accuracies", "pairs", "0.500", 200, {**PAIRS, "per_device_train_batch_size": 32}),
+    "reranker": Method("accuracy", "documents", "0.250", 150, {**PAIRS, "per_device_train_batch_size": 8}),
+    "embedding": Method("accuracy", "twins", "0.020", 200, {**PAIRS, "per_device_train_batch_size": 32}),
     "seq_cls": Method("accuracy", "classes", "0.100", 60, {**PAIRS, "num_labels": 10}),
-    "vl-sft": Method("read right", "pictures", "0.100", 60, {**PAIRS, **SEEING}, "sft", "digits"),
-    "vl-dpo": Method("rewards/margins", "pictures", "", 30, {**PAIRS, **SEEING}, "dpo", "digits"),
+    "vl-sft": Method("read right", "pictures", "0.100", 120, {**PAIRS, **SEEING}, "sft", "digits"),
+    "vl-dpo": Method("rewards/margins", "pictures", "", 80, {**PAIRS, **SEEING}, "dpo", "digits"),
     "vl-grpo": Method(
         "reward",
         "pictures",
         "0.100",
-        30,
-        {**REWARDED, **SEEING, "max_completion_length": 4},
+        60,
+        {**REWARDED, **SEEING, "max_completion_length": 4, "learning_rate": 1e-3},
         "grpo",
         "digits",
     ),
@@ -166,13 +166,14 @@ def prepare_words(folder: Path) -> None:
 def prepare_digits(folder: Path) -> None:
     """Pictures of digits with a wrong answer beside the right one, and a model that has begun to read them."""
     digits = sibling(HERE.parent / "multimodal" / "digits.py")
+    shutil.rmtree(folder / "digits", ignore_errors=True)
     files = dict(zip(("train", "held"), digits.write_rows(folder / "digits", 1000), strict=True))
     for part, file in files.items():
         rows = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
         for n, row in enumerate(rows):
             row["rejected_response"] = str((int(row["response"]) + 1 + n % 9) % 10)
         write(folder / f"pictures-{part}.jsonl", rows[:200] if part == "held" else rows)
-    shutil.copytree(digits.learn(folder / "digits", str(folder / "pictures-train.jsonl"), 4), folder / "start-digits")
+    shutil.copytree(digits.learn(folder / "digits", str(folder / "pictures-train.jsonl"), 6), folder / "start-digits")
 
 
 PREPARED = {"words": prepare_words, "digits": prepare_digits}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.data.load import load_all, split_rows
 from swift_core.errors import SwiftError
 from swift_core.jobs.common import load_model
+from swift_core.options import fields_of
 
 if TYPE_CHECKING:
     from swift_core.job import Job
@@ -133,7 +134,10 @@ def _launch(job: Job) -> dict[str, Any]:
     """Start this very job on several processes; each of them comes back to `run` as a worker."""
     folder = Path(job.options.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    said = {g.key: g.value for g in job.given} | {"output_dir": str(folder)}
+    secret = {name for name, f in fields_of(type(job.options)).items() if f.metadata.get("secret")}
+    said = {g.key: g.value for g in job.given if g.key not in secret} | {"output_dir": str(folder)}
+    if job.options.hub_token:  # the processes find it where the hubs' clients look for it, and no file holds it
+        os.environ.update(HF_TOKEN=job.options.hub_token, MODELSCOPE_API_TOKEN=job.options.hub_token)
     file = folder / "launch.json"
     file.write_text(json.dumps(said, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
     code = job.hook.launch(job=job, command=["-m", "swift_core", job.spec.name, "--config", str(file)])

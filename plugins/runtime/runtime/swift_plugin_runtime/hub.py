@@ -84,9 +84,12 @@ def _to_huggingface(folder: str, name: str, token: str | None, private: bool, sk
 
 
 def _to_modelscope(folder: str, name: str, token: str | None) -> str:
+    import os
+
     from modelscope.hub.api import HubApi
 
     api = HubApi()
+    token = token or os.environ.get("MODELSCOPE_API_TOKEN")
     if token:
         api.login(token)
     api.create_repo(name, exist_ok=True)

@@ -19,7 +19,7 @@ from swift_plugin_runtime.rollout import (
     Completion,
     Prompt,
     Sampling,
-    draw,
+    converse,
     encode_prompts,
     evaluating,
     learning_row,
@@ -49,7 +49,10 @@ class PolicyTrainer(AlignmentTrainer):
 
     # -- what a method adds ---------------------------------------------------------------------------------
     def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
-        """Add to each learning row its `advantage` and what else the loss needs. rewards: [answers]."""
+        """Add to each learning row what the loss needs. rewards: [answers].
+
+        Its `advantage` is a number, or `advantages` a list along the tokens.
+        """
         raise NotImplementedError
 
     def policy_loss(self, model: Any, inputs: Batch, known: Batch, totals: torch.Tensor) -> torch.Tensor:
@@ -104,7 +107,15 @@ class PolicyTrainer(AlignmentTrainer):
         return [
             completion
             for number, part in enumerate(batches(prompts, together))
-            for completion in draw(self.job, self.model, self.processing_class, part, self.sampling, seed + number * 31)
+            for completion in converse(
+                self.job,
+                self.model,
+                self.processing_class,
+                part,
+                self.sampling,
+                seed + number * 31,
+                self.method.max_turns,
+            )
         ]
 
     def rewards(self, drawn: list[Completion]) -> torch.Tensor:
@@ -131,8 +142,10 @@ class PolicyTrainer(AlignmentTrainer):
         return row
 
     def note_completions(self, drawn: list[Completion]) -> None:
-        """Length in tokens, and the share cut at the limit."""
-        self.note("completions/length", torch.tensor([float(len(c.ids)) for c in drawn]))
+        """Length in tokens of what the model wrote, its turns where there may be several, and the share cut."""
+        self.note("completions/length", torch.tensor([float(sum(c.written)) for c in drawn]))
+        if self.job.hook.respond.get_hookimpls():
+            self.note("completions/turns", torch.tensor([float(turns_of(c)) for c in drawn]))
         self.note("completions/cut", torch.tensor([float(not c.ended) for c in drawn]))
 
     def remember(self, rollout: list[Batch]) -> None:
@@ -213,6 +226,12 @@ class PolicyTrainer(AlignmentTrainer):
     def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: drawing costs more than the passes that could be counted."""
         return 0
+
+
+def turns_of(completion: Completion) -> int:
+    """How many answers of the model a conversation has."""
+    own = completion.written
+    return sum(mine and not before for before, mine in zip([False, *own], own, strict=False))
 
 
 KNOWN = ("advantages", "old_logps", "reference_logps", "old_values", "returns")

@@ -15,6 +15,7 @@ from swift_core import SwiftError
 from swift_core.data.load import batches
 from swift_core.data.row import Row
 from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.checks import usable
 from swift_plugin_runtime.collate import pad_batch
 from swift_plugin_runtime.processor import tokenizer_of
 from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, row_limit
@@ -40,16 +41,31 @@ class Prompt:
 
 @dataclass
 class Completion:
-    """One drawn answer. ids: its tokens with the one that ends it. ended: False where it was cut at the limit."""
+    """One drawn answer. ids: its tokens with the one that ends it. ended: False where it was cut at the limit.
+
+    Of a conversation of several turns, ids are all tokens behind the prompt, `own` says which of them the model
+    wrote (left out: all), text is its last answer, and `latest` the prompt to that.
+    """
 
     prompt: Prompt
     ids: list[int]
     text: str
     ended: bool
+    own: list[bool] | None = None
+    latest: Prompt | None = None
+
+    @property
+    def written(self) -> list[bool]:
+        """For each of the ids, whether the model wrote it."""
+        return [True] * len(self.ids) if self.own is None else self.own
 
 
 def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: str = "prompts") -> EncodedRows:
-    """Rows as `Prompt`s; one that leaves less than `room` tokens up to max_length is dropped or an error."""
+    """Rows as `Prompt`s; one that leaves less than `room` tokens up to max_length is dropped or an error.
+
+    A row that asks nothing raises, or is left out and counted under `--strict false`.
+    """
+    rows = usable(job, rows, _fault, "a question")
     limit = row_limit(job, processor)
     longest = None if limit is None else limit - room
     if longest is not None and longest < 1:
@@ -57,7 +73,7 @@ def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: s
     items: list[Prompt] = []
     with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
         for group in batches(rows, ENCODE_TOGETHER):
-            questions = [_asked(row) for row in group]
+            questions = [row.prompt() for row in group]
             encoded = job.hook.encode(job=job, rows=questions, processor=processor, generation=True)
             items += [Prompt(r, e) for r, e in zip(group, encoded, strict=True) if _fits(job, r, e, longest)]
             bar.update(len(group))
@@ -68,11 +84,9 @@ def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: s
     return EncodedRows(items)
 
 
-def _asked(row: Row) -> Row:
-    question = row.prompt()
-    if not question.messages or question.messages[-1]["role"] == "system":
-        raise SwiftError(f"{row.where}: the row asks nothing; it needs a user message.")
-    return question
+def _fault(row: Row) -> str | None:
+    asked = row.prompt().messages
+    return None if asked and asked[-1]["role"] != "system" else "the row asks nothing; it needs a user message."
 
 
 def _fits(job: Any, row: Row, encoded: dict[str, Any], longest: int | None) -> bool:
@@ -100,6 +114,7 @@ def draw(job: Any, model: Any, processor: Any, prompts: list[Prompt], how: Sampl
         eos_token_id=ends,
         pad_token_id=pad,
         stop_strings=words or None,
+        suppress_tokens=media_tokens(model.config) or None,
     )
     batch = pad_batch([p.inputs for p in prompts], pad, left=True)
     batch = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
@@ -109,6 +124,76 @@ def draw(job: Any, model: Any, processor: Any, prompts: list[Prompt], how: Sampl
         )
     drawn = output[:, batch["input_ids"].shape[1] :].tolist()
     return [_completion(job, processor, p, ids, ends, pad) for p, ids in zip(prompts, drawn, strict=True)]
+
+
+def converse(
+    job: Any, model: Any, processor: Any, prompts: list[Prompt], how: Sampling, seed: int, turns: int
+) -> list[Completion]:
+    """As `draw`, and where a component responds to an answer, on from there: at most `turns` answers each."""
+    found = draw(job, model, processor, prompts, how, seed)
+    for turn in range(1, turns if job.hook.respond.get_hookimpls() else 1):
+        following = {n: _following(job, completion, processor) for n, completion in enumerate(found)}
+        asked = {n: prompt for n, prompt in following.items() if prompt is not None}
+        if not asked:
+            break
+        drawn = draw(job, model, processor, list(asked.values()), how, seed + 7919 * turn)
+        for n, more in zip(asked, drawn, strict=True):
+            found[n] = _joined(found[n], more)
+    return found
+
+
+def _following(job: Any, done: Completion, processor: Any) -> Prompt | None:
+    """The prompt to the next answer, None where nobody responds, the answer was cut, or no room is left.
+
+    The tokens that the model drew stay as they are; behind them stand those which the template writes between
+    the end of this answer and the start of the next.
+    """
+    before = done.prompt.row.prompt() if done.latest is None else done.latest.row
+    if not done.ended or not done.text:
+        return None
+    answered = before.with_messages([*before.messages, {"role": "assistant", "content": done.text}])
+    said = job.hook.respond(job=job, row=answered)
+    if not said:
+        return None
+    asked = answered.with_messages([*answered.messages, *said])
+    (past,) = job.hook.encode(job=job, rows=[answered], processor=processor, generation=False)
+    (whole,) = job.hook.encode(job=job, rows=[asked], processor=processor, generation=True)
+    end = max((n + 1 for n, label in enumerate(past["labels"]) if label != IGNORED), default=0)
+    if not end or whole["input_ids"][:end] != past["input_ids"][:end]:
+        raise SwiftError(
+            f"{done.prompt.row.where}: the template writes an answer otherwise once others follow it, so rollouts of "
+            "several turns would learn from tokens that the model never wrote. Say --max_turns 1, or "
+            "--preserve_thinking true where earlier thoughts are dropped."
+        )
+    inputs = _extended(done.prompt.inputs, [*done.ids, *whole["input_ids"][end:]])
+    limit = row_limit(job, processor)
+    return None if limit is not None and len(inputs["input_ids"]) >= limit else Prompt(asked, inputs)
+
+
+def _joined(first: Completion, more: Completion) -> Completion:
+    """The conversation with one more answer."""
+    behind = len(first.prompt.inputs["input_ids"])
+    between = more.prompt.inputs["input_ids"][behind + len(first.ids) :]
+    own = [*first.written, *[False] * len(between), *[True] * len(more.ids)]
+    ids = [*first.ids, *between, *more.ids]
+    return Completion(first.prompt, ids, more.text, more.ended, own, more.prompt)
+
+
+def _extended(inputs: dict[str, Any], more: list[int]) -> dict[str, Any]:
+    """Model inputs of a longer text; lists that run along the tokens go on with zeros."""
+    length = len(inputs["input_ids"])
+    longer = {
+        k: [*v, *[0] * len(more)] if isinstance(v, list) and len(v) == length else v
+        for k, v in inputs.items()
+        if k != "attention_mask"
+    }
+    return {**longer, "input_ids": [*inputs["input_ids"], *more]}
+
+
+def media_tokens(config: Any) -> list[int]:
+    """Ids that stand for pictures or sound in a prompt. An answer with one of them could not be read back."""
+    names = [f"{medium}_token_{kind}" for medium in ("image", "video", "audio") for kind in ("id", "index")]
+    return sorted({int(i) for name in names if isinstance(i := getattr(config, name, None), int)})
 
 
 def end_of_answer(job: Any, tokenizer: Any) -> tuple[list[int], list[str]]:
@@ -154,14 +239,7 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 def learning_row(completion: Completion) -> dict[str, Any]:
-    """Prompt and answer as an encoded row whose labels cover the answer, like a row of supervised training."""
-    inputs, answer = completion.prompt.inputs, completion.ids
-    length = len(inputs["input_ids"])
-    row = {
-        k: [*v, *[0] * len(answer)] if isinstance(v, list) and len(v) == length else v
-        for k, v in inputs.items()
-        if k != "attention_mask"
-    }
-    row["input_ids"] = [*inputs["input_ids"], *answer]
-    row["labels"] = [IGNORED] * length + answer
-    return row
+    """Prompt and answer as an encoded row whose labels cover what the model wrote, as in supervised training."""
+    inputs = completion.prompt.inputs
+    labels = [i if own else IGNORED for i, own in zip(completion.ids, completion.written, strict=True)]
+    return {**_extended(inputs, completion.ids), "labels": [IGNORED] * len(inputs["input_ids"]) + labels}

@@ -96,8 +96,10 @@ class Trainer(transformers.Trainer):
         super().log(logs, start_time)
 
     def publish(self, folder: str) -> str:
-        """Upload a checkpoint to the hub in use as --hub_model_id; returns where it is to be found."""
+        """Upload a checkpoint to the hub in use as --hub_model_id, from the first process; returns its address."""
         o = self.job.options
+        if not self.is_world_process_zero():
+            return str(o.hub_model_id)
         return hub.upload(folder, o.hub_model_id, o.use_hf, o.hub_token, o.hub_private_repo)
 
     def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
@@ -283,7 +285,8 @@ class Speed:
     """Counts the tokens that go through the model, padding left out, and the time between two questions."""
 
     def __init__(self) -> None:
-        self.tokens, self.since = 0, time.monotonic()
+        self.tokens: Any = 0
+        self.since = time.monotonic()
 
     def add(self, inputs: Any) -> None:
         """Count a batch, or the batches in it."""
@@ -291,7 +294,8 @@ class Speed:
             return
         if "input_ids" in inputs:
             seen = inputs.get("attention_mask")
-            self.tokens += int(inputs["input_ids"].numel() if seen is None or seen.dim() != 2 else seen.sum())
+            # a sum stays on its device until it is asked for: training does not wait for the count
+            self.tokens = self.tokens + (inputs["input_ids"].numel() if seen is None or seen.dim() != 2 else seen.sum())
         else:
             for value in inputs.values():
                 self.add(value)
@@ -299,7 +303,7 @@ class Speed:
     def take(self) -> float:
         """Tokens per second on this process since the last call."""
         now = time.monotonic()
-        speed = self.tokens / max(now - self.since, 1e-6)
+        speed = float(self.tokens) / max(now - self.since, 1e-6)
         self.tokens, self.since = 0, now
         return speed
 

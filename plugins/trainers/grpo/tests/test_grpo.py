@@ -487,3 +487,34 @@ def test_what_cannot_be_rolled_out_is_refused(text: str, tmp_path: Path) -> None
         build(text, QUESTIONS, tmp_path, max_length=40, truncation_strategy="raise")
     trainer = build(text, QUESTIONS, tmp_path, max_length=40)
     assert 0 < len(trainer.train_dataset) < 3 and "longer than 28 tokens" in trainer.job.notes[-1]
+
+
+def test_a_row_that_asks_nothing_is_named_or_left_out(text: str, tmp_path: Path) -> None:
+    rows = [QUESTIONS[0], {"messages": [{"role": "system", "content": "You count."}]}]
+    with pytest.raises(SwiftError, match=r"prompts.jsonl:2: the row asks nothing"):
+        build(text, rows, tmp_path)
+    trainer = build(text, rows, tmp_path, strict=False)
+    assert len(trainer.train_dataset) == 1 and "left out 1 rows without a question" in trainer.job.notes[-1]
+
+
+def test_an_empty_answer_is_learnt_from_as_its_end_token(text: str, tmp_path: Path) -> None:
+    """An answer that ends at once trains the token that ended it; one without any token costs nothing."""
+    trainer = build(text, QUESTIONS[:1], tmp_path, num_generations=2)
+    prompt = trainer.train_dataset[0]
+    end = trainer.processing_class.convert_tokens_to_ids("<|im_end|>")
+    rows = [trainer.answer_row(Completion(prompt, ids, "", ended=True)) for ids in ([end], [])]
+    trainer.judge(rows, torch.tensor([1.0, 0.0]))
+    loss = trainer.compute_loss(trainer.model, trainer.collate(rows))
+    assert sum(label != -100 for row in rows for label in row["labels"]) == 1 and loss.isfinite()
+
+
+def test_answers_hold_no_placeholders_of_media(vision: str, pictures: Any, tmp_path: Path) -> None:
+    """An image token in an answer would ask for a picture that is not there: even the likeliest is not drawn."""
+    trainer = build(vision, pictures[:2], tmp_path)
+    image = trainer.model.config.image_token_id
+    trainer.model.lm_head.register_forward_hook(lambda _m, _i, out: out.index_fill(-1, torch.tensor([image]), 50.0))
+    rows = trainer.roll_out([list(trainer.train_dataset)])[0]["answers"]
+    assert not any(
+        image in [i for i, label in zip(r["input_ids"], r["labels"], strict=True) if label != -100] for r in rows
+    )
+    assert trainer.compute_loss(trainer.model, trainer.collate(rows)).isfinite()

@@ -8,16 +8,21 @@ import torch
 from swift_plugin_runtime.preference import Answers
 from swift_plugin_simpo import SimPo
 
-from swift_core.testing import TrainerContract
+from swift_core.testing import TrainerInvariants
 
 PAIR = {"query": "What is the answer?", "response": "It is here.", "rejected_response": "In the city."}
 
 
-class TestContract(TrainerContract):
-    """Runs, saves and resumes."""
+class TestContract(TrainerInvariants):
+    """Runs, saves and resumes; batches do not matter."""
 
     name = "simpo"
-    rows = [PAIR] * 4
+    rows = [
+        PAIR,
+        {**PAIR, "response": "No."},
+        {**PAIR, "rejected_response": "add 1 2 3 add"},
+        {**PAIR, "query": "hello"},
+    ]
 
 
 def test_loss_equals_trl_and_the_paper() -> None:
