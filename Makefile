@@ -49,5 +49,10 @@ test-evalscope: .venv/.ready
 test-gptq: .venv/.ready
 	SWIFT_TEST_GPTQ=1 $(PY) -m pytest plugins/quantizers/gptqmodel
 
-conformance: .venv/.ready
-	$(PY) -m swift_core.testing.conformance --jobs 2
+conformance: .venv/ladder/.ready
+	PYTHONPATH=.venv/ladder $(PY) -m swift_core.testing.conformance --jobs 2
+
+# What some processors need and nothing else here does, in a folder of its own so that tests run without it.
+.venv/ladder/.ready: .venv/.ready tools/ladder.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/ladder -r tools/ladder.txt
+	touch $@

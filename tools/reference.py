@@ -1,4 +1,4 @@
-"""Write `docs/reference/`: kinds, hooks, components, models and templates, from the code alone.
+"""Write `docs/reference/` and `docs/models.md`: kinds, hooks, components, models and templates, from the code alone.
 
 Run by `make generated`; a test checks that the pages are up to date and that no kind or hook is left out.
 """
@@ -6,6 +6,7 @@ Run by `make generated`; a test checks that the pages are up to date and that no
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from swift_core.jobs import JOBS
 from swift_core.kinds import KINDS, Kind
 from swift_core.options import describe_options
 from swift_core.scaffold import EXAMPLES
+from swift_core.testing.conformance import RUNGS
+from swift_core.testing.results import recorded
+
+Cards = list[tuple[Entry, Any]]
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -34,6 +39,7 @@ def pages() -> dict[str, str]:
         "components.md": components_page(entries),
         "models.md": models_page(entries),
         "templates.md": templates_page(entries),
+        "../models.md": catalogue_page([(e, e.load()) for e in entries if e.kind == "model"]),
     }
     return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()}
 
@@ -166,6 +172,65 @@ def _model_row(entry: Entry, card: Any) -> list[str]:
     return [f"`{entry.name}`", card.summary, ", ".join(card.modality), templates, str(len(card.listed()))]
 
 
+def catalogue_page(cards: Cards) -> str:
+    """Every family with the rung it reached: counts, a table to search, and the reasons of those below their aim."""
+    results = recorded()
+    rows = [_catalogue_row(e, c, results.get(c.name, {})) for e, c in cards]
+    heads = ["family", "what it is", "reads", "rung", "seen working", "checkpoints"]
+    below = [[f"`{e.name}`", reason] for e, c in cards if (reason := _shortfall(c, results.get(c.name, {})))]
+    return (
+        f"# Models\n\n{_counts(cards, results)}\n{LADDER}\n## Families\n\n{_table(heads, rows)}\n"
+        f"## Below the aim\n\n{BELOW}\n\n{_table(['family', 'why'], below)}"
+    )
+
+
+LADDER = """A family climbs a ladder of proof, offline, on tiny models of its real class:
+
+| rung | what is proven |
+| --- | --- |
+| card | its facts are valid: ids, modules, templates |
+| template | its chat formats write the same as token ids, as Jinja and for Ollama; the answers alone are trained |
+| model | loss, LoRA on the language model alone, steps, saving, loading, merging and answering |
+| media | pictures, videos or sound go through its real processor, and what they show changes what it says |
+
+`swift list models --search WORD` searches the same table, `swift show model NAME` lists a family's checkpoints, and
+`make conformance` climbs again. [Add your model today](add-your-model.md) shows how a family joins.
+"""
+
+BELOW = """The aim is the rung `media` for what sees or hears and `model` for text. Code that comes with a checkpoint is
+never downloaded here, so its families stop at `template`."""
+
+
+def _counts(cards: Cards, results: dict[str, Any]) -> str:
+    ids = sum(len(card.listed()) for _, card in cards)
+    rungs = Counter(results.get(card.name, {}).get("rung", "card") for _, card in cards)
+    seen = Counter(m for r in results.values() for m, how in r.get("media", {}).items() if how == "passed")
+    latest = max(results.values(), key=lambda r: str(r["date"]), default={"date": "never", "versions": {}})
+    versions = ", ".join(f"{name} {version}" for name, version in latest["versions"].items())
+    by_rung = ", ".join(f"{rungs[rung]} `{rung}`" for rung in reversed(RUNGS))
+    by_media = ", ".join(f"{seen[m]} {word}" for m, word in MEDIA.items())
+    return (
+        f"{len(cards)} families with {ids} checkpoints. Highest rung reached: {by_rung}.\n"
+        f"Seen working with media: {by_media}. Last climbed {latest['date']} with {versions}.\n"
+    )
+
+
+MEDIA = {"image": "with pictures", "video": "with videos", "audio": "with sound"}
+
+
+def _catalogue_row(entry: Entry, card: Any, result: dict[str, Any]) -> list[str]:
+    seen = ["text"] if result.get("rung") in ("model", "media") else []
+    seen += [m for m, how in result.get("media", {}).items() if how == "passed"]
+    reads, rung = ", ".join(card.modality), result.get("rung", "card")
+    return [f"`{entry.name}`", card.summary, reads, rung, ", ".join(seen), str(len(card.listed()))]
+
+
+def _shortfall(card: Any, result: dict[str, Any]) -> str:
+    """Why a family is below its aim, in one line; empty where it is not."""
+    aim = "model" if set(card.modality) == {"text"} else "media"
+    return "" if result.get("rung") == aim else str(result.get("reason") or "not climbed yet").replace("\n", " ")
+
+
 def _options_table(owner: type) -> str:
     rows = []
     for o in describe_options(owner):
@@ -183,4 +248,4 @@ if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
-        print(f"docs/reference/{name}: {len(text.splitlines())} lines")
+        print(f"{(FOLDER / name).resolve().relative_to(ROOT.resolve())}: {len(text.splitlines())} lines")

@@ -1,8 +1,24 @@
 """ChatGLM2 6B and CodeGeeX2."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class ChatGLM2(Family):
+    """Its tokenizer was written before transformers said on which side to pad."""
+
+    @hookimpl
+    def load_processor(self, job: Any, path: str) -> Any:
+        import transformers
+        from swift_plugin_runtime.repairs import padding_side
+
+        trust = job.options.trust_remote_code
+        return padding_side(transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust))
+
+
+card = ChatGLM2(
     name="chatglm2",
     summary="ChatGLM2 6B and CodeGeeX2.",
     architectures=("ChatGLMModel", "ChatGLMForConditionalGeneration"),

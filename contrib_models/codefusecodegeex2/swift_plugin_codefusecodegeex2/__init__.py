@@ -1,8 +1,24 @@
 """CodeFuse on CodeGeeX2."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class CodeFuseCodeGeeX2(Family):
+    """Its tokenizer was written before transformers said on which side to pad."""
+
+    @hookimpl
+    def load_processor(self, job: Any, path: str) -> Any:
+        import transformers
+        from swift_plugin_runtime.repairs import padding_side
+
+        trust = job.options.trust_remote_code
+        return padding_side(transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust))
+
+
+card = CodeFuseCodeGeeX2(
     name="codefuse_codegeex2",
     summary="CodeFuse on CodeGeeX2.",
     architectures=("ChatGLMModel", "ChatGLMForConditionalGeneration"),

@@ -1,8 +1,22 @@
 """Janus 1.3B: understands and generates pictures."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class Janus(Family):
+    """Its code writes picture features into the embeddings in place, which autograd refuses."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import in_place_writes
+
+        in_place_writes(model, "language_model.model.embed_tokens")
+
+
+card = Janus(
     name="deepseek_janus",
     summary="Janus 1.3B: understands and generates pictures.",
     modality=("text", "image"),

@@ -1,8 +1,22 @@
 """DeepSeek-OCR: documents as few vision tokens."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class DeepseekOCR(Family):
+    """Its code writes picture features into the embeddings in place, which autograd refuses."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import in_place_writes
+
+        in_place_writes(model, "model.embed_tokens")
+
+
+card = DeepseekOCR(
     name="deepseek_ocr",
     summary="DeepSeek-OCR: documents as few vision tokens.",
     architectures=("DeepseekOCRForCausalLM",),

@@ -1,8 +1,22 @@
 """DeepSeek-OCR 2: documents in reading order."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class DeepseekOCR2(Family):
+    """Its code writes picture features into the embeddings in place, which autograd refuses."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import in_place_writes
+
+        in_place_writes(model, "model.embed_tokens")
+
+
+card = DeepseekOCR2(
     name="deepseek_ocr2",
     summary="DeepSeek-OCR 2: documents in reading order.",
     architectures=("DeepseekOCR2ForCausalLM",),

@@ -1,8 +1,22 @@
 """MiDashengLM: sounds, music and speech."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class MiDashengLM(Family):
+    """Its code writes features of sound into the embeddings in place, which autograd refuses."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import in_place_writes
+
+        in_place_writes(model, "decoder.model.embed_tokens")
+
+
+card = MiDashengLM(
     name="midashenglm",
     summary="MiDashengLM: sounds, music and speech.",
     architectures=("MiDashengLMModel",),

@@ -1,8 +1,22 @@
 """Phi-3 small: block-sparse attention."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class Phi3Small(Family):
+    """Its rotary embedding returns float32 whatever the precision of the model."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import rotary_precision
+
+        rotary_precision(model)
+
+
+card = Phi3Small(
     name="phi3_small",
     summary="Phi-3 small: block-sparse attention.",
     architectures=("Phi3SmallForCausalLM",),

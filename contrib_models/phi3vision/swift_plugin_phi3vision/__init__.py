@@ -1,8 +1,22 @@
 """Phi-3 and Phi-3.5 vision."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class Phi3Vision(Family):
+    """Its code writes picture features into the embeddings in place, which autograd refuses."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import in_place_writes
+
+        in_place_writes(model, "model.vision_embed_tokens.wte")
+
+
+card = Phi3Vision(
     name="phi3_vision",
     summary="Phi-3 and Phi-3.5 vision.",
     architectures=("Phi3VForCausalLM",),

@@ -1,8 +1,22 @@
 """Qwen-Audio: speech, sounds and music on Qwen."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class QwenAudio(Family):
+    """Its code writes features of sound into the embeddings in place, which autograd refuses."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import in_place_writes
+
+        in_place_writes(model, "transformer.drop")
+
+
+card = QwenAudio(
     name="qwen_audio",
     summary="Qwen-Audio: speech, sounds and music on Qwen.",
     architectures=("QWenLMHeadModel",),

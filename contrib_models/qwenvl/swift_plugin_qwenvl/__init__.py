@@ -1,8 +1,22 @@
 """Qwen-VL: pictures and boxes on Qwen."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class QwenVL(Family):
+    """Its code writes picture features into the embeddings in place, which autograd refuses."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import in_place_writes
+
+        in_place_writes(model, "transformer.drop")
+
+
+card = QwenVL(
     name="qwen_vl",
     summary="Qwen-VL: pictures and boxes on Qwen.",
     architectures=("QWenLMHeadModel",),

@@ -1,8 +1,22 @@
 """Step-Audio 2 mini: speech and sound."""
 
+from typing import Any
+
+from swift_core import hookimpl
 from swift_core.models import Family, Modules
 
-card = Family(
+
+class StepAudio2Mini(Family):
+    """Its code writes features of sound into the embeddings in place, which autograd refuses."""
+
+    @hookimpl
+    def patch_model(self, model: Any) -> None:
+        from swift_plugin_runtime.repairs import in_place_writes
+
+        in_place_writes(model, "model.embed_tokens")
+
+
+card = StepAudio2Mini(
     name="step_audio2_mini",
     summary="Step-Audio 2 mini: speech and sound.",
     architectures=("StepAudio2ForCausalLM",),

@@ -81,11 +81,11 @@ def check_media(card: Family, folder: str, work: Path) -> dict[str, str]:
     """Modality → `passed`, or what failed first, for every medium that the card reads."""
     job = train_job(card, folder, str(work / "media"), enable_thinking=False)
     model, processor = load(job)
-    single, most = bool(job.one("template").single), 1 if rule_of(card).get("one") else 2
+    single, lone = bool(job.one("template").single), rule_of(card).get("one", ())
     writes = card.task in WRITES
     found = {}
     for modality in (m for m in card.modality if m != "text"):
-        bench = Bench(card, job, model, processor, writes, modality, single, most)
+        bench = Bench(card, job, model, processor, writes, modality, single, 1 if modality in lone else 2)
         found[modality] = climb_one(bench)
     return found
 
@@ -206,7 +206,7 @@ def check_sight(bench: Bench) -> None:
 
 
 def check_order(bench: Bench) -> None:
-    """Of two media the second changes what comes later than what the first changes: each stands in its own place."""
+    """Of two media the second acts behind the first, or exchanging them shows: each stands in its own place."""
     if bench.most == 1:
         return
     items = [bench.encode(_pair(bench, *seeds))[0] for seeds in ((4, 5), (6, 5), (4, 6))]
@@ -218,8 +218,14 @@ def check_order(bench: Bench) -> None:
     places = [((other - base).abs().amax(-1) > SEEN).nonzero().flatten().tolist()[:1] for other in (first, second)]
     if not places[0] or not places[1]:
         raise Failed(f"the model does not see {'both' if places[0] else 'either'} of two {COLUMNS[bench.modality]}")
-    if not places[0] < places[1]:
+    if not (places[0] < places[1] or (places[0] == places[1] and _swap_shows(bench, base))):
         raise Failed(f"the first medium acts from token {places[0][0]} on, the second from {places[1][0]}")
+
+
+def _swap_shows(bench: Bench, base: Any) -> bool:
+    """Whether exchanging the two changes the logits: all there is to go by where media see each other."""
+    swapped = bench.logits(bench.encode(_pair(bench, 5, 4))[0])[0]
+    return float((base - swapped).abs().max()) > SEEN
 
 
 def _pair(bench: Bench, *seeds: int) -> Row:

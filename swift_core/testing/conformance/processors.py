@@ -41,7 +41,8 @@ def rules() -> dict[str, Any]:
 
     processor: class name. tokens: named tokens of the tokenizer. image_processor, video_processor,
     feature_extractor, arguments: values for the parts and for the processor itself. ids: field of the
-    configuration → token. one: it takes one medium a row. config: values for the model's configuration.
+    configuration → token. one: modalities of which it takes one medium a row. config: values for the model's
+    configuration.
     """
     found: dict[str, Any] = json.loads(
         resources.files("swift_core.testing").joinpath("processors.json").read_text("utf-8")

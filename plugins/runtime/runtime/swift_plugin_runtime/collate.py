@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ FILL = {"labels": IGNORED, "loss_scale": 0.0, "attention_mask": 0}
 CONCAT_LAST = {"pixel_values": "target_sizes", "pixel_values_videos": "target_sizes_videos"}
 """Keys joined along their last dimension when the other stands beside them (MiniCPM-V)."""
 
+
+COUNTS_PATCHES = {"image_token_pooling": "pixel_values", "video_token_pooling": "pixel_values_videos"}
+"""Indexes into the patches [crops, patches, …] of the other key, -1 for none (Molmo 2): those of later rows move on."""
 
 ROW_LAYOUT = {
     "pixel_attention_mask": ("pixel_values", "pixel_attention_mask"),
@@ -57,10 +61,18 @@ def join_media(key: str, values: list[Any], rows: list[dict[str, Any]]) -> Any:
     """Media tensors of several rows as one: along dim 0, trailing dimensions padded with zeros to the largest."""
     if not isinstance(values[0], torch.Tensor):
         return [item for value in values for item in (value if isinstance(value, list) else [value])]
+    if key in COUNTS_PATCHES:
+        values = _moved_on(values, [row[COUNTS_PATCHES[key]] for row in rows if key in row])
     if any(CONCAT_LAST.get(key) in row for row in rows):
         return torch.cat(values, dim=-1)
     shape = [max(v.shape[d] for v in values) for d in range(1, values[0].dim())]
     return torch.cat([_grown(v, shape) for v in values])
+
+
+def _moved_on(indexes: list[torch.Tensor], patches: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Each row's indexes behind the patches of the rows before it."""
+    starts = accumulate((p.shape[0] * p.shape[1] for p in patches), initial=0)
+    return [torch.where(i < 0, i, i + start) for i, start in zip(indexes, starts, strict=False)]
 
 
 def _grown(value: torch.Tensor, shape: list[int]) -> torch.Tensor:
@@ -89,8 +101,8 @@ def _same_layout(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     tells = [key for key in ROW_LAYOUT if any(key in row for row in rows)]
     keys = [key for tell in tells for key in ROW_LAYOUT[tell]]
     models = {key: next(row[key] for row in rows if key in row) for key in keys if any(key in row for row in rows)}
-    if not models or any(v.shape[0] != 1 for v in models.values()):
-        return rows
+    if "pixel_values" not in models or models["pixel_values"].dim() < 5:
+        return rows  # LFM2-VL's mask runs along patches: its images are not laid out per row
     empty = {key: value.new_zeros([1, 1, *value.shape[2:]]) for key, value in models.items()}
     return [{**empty, **row} for row in rows]
 
