@@ -26,6 +26,9 @@ Cards = list[tuple[Entry, Any]]
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
+OWN_PAGES = {"model": "../models.md", "template": "templates.md"}
+"""Kinds with so many components that each has a page of its own."""
+
 NOTE = "<!-- Written by tools/reference.py from the code: change the code, then run `make generated`. -->\n\n"
 
 
@@ -37,7 +40,6 @@ def pages() -> dict[str, str]:
         "hooks.md": hooks_page(),
         "jobs.md": jobs_page(),
         "components.md": components_page(entries),
-        "models.md": models_page(entries),
         "templates.md": templates_page(entries),
         "../models.md": catalogue_page([(e, e.load()) for e in entries if e.kind == "model"]),
     }
@@ -60,7 +62,7 @@ def kinds_page(entries: list[Entry]) -> str:
 
 def _kind_section(kind: Kind, entries: list[Entry]) -> str:
     hooks = ", ".join(f"[`{h}`](hooks.md#{h})" for h in kind.hooks) or "none: the entry point is a Typer application"
-    page = "models.md" if kind.name == "model" else f"components.md#{kind.folder}"
+    page = OWN_PAGES.get(kind.name, f"components.md#{kind.folder}")
     names = [f"`{e.name}`" for e in entries]
     shown = ", ".join(names[:12]) + (f" and [{len(names) - 12} more]({page})" if len(names) > 12 else "")
     return (
@@ -119,14 +121,12 @@ def jobs_page() -> str:
 
 # -- components -------------------------------------------------------------------------------------------
 def components_page(entries: list[Entry]) -> str:
-    """Every component but the models, by kind, with its options and limits."""
-    text = "# Components\n\nEvery component of this repository, by kind; [models](models.md) have their own page.\n"
+    """Every component but models and templates, by kind, with its options and limits."""
+    pages = " and ".join(f"[{kind}s]({page})" for kind, page in OWN_PAGES.items())
+    text = f"# Components\n\nEvery component of this repository, by kind; {pages} have their own pages.\n"
     for kind in KINDS.values():
-        mine = [e for e in entries if e.kind == kind.name]
-        if kind.name == "template":
-            text += f"\n## {kind.folder}\n\n{_template_table(mine)}"
-        elif kind.name != "model":
-            text += f"\n## {kind.folder}\n" + "".join(_component(e) for e in mine)
+        if kind.name not in OWN_PAGES:
+            text += f"\n## {kind.folder}\n" + "".join(_component(e) for e in entries if e.kind == kind.name)
     return text
 
 
@@ -141,11 +141,6 @@ def _component(entry: Entry) -> str:
     return text + ("\n" + _options_table(found) if isinstance(found, type) and describe_options(found) else "")
 
 
-def _template_table(entries: Iterable[Entry]) -> str:
-    rows = [[f"`{e.name}`", e.load().summary, f"`{e.load().agent}`"] for e in entries]
-    return _table(["name", "what it is", "agent format"], rows)
-
-
 def templates_page(entries: list[Entry]) -> str:
     """Every template with its deliberate differences from the official form, and what it does not cover."""
     rows, seen = [], set()
@@ -157,19 +152,6 @@ def templates_page(entries: list[Entry]) -> str:
     intro = "How to write one: [chat templates](../templates.md). Names in one row are one template.\n\n"
     heads = ["name", "what it is", "agent format", "differs from the official form", "lacks"]
     return f"# Templates\n\n{intro}" + _table(heads, rows)
-
-
-def models_page(entries: list[Entry]) -> str:
-    """Every family: what it reads, its templates and how many checkpoints its card lists."""
-    rows = [_model_row(e, e.load()) for e in entries if e.kind == "model"]
-    listed = sum(int(row[-1]) for row in rows)
-    intro = f"{len(rows)} families with {listed} checkpoints. `swift show model NAME` lists a family's checkpoints.\n\n"
-    return f"# Models\n\n{intro}" + _table(["family", "what it is", "reads", "templates", "checkpoints"], rows)
-
-
-def _model_row(entry: Entry, card: Any) -> list[str]:
-    templates = ", ".join(f"`{t}`" for t in card.checkpoints)
-    return [f"`{entry.name}`", card.summary, ", ".join(card.modality), templates, str(len(card.listed()))]
 
 
 def catalogue_page(cards: Cards) -> str:
