@@ -15,7 +15,8 @@ from swift_core.jobs import find_job
 from swift_core.jobs.options import TrainOptions
 
 QUANTUM = {"real": lambda n: 1.0, "norm_1": lambda n: n / 10_000, "norm_1000": lambda n: n / 1000}
-QUANTUM["qwen2_vl"] = QUANTUM["norm_1000"]
+QUANTUM |= dict.fromkeys(("qwen2_vl", "qwen_vl", "internvl", "minicpmv"), QUANTUM["norm_1000"])
+QUANTUM |= dict.fromkeys(("deepseek_vl2", "cogvlm", "florence", "paligemma"), lambda n: n / 999)
 """Converter → its smallest step, in pixels of a side that is n pixels long."""
 
 

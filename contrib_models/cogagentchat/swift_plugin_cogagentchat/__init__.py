@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="cogagent_chat",
+    bbox="cogvlm",
     summary="CogAgent: chat about screens at high resolution.",
     architectures=("CogAgentForCausalLM",),
     modality=("text", "image"),

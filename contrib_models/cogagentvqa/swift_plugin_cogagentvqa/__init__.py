@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="cogagent_vqa",
+    bbox="cogvlm",
     summary="CogAgent: single questions about screens.",
     architectures=("CogAgentForCausalLM",),
     modality=("text", "image"),

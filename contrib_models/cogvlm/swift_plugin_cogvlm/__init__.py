@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="cogvlm",
+    bbox="cogvlm",
     summary="CogVLM: a visual expert in every layer of Vicuna.",
     architectures=("CogVLMForCausalLM",),
     tells={"vocab_size": 32000},

@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="cogvlm2",
+    bbox="cogvlm",
     summary="CogVLM2: visual experts on Llama 3 8B, English and Chinese.",
     architectures=("CogVLMForCausalLM",),
     tells={"vocab_size": 128256},

@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="deepseek_vl2",
+    bbox="deepseek_vl2",
     summary="DeepSeek-VL2: pictures in tiles on DeepSeekMoE.",
     modality=("text", "image"),
     modules=Modules(language_model=("language",), aligner=("projector",), vision_tower=("vision",)),

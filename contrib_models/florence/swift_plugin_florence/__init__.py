@@ -5,6 +5,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="florence",
+    bbox="florence",
     summary="Florence-2: captions, boxes and text in pictures by task prompts.",
     architectures=("Florence2ForConditionalGeneration",),
     config_types=("florence2",),

@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="interns1",
+    bbox="internvl",
     summary="Intern-S1: pictures and science.",
     architectures=("InternS1ForConditionalGeneration",),
     modality=("text", "image", "video"),

@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="internvl_chat",
+    bbox="internvl",
     summary="InternVL 1.5 to 3.5 in their original form.",
     architectures=("InternVLChatModel",),
     modality=("text", "image", "video"),

@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="minicpmo",
+    bbox="minicpmv",
     summary="MiniCPM-o 2.6 and 4.5: pictures, videos and speech.",
     architectures=("MiniCPMO",),
     modality=("text", "image", "video", "audio"),

@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="minicpmv2_5",
+    bbox="minicpmv",
     summary="MiniCPM-Llama3-V 2.5.",
     architectures=("MiniCPMV",),
     tells={"query_num": 96},

@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="minicpmv2_6",
+    bbox="minicpmv",
     summary="MiniCPM-V 2.6: several pictures and videos.",
     architectures=("MiniCPMV",),
     tells={"version": 2.6},

@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="minicpmv4",
+    bbox="minicpmv",
     summary="MiniCPM-V 4.",
     architectures=("MiniCPMV",),
     tells={"version": 4.0},

@@ -18,6 +18,7 @@ class QwenVL(Family):
 
 card = QwenVL(
     name="qwen_vl",
+    bbox="qwen_vl",
     summary="Qwen-VL: pictures and boxes on Qwen.",
     architectures=("QWenLMHeadModel",),
     tells={"visual": True},

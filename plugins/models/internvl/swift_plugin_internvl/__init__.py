@@ -4,6 +4,7 @@ from swift_core.models import Family, Modules
 
 card = Family(
     name="internvl",
+    bbox="internvl",
     summary="InternVL 3 and 3.5 in transformers' own classes.",
     architectures=("InternVLForConditionalGeneration",),
     config_types=("internvl",),

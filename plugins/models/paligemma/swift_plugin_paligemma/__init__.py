@@ -41,6 +41,7 @@ def one_line_break(processor: Any) -> Any:
 
 card = PaliGemma(
     name="paligemma",
+    bbox="paligemma",
     summary="PaliGemma 1 and 2: SigLIP before Gemma, for transfer.",
     architectures=("PaliGemmaForConditionalGeneration",),
     config_types=("paligemma",),
