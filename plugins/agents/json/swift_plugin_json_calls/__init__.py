@@ -26,7 +26,10 @@ NAME = r"(?P<name>[^\s<>\"=|{}\[\]]+)"
 class JsonCalls:
     """What these formats share: a call is a pattern up to its JSON, and what must follow that.
 
-    ends: marks that no argument may hold, since a reader would end the call there.
+    opening: up to the JSON, with the name as the group `name`; closing: what must follow. ends: marks that no argument
+    may hold, since a reader would end the call there. introduction: of the tools, holds `{tools}`. joint: between two
+    calls; around: around all of them; before_calls: between words and calls of one turn. result: around each result;
+    around_results: around all; between_results: between two.
     """
 
     swift_api = 1
