@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-TIME_LIMIT = 120.0
+TIME_LIMIT = 180.0
 """Seconds that one child may take."""
 
 
