@@ -24,7 +24,7 @@ def switch_adapter(model: Any, name: str, active: bool, offload: str) -> bool:
     tuner.swift_all_off = not wanted
     if wanted:
         tuner.enable_adapter_layers()
-        tuner.set_adapter(wanted)
+        tuner.set_adapter(wanted, inference_mode=all(model.peft_config[n].inference_mode for n in wanted))
     else:
         tuner.disable_adapter_layers()
     if not active:
