@@ -86,8 +86,8 @@ def test_any_trainer_trains_it(tmp_path):
     ids = torch.arange(3, 23)
     rows = [{"input_ids": ids, "labels": ids}] * 8
     args = TrainingArguments(
-        str(tmp_path), max_steps=10, learning_rate=0.005, logging_steps=1, report_to=[], use_cpu=True, save_strategy="no",
-        disable_tqdm=True,
+        str(tmp_path), max_steps=10, learning_rate=0.005, logging_steps=1, report_to=[], use_cpu=True,
+        save_strategy="no", disable_tqdm=True,
     )  # fmt: skip
     trainer = Trainer(model=model, args=args, train_dataset=rows)
     trainer.train()
