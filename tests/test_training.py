@@ -243,12 +243,10 @@ def logged(output) -> list[dict]:
     return [json.loads(x) for x in Path(output, "logging.jsonl").read_text().splitlines()]
 
 
-def test_evaluates_stops_early_keeps_the_best_and_logs(qwen2, write_rows, tmp_path, capsys):
+def test_evaluates_stops_early_keeps_the_best_and_logs(qwen2, write_rows, tmp_path):
     """A learning rate that ruins the model: evaluations get worse, the run stops, the best one is its outcome."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     output, held = tmp_path / "out", write_rows(SHORT[:4], "held.jsonl")
-    watched = {"val_dataset": [held], "early_stopping_patience": 2, "save_total_limit": 1, "report_to": ["tensorboard"]}
+    watched = {"val_dataset": [held], "early_stopping_patience": 2, "save_total_limit": 1}
     done = train(
         qwen2, write_rows(SHORT), output, tuner="full", learning_rate=1.0, lr_scheduler_type="constant", warmup_ratio=0,
         save_steps=1, num_train_epochs=20, training_args={"optim": "sgd"},
@@ -260,13 +258,8 @@ def test_evaluates_stops_early_keeps_the_best_and_logs(qwen2, write_rows, tmp_pa
     assert max(evaluated) == best + 2 < 240, "It did not stop after two evaluations without a better one."
     assert done["checkpoint"] == str(output / f"checkpoint-{best}")
     kept = sorted(p.name for p in output.glob("checkpoint-*"))
-    assert kept == sorted({f"checkpoint-{best}", f"checkpoint-{best + 2}"}), "The limit is one beside the best."
+    assert kept == [f"checkpoint-{best}"], "A limit of one keeps the best at the end."
     assert all(line["tokens_per_second"] > 0 for line in lines if "loss" in line)
-    shown = capsys.readouterr().err
-    assert all(f" {name}=" in shown for name in ("lr", "tokens/s", "eval_loss")) and "<" in shown  # time left
-    events = EventAccumulator(str(next((tmp_path).rglob("events.out.tfevents.*")).parent)).Reload()
-    scalars = {e.step: e.value for e in events.Scalars("eval/loss")}
-    assert scalars[best] == pytest.approx(evaluated[best], rel=1e-5)
     assert (output / "curves.png").stat().st_size > 1000
 
 
