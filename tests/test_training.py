@@ -105,6 +105,15 @@ def test_full_fine_tuning_saves_a_plain_checkpoint(qwen2, write_rows, tmp_path):
     assert AutoTokenizer.from_pretrained(done["checkpoint"]).eos_token == "<|im_end|>"
 
 
+def test_tensorboard_is_written_beside_the_checkpoints(qwen2, write_rows, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(qwen2, write_rows(SHORT[:4]), tmp_path / "out", report_to=["tensorboard"])
+    (file,) = (tmp_path / "out").rglob("*tfevents*")
+    written = EventAccumulator(str(file)).Reload().Scalars("train/loss")
+    assert [e.value for e in written] == pytest.approx(losses(tmp_path / "out"), rel=1e-5)
+
+
 @pytest.mark.parametrize("mode", [{}, {"packing": True, "max_length": 4096}])
 def test_flat_batches_learn_what_padded_ones_learn(qwen2, write_rows, tmp_path, mode):
     """Fifty steps of the default path, and of packs, give the losses of padded rows."""
