@@ -96,13 +96,15 @@ class TrainerInvariants(TrainerContract):
 
 
 class RewardedInvariants(TrainerInvariants):
-    """The same for methods that learn from rewards; theirs is `digits`, the share of digits in an answer."""
+    """The same for methods that learn from rewards; theirs is `odd`, the share of odd characters in an answer."""
 
-    options: dict[str, Any] = {"reward": "digits", "max_completion_length": 8}
+    options: dict[str, Any] = {"reward": "odd", "max_completion_length": 8}
 
     def job(self, command: str = "train", **options: Any) -> Any:
         """A prepared job that knows the reward."""
-        from swift_core.testing.rewards import rewarding
+        from swift_core.testing.rewards import rewarding, share_of_odd_characters
 
         values = {"device": "cpu", **self.choice(), **self.options, **options}
-        return prepare(command, [Given(k, v, "test") for k, v in values.items()], rewarding())
+        return prepare(
+            command, [Given(k, v, "test") for k, v in values.items()], rewarding(share_of_odd_characters, "odd")
+        )

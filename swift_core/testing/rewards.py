@@ -30,6 +30,11 @@ def share_of_digits(rows: Any, completions: list[str]) -> list[float]:
     return [sum(c.isdigit() for c in text) / max(1, len(text)) for text in completions]
 
 
+def share_of_odd_characters(rows: Any, completions: list[str]) -> list[float]:
+    """The share of characters with an odd number: no two random answers are likely to have the same."""
+    return [sum(ord(c) % 2 for c in text) / max(1, len(text)) for text in completions]
+
+
 def rewarding(function: Callable[[Any, list[str]], Any] = share_of_digits, name: str = "digits") -> Catalogue:
     """Everything installed, and a reward called `name`."""
     module = sys.modules.setdefault("swift_test_rewards", ModuleType("swift_test_rewards"))

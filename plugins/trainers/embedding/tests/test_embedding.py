@@ -14,7 +14,7 @@ from swift_core.testing.contracts import tiny_model
 from swift_core.testing.contracts_trainers import build_trainer, unsettle
 
 ROWS = [
-    {"query": "What is the answer?", "positive": "The answer is here.", "negative": ["city Paris", "add 1 2"]},
+    {"query": "What is the answer?", "positive": "The answer is here.", "negative": ["city Paris", "add 7"]},
     {"query": "add 1 2", "positive": ["1 2 add", "3"], "negative": "hello world"},
     {"query": "天气怎么样?", "positive": "今天天气很好。"},
     {"query": "def add", "positive": "return a + b", "negative": ["北京"]},

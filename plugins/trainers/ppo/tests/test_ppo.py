@@ -25,7 +25,7 @@ class TestContract(RewardedInvariants):
 
     name = "ppo"
     rows = ROWS
-    options = {"reward": "digits", "max_completion_length": 8}
+    options = {"reward": "odd", "max_completion_length": 8}
     scoring = {"beta": 0.5}
 
 

@@ -25,7 +25,7 @@ class TestContract(RewardedInvariants):
 
     name = "reinforce_plus_plus"
     rows = ROWS
-    options = {"reward": "digits", "max_completion_length": 8}
+    options = {"reward": "odd", "max_completion_length": 8}
     scoring = {"beta": 0.5}
 
 

@@ -26,7 +26,7 @@ class TestContract(RewardedInvariants):
 
     name = "rloo"
     rows = ROWS
-    options = {"reward": "digits", "num_generations": 2, "max_completion_length": 8}
+    options = {"reward": "odd", "num_generations": 2, "max_completion_length": 8}
     scoring = {"beta": 0.5}
 
 
