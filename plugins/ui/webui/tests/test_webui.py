@@ -97,7 +97,7 @@ def browser():
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    opened.implicitly_wait(60)
+    opened.implicitly_wait(180)
     yield opened
     opened.quit()
 
