@@ -1,5 +1,6 @@
 """DeepSeek-V3.2: sparse attention with a lightning indexer."""
 
+from swift_core import Unsupported
 from swift_core.models import Family, Modules
 
 card = Family(
@@ -8,6 +9,7 @@ card = Family(
     architectures=("DeepseekV32ForCausalLM",),
     config_types=("deepseek_v32",),
     modules=Modules(language_model=("model", "lm_head")),
+    capabilities={"packing": Unsupported("its indexer picks among the tokens of all rows of a pack.")},
     checkpoints={
         "deepseek_v3_1": """
 deepseek-ai/DeepSeek-V3.2

@@ -1,5 +1,6 @@
 """GLM-5: mixture of experts with sparse attention."""
 
+from swift_core import Unsupported
 from swift_core.models import Family, Modules
 
 card = Family(
@@ -8,6 +9,7 @@ card = Family(
     architectures=("GlmMoeDsaForCausalLM",),
     config_types=("glm_moe_dsa",),
     modules=Modules(language_model=("model", "lm_head")),
+    capabilities={"packing": Unsupported("its indexer picks among the tokens of all rows of a pack.")},
     checkpoints={
         "glm4_7": """
 ZhipuAI/GLM-5 = zai-org/GLM-5

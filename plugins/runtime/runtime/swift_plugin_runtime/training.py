@@ -398,12 +398,11 @@ def lay_flat(job: Any, model: Any, processor: Any) -> bool:
     """Whether batches are laid end to end: as asked, else wherever that is exact; the model is prepared for it."""
     asked = job.options.packing or job.options.padding_free
     reason = why_padded(job, model, processor)
+    if asked is not False and not reason and not keep_rows_apart(model):
+        reason = f"in {type(model).__name__} one row reaches into the next"
     if asked and reason:
         raise SwiftError(f"--{'packing' if job.options.packing else 'padding_free'} is not possible here: {reason}.")
-    if reason or asked is False:
-        return False
-    keep_rows_apart(model)
-    return True
+    return asked is not False and not reason
 
 
 def flat_rows(items: list[Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def restarting():
 
 
 def test_flat_rows_have_the_logits_of_separate_ones(model):
-    keep_rows_apart(model)
+    assert keep_rows_apart(model)
     assert model.config._attn_implementation == NAME
     with torch.no_grad():
         alone = torch.cat([model(input_ids=row, use_cache=False).logits for row in rows()], dim=1)
@@ -86,6 +86,18 @@ def test_gradients_are_those_of_transformers_own_mask(model):
 def test_no_mask_of_tokens_by_tokens_is_built():
     found = segment_mask(1, 6, 6, lambda b, h, q, k: (q >= k) & (q // 3 == k // 3), allow_is_causal_skip=False)
     assert isinstance(found, Segments) and found.parts == [(0, 3, None), (3, 6, None)] and found.numel() == 0
+
+
+def test_a_model_whose_rows_reach_into_each_other_keeps_its_attention():
+    """OPT counts its positions behind the rows before."""
+    torch.manual_seed(0)
+    config = transformers.OPTConfig(
+        vocab_size=100, hidden_size=32, num_hidden_layers=2, ffn_dim=64, num_attention_heads=4, word_embed_proj_dim=32,
+        init_std=0.5,
+    )  # fmt: skip
+    opt = transformers.OPTForCausalLM(config)
+    assert not keep_rows_apart(opt)
+    assert opt.config._attn_implementation == "sdpa" and opt.training
 
 
 def reason(model):
