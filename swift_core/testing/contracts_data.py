@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import math
 import re
@@ -259,6 +260,21 @@ class BoxContract(ComponentContract):
 
 
 # -- agents -----------------------------------------------------------------------------------------------
+TWO_CALLS: list[dict[str, Any]] = [
+    {"name": "get_weather", "arguments": {"city": "Paris", "days": 2}},
+    {"name": "get_weather", "arguments": {"city": "Rome", "days": 1}},
+]
+"""Calls with which a format's letters are checked."""
+
+
+def assert_letters(form: Any, calls: str, answered: str) -> None:
+    """A format writes `TWO_CALLS` as `calls`, reads them back, and frames the results 20 and 25 as `answered`."""
+    names = {"calls": TWO_CALLS} if "calls" in inspect.signature(form.write_results).parameters else {}
+    assert form.write_calls(calls=TWO_CALLS) == calls
+    assert form.read_calls(text=calls) == TWO_CALLS
+    assert form.write_results(results=["20", "25"], **names)[0] == answered
+
+
 NASTY_CALLS: list[list[dict[str, Any]]] = [
     [{"name": "get_weather", "arguments": {"city": "Paris"}}],
     [{"name": "now", "arguments": {}}],

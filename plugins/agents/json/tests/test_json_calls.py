@@ -1,7 +1,5 @@
 """Formats with JSON arguments, letter by letter. (Their round trip is tested with all formats in tests/.)"""
 
-import inspect
-
 import pytest
 from swift_plugin_json_calls import (
     Chatglm4,
@@ -17,11 +15,8 @@ from swift_plugin_json_calls import (
 )
 
 from swift_core.testing import AgentContract
+from swift_core.testing.contracts_data import assert_letters
 
-CALLS = [
-    {"name": "get_weather", "arguments": {"city": "Paris", "days": 2}},
-    {"name": "get_weather", "arguments": {"city": "Rome", "days": 1}},
-]
 WRITTEN = [
     (
         Chatglm4,
@@ -118,17 +113,9 @@ WRITTEN = [
 ]
 
 
-def results(form, written):
-    """Results as the format frames them; some name the calls that they answer."""
-    names = {"calls": CALLS} if "calls" in inspect.signature(form.write_results).parameters else {}
-    return form.write_results(results=written, **names)
-
-
 @pytest.mark.parametrize(("form", "calls", "answered"), WRITTEN)
 def test_calls_and_results_are_written_as_the_family_writes_them(form, calls, answered):
-    assert form().write_calls(calls=CALLS) == calls
-    assert form().read_calls(text=calls) == CALLS
-    assert results(form(), ["20", "25"])[0] == answered
+    assert_letters(form(), calls, answered)
 
 
 class TestChatglm4(AgentContract):

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swift_core import option
+from swift_core import Unsupported, option
 
 
 @dataclass(kw_only=True, eq=False)
 class RolloutOptions:
     """How answers are drawn and scored, and how many steps are made on them."""
 
+    swift_api = 1
+    needs_answer = False
+    capabilities = {
+        "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
+        "padding_free": Unsupported("answers are drawn and scored in padded batches."),
+    }
+
     num_generations: int = option(1, "Answers drawn to each prompt.", ge=1)
-    num_iterations: int = option(1, "Optimizer steps made on each rollout.", ge=1)
+    num_iterations: int = option(1, "μ: optimizer steps made on each rollout.", ge=1)
     max_completion_length: int = option(512, "Longest drawn answer in tokens.", ge=1)
     max_turns: int = option(8, "Most answers in one conversation, where a --reward responds (tools).", ge=1)
     temperature: float = option(1.0, "Softmax temperature of drawing and of the likelihoods.", gt=0)
@@ -24,7 +31,7 @@ class RolloutOptions:
     reward_weights: list[float] = option([], "Weight of each reward, in their order; left out: 1 each.")
     mask_truncated: bool = option(
         False,
-        "Do not learn from answers that were cut at max_completion_length.",
+        "Do not learn from answers that were cut at max_completion_length (DAPO's overlong filter).",
         aliases=("mask_truncated_completions", "overlong_filter"),
     )
     generation_batch_size: int | None = option(None, "Answers drawn together; left out: all of a step.", ge=1)

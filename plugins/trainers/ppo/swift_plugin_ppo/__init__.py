@@ -14,11 +14,8 @@ from swift_core import Unsupported, hookimpl, option
 class Ppo(RolloutOptions):
     """Proximal policy optimisation (arXiv 1707.06347): a value head judges each token, the ratio is clipped."""
 
-    swift_api = 1
-    needs_answer = False
     capabilities = {
-        "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
-        "padding_free": Unsupported("answers are drawn and scored in padded batches."),
+        **RolloutOptions.capabilities,
         "quantizer": Unsupported("the value head wraps the model, which quantized weights do not take yet."),
     }
 

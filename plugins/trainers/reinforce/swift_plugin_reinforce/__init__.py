@@ -7,19 +7,12 @@ from typing import Any
 
 from swift_plugin_runtime.rollout_options import RolloutOptions
 
-from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core import SwiftError, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
 class ReinforcePlusPlus(RolloutOptions):
     """REINFORCE++ (arXiv 2501.03262): token advantages normalised over the whole batch, no critic."""
-
-    swift_api = 1
-    needs_answer = False
-    capabilities = {
-        "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
-        "padding_free": Unsupported("answers are drawn and scored in padded batches."),
-    }
 
     baseline: bool = option(False, "Take the mean reward of a prompt's answers off first (REINFORCE++-baseline).")
 

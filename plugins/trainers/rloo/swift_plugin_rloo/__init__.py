@@ -7,19 +7,12 @@ from typing import Any
 
 from swift_plugin_runtime.rollout_options import RolloutOptions
 
-from swift_core import Unsupported, hookimpl, option
+from swift_core import hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
 class Rloo(RolloutOptions):
     """REINFORCE leave-one-out (arXiv 2402.14740): an answer is held against the mean of its siblings' rewards."""
-
-    swift_api = 1
-    needs_answer = False
-    capabilities = {
-        "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
-        "padding_free": Unsupported("answers are drawn and scored in padded batches."),
-    }
 
     num_generations: int = option(4, "Answers drawn to each prompt; each is held against the others.", ge=2)
     normalize_advantages: bool = option(False, "Bring the advantages of a step to mean 0 and deviation 1.")
