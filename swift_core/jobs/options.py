@@ -102,6 +102,11 @@ class TrainOptions(ModelOptions, DataOptions):
     padding_free: bool | None = option(
         None, "Lay the rows of a batch end to end, each attending to itself; left out: wherever that is exact."
     )
+    fused_loss: Literal["auto", "chunked", "cce", "off"] = option(
+        "auto",
+        "Head and cross-entropy in one, so that the logits of a batch are never held; auto: chunked, where the model's "
+        "logits are its head's; cce: Cut Cross-Entropy's kernel, which needs a GPU.",
+    )
     truncation_strategy: Literal["raise", "delete", "left", "right"] = option(
         "delete", "What happens to rows longer than max_length: an error, dropped and counted, or cut."
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from swift_core import SwiftError
 from swift_plugin_runtime.heads import heads_in
+from swift_plugin_runtime.layers import base_of
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -167,7 +168,7 @@ def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
     if wanted != ["all-linear"]:
         return wanted if len(wanted) > 1 else wanted[0]
     frozen = frozen_by(job)
-    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    model = base_of(model)
     linear = dict(_linear_layers(model))
     unfit = {name for name, module in linear.items() if _takes_no_adapter(model, name, module)}
     unfit |= {name for name in linear if name.split(".")[0] in heads_in(model)}

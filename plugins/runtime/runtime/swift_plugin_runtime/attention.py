@@ -17,6 +17,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from swift_plugin_runtime.layers import base_of
 from swift_plugin_runtime.processor import is_processor
 
 NAME = "swift_segments"
@@ -94,7 +95,7 @@ AttentionMaskInterface.register(NAME, segment_mask)
 
 def why_padded(job: Any, model: Any, processor: Any) -> str | None:
     """Why the batches of a job cannot be laid end to end, in a sentence; None where they can."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = base_of(model)
     name = type(base).__name__
     if is_processor(processor) or set(job.card.modality) != {"text"}:
         return "rows of multimodal models are padded"
@@ -113,7 +114,7 @@ def keep_rows_apart(model: Any) -> bool:
 
     Two made-up rows end to end are the proof. Where it fails, the model keeps its own attention.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = base_of(model)
     before = base.config._attn_implementation
     if before == "sdpa":
         base.set_attn_implementation(NAME)

@@ -7,6 +7,14 @@ from typing import Any
 from swift_core import SwiftError
 
 
+def base_of(model: Any) -> Any:
+    """The model inside a wrapper of torch.distributed and the adapters of PEFT, which may be there or not."""
+    from accelerate.utils import extract_model_from_parallel
+
+    model = extract_model_from_parallel(model, keep_torch_compile=False)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def decoder_layers(job: Any, model: Any) -> tuple[str, Any]:
     """(dotted path, list) of the decoder blocks of the language model. SwiftError where there is none to find."""
     import torch
@@ -32,7 +40,7 @@ def _language_model(job: Any, model: Any) -> tuple[str, ...]:
     """Prefixes of the modules that make the language model: from the card, else where its decoder sits."""
     if job is not None and job.many("model"):
         return tuple(f"{prefix}." for prefix in job.card.modules.language_model)
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = base_of(model)
     decoder = inner.get_decoder() if hasattr(inner, "get_decoder") else inner
     return tuple(f"{path}." for path, module in inner.named_modules() if module is decoder and path) or ("",)
 

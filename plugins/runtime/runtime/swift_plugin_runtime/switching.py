@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_plugin_runtime.layers import base_of
 
 PLACES = ("none", "cpu", "meta")
 
@@ -91,7 +92,7 @@ def _parameters(model: Any, belongs: Callable[[str], bool]) -> Iterator[tuple[st
 
 def _file(model: Any, path: str) -> Path:
     """Where a parameter lies while it is on `meta`: a temporary folder that lives as long as the model."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = base_of(model)
     if not hasattr(inner, "swift_put_away"):
         object.__setattr__(inner, "swift_put_away", tempfile.TemporaryDirectory(prefix="swift-tuners-"))
     words = path.removeprefix("base_model.model.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import inspect
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime import hub, sharding
 from swift_plugin_runtime.attention import keep_rows_apart, why_padded
 from swift_plugin_runtime.collate import flat_batch, pad_batch
+from swift_plugin_runtime.fused import head_for, losing
+from swift_plugin_runtime.layers import base_of
 from swift_plugin_runtime.plots import plot_log
 from swift_plugin_runtime.processor import tokenizer_of
 from swift_plugin_runtime.rows import EncodedRows, encode_rows, pack, row_limit
@@ -60,24 +63,38 @@ class Trainer(transformers.Trainer):
             self.add_callback(transformers.EarlyStoppingCallback(job.options.early_stopping_patience))
         self.speed = Speed()
         self.media_seen = False
+        self.head: Any = None
+        """The output head where it computes the loss itself."""
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Cross-entropy of the trained tokens, weighted by `loss_scale` where the batch has it."""
+        """Cross-entropy of the trained tokens, weighted by `loss_scale` where the batch has it.
+
+        In the outputs, logits are those of the trained tokens, or the sum of losses where head and loss are fused.
+        """
         inputs = dict(inputs)
         labels, scale = inputs.pop("labels"), inputs.pop("loss_scale", None)
-        losses, outputs = token_losses(model, inputs, labels)
-        if scale is not None:
-            losses = losses * scale[:, 1:][labels[:, 1:] != IGNORED]
-        count = losses.numel() if num_items_in_batch is None else num_items_in_batch
-        loss = losses.sum() / count
+        trained = labels[:, 1:] != IGNORED
+        weights = trained[trained].float() if scale is None else scale[:, 1:][trained]
+        total, outputs = self._weighted_sum(model, inputs, labels, weights)
+        count = max(1, weights.numel()) if num_items_in_batch is None else num_items_in_batch
+        loss = total / count
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes
         if self.model.training:
             for term in self.job.hook.extra_loss(job=self.job, model=self.accelerator.unwrap_model(self.model)):
                 loss = loss + term / self.args.gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
+
+    def _weighted_sum(self, model: Any, inputs: Any, labels: Any, weights: Any) -> tuple[torch.Tensor, Any]:
+        """(Σ weight · loss over the trained tokens, the model's outputs)."""
+        if self.head is None:
+            losses, outputs = token_losses(model, inputs, labels)
+            return (losses * weights).sum(), outputs
+        with losing(self.head, self.job.options.fused_loss, labels, weights):
+            outputs = model(**inputs, use_cache=False)
+        return outputs.logits.sum(), outputs
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of one batch, its tokens counted; the first media must reach the model."""
@@ -258,13 +275,10 @@ def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tu
 
 
 def _keeps_logits(model: Any) -> bool:
-    import inspect
-
-    base = getattr(model, "module", model)
-    if getattr(getattr(base, "active_peft_config", None), "is_prompt_learning", False):
+    outer = getattr(model, "module", model)
+    if getattr(getattr(outer, "active_peft_config", None), "is_prompt_learning", False):
         return False  # its virtual tokens shift every position
-    base = base.get_base_model() if hasattr(base, "get_base_model") else base
-    return "logits_to_keep" in inspect.signature(type(base).forward).parameters
+    return "logits_to_keep" in inspect.signature(type(base_of(model)).forward).parameters
 
 
 def save_trained(job: Any, model: Any, processor: Any, folder: str) -> None:
@@ -383,15 +397,19 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
             raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
         train = pack(train, limit, job.options.data_seed)
         job.say(f"packed {len(rows)} rows into {len(train)} sequences of at most {limit} tokens")
-    return Trainer(
+    collator = flat_rows if lay_flat(job, model, processor) else make_collator(job, model, processor)
+    head = head_for(model, job.options.fused_loss)
+    trainer = Trainer(
         job,
         processor,
         model=model,
         args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
         train_dataset=train,
         eval_dataset=held,
-        data_collator=flat_rows if lay_flat(job, model, processor) else make_collator(job, model, processor),
+        data_collator=collator,
     )
+    trainer.head = head
+    return trainer
 
 
 def lay_flat(job: Any, model: Any, processor: Any) -> bool:
