@@ -13,7 +13,8 @@ from torch.nn import functional
 from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, find_resume
 from swift_core.templates.encode import IGNORED
-from swift_plugin_runtime.training import Trainer, _keeps_logits
+from swift_plugin_runtime.layers import keeps_logits
+from swift_plugin_runtime.training import Trainer
 
 
 def token_logps(model: Any, inputs: dict[str, Any], temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -39,7 +40,7 @@ def trained_logits(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, to
     inputs = dict(inputs)
     labels = inputs.pop("labels")[:, 1:]
     wanted = labels != IGNORED
-    if not _keeps_logits(model):
+    if not keeps_logits(model):
         return model(**inputs, use_cache=False).logits[:, :-1][wanted], labels
     places = wanted.any(0).nonzero()[:, 0]
     return model(**inputs, logits_to_keep=places, use_cache=False).logits[wanted[:, places]], labels

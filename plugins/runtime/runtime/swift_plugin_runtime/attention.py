@@ -8,7 +8,6 @@ patterns hold inside a segment as they were. Any batch that is not one flat row 
 
 from __future__ import annotations
 
-import inspect
 from itertools import pairwise
 from typing import Any
 
@@ -17,17 +16,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from swift_plugin_runtime.layers import base_of
-from swift_plugin_runtime.processor import is_processor
-
 NAME = "swift_segments"
 """Name of this attention among transformers' attn_implementation."""
-
-PROBE = 12
-"""Tokens of each of the two rows that prove that rows stay apart."""
-
-ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
-"""Types of layers, as configurations name them, that know of other tokens through a mask alone."""
 
 
 class Segments(torch.Tensor):
@@ -91,52 +81,3 @@ def segment_attention(
 
 AttentionInterface.register(NAME, segment_attention)
 AttentionMaskInterface.register(NAME, segment_mask)
-
-
-def why_padded(job: Any, model: Any, processor: Any) -> str | None:
-    """Why the batches of a job cannot be laid end to end, in a sentence; None where they can."""
-    base = base_of(model)
-    name = type(base).__name__
-    if is_processor(processor) or set(job.card.modality) != {"text"}:
-        return "rows of multimodal models are padded"
-    if not type(base).__module__.startswith("transformers.models."):
-        return f"{name} is not a class of transformers, whose masks keep rows apart"
-    layers = set(getattr(base.config, "layer_types", None) or ATTENTION)
-    if getattr(base, "_is_stateful", False) or not layers <= ATTENTION:
-        return f"{name} carries a state from token to token, also from one row into the next"
-    if "position_ids" not in inspect.signature(type(base).forward).parameters:
-        return f"{name} takes no position_ids"
-    return job.objection("padding_free") or job.objection("packing")
-
-
-def keep_rows_apart(model: Any) -> bool:
-    """Give a model on sdpa the attention of this module; True where a row then has the logits that it has alone.
-
-    Two made-up rows end to end are the proof. Where it fails, the model keeps its own attention.
-    """
-    base = base_of(model)
-    before = base.config._attn_implementation
-    if before == "sdpa":
-        base.set_attn_implementation(NAME)
-    apart = _second_row_is_itself(model, base.config.get_text_config().vocab_size)
-    if not apart and before == "sdpa":
-        base.set_attn_implementation(before)
-    return apart
-
-
-def _second_row_is_itself(model: Any, vocabulary: int) -> bool:
-    chance = torch.Generator().manual_seed(0)
-    ids = torch.randint(vocabulary, (1, 2 * PROBE), generator=chance).to(model.device)
-    positions = torch.arange(PROBE, device=model.device).repeat(2)[None]
-    trains = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            joined = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, PROBE:].float()
-            alone = model(input_ids=ids[:, PROBE:], use_cache=False).logits.float()
-    except (IndexError, RuntimeError, TypeError, ValueError):  # a class that looks into its mask
-        return False
-    finally:
-        model.train(trains)
-    exact = all(p.dtype == torch.float32 for p in model.parameters() if p.is_floating_point())
-    return bool((joined - alone).abs().max() <= (1e-3 if exact else 0.1) * alone.std())

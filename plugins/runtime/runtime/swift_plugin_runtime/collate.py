@@ -45,10 +45,17 @@ def pad_batch(rows: list[dict[str, Any]], pad_id: int, left: bool = False) -> di
     return batch
 
 
-def flat_batch(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Text rows as one row [1, tokens] with `position_ids` that restart: no padding, no attention across."""
+def flat_batch(rows: list[dict[str, Any]], positions: Any = None) -> dict[str, Any]:
+    """Rows as one row [1, tokens] with `position_ids` that restart: no padding, no attention across.
+
+    positions: a function from a row to its positions, tokens last; left out: 0, 1, 2 …
+    """
+    if positions is None:
+        places = torch.tensor([[i for row in rows for i in range(len(row["input_ids"]))]])
+    else:
+        places = torch.cat([positions(row) for row in rows], dim=-1)
     rows = _same_keys(rows)
-    batch = {"position_ids": torch.tensor([[i for row in rows for i in range(len(row["input_ids"]))]])}
+    batch: dict[str, Any] = {"position_ids": places}
     for key in _keys(rows):
         if _along_tokens(rows, key):
             batch[key] = torch.tensor([[value for row in rows for value in row[key]]])

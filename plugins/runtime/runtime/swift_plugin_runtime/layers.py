@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from swift_core import SwiftError
@@ -13,6 +14,14 @@ def base_of(model: Any) -> Any:
 
     model = extract_model_from_parallel(model, keep_torch_compile=False)
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def keeps_logits(model: Any) -> bool:
+    """Whether the model's forward makes logits for chosen positions alone (`logits_to_keep`)."""
+    outer = getattr(model, "module", model)
+    if getattr(getattr(outer, "active_peft_config", None), "is_prompt_learning", False):
+        return False  # its virtual tokens shift every position
+    return "logits_to_keep" in inspect.signature(type(base_of(model)).forward).parameters
 
 
 def decoder_layers(job: Any, model: Any) -> tuple[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from swift_core.data.row import Row
+from swift_plugin_runtime.layers import keeps_logits
 
 
 def texts_in(row: Row, column: str) -> list[str]:
@@ -49,9 +50,7 @@ def embed(model: Any, inputs: dict[str, Any], pooling: str = "last") -> torch.Te
 
 def hidden_states(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
     """The hidden states that the output head sees, [rows, tokens, size], of a base model or one with a head."""
-    from swift_plugin_runtime.training import _keeps_logits
-
-    few = {"logits_to_keep": 1} if _keeps_logits(model) else {}
+    few = {"logits_to_keep": 1} if keeps_logits(model) else {}
     output = model(**inputs, **few, use_cache=False, output_hidden_states=True)
     last = getattr(output, "last_hidden_state", None)
     found: torch.Tensor = output.hidden_states[-1] if last is None else last

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import inspect
 import json
 import os
 import shutil
@@ -23,10 +22,10 @@ from transformers.trainer_utils import rotate_checkpoints
 from swift_core import SwiftError
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime import hub, sharding
-from swift_plugin_runtime.attention import keep_rows_apart, why_padded
-from swift_plugin_runtime.collate import flat_batch, pad_batch
+from swift_plugin_runtime.collate import pad_batch
+from swift_plugin_runtime.flat import FlatRows, keep_rows_apart, why_padded, witnesses
 from swift_plugin_runtime.fused import head_for, losing
-from swift_plugin_runtime.layers import base_of
+from swift_plugin_runtime.layers import keeps_logits
 from swift_plugin_runtime.plots import plot_log
 from swift_plugin_runtime.processor import tokenizer_of
 from swift_plugin_runtime.rows import EncodedRows, encode_rows, pack, row_limit
@@ -264,7 +263,7 @@ def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tu
     """
     wanted = labels[:, 1:] != IGNORED
     targets = labels[:, 1:][wanted]
-    if labels.shape[0] == 1 and _keeps_logits(model):
+    if labels.shape[0] == 1 and keeps_logits(model):
         inputs = {**inputs, "logits_to_keep": wanted[0].nonzero()[:, 0]}
         outputs = model(**inputs, use_cache=False)
         logits = outputs.logits[0]
@@ -272,13 +271,6 @@ def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tu
         outputs = model(**inputs, use_cache=False)
         logits = outputs.logits[:, -labels.shape[1] : -1][wanted]  # virtual tokens may stand before the row
     return functional.cross_entropy(logits.float(), targets, reduction="none"), outputs
-
-
-def _keeps_logits(model: Any) -> bool:
-    outer = getattr(model, "module", model)
-    if getattr(getattr(outer, "active_peft_config", None), "is_prompt_learning", False):
-        return False  # its virtual tokens shift every position
-    return "logits_to_keep" in inspect.signature(type(base_of(model)).forward).parameters
 
 
 def save_trained(job: Any, model: Any, processor: Any, folder: str) -> None:
@@ -397,7 +389,7 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
             raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
         train = pack(train, limit, job.options.data_seed)
         job.say(f"packed {len(rows)} rows into {len(train)} sequences of at most {limit} tokens")
-    collator = flat_rows if lay_flat(job, model, processor) else make_collator(job, model, processor)
+    collator = lay_flat(job, model, processor, rows) or make_collator(job, model, processor)
     head = head_for(model, job.options.fused_loss)
     trainer = Trainer(
         job,
@@ -412,20 +404,21 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
     return trainer
 
 
-def lay_flat(job: Any, model: Any, processor: Any) -> bool:
-    """Whether batches are laid end to end: as asked, else wherever that is exact; the model is prepared for it."""
+def lay_flat(job: Any, model: Any, processor: Any, rows: Any) -> FlatRows | None:
+    """The collator that lays rows end to end: as asked, else wherever that is exact; the model is prepared for it.
+
+    None where batches are padded; SwiftError with the reason where --packing or --padding_free asks in vain.
+    """
     asked = job.options.packing or job.options.padding_free
-    reason = why_padded(job, model, processor)
-    if asked is not False and not reason and not keep_rows_apart(model):
-        reason = f"in {type(model).__name__} one row reaches into the next"
+    if asked is False:
+        return None
+    reason, seen = why_padded(job, model), []
+    if not reason:
+        seen = witnesses(job, rows, processor)
+        reason = None if keep_rows_apart(model, seen) else f"in {type(model).__name__} one row reaches into the next"
     if asked and reason:
         raise SwiftError(f"--{'packing' if job.options.packing else 'padding_free'} is not possible here: {reason}.")
-    return asked is not False and not reason
-
-
-def flat_rows(items: list[Any]) -> dict[str, Any]:
-    """Rows, or packs of rows, as one flat batch."""
-    return flat_batch([row for item in items for row in (item if isinstance(item, list) else [item])])
+    return None if reason else FlatRows(model, {key for row in seen for key in media_in(row)})
 
 
 def make_collator(job: Any, model: Any, processor: Any) -> Any:

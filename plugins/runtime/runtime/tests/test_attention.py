@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 import transformers
-from swift_plugin_runtime.attention import NAME, Segments, keep_rows_apart, segment_mask, why_padded
+from swift_plugin_runtime.attention import NAME, Segments, segment_mask
+from swift_plugin_runtime.flat import keep_rows_apart, why_padded
 
 from swift_core import SwiftError
 from swift_core.job import prepare
@@ -101,7 +102,7 @@ def test_a_model_whose_rows_reach_into_each_other_keeps_its_attention():
 
 
 def reason(model):
-    return why_padded(prepare("sft", [Given("model", "Qwen/Qwen2-7B", "test")]), model, object())
+    return why_padded(prepare("sft", [Given("model", "Qwen/Qwen2-7B", "test")]), model)
 
 
 def test_what_cannot_be_laid_flat_is_said(model):
@@ -123,7 +124,7 @@ def test_asking_for_the_impossible_is_refused(tmp_path):
     job = prepare("sft", [Given(k, v, "test") for k, v in given.items()])
     model, processor = load_model(job, None)
     model = attach_tuners(job, model)
-    assert lay_flat(job, model, processor) and model.get_base_model().config._attn_implementation == NAME
+    assert lay_flat(job, model, processor, []) and model.get_base_model().config._attn_implementation == NAME
     model.get_base_model()._is_stateful = True
     with pytest.raises(SwiftError, match=r"--padding_free is not possible here: .* state"):
-        lay_flat(job, model, processor)
+        lay_flat(job, model, processor, [])
