@@ -112,5 +112,9 @@ def find(name: str) -> Environment:
 
 def home() -> Path:
     """The folder of all environments: $SWIFT_ENVS, else envs in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("SWIFT_ENVS") or Path(cache, "swift-core", "envs"))
+    return Path(os.environ.get("SWIFT_ENVS") or cache_home() / "envs")
+
+
+def cache_home() -> Path:
+    """The user's cache folder of this project: $XDG_CACHE_HOME/swift-core, else ~/.cache/swift-core."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "swift-core")

@@ -47,17 +47,24 @@ def convert_all(
     job: Job, source: Source, raw: Iterable[dict[str, Any]], convert: Callable[[dict[str, Any]], Item]
 ) -> list[Item]:
     """Converted rows, cut or repeated to the source's count; bad ones raise, or are skipped and counted."""
-    rows: list[Item] = []
+    return _take(list(converted(job, source, raw, convert)), source.count, job.options.data_seed)
+
+
+def converted(
+    job: Job, source: Source, raw: Iterable[dict[str, Any]], convert: Callable[[dict[str, Any]], Item]
+) -> Iterator[Item]:
+    """Rows as they come, converted; bad ones raise, or are skipped under `--strict false` and said at the end."""
     skipped = []
     for item in raw:
         try:
-            rows.append(convert(item))
+            row = convert(item)
         except SwiftError as error:
             if job.options.strict:
                 raise
             skipped.append(str(error))
+            continue
+        yield row
     _report(job, source, skipped)
-    return _take(rows, source.count, job.options.data_seed)
 
 
 def as_row(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> Row:

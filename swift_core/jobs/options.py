@@ -110,6 +110,17 @@ class TrainOptions(ModelOptions, DataOptions):
     truncation_strategy: Literal["raise", "delete", "left", "right"] = option(
         "delete", "What happens to rows longer than max_length: an error, dropped and counted, or cut."
     )
+    streaming: bool = option(
+        False, "Read, encode and pack rows while training runs, in memory that does not grow; needs --max_steps."
+    )
+    shuffle_buffer_size: int = option(1000, "Rows of a stream among which the next one is drawn.", ge=1)
+    lazy_tokenize: bool | None = option(
+        None, "Encode a row when its turn comes, in every epoch anew; left out: where there are many rows with media."
+    )
+    cache_dataset: bool = option(
+        True, "Keep encoded rows of text on disk, so that the next run on the same rows starts at once."
+    )
+    dataset_num_proc: int = option(1, "Processes that encode rows before training.", ge=1)
     freeze_vit: bool = option(True, "Keep the vision tower as it is.")
     freeze_aligner: bool = option(True, "Keep the aligner between vision tower and language model as it is.")
     freeze_llm: bool = option(False, "Keep the language model as it is.")
@@ -130,7 +141,9 @@ class TrainOptions(ModelOptions, DataOptions):
     hub_token: str | None = option(None, "Token for the upload.", secret=True)
     hub_private_repo: bool = option(False, "Make the repository private.")
     report_to: list[str] = option([], "Extra loggers: tensorboard, wandb, swanlab.")
-    dataloader_num_workers: int = option(0, "Processes that collate batches.", ge=0)
+    dataloader_num_workers: int | None = option(
+        None, "Processes that collate batches; left out: one on a GPU where rows are encoded while training runs.", ge=0
+    )
     ddp_backend: str | None = option(None, "Backend of torch.distributed; left out: nccl on GPUs, gloo on CPUs.")
     deepspeed: str | None = option(None, "zero0 … zero3, zero2_offload, zero3_offload, or a JSON file.")
     fsdp: bool = option(False, "Shard parameters, gradients and optimizer state with FSDP2.")

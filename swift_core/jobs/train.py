@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.data.load import load_all, split_rows
+from swift_core.data.stream import RowStream
 from swift_core.errors import SwiftError
 from swift_core.jobs.common import load_model
 from swift_core.options import fields_of
@@ -72,16 +73,32 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
 
 
-def load_data(job: Job) -> tuple[list[Any], list[Any]]:
-    """(training rows, held-out rows) of the job's data sets."""
+def load_data(job: Job) -> tuple[Any, list[Any]]:
+    """(training rows, held-out rows) of the job's data sets; under --streaming the former is a `RowStream`."""
     options = job.options
     if not options.dataset:
         raise SwiftError("Which data? Say --dataset with a file or a hub id.")
     need_answer = getattr(job.one("trainer"), "needs_answer", True)
+    held = load_all(job, options.val_dataset, need_answer) if options.val_dataset else []
+    if options.streaming:
+        check_streaming(job)
+        return RowStream(job, options.dataset, need_answer), held
     rows = load_all(job, options.dataset, need_answer)
-    if options.val_dataset:
-        return rows, load_all(job, options.val_dataset, need_answer)
-    return split_rows(rows, options.split_dataset_ratio, options.data_seed)
+    return (rows, held) if held else split_rows(rows, options.split_dataset_ratio, options.data_seed)
+
+
+def check_streaming(job: Job) -> None:
+    """Refuse a stream where its rows would have to be counted, split or gone through beforehand."""
+    options = job.options
+    if not getattr(job.one("trainer"), "streams", False):
+        name = job.many("trainer")[0].entry.name
+        raise SwiftError(
+            f"--streaming does not serve the trainer {name!r}, which looks at all rows first; leave it out."
+        )
+    if options.max_steps <= 0:
+        raise SwiftError("--streaming never knows how many rows there are: say how long to train with --max_steps.")
+    if options.split_dataset_ratio:
+        raise SwiftError("--streaming cannot hold out a share of rows that are not counted; name a --val_dataset.")
 
 
 def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:

@@ -41,10 +41,16 @@ def _tried(card: Family, found: dict[str, Any]) -> str:
     with tempfile.TemporaryDirectory(prefix="swift-ladder-") as work:
         reason = attempt(lambda: found["figures"].update(_model_rung(card, Path(work, "text"))))
         if set(card.modality) != {"text"}:
-            failed = attempt(lambda: found["media"].update(media_rung(card, Path(work, "media"))))
+            failed = attempt(lambda: _media_into(found, card, Path(work, "media")))
             if failed:
                 found["media"] = {m: failed for m in card.modality if m != "text"}
     return reason
+
+
+def _media_into(found: dict[str, Any], card: Family, work: Path) -> None:
+    media, packing = media_rung(card, work)
+    found["media"].update(media)
+    found["figures"]["packing"] = packing
 
 
 def why_not_built(card: Family) -> str:
@@ -60,8 +66,8 @@ def _model_rung(card: Family, work: Path) -> dict[str, Any]:
     return check_model(card, write_checkpoint(card, work / "model"), work)
 
 
-def media_rung(card: Family, work: Path) -> dict[str, str]:
-    """Modality → `passed` or why not, of a tiny model with its tiny processor."""
+def media_rung(card: Family, work: Path) -> tuple[dict[str, str], str]:
+    """(modality → `passed` or why not; whether rows pack) of a tiny model with its tiny processor."""
     processor, changes = make_processor(card)
     return check_media(card, write_checkpoint(card, work / "model", processor, **changes), work)
 

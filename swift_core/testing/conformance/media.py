@@ -77,8 +77,8 @@ class Bench:
         return logits_of(self.model, self.batch(*items))
 
 
-def check_media(card: Family, folder: str, work: Path) -> dict[str, str]:
-    """Modality → `passed`, or what failed first, for every medium that the card reads."""
+def check_media(card: Family, folder: str, work: Path) -> tuple[dict[str, str], str]:
+    """(modality → `passed`, or what failed first, for every medium that the card reads; whether rows pack)."""
     job = train_job(card, folder, str(work / "media"), enable_thinking=False)
     model, processor = load(job)
     single, lone = bool(job.one("template").single), rule_of(card).get("one", ())
@@ -87,7 +87,18 @@ def check_media(card: Family, folder: str, work: Path) -> dict[str, str]:
     for modality in (m for m in card.modality if m != "text"):
         bench = Bench(card, job, model, processor, writes, modality, single, 1 if modality in lone else 2)
         found[modality] = climb_one(bench)
-    return found
+    passed = [m for m, outcome in found.items() if outcome == "passed"]
+    return found, packing_of(job, model, processor, [one(m, seed) for m in passed for seed in (1, 2)] or [text_only()])
+
+
+def packing_of(job: Job, model: Any, processor: Any, rows: list[Row]) -> str:
+    """`exact` where rows laid end to end keep the logits that each has alone, else why they are padded."""
+    from swift_plugin_runtime.flat import keep_rows_apart, why_padded, witnesses
+
+    reason = why_padded(job, model)
+    if reason is None and not keep_rows_apart(model, witnesses(job, rows, processor)):
+        reason = "one row reaches into the next"
+    return reason or "exact"
 
 
 def load(job: Job) -> tuple[Any, Any]:

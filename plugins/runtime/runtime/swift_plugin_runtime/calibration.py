@@ -30,7 +30,7 @@ def batches_of(job: Any, model: Any, processor: Any, rows: list[Any]) -> list[di
     tokenizer = tokenizer_of(processor)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     made = []
-    for item in encode_rows(job, rows, processor, "calibration rows").items:
+    for item in encode_rows(job, rows, processor, "calibration rows"):
         batch = {k: v for k, v in pad_batch([item], pad_id).items() if k != "loss_scale"}
         made.append({k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()})
     return made

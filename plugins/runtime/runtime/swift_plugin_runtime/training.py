@@ -23,12 +23,12 @@ from swift_core import SwiftError
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime import hub, sharding
 from swift_plugin_runtime.collate import pad_batch
-from swift_plugin_runtime.flat import FlatRows, keep_rows_apart, why_padded, witnesses
+from swift_plugin_runtime.flat import LOOKED_AT, FlatRows, keep_rows_apart, why_padded, witnesses
 from swift_plugin_runtime.fused import head_for, losing
 from swift_plugin_runtime.layers import keeps_logits
 from swift_plugin_runtime.plots import plot_log
 from swift_plugin_runtime.processor import tokenizer_of
-from swift_plugin_runtime.rows import EncodedRows, encode_rows, pack, row_limit
+from swift_plugin_runtime.rows import EncodedRows, Encoder, LazyRows, StreamedRows, encode_rows, pack, row_limit
 from swift_plugin_runtime.watch import media_in, reaching
 
 STAGING = ".saving"
@@ -348,7 +348,7 @@ def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
             "output_dir num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size "
             "gradient_accumulation_steps lr_scheduler_type weight_decay adam_beta1 adam_beta2 "
             "max_grad_norm fp16 logging_steps save_steps save_strategy save_total_limit "
-            "save_only_model load_best_model_at_end dataloader_num_workers ddp_backend seed data_seed"
+            "save_only_model load_best_model_at_end ddp_backend seed data_seed"
         ).split()
     }
     on_gpu = torch.cuda.is_available() and o.device != "cpu"
@@ -365,6 +365,7 @@ def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
         "remove_unused_columns": False,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
+        "dataloader_num_workers": o.dataloader_num_workers or 0,
         "train_sampling_strategy": "random" if o.dataset_shuffle else "sequential",
         "deepspeed": sharding.zero_settings(o.deepspeed) if o.deepspeed else None,
     }
@@ -381,27 +382,48 @@ def learning_rate(job: Any) -> float:
 
 def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Trainer:
     """The trainer of next-token methods (pt, sft): rows encoded, packed where asked, batched flat or padded."""
-    train = encode_rows(job, rows, processor, "training rows")
+    train = training_rows(job, rows, processor)
     held = encode_rows(job, eval_rows, processor, "evaluation rows") if eval_rows else None
-    if job.options.packing:
-        limit = row_limit(job, processor)
-        if limit is None:
-            raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
-        train = pack(train, limit, job.options.data_seed)
-        job.say(f"packed {len(rows)} rows into {len(train)} sequences of at most {limit} tokens")
-    collator = lay_flat(job, model, processor, rows) or make_collator(job, model, processor)
+    shown = rows.first(LOOKED_AT) if job.options.streaming else rows
+    collator = lay_flat(job, model, processor, shown) or make_collator(job, model, processor)
     head = head_for(model, job.options.fused_loss)
     trainer = Trainer(
         job,
         processor,
         model=model,
-        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
+        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no", **_feeding(job, train)),
         train_dataset=train,
         eval_dataset=held,
         data_collator=collator,
     )
     trainer.head = head
     return trainer
+
+
+def training_rows(job: Any, rows: Any, processor: Any) -> Any:
+    """The data set of rows, or of packs of rows under --packing, that the options ask for."""
+    o, limit = job.options, row_limit(job, processor)
+    if o.packing and limit is None:
+        raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
+    if o.streaming:
+        shuffle = o.shuffle_buffer_size if o.dataset_shuffle else 1
+        return StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if o.packing else None)
+    train = encode_rows(job, rows, processor, "training rows")
+    if not o.packing:
+        return train
+    packs = pack(train, limit, o.data_seed)
+    job.say(f"packed {len(train)} rows into {len(packs)} sequences of at most {limit} tokens")
+    return packs
+
+
+def _feeding(job: Any, train: Any) -> dict[str, Any]:
+    """Arguments for rows that are encoded while training runs: beside the GPU; each process reads for itself."""
+    workers = job.options.dataloader_num_workers
+    late = any(isinstance(rows, LazyRows | StreamedRows) for rows in (train, getattr(train, "rows", None)))
+    if workers is None:
+        workers = int(late and job.options.device != "cpu" and torch.cuda.is_available())
+    own = {"accelerator_config": {"dispatch_batches": False}} if job.options.streaming else {}
+    return {"dataloader_num_workers": workers, **own}
 
 
 def lay_flat(job: Any, model: Any, processor: Any, rows: Any) -> FlatRows | None:

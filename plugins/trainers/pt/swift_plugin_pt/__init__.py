@@ -13,6 +13,7 @@ class Pretrain:
     """Pre-training: next-token loss on whole texts."""
 
     swift_api = 1
+    streams = True
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:

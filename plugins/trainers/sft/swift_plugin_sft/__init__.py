@@ -13,6 +13,7 @@ class Sft:
     """Supervised fine-tuning: next-token loss on what the assistant says."""
 
     swift_api = 1
+    streams = True
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
