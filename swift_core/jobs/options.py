@@ -97,7 +97,11 @@ class TrainOptions(ModelOptions, DataOptions):
     max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.", ge=0)
     bf16: bool | None = option(None, "Compute in bfloat16; left out: where the device is a GPU that can.")
     fp16: bool = option(False, "Compute in float16 with loss scaling.")
-    gradient_checkpointing: bool = option(False, "Recompute activations: about 30 % slower, far less memory.")
+    gradient_checkpointing: bool | None = option(
+        None,
+        "Recompute activations: about 30 % slower, far less memory; left out: in pt and sft where a batch would not fit "
+        "into the GPU, and nowhere else.",
+    )
     packing: bool = option(False, "Join rows up to max_length tokens, each attending to itself alone.")
     padding_free: bool | None = option(
         None, "Lay the rows of a batch end to end, each attending to itself; left out: wherever that is exact."

@@ -26,9 +26,11 @@ from swift_plugin_runtime.collate import pad_batch
 from swift_plugin_runtime.flat import LOOKED_AT, FlatRows, keep_rows_apart, why_padded, witnesses
 from swift_plugin_runtime.fused import head_for, losing
 from swift_plugin_runtime.layers import keeps_logits
+from swift_plugin_runtime.memory import recomputes
 from swift_plugin_runtime.plots import plot_log
 from swift_plugin_runtime.processor import tokenizer_of
 from swift_plugin_runtime.rows import EncodedRows, Encoder, LazyRows, StreamedRows, encode_rows, pack, row_limit
+from swift_plugin_runtime.stored import StoredRows
 from swift_plugin_runtime.watch import media_in, reaching
 
 STAGING = ".saving"
@@ -338,9 +340,13 @@ def _watched(job: Any, changes: dict[str, Any]) -> dict[str, Any]:
     return {"load_best_model_at_end": True, "metric_for_best_model": "loss"}
 
 
-def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
-    """transformers.TrainingArguments from the job's options; `changes` and --training_args win."""
+def build_arguments(job: Any, recompute: bool = False, **changes: Any) -> transformers.TrainingArguments:
+    """transformers.TrainingArguments from the job's options; `changes` and --training_args win.
+
+    recompute: whether activations are computed again where --gradient_checkpointing does not say.
+    """
     o = job.options
+    recompute = recompute if o.gradient_checkpointing is None else o.gradient_checkpointing
     _check_loggers(o.report_to)
     shared = {
         name: getattr(o, name)
@@ -360,8 +366,8 @@ def build_arguments(job: Any, **changes: Any) -> transformers.TrainingArguments:
         "use_cpu": not on_gpu,
         "report_to": o.report_to,
         "eval_steps": o.eval_steps or o.save_steps,
-        "activation_checkpointing": o.gradient_checkpointing,
-        "activation_checkpointing_kwargs": {"use_reentrant": False} if o.gradient_checkpointing else None,
+        "activation_checkpointing": recompute,
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if recompute else None,
         "remove_unused_columns": False,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
@@ -387,11 +393,13 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
     shown = rows.first(LOOKED_AT) if job.options.streaming else rows
     collator = lay_flat(job, model, processor, shown) or make_collator(job, model, processor)
     head = head_for(model, job.options.fused_loss)
+    again = recomputes(job, model, longest_of(job, train, processor))
+    evaluation = job.options.save_strategy if held else "no"
     trainer = Trainer(
         job,
         processor,
         model=model,
-        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no", **_feeding(job, train)),
+        args=build_arguments(job, recompute=again, eval_strategy=evaluation, **_feeding(job, train)),
         train_dataset=train,
         eval_dataset=held,
         data_collator=collator,
@@ -414,6 +422,13 @@ def training_rows(job: Any, rows: Any, processor: Any) -> Any:
     packs = pack(train, limit, o.data_seed)
     job.say(f"packed {len(train)} rows into {len(packs)} sequences of at most {limit} tokens")
     return packs
+
+
+def longest_of(job: Any, train: Any, processor: Any) -> int | None:
+    """Tokens of the longest row or pack; the limit where rows are not encoded yet, None where there is none."""
+    if isinstance(train, EncodedRows | StoredRows):
+        return max(train.lengths())
+    return row_limit(job, processor)
 
 
 def _feeding(job: Any, train: Any) -> dict[str, Any]:
