@@ -99,7 +99,7 @@ class TrainOptions(ModelOptions, DataOptions):
     fp16: bool = option(False, "Compute in float16 with loss scaling.")
     gradient_checkpointing: bool | None = option(
         None,
-        "Recompute activations: about 30 % slower, far less memory; left out: in pt and sft where a batch would not fit "
+        "Recompute activations: 30 % slower, far less memory; left out: in pt and sft where a batch would not fit "
         "into the GPU, and nowhere else.",
     )
     packing: bool = option(False, "Join rows up to max_length tokens, each attending to itself alone.")
