@@ -50,7 +50,8 @@ def _tried(card: Family, found: dict[str, Any]) -> str:
 def _media_into(found: dict[str, Any], card: Family, work: Path) -> None:
     media, packing = media_rung(card, work)
     found["media"].update(media)
-    found["figures"]["packing"] = packing
+    if packing:
+        found["figures"]["packing"] = packing
 
 
 def why_not_built(card: Family) -> str:

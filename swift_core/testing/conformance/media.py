@@ -78,7 +78,10 @@ class Bench:
 
 
 def check_media(card: Family, folder: str, work: Path) -> tuple[dict[str, str], str]:
-    """(modality → `passed`, or what failed first, for every medium that the card reads; whether rows pack)."""
+    """(modality → `passed`, or what failed first, for every medium that the card reads; whether rows pack).
+
+    The latter is empty where a medium failed: it would say nothing of that one.
+    """
     job = train_job(card, folder, str(work / "media"), enable_thinking=False)
     model, processor = load(job)
     single, lone = bool(job.one("template").single), rule_of(card).get("one", ())
@@ -87,8 +90,9 @@ def check_media(card: Family, folder: str, work: Path) -> tuple[dict[str, str], 
     for modality in (m for m in card.modality if m != "text"):
         bench = Bench(card, job, model, processor, writes, modality, single, 1 if modality in lone else 2)
         found[modality] = climb_one(bench)
-    passed = [m for m, outcome in found.items() if outcome == "passed"]
-    return found, packing_of(job, model, processor, [one(m, seed) for m in passed for seed in (1, 2)] or [text_only()])
+    if any(outcome != "passed" for outcome in found.values()):
+        return found, ""
+    return found, packing_of(job, model, processor, [one(m, seed) for m in found for seed in (1, 2)])
 
 
 def packing_of(job: Job, model: Any, processor: Any, rows: list[Row]) -> str:

@@ -111,13 +111,20 @@ def keep_rows_apart(model: Any, rows: list[dict[str, Any]] | None = None) -> boo
     Where it fails, the model keeps its own attention.
     """
     base = base_of(model)
-    before = base.config._attn_implementation
+    before = base.config.get_text_config()._attn_implementation
     if before == "sdpa":
-        base.set_attn_implementation(NAME)
+        _attend(base, NAME)
     apart = _stay_apart(model, made_up(base)) and (not rows or _stay_apart(model, [*rows, *rows]))
     if not apart and before == "sdpa":
-        base.set_attn_implementation(before)
+        _attend(base, before)
     return apart
+
+
+def _attend(base: Any, name: str) -> None:
+    """Set the attention of the language model; towers keep theirs, which may be another (Gemma 4's sound)."""
+    config = base.config
+    own = [key for key in config.sub_configs if getattr(config, key, None) is config.get_text_config()]
+    base.set_attn_implementation({"": name, **dict.fromkeys(own, name)})
 
 
 def made_up(base: Any) -> list[dict[str, Any]]:

@@ -32,8 +32,8 @@ def recomputes(job: Any, model: Any, longest: int | None) -> bool:
     free = SPARE * torch.cuda.mem_get_info(model.device)[0] - training_bytes(model)
     if kept > free:
         job.say(
-            f"the activations of {tokens} tokens take about {kept / GIB:.1f} GiB, {free / GIB:.1f} GiB are free beside the "
-            "model: they are computed again in the backward pass (--gradient_checkpointing false keeps them)"
+            f"the activations of {tokens} tokens take about {kept / GIB:.1f} GiB, {free / GIB:.1f} GiB are free "
+            "beside the model: they are computed again in the backward pass (--gradient_checkpointing false keeps them)"
         )
     return kept > free
 
