@@ -17,7 +17,6 @@ import torch
 import transformers
 from torch.nn import functional
 from tqdm import tqdm
-from transformers.trainer_utils import rotate_checkpoints
 
 from swift_core import SwiftError
 from swift_core.templates.encode import IGNORED
@@ -28,10 +27,14 @@ from swift_plugin_runtime.fused import head_for, losing
 from swift_plugin_runtime.layers import keeps_logits
 from swift_plugin_runtime.memory import recomputes
 from swift_plugin_runtime.plots import plot_log
+from swift_plugin_runtime.postponed import postpone
 from swift_plugin_runtime.processor import tokenizer_of
 from swift_plugin_runtime.rows import EncodedRows, Encoder, LazyRows, StreamedRows, encode_rows, pack, row_limit
 from swift_plugin_runtime.stored import StoredRows
 from swift_plugin_runtime.watch import media_in, reaching
+
+postpone("datasets")  # before the name `transformers.Trainer` is first used, which imports it
+from transformers.trainer_utils import rotate_checkpoints, seed_worker  # noqa: E402
 
 STAGING = ".saving"
 """A checkpoint is written here and moved into place in one rename, so that a torn one is never seen."""
@@ -119,6 +122,36 @@ class Trainer(transformers.Trainer):
         if not self.is_world_process_zero():
             return str(o.hub_model_id)
         return hub.upload(folder, o.hub_model_id, o.use_hf, o.hub_token, o.hub_private_repo)
+
+    def _get_dataloader(
+        self,
+        dataset: Any,
+        description: str,
+        batch_size: int,
+        sampler_fn: Any = None,
+        is_training: bool = False,
+        **_: Any,
+    ) -> Any:
+        """As the base class makes it, which would load the package `datasets` only to find that rows are none of its.
+
+        Our collators want whole rows, so there are no columns to remove either.
+        """
+        a = self.args
+        streamed = isinstance(dataset, torch.utils.data.IterableDataset)
+        seeds = functools.partial(seed_worker, num_workers=a.dataloader_num_workers, rank=a.process_index)
+        loader = torch.utils.data.DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=None if streamed or sampler_fn is None else sampler_fn(dataset),
+            drop_last=a.dataloader_drop_last and not streamed,
+            collate_fn=self.data_collator,
+            num_workers=a.dataloader_num_workers,
+            worker_init_fn=seeds if is_training else None,
+            pin_memory=a.dataloader_pin_memory,
+            persistent_workers=a.dataloader_persistent_workers,
+            prefetch_factor=a.dataloader_prefetch_factor,
+        )
+        return self.accelerator.prepare(loader)
 
     def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
         """The loss of one evaluation batch; logits are not kept."""
