@@ -70,7 +70,7 @@ async def rerank(body: RerankBody, submit: Submit, engine: Any, adapter: str | N
     """Documents with their relevance, best first."""
     found = await _relevance([(body.query, text) for text in body.documents], submit, engine, adapter)
     order = sorted(range(len(found)), key=lambda n: -found[n])[: body.top_n]
-    shown = [{"index": n, "relevance_score": found[n]} for n in order]
+    shown: list[Json] = [{"index": n, "relevance_score": found[n]} for n in order]
     if body.return_documents:
         shown = [{**one, "document": {"text": body.documents[n]}} for one, n in zip(shown, order, strict=True)]
     return {"model": body.model or engine.models[0], "results": shown}
@@ -93,9 +93,7 @@ def _asked(text: str, answer: str | None = None) -> list[Json]:
     return [{"role": "user", "content": text}, *said]
 
 
-async def _relevance(
-    pairs: list[tuple[str, str]], submit: Submit, engine: Any, adapter: str | None
-) -> list[float]:
+async def _relevance(pairs: list[tuple[str, str]], submit: Submit, engine: Any, adapter: str | None) -> list[float]:
     said = await _ask([_asked(*pair) for pair in pairs], submit, engine, adapter)
     return [_logistic(_number(numbers, "score", "scores")) for numbers in said]
 

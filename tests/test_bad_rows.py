@@ -33,7 +33,11 @@ METHODS: dict[str, tuple[dict[str, Any], list[tuple[dict[str, Any], str]], dict[
     "rm": (PAIR, [UNPAIRED, ({**PAIR, "margin": "much"}, "margin must be a finite number")], {}),
     "kto": ({**CHAT, "label": True}, [({**CHAT, "label": "yes"}, "true or false"), (CHAT, "true or false")], {}),
     "gkd": (CHAT, [EMPTY_ANSWER], {"teacher_model": "tiny", "max_completion_length": 8}),
-    "seq_cls": ({**CHAT, "label": 1}, [(CHAT, "a class number"), ({**CHAT, "label": 7}, "a class number")], {"num_labels": 2}),
+    "seq_cls": (
+        {**CHAT, "label": 1},
+        [(CHAT, "a class number"), ({**CHAT, "label": 7}, "a class number")],
+        {"num_labels": 2},
+    ),
     "embedding": (TEXTS, [(CHAT, "column positive"), ({**TEXTS, "positive": ""}, "not empty")], {}),
     **{
         name: (TEXTS, [(CHAT, "needs documents"), ({**TEXTS, "negative": [" "]}, "not empty")], more)

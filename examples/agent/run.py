@@ -176,7 +176,7 @@ def measure(model: str, held: dict[str, str]) -> dict[str, dict[str, float]]:
     return {domain: {m: 100 * named[Path(file).stem][m] for m in METRICS} for domain, file in held.items()}
 
 
-def main(folder: Path, count: int = 2400, held: int = 100, epochs: float = 6, seeds: int = 3) -> Figures:
+def main(folder: Path, count: int = 2400, held: int = 100, epochs: float = 4, seeds: int = 3) -> Figures:
     """Everything, in a fresh `folder`; prints both tables and returns what stands in them, seed by seed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -219,6 +219,6 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, default=Path("output/agent"))
     parser.add_argument("--count", type=int, default=2400, help="training rows of each seed")
     parser.add_argument("--held", type=int, default=100, help="rows measured in each domain")
-    parser.add_argument("--epochs", type=float, default=6)
+    parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     main(**vars(parser.parse_args()))

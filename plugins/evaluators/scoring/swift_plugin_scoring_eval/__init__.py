@@ -98,9 +98,9 @@ class Asker:
         _, replies = answer_all(self.job, self.engine, rows, self.name, whole=True)
         found = [read_numbers(reply.text) for reply in replies]
         if not any(key in found[0] for key in keys):
-            said = " or ".join(map(repr, keys))
+            wanted, gave = " or ".join(map(repr, keys)), ", ".join(found[0]) or "text"
             raise SwiftError(
-                f"{self.name}: these columns need a model that gives {said}, but it gave {', '.join(found[0]) or 'text'}. "
+                f"{self.name}: these columns need a model that gives {wanted}, but it gave {gave}. "
                 "Measure a checkpoint of the method that these rows train."
             )
         return found

@@ -116,7 +116,9 @@ def test_columns_that_do_not_fit_are_named(tmp_path) -> None:
     """Rows of two forms, rows of none, and a model that writes."""
     told = {"model": tiny_model("qwen2"), "evaluator": ["scoring"], "output_dir": str(tmp_path), "max_new_tokens": 4}
     mixed = write_rows(tmp_path, [ROWS["rm"][0], ROWS["seq_cls"][0]])
-    with pytest.raises(SwiftError, match=r"rows.jsonl:2: the columns are those of labels, but the first row's .* pairs"):
+    with pytest.raises(
+        SwiftError, match=r"rows.jsonl:2: the columns are those of labels, but the first row's .* pairs"
+    ):
         run("eval", eval_dataset=[mixed], **told)
     plain = write_rows(tmp_path, [{"query": "a", "response": "b"}])
     with pytest.raises(SwiftError, match=r"rows.jsonl:1: nothing to measure: give a rejected answer"):
@@ -128,7 +130,9 @@ def test_columns_that_do_not_fit_are_named(tmp_path) -> None:
 
 def test_numbers_and_similarities_are_correlated(tmp_path) -> None:
     """A regression with two outputs, and cosines against labels."""
-    numbers = write_rows(tmp_path, [{"query": "hello", "label": [0.0, 2.0]}, {"query": "add 1 2", "label": [1.0, -1.0]}])
+    numbers = write_rows(
+        tmp_path, [{"query": "hello", "label": [0.0, 2.0]}, {"query": "add 1 2", "label": [1.0, -1.0]}]
+    )
     alike = write_rows(tmp_path, [{"query": "a", "positive": "b", "label": y} for y in (1, 0.2)], "alike.jsonl")
     asked = {"evaluator": ["scoring"], "device": "cpu"}
     told = {"num_labels": 2, "problem_type": "regression"}

@@ -31,9 +31,7 @@ class Judge:
     instruction: str = INSTRUCTION
 
     @classmethod
-    def of(
-        cls, tokenizer: Any, positive_token: str = "yes", negative_token: str = "no", **wording: str
-    ) -> Judge:
+    def of(cls, tokenizer: Any, positive_token: str = "yes", negative_token: str = "no", **wording: str) -> Judge:
         """From the two words, each of which must be one token of the model."""
         return cls((one_token(tokenizer, positive_token), one_token(tokenizer, negative_token)), **wording)
 
@@ -71,5 +69,7 @@ def one_token(tokenizer: Any, word: str) -> int:
     """The id of a word that is one token; SwiftError where it is several."""
     ids = tokenizer.encode(word, add_special_tokens=False)
     if len(ids) != 1:
-        raise SwiftError(f"The word {word!r} is {len(ids)} tokens of this model; say --positive_token and --negative_token.")
+        raise SwiftError(
+            f"The word {word!r} is {len(ids)} tokens of this model; say --positive_token and --negative_token."
+        )
     return int(ids[0])

@@ -115,9 +115,7 @@ def test_braces_in_a_document_are_text() -> None:
 
 def test_a_word_of_several_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SwiftError, match=r"The word 'yes indeed' is \d+ tokens of this model; say --positive_token"):
-        build_trainer(
-            tiny_model("qwen2"), ROWS, tmp_path, trainer="generative_reranker", positive_token="yes indeed"
-        )
+        build_trainer(tiny_model("qwen2"), ROWS, tmp_path, trainer="generative_reranker", positive_token="yes indeed")
 
 
 def test_positives_rise_to_the_top(tmp_path: Path) -> None:
