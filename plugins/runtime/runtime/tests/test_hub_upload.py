@@ -98,3 +98,16 @@ def test_a_refusal_is_told_without_the_token(server: Any, folder: str) -> None:
     with pytest.raises(SwiftError, match=r"could not be uploaded to me/mine on Hugging Face: .*403") as caught:
         hub.upload(folder, "me/mine", use_hf=True, token="hf_secret", private=False)
     assert "hf_secret" not in str(caught.value) and not server.files
+
+
+def test_modelscope_is_asked_for_a_private_repository(
+    server: Any, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client's first request says so, with the token; the refusal ends the upload before a file is sent."""
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", server.address)
+    server.refuses = True
+    with pytest.raises(SwiftError, match="could not be uploaded to me/mine on ModelScope: .*write here") as caught:
+        hub.upload(folder, "me/mine", use_hf=False, token="ms_secret", private=True)
+    assert "ms_secret" not in str(caught.value)
+    asked = [json.loads(body) for path, _, body in server.asked if path.endswith("/models")]
+    assert asked[0]["Visibility"] == 1 and asked[0]["Name"] == "mine"
