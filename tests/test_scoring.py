@@ -67,6 +67,10 @@ def test_infer_says_what_the_model_finds(trainer, tuner, told, qwen2, write_rows
     else:
         assert [r["label"] for r in replies] == [s.index(max(s)) for s in scores]
         assert all(len(r["probabilities"]) == 3 for r in replies)
+        with serve(done["checkpoint"]) as url:
+            asked = {"messages": [{"role": "user", "content": rows[0]["query"]}]}
+            said = post(url + "/v1/chat/completions", asked)[1]["choices"][0]["message"]["content"]
+        assert json.loads(said)["label"] == replies[0]["label"]
 
 
 def serve(checkpoint, **options):

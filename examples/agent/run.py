@@ -1,6 +1,6 @@
 """The paper's ablation of the loss scale in small: a tiny Qwen2 learns to call tools, with and without it.
 
-    python examples/agent/run.py             # about half an hour of one core, nothing is downloaded
+    python examples/agent/run.py             # about seventeen minutes of one core, nothing is downloaded
 
 SWIFT (arXiv 2408.05517), Tables 6 and 7, asks whether more weight on the calls of an agent's answers (Table 14) makes
 better agents, on tools known from training (in-domain) and on others (out-of-domain). Here everything is generated: a
