@@ -106,7 +106,7 @@ def test_modelscope_is_asked_for_a_private_repository(
     """Its client's first request says so, with the token; the refusal ends the upload before a file is sent."""
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", server.address)
     server.refuses = True
-    with pytest.raises(SwiftError, match="could not be uploaded to me/mine on ModelScope: .*write here") as caught:
+    with pytest.raises(SwiftError, match=r"could not be uploaded to me/mine on ModelScope: .*write here") as caught:
         hub.upload(folder, "me/mine", use_hf=False, token="ms_secret", private=True)
     assert "ms_secret" not in str(caught.value)
     asked = [json.loads(body) for path, _, body in server.asked if path.endswith("/models")]
