@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint setup generated wheels clean test-vllm test-evalscope test-gptq conformance
+.PHONY: demo test lint setup generated trajectories wheels clean test-vllm test-evalscope test-gptq conformance
 
 setup: .venv/.ready
 
@@ -31,6 +31,10 @@ lint: .venv/.ready
 generated: .venv/.ready
 	$(PY) tools/known.py
 	$(PY) tools/reference.py
+
+# The losses of every training method on a tiny model, which the tests hold later runs to.
+trajectories: .venv/.ready
+	SWIFT_WRITE_TRAJECTORIES=1 $(PY) -m pytest plugins/trainers -k stored_trajectory
 
 wheels: .venv/.ready
 	@for folder in . $(DISTS); do .venv/bin/uv build --quiet --wheel --out-dir dist $$folder || exit 1; done

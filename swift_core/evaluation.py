@@ -38,15 +38,18 @@ class LateEngine:
             self._engine.close()
 
 
-def answer_all(job: Job, engine: Engine, rows: list[Row], what: str) -> tuple[list[Request], list[Reply]]:
+def answer_all(
+    job: Job, engine: Engine, rows: list[Row], what: str, whole: bool = False
+) -> tuple[list[Request], list[Reply]]:
     """What was asked for each row, and what came back, in order; the last assistant turn of a row is left out.
 
-    The first adapter answers where there is one. what: the data set's name, for the progress bar.
+    The first adapter answers where there is one. what: the data set's name, for the progress bar. whole: leave
+    the last turn in, for an engine that scores answers.
     """
     if not rows:
         raise SwiftError(f"{what}: no rows are left to measure on.")
     adapter, options = first_adapter(engine), job.options
-    requests = [ask(with_system(job, row), options, adapter, options.seed + n) for n, row in enumerate(rows)]
+    requests = [ask(with_system(job, row), options, adapter, options.seed + n, whole) for n, row in enumerate(rows)]
     size = options.max_batch_size * (16 if getattr(engine, "batches_itself", False) else 1)
     slices = list(batches(requests, size))
     shown = track(slices, what, console=Console(stderr=True), disable=len(slices) < 2)

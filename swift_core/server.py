@@ -1,4 +1,4 @@
-"""An engine behind OpenAI's HTTP interface: models, chat completions, completions, health.
+"""An engine behind OpenAI's HTTP interface: models, chat completions, completions, embeddings, reranking, health.
 
 `serve` runs until it is told to stop; `running_server` runs one beside the caller:
 
@@ -28,11 +28,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from swift_core import openai_api
+from swift_core import openai_api, scoring_api
 from swift_core.batcher import Batcher
 from swift_core.engine import Engine, Reply, Request
 from swift_core.errors import SwiftError, did_you_mean
-from swift_core.openai_api import Body, ChatBody, CompletionBody, Written
+from swift_core.openai_api import Body, ChatBody, CompletionBody, Json, Written
+from swift_core.scoring_api import EmbeddingBody, RerankBody, ScoreBody
 
 GRACE_SECONDS = 5
 """How long answers under way may go on once the server is told to stop."""
@@ -145,6 +146,18 @@ def make_app(engine: Engine, batcher: Batcher, api_key: str | None, defaults: di
     async def completions(body: CompletionBody) -> Response:
         return await service.completions(body)
 
+    @app.post("/v1/embeddings")
+    async def embeddings(body: EmbeddingBody) -> Json:
+        return await scoring_api.embeddings(body, batcher.submit, engine, service.adapter(body.model))
+
+    @app.post("/v1/rerank")
+    async def rerank(body: RerankBody) -> Json:
+        return await scoring_api.rerank(body, batcher.submit, engine, service.adapter(body.model))
+
+    @app.post("/v1/score")
+    async def score(body: ScoreBody) -> Json:
+        return await scoring_api.score(body, batcher.submit, engine, service.adapter(body.model))
+
     _add_errors(app)
     return app
 
@@ -170,11 +183,16 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse(openai_api.failure(f"{type(error).__name__}: {error}", kind="server_error"), 500)
 
 
+BODIES = (ChatBody, CompletionBody, EmbeddingBody, RerankBody, ScoreBody)
+"""The bodies of requests, whose fields are suggested for unknown ones."""
+
+
 def _mistake(error: Any) -> str:
     """One mistake in a body: where it stands and what it is; an unknown field with the nearest known one."""
     place = ".".join(str(part) for part in error["loc"][1:])
     if error["type"] == "extra_forbidden":
-        return f"unknown field {place!r}.{did_you_mean(place, [*ChatBody.model_fields, *CompletionBody.model_fields])}"
+        known = [name for body in BODIES for name in body.model_fields]
+        return f"unknown field {place!r}.{did_you_mean(place, known)}"
     return f"{place or 'body'}: {error['msg']}"
 
 

@@ -2,10 +2,15 @@
 
 import json
 import math
+import urllib.error
+import urllib.request
 
 import pytest
 
 from swift_core import run
+from swift_core.job import prepare
+from swift_core.options import Given
+from swift_core.server import running_server
 
 ROWS = [
     {"query": "add 1 2", "response": "3", "rejected_response": "city", "label": 1, "positive": "1 2 add"},
@@ -38,11 +43,21 @@ def test_infer_says_what_the_model_finds(trainer, tuner, told, qwen2, write_rows
     batch = taught.data_collator(sorted(taught.train_dataset, key=lambda group: group.row.where))
     model = taught.model.eval()
     if trainer == "embedding":
+        import base64
+        import struct
+
         from swift_plugin_runtime.texts import embed
 
         wanted = embed(model, batch["texts"], "mean").tolist()[::2]
         assert all(math.isclose(sum(v * v for v in r["embedding"]), 1, rel_tol=1e-4) for r in replies)
         assert [r["embedding"] for r in replies] == [pytest.approx(v, abs=1e-4) for v in wanted]
+        with serve(done["checkpoint"]) as url:
+            asked = {"input": [row["query"] for row in rows]}
+            said = post(url + "/v1/embeddings", asked)[1]["data"]
+            packed = post(url + "/v1/embeddings", {**asked, "encoding_format": "base64"})[1]["data"]
+        assert [one["embedding"] for one in said] == [pytest.approx(v, abs=1e-4) for v in wanted]
+        raw = base64.b64decode(packed[0]["embedding"])
+        assert struct.unpack(f"<{len(wanted[0])}f", raw) == pytest.approx(wanted[0], abs=1e-4)
         return
     scores = taught.scores(model, batch).tolist()
     if trainer == "rm":
@@ -52,3 +67,51 @@ def test_infer_says_what_the_model_finds(trainer, tuner, told, qwen2, write_rows
     else:
         assert [r["label"] for r in replies] == [s.index(max(s)) for s in scores]
         assert all(len(r["probabilities"]) == 3 for r in replies)
+        with serve(done["checkpoint"]) as url:
+            asked = {"messages": [{"role": "user", "content": rows[0]["query"]}]}
+            said = post(url + "/v1/chat/completions", asked)[1]["choices"][0]["message"]["content"]
+        assert json.loads(said)["label"] == replies[0]["label"]
+
+
+def serve(checkpoint, **options):
+    """A server of a checkpoint's engine, as `swift deploy` starts it."""
+    told = {"ckpt_dir": checkpoint, "device": "cpu", **options}
+    job = prepare("deploy", [Given(k, v, "test") for k, v in told.items()])
+    return running_server(job.hook.start_engine(job=job))
+
+
+def post(url, body):
+    """(status, JSON) of a request."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_a_generative_reranker_ranks_over_http(qwen2, write_rows, tmp_path):
+    """It learns that digits answer and cities do not; what the server gives is σ of the trainer's odds."""
+    rows = [
+        {"query": "add 1 2", "positive": "3", "negative": ["city"]},
+        {"query": "add 4 4", "positive": "8", "negative": ["Paris"]},
+    ]
+    done = run(
+        "train", trainer="generative_reranker", tuner="full", model=qwen2, dataset=[write_rows(rows)], max_steps=16,
+        output_dir=str(tmp_path / "out"), positive_token="a", negative_token="b", per_device_train_batch_size=2,
+        learning_rate=1e-2, prompt="{query} {document}", save_strategy="no",
+    )  # fmt: skip
+    taught = done["trainer"]
+    batch = taught.data_collator(sorted(taught.train_dataset, key=lambda group: group.row.where))
+    odds = taught.method.scores(taught, taught.model.eval(), batch).tolist()
+    with serve(done["checkpoint"]) as url:
+        status, found = post(url + "/v1/rerank", {"query": "add 1 2", "documents": ["city", "3"]})
+        assert status == 200 and [one["index"] for one in found["results"]] == [1, 0]
+        assert found["results"][0]["document"] == {"text": "3"}
+        status, scored = post(url + "/v1/score", {"text_1": "add 1 2", "text_2": ["3", "city"]})
+        wanted = [1 / (1 + math.exp(-value)) for value in odds[:2]]
+        assert [one["score"] for one in scored["data"]] == pytest.approx(wanted, abs=1e-4)
+        status, refused = post(url + "/v1/embeddings", {"input": "a"})
+        assert status == 400 and "a reranker is given a query, and a document" in refused["error"]["message"]
+        status, refused = post(url + "/v1/score", {"text_1": ["a", "b"], "text_2": ["c", "d", "e"]})
+        assert status == 400 and "text_1 holds 2 texts and text_2 3" in refused["error"]["message"]

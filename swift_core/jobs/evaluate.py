@@ -69,7 +69,7 @@ def _ask(job: Job, item: Any, engine: Any) -> list[dict[str, Any]]:
 
 
 def show(reports: list[dict[str, Any]]) -> None:
-    """Print the reports as a table: shares in percent, other numbers as they are."""
+    """Print the reports as a table: shares in percent, metrics that a report lists as `numbers` as they are."""
     from rich.console import Console
     from rich.table import Table
 
@@ -80,7 +80,8 @@ def show(reports: list[dict[str, Any]]) -> None:
     table.add_column("rows", justify="right")
     for report in reports:
         for name, value in report["metrics"].items():
-            table.add_row(report["evaluator"], report["name"], name, percent(value), str(report["rows"]))
+            shown = f"{value:.4g}" if name in report.get("numbers", ()) else percent(value)
+            table.add_row(report["evaluator"], report["name"], name, shown, str(report["rows"]))
     console = Console(markup=False, soft_wrap=True)
     console.print(table)
     for report in reports:

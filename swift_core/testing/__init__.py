@@ -28,7 +28,7 @@ _WHERE = {
         "TrainerContract",
         "TunerContract",
     ),
-    "contracts_trainers": ("RewardedInvariants", "TrainerInvariants"),
+    "contracts_trainers": ("RewardedInvariants", "TokenInvariants", "TrainerInvariants"),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from swift_core.job import prepare
 from swift_core.jobs.common import load_model
@@ -70,35 +77,89 @@ def assert_same_gradients(ours: Any, theirs: Any, names: Any = str) -> None:
 
 
 class TrainerInvariants(TrainerContract):
-    """Beyond the contract: how rows are cut into batches does not change what is learnt."""
+    """Beyond the contract: how rows are cut into batches does not change what is learnt, on any machine.
+
+    Whole runs are compared with each other, and with the losses stored in `trajectory.json` beside the test, so that
+    a change that bends all of them alike is seen too. `make trajectories` writes those files anew.
+    """
 
     scoring: dict[str, Any] = {}
     """Options under which each row's loss is its own, where the method's defaults let rows of a batch meet."""
+    batch = 8
+    """Rows per optimizer step."""
+    whole_steps = 3
+    """Optimizer steps of a whole run."""
 
-    def test_batch_of_four_equals_four_batches_of_one(self, tmp_path: Path) -> None:
+    def whole_run(self, folder: Path, size: int, processes: int = 1, **options: Any) -> Any:
+        """The trainer after a run of `whole_steps` steps, `size` rows at a time on each of `processes`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = write_rows(folder, (self.rows * self.batch)[: self.batch], f"rows-{os.environ.get('RANK', 0)}.jsonl")
+        plain = {"training_args": {"optim": "sgd"}, "learning_rate": 0.1, "warmup_ratio": 0.0}  # Adam enlarges rounding
+        shared = {"max_steps": self.whole_steps, "dataset_shuffle": False, "save_strategy": "no", "tuner": "full"}
+        split = {"per_device_train_batch_size": size}
+        split["gradient_accumulation_steps"] = self.batch // size // processes
+        told = {"dataset": [rows], **shared, **plain, **split, **self.scoring, **options}
+        return self.train(folder / "run", **told)["trainer"]
+
+    @pytest.fixture(scope="class")
+    def ran(self, tmp_path_factory: Any) -> Callable[[int], Any]:
+        """Rows at a time → the trainer after a whole run, made once."""
+        return functools.cache(lambda size: self.whole_run(tmp_path_factory.mktemp("whole"), size))
+
+    def test_one_batch_equals_many_batches_of_one(self, ran: Callable[[int], Any]) -> None:
         """Rows per optimizer step decide the update, not how many go through the model at a time."""
         import torch
 
-        plain = {"training_args": {"optim": "sgd"}, "learning_rate": 0.1, "warmup_ratio": 0.0}  # Adam enlarges rounding
-        shared = {"max_steps": 2, "dataset_shuffle": False, "save_strategy": "no", "tuner": "full", **plain}
-        ends = []
-        for size in (4, 1):
-            folder = tmp_path / str(size) / "run"
-            folder.parent.mkdir()
-            split = {"per_device_train_batch_size": size, "gradient_accumulation_steps": 4 // size}
-            ends.append(self.train(folder, **shared, **split, **self.scoring)["trainer"])
-        for (name, one), other in zip(ends[0].model.named_parameters(), ends[1].model.parameters(), strict=True):
+        whole, single = ran(self.batch), ran(1)
+        for (name, one), other in zip(whole.model.named_parameters(), single.model.parameters(), strict=True):
             apart = float((one - other).abs().max())
             assert torch.allclose(one, other, atol=1e-5), f"{name} ends {apart} apart."
-        first, second = ([x["loss"] for x in e.state.log_history if "loss" in x] for e in ends)
-        assert all(x["grad_norm"] > 0 for x in ends[0].state.log_history if "loss" in x), "Nothing was learnt."
-        assert all(abs(a - b) < 1e-4 for a, b in zip(first, second, strict=True)), f"Losses {first} and {second}."
+        assert all(x["grad_norm"] > 0 for x in whole.state.log_history if "loss" in x), "Nothing was learnt."
+        assert losses_of(single) == pytest.approx(losses_of(whole), abs=1e-4)
+
+    def test_losses_follow_the_stored_trajectory(self, ran: Callable[[int], Any]) -> None:
+        """What a whole run loses at each step is what it lost when `make trajectories` last wrote it down."""
+        found = losses_of(ran(self.batch))
+        if os.environ.get("SWIFT_WRITE_TRAJECTORIES"):
+            text = json.dumps({"trainer": self.name, "losses": [round(loss, 6) for loss in found]})
+            self.trajectory_file.write_text(text + "\n", encoding="utf-8")
+        if not self.trajectory_file.is_file():
+            pytest.skip(f"No {self.trajectory_file.name} beside the test; make trajectories writes it.")
+        assert found == self.near_trajectory()
+
+    @property
+    def trajectory_file(self) -> Path:
+        """`trajectory.json` beside the test that inherits this class."""
+        return Path(inspect.getfile(type(self))).with_name("trajectory.json")
+
+    def near_trajectory(self) -> Any:
+        """The stored losses, with the room that sums of float32 in another order need."""
+        stored = json.loads(self.trajectory_file.read_text(encoding="utf-8"))["losses"]
+        return pytest.approx(stored, rel=2e-3, abs=1e-4)
+
+
+def losses_of(trainer: Any) -> list[float]:
+    """The training loss of each step of a run."""
+    return [line["loss"] for line in trainer.state.log_history if "loss" in line]
+
+
+class TokenInvariants(TrainerInvariants):
+    """The same for methods that learn tokens, whose rows may be laid end to end."""
+
+    def test_flat_and_packed_rows_equal_padded_ones(self, ran: Callable[[int], Any], tmp_path: Path) -> None:
+        """However rows are laid out, the losses of every step are the same."""
+        padded = losses_of(self.whole_run(tmp_path / "padded", self.batch, padding_free=False))
+        pack = {"packing": True, "max_length": 4096, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
+        assert losses_of(ran(self.batch)) == pytest.approx(padded, abs=1e-4)
+        assert losses_of(self.whole_run(tmp_path / "packed", self.batch, **pack)) == pytest.approx(padded, abs=1e-4)
 
 
 class RewardedInvariants(TrainerInvariants):
     """The same for methods that learn from rewards; theirs is `odd`, the share of odd characters in an answer."""
 
     options: dict[str, Any] = {"reward": "odd", "max_completion_length": 8}
+    batch = 4
+    whole_steps = 2
 
     def job(self, command: str = "train", **options: Any) -> Any:
         """A prepared job that knows the reward."""

@@ -41,12 +41,12 @@ class TransformersBackend:
 
     @hookimpl
     def start_engine(self, job: Any) -> Any:
-        from swift_plugin_runtime.scorer import ScoringEngine, trained_by
+        from swift_plugin_runtime.scorer import ScoringEngine, gives_numbers
 
         model, processor = load_model(job)
-        writes = hasattr(model, "generate")  # PEFT's wrapper always has it
+        scores = gives_numbers(job, model)  # before PEFT wraps it: its wrapper always generates
         model = load_adapters(job, model)
-        if not writes or trained_by(job).get("name") == "embedding":
+        if scores:
             return ScoringEngine(job, model, processor)
         if job.options.merge_lora:
             model = merge_adapters(job, model)

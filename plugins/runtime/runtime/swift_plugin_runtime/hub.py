@@ -62,7 +62,7 @@ def upload(folder: str, name: str, use_hf: bool, token: str | None, private: boo
     hub = "Hugging Face" if use_hf else "ModelScope"
     skipped = ["optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt"]
     try:
-        return _to_huggingface(folder, name, token, private, skipped) if use_hf else _to_modelscope(folder, name, token)
+        return (_to_huggingface if use_hf else _to_modelscope)(folder, name, token, private, skipped)
     except Exception as error:  # each hub client has a zoo of its own
         cause = (str(error).strip().splitlines() or [""])[0]
         raise SwiftError(
@@ -83,15 +83,12 @@ def _to_huggingface(folder: str, name: str, token: str | None, private: bool, sk
     return f"{api.endpoint}/{name}"
 
 
-def _to_modelscope(folder: str, name: str, token: str | None) -> str:
+def _to_modelscope(folder: str, name: str, token: str | None, private: bool, skipped: list[str]) -> str:
     import os
 
     from modelscope.hub.api import HubApi
 
-    api = HubApi()
-    token = token or os.environ.get("MODELSCOPE_API_TOKEN")
-    if token:
-        api.login(token)
-    api.create_repo(name, exist_ok=True)
-    api.upload_folder(repo_id=name, folder_path=folder)
+    api = HubApi(token=token or os.environ.get("MODELSCOPE_API_TOKEN"))
+    api.create_repo(name, visibility="private" if private else "public", exist_ok=True)
+    api.upload_folder(name, folder, ignore_patterns=skipped)
     return f"{api.endpoint}/models/{name}"

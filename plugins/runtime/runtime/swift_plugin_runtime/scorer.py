@@ -19,6 +19,7 @@ from swift_core.models.index import LOCK_FILE, read_json
 from swift_core.options import Given
 from swift_plugin_runtime.collate import pad_batch
 from swift_plugin_runtime.processor import tokenizer_of
+from swift_plugin_runtime.relevance import Judge
 from swift_plugin_runtime.texts import embed
 
 
@@ -33,6 +34,7 @@ class Scorer:
         tokenizer = tokenizer_of(processor)
         self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
         self.model.config.get_text_config().pad_token_id = self.pad  # heads look for the last token before padding
+        self.judge = judge_of(job, tokenizer)
 
     @classmethod
     def open(cls, folder: str, **options: Any) -> Scorer:
@@ -43,7 +45,10 @@ class Scorer:
         return cls(job, load_adapters(job, model), processor)
 
     def scores(self, rows: list[Row], size: int = 8) -> list[list[float]]:
-        """The head's numbers for each conversation, answer and all."""
+        """The head's numbers for each conversation, answer and all; of a generative reranker the odds of yes."""
+        if (judge := self.judge) is not None:
+            questions = [judge.question(row) for row in rows]
+            return self._each(questions, size, lambda inputs: judge.scores(self.model, inputs), asked=True)
         return self._each(rows, size, lambda inputs: self.model(**inputs, use_cache=False).logits.float())
 
     def vectors(self, rows: list[Row], size: int = 8) -> list[list[float]]:
@@ -52,8 +57,8 @@ class Scorer:
         return self._each(rows, size, lambda inputs: embed(self.model, inputs, pooling))
 
     @torch.no_grad()
-    def _each(self, rows: list[Row], size: int, call: Any) -> list[list[float]]:
-        encoded = self.job.hook.encode(job=self.job, rows=rows, processor=self.processor, generation=False)
+    def _each(self, rows: list[Row], size: int, call: Any, asked: bool = False) -> list[list[float]]:
+        encoded = self.job.hook.encode(job=self.job, rows=rows, processor=self.processor, generation=asked)
         found: list[list[float]] = []
         for part in batches([{k: v for k, v in e.items() if k not in ("labels", "loss_scale")} for e in encoded], size):
             inputs = pad_batch(part, self.pad)
@@ -74,6 +79,7 @@ class ScoringEngine:
         self.turn = threading.Lock()
         self.embeds = not hasattr(model.config, "problem_type") or trained_by(job).get("name") == "embedding"
         self.embeds |= job.card.task == "embedding"
+        self.embeds &= self.scorer.judge is None
         said = trained_by(job).get("options", {}).get("problem_type", "")  # an adapter's config does not say it
         self.kind = PROBLEMS.get(said, getattr(model.config, "problem_type", None))
 
@@ -104,6 +110,26 @@ class ScoringEngine:
     def close(self) -> None:
         """Let go of the model."""
         self.scorer.model = None
+
+
+def gives_numbers(job: Any, model: Any) -> bool:
+    """Whether a loaded model is asked for scores or vectors, and not for words."""
+    writes = hasattr(model, "generate") and trained_by(job).get("name") != "embedding"
+    return not writes or _judges(job)
+
+
+def judge_of(job: Any, tokenizer: Any) -> Judge | None:
+    """How a generative reranker is asked: as in its training, else as Qwen3 Reranker; None for other models."""
+    if not _judges(job):
+        return None
+    said = trained_by(job).get("options", {})
+    names = ("positive_token", "negative_token", "prompt", "instruction")
+    return Judge.of(tokenizer, **{name: said[name] for name in names if name in said})
+
+
+def _judges(job: Any) -> bool:
+    task: str = trained_by(job).get("name") or job.card.task
+    return task == "generative_reranker"
 
 
 PROBLEMS = {

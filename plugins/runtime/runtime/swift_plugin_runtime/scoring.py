@@ -27,14 +27,17 @@ class Group:
 
 
 def encode_groups(
-    job: Any, rows: list[Row], processor: Any, texts: Callable[[Row], list[Row]], what: str
+    job: Any, rows: list[Row], processor: Any, texts: Callable[[Row], list[Row]], what: str, asked: bool = False
 ) -> EncodedRows:
-    """A `Group` per row; one with a text over max_length is dropped, cut or an error by --truncation_strategy."""
+    """A `Group` per row; one with a text over max_length is dropped, cut or an error by --truncation_strategy.
+
+    asked: the texts are questions, encoded up to where the answer begins.
+    """
     limit = row_limit(job, processor)
     items, short = [], 0
     with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
         for part in batches(rows, ENCODE_TOGETHER):
-            for row, encoded in zip(part, _encode(job, [texts(row) for row in part], processor), strict=True):
+            for row, encoded in zip(part, _encode(job, [texts(row) for row in part], processor, asked), strict=True):
                 fitted = [_fit(item, limit, job.options.truncation_strategy, row.where) for item in encoded]
                 short += any(new is not old for new, old in zip(fitted, encoded, strict=True))
                 kept = [item for item in fitted if item is not None]
@@ -48,10 +51,10 @@ def encode_groups(
     return EncodedRows(items)
 
 
-def _encode(job: Any, groups: list[list[Row]], processor: Any) -> list[list[dict[str, Any]]]:
+def _encode(job: Any, groups: list[list[Row]], processor: Any, asked: bool) -> list[list[dict[str, Any]]]:
     """Each group's texts as model inputs; which tokens an answer has does not matter here."""
     flat = [row for group in groups for row in group]
-    encoded = iter(job.hook.encode(job=job, rows=flat, processor=processor, generation=False))
+    encoded = iter(job.hook.encode(job=job, rows=flat, processor=processor, generation=asked))
     apart = ("labels", "loss_scale")
     return [[{k: v for k, v in next(encoded).items() if k not in apart} for _ in group] for group in groups]
 
@@ -114,10 +117,14 @@ def build_scoring_trainer(
     eval_rows: list[Row] | None,
     method: Any,
     texts: Callable[[Row], list[Row]],
+    asked: bool = False,
 ) -> ScoringTrainer:
-    """The trainer of a method over whole texts. texts: the conversations of a row that are scored, in order."""
-    train = encode_groups(job, rows, processor, texts, "training rows")
-    held = encode_groups(job, eval_rows, processor, texts, "evaluation rows") if eval_rows else None
+    """The trainer of a method over whole texts. texts: the conversations of a row that are scored, in order.
+
+    asked: they are questions, encoded up to where the answer begins.
+    """
+    train = encode_groups(job, rows, processor, texts, "training rows", asked)
+    held = encode_groups(job, eval_rows, processor, texts, "evaluation rows", asked) if eval_rows else None
     tokenizer = tokenizer_of(processor)
     # heads find the last token of a text as the last that is not padding
     model.config.get_text_config().pad_token_id = _pad_id(tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -33,6 +34,12 @@ def fault_of(row: Row, column: str, needed: bool = True, one: bool = False) -> s
     if (needed and not texts) or (one and len(texts) != 1):
         return f"needs {'one text' if one else 'a text'} in the column {column}, found {len(texts)}."
     return None
+
+
+def text_row(row: Row, text: str) -> Row:
+    """A text as a conversation of its own, without the row's media and system text."""
+    said = [{"role": "user", "content": text}]
+    return dataclasses.replace(row, messages=said, images=[], videos=[], audios=[], objects={}, tools=[])
 
 
 def embed(model: Any, inputs: dict[str, Any], pooling: str = "last") -> torch.Tensor:

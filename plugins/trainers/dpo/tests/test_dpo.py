@@ -22,7 +22,7 @@ from swift_core.job import prepare
 from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, load_data
 from swift_core.options import Given
-from swift_core.testing import TrainerContract
+from swift_core.testing import TrainerInvariants
 from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 PAIRS = [
@@ -40,8 +40,8 @@ PAIRS = [
 ]
 
 
-class TestContract(TrainerContract):
-    """Runs, saves and resumes."""
+class TestContract(TrainerInvariants):
+    """Runs, saves and resumes; batches do not matter."""
 
     name = "dpo"
     rows = PAIRS
@@ -285,35 +285,15 @@ def test_reference_is_the_model_at_the_start(text: str, tmp_path: Path, tuner: s
     assert chosen.reference.abs().min() > 1
 
 
-def test_batch_of_four_equals_four_batches_of_one(text: str, tmp_path: Path) -> None:
-    """Pairs per step decide the update, not how they are cut into batches; a run writes margins and curves."""
-    rows = [*PAIRS, {"query": "Final Answer", "response": "8 9", "rejected_response": "city city city"}]
-    ends = []
-    for size in (4, 1):
-        folder = tmp_path / str(size)
-        folder.mkdir()
-        trainer = build(
-            text,
-            rows,
-            folder,
-            max_steps=3,
-            per_device_train_batch_size=size,
-            gradient_accumulation_steps=4 // size,
-            dataset_shuffle=False,
-            logging_steps=1,
-            save_strategy="no",
-            warmup_ratio=0.0,
-            rpo_alpha=1.0,
-        )
-        trainer.train()
-        ends.append(trainer)
-    for one, other in zip(ends[0].model.parameters(), ends[1].model.parameters(), strict=True):
-        assert torch.allclose(one, other, atol=2e-5)
-    first, last = (ends[0].state.log_history[i] for i in (0, 2))
+def test_margins_rise_and_are_drawn(text: str, tmp_path: Path) -> None:
+    """A run starts without a margin, ends with one, and writes its curves."""
+    shared = {"max_steps": 3, "per_device_train_batch_size": 3, "logging_steps": 1, "save_strategy": "no"}
+    trainer = build(text, PAIRS, tmp_path, dataset_shuffle=False, warmup_ratio=0.0, rpo_alpha=1.0, **shared)
+    trainer.train()
+    first, last = (trainer.state.log_history[i] for i in (0, 2))
     assert first["rewards/margins"] == pytest.approx(0, abs=1e-4)
     assert last["rewards/margins"] > first["rewards/margins"] and last["rewards/accuracies"] >= 0.75
-    assert ends[1].state.log_history[2]["logps/chosen"] == pytest.approx(last["logps/chosen"], rel=1e-4)
-    assert (tmp_path / "4" / "out" / "curves.png").stat().st_size > 1000
+    assert (tmp_path / "out" / "curves.png").stat().st_size > 1000
 
 
 BAD = [

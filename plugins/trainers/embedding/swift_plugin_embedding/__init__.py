@@ -77,20 +77,11 @@ class Embedding:
 
 def compared(row: Any) -> list[Any]:
     """The texts of a row in order: the query, its positives, its hard negatives."""
-    from swift_plugin_runtime.texts import texts_in
+    from swift_plugin_runtime.texts import text_row, texts_in
 
     query = row.prompt()
     others = [*texts_in(row, "positive"), *texts_in(row, "negative")]
     return [query, *(text_row(row, text) for text in others)]
-
-
-def text_row(row: Any, text: str) -> Any:
-    """A text as a conversation of its own, without the query's media and system text."""
-    import dataclasses
-
-    return dataclasses.replace(
-        row, messages=[{"role": "user", "content": text}], images=[], videos=[], audios=[], objects={}, tools=[]
-    )
 
 
 def infonce(vectors: Any, rows: Any, temperature: float, in_batch: bool) -> tuple[Any, Any]:

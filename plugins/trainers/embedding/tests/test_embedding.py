@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from swift_core import SwiftError
 from swift_core.testing import TrainerInvariants
@@ -35,17 +36,25 @@ class TestContract(TrainerInvariants):
 @torch.no_grad()
 def vector(model: Any, text: dict[str, Any], pooling: str) -> torch.Tensor:
     """One unpadded text's unit vector, from the model's own hidden states."""
-    output = model(input_ids=torch.tensor([text["input_ids"]]), output_hidden_states=True)
+    inputs = {k: torch.tensor([v]) if isinstance(v, list) else v for k, v in text.items()}
+    output = model(**inputs, output_hidden_states=True)
     hidden = output.hidden_states[-1][0]
     pooled = {"last": hidden[-1], "mean": hidden.mean(0), "first": hidden[0]}[pooling]
     return pooled / pooled.norm()
 
 
-@pytest.mark.parametrize(("in_batch", "pooling"), [(True, "last"), (False, "mean"), (True, "first")])
-def test_infonce_equals_a_plain_computation(in_batch: bool, pooling: str, tmp_path: Path) -> None:
-    """arXiv 1807.03748 eq. 4 with cosines over τ, each text alone."""
+@pytest.mark.parametrize(
+    ("in_batch", "pooling", "family"),
+    [(True, "last", "qwen2"), (False, "mean", "qwen2"), (True, "first", "qwen2"), (True, "mean", "qwen2_vl")],
+)
+def test_infonce_equals_a_plain_computation(in_batch: bool, pooling: str, family: str, tmp_path: Path) -> None:
+    """arXiv 1807.03748 eq. 4 with cosines over τ, each text alone, pictures with the query."""
+    rows = ROWS
+    if family == "qwen2_vl":
+        Image.effect_noise((56, 84), 80).convert("RGB").save(tmp_path / "a.png")
+        rows = [{**row, "query": f"<image>{row['query']}", "images": [str(tmp_path / "a.png")]} for row in ROWS]
     told = {"trainer": "embedding", "in_batch": in_batch, "pooling": pooling, "temperature": 0.2}
-    trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, **told)
+    trainer = build_trainer(tiny_model(family), rows, tmp_path, **told)
     unsettle(trainer)
     trainer.model.eval()
     rows = [[vector(trainer.model, text, pooling) for text in group.texts] for group in trainer.train_dataset]

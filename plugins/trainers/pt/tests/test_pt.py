@@ -1,12 +1,14 @@
 """Pre-training keeps the trainer contract on plain texts, and trains every token of them."""
 
-from swift_core.testing import TrainerContract
+from swift_core.testing import TokenInvariants
 from swift_core.testing.contracts import tiny_model
 
 TEXTS = [{"response": "def add(a, b): return a + b"}, {"response": "今天北京的天气很好。"}] * 4
 
 
-class TestPretrain(TrainerContract):
+class TestContract(TokenInvariants):
+    """Runs, saves and resumes; how texts are cut and laid out does not matter."""
+
     name = "pt"
     rows = TEXTS
     options = {"template": "plain", "tuner": ["full"]}

@@ -41,6 +41,10 @@ class Reranker:
         )
         return build_scoring_trainer(job, model, processor, train, held, self, documents)
 
+    def scores(self, trainer: Any, model: Any, batch: Any) -> Any:
+        """The head's number for each document, [documents]."""
+        return trainer.scores(model, batch)[:, 0]
+
     def fault(self, row: Any) -> str | None:
         """What is wrong with the columns of a row: listwise needs both sides, pointwise either."""
         from swift_plugin_runtime.texts import fault_of, texts_in
@@ -62,7 +66,7 @@ class Reranker:
         import torch
         from swift_plugin_runtime.texts import texts_in
 
-        scores = trainer.by_row(trainer.scores(model, batch)[:, 0], batch)
+        scores = trainer.by_row(self.scores(trainer, model, batch), batch)
         split = [len(texts_in(row, "positive")) for row in batch["rows"]]
         sides = [(s[:n], s[n:]) for s, n in zip(scores, split, strict=True)]
         for good, bad in sides:
@@ -75,13 +79,56 @@ class Reranker:
         return torch.cat([pointwise(good, bad, self.positive_weight) for good, bad in sides])
 
 
+@dataclass(kw_only=True, eq=False)
+class GenerativeReranker(Reranker):
+    """Reranker that says yes or no (Qwen3 Reranker, arXiv 2506.05176): a language model, and the odds of its yes.
+
+    Columns as for `reranker`. Query and document stand in one question; no head is added, so that the checkpoint
+    stays a language model. The loss is that of `reranker` on log p(yes) - log p(no) at the answer's first token.
+    """
+
+    task: ClassVar[str] = "generative_reranker"
+    num_labels: ClassVar[int | None] = None
+
+    positive_token: str = option("yes", "What the model answers where the document fits: one token.")
+    negative_token: str = option("no", "What it answers where it does not: one token.")
+    instruction: str = option(
+        "Given a web search query, retrieve relevant passages that answer the query", "What a document is sought for."
+    )
+    prompt: str = option(
+        "<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {document}",
+        "The question, of {instruction}, {query} and {document}.",
+    )
+
+    @hookimpl
+    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+        from swift_plugin_runtime.checks import usable
+        from swift_plugin_runtime.processor import tokenizer_of
+        from swift_plugin_runtime.relevance import Judge
+        from swift_plugin_runtime.scoring import build_scoring_trainer
+
+        words = self.positive_token, self.negative_token
+        self.judge = Judge.of(tokenizer_of(processor), *words, prompt=self.prompt, instruction=self.instruction)
+        train, held = (
+            usable(job, part, self.fault, "documents to rank") if part else None for part in (rows, eval_rows)
+        )
+        return build_scoring_trainer(job, model, processor, train, held, self, self.questions, asked=True)
+
+    def questions(self, row: Any) -> list[Any]:
+        """The row's documents, positives first, each in a question about it."""
+        return [self.judge.question(one) for one in documents(row)]
+
+    def scores(self, trainer: Any, model: Any, batch: Any) -> Any:
+        """log p(yes) - log p(no) of each document, [documents]."""
+        return self.judge.scores(model, batch["texts"])[:, 0]
+
+
 def documents(row: Any) -> list[Any]:
     """The row's documents, positives first, each as the answer to the query."""
+    from swift_plugin_runtime.relevance import answered
     from swift_plugin_runtime.texts import texts_in
 
-    asked = row.prompt()
-    texts = [*texts_in(row, "positive"), *texts_in(row, "negative")]
-    return [asked.with_messages([*asked.messages, {"role": "assistant", "content": text}]) for text in texts]
+    return [answered(row, text) for text in [*texts_in(row, "positive"), *texts_in(row, "negative")]]
 
 
 def size_of(row: Any) -> int:

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from swift_plugin_reranker import listwise, pointwise
+from swift_plugin_runtime.processor import tokenizer_of
+from swift_plugin_runtime.relevance import Judge
 
 from swift_core import SwiftError
-from swift_core.testing import TrainerInvariants
+from swift_core.data.row import Row
+from swift_core.testing import TrainerContract, TrainerInvariants
 from swift_core.testing.contracts import tiny_model
 from swift_core.testing.contracts_trainers import build_trainer, unsettle
 
@@ -22,11 +26,23 @@ ROWS = [
 ]
 
 
+ASKED = {"positive_token": "a", "negative_token": "b"}
+"""Words that are one token of the tiny model."""
+
+
 class TestContract(TrainerInvariants):
     """Runs, saves and resumes; batches do not matter."""
 
     name = "reranker"
     rows = ROWS
+
+
+class TestGenerative(TrainerContract):
+    """The language model as a judge: runs, saves and resumes."""
+
+    name = "generative_reranker"
+    rows = ROWS
+    options = ASKED
 
 
 def test_losses_worked_by_hand() -> None:
@@ -57,6 +73,49 @@ def test_loss_equals_a_plain_computation(kind: str, tmp_path: Path) -> None:
                 losses.append(-torch.tensor([score, *scores[good:]]).log_softmax(0)[0])
     loss = trainer.compute_loss(model, trainer.data_collator(list(trainer.train_dataset)))
     assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "listwise"])
+@pytest.mark.parametrize("family", ["qwen2", "qwen2_vl"])
+def test_odds_of_yes_equal_a_plain_computation(kind: str, family: str, tmp_path: Path) -> None:
+    """Each question alone, unpadded: softmax over the vocabulary, log p(yes) - log p(no), then the losses by hand."""
+    rows = ROWS
+    if family == "qwen2_vl":
+        Image.effect_noise((56, 56), 80).convert("RGB").save(tmp_path / "a.png")
+        rows = [{**row, "query": f"<image>{row['query']}", "images": [str(tmp_path / "a.png")]} for row in ROWS]
+    told = {"trainer": "generative_reranker", "loss_type": kind, "instruction": "Find it", **ASKED}
+    trainer = build_trainer(tiny_model(family), rows, tmp_path, **told)
+    unsettle(trainer)
+    model, tokenizer = trainer.model.eval(), tokenizer_of(trainer.processing_class)
+    losses = []
+    for group, good in zip(trainer.train_dataset, (1, 2, 1, 1), strict=True):
+        odds = []
+        for text in group.texts:
+            inputs = {k: torch.tensor([v]) if isinstance(v, list) else v for k, v in text.items()}
+            logps = model(**inputs).logits[0, -1].float().log_softmax(-1)
+            odds.append(logps[tokenizer.convert_tokens_to_ids("a")] - logps[tokenizer.convert_tokens_to_ids("b")])
+        for place, one in enumerate(odds):
+            if kind == "pointwise":
+                losses.append(-torch.sigmoid(one if place < good else -one).log())
+            elif place < good:
+                losses.append(-torch.stack([one, *odds[good:]]).log_softmax(0)[0])
+    loss = trainer.compute_loss(model, trainer.data_collator(list(trainer.train_dataset)))
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-4)
+    asked = tokenizer.decode(trainer.train_dataset[0].texts[0]["input_ids"])
+    assert "<Instruct>: Find it\n<Query>: " in asked and "<Document>: The answer is here.<|im_end|>" in asked
+    assert asked.endswith("<|im_start|>assistant\n")
+
+
+def test_braces_in_a_document_are_text() -> None:
+    """Slots of the prompt are filled once, whatever stands in the texts."""
+    said = [{"role": "user", "content": "{document}?"}, {"role": "assistant", "content": "{query}!"}]
+    asked = Judge((0, 1), "{query}|{document}|{instruction}", "{query}").question(Row(said))
+    assert asked.messages == [{"role": "user", "content": "{document}?|{query}!|{query}"}]
+
+
+def test_a_word_of_several_tokens_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SwiftError, match=r"The word 'yes indeed' is \d+ tokens of this model; say --positive_token"):
+        build_trainer(tiny_model("qwen2"), ROWS, tmp_path, trainer="generative_reranker", positive_token="yes indeed")
 
 
 def test_positives_rise_to_the_top(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from swift_plugin_seq_cls import multi
 
 from swift_core import SwiftError
 from swift_core.testing import TrainerInvariants
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients
+from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
 
 ROWS = [
     {"query": "What is the answer?", "label": 0},
@@ -58,6 +59,26 @@ def test_loss_and_gradients_equal_transformers(kind: str, tmp_path: Path) -> Non
         gradients(model, lambda: trainer.compute_loss(model, batch)),
         gradients(model, lambda: model(**batch["texts"], labels=target, use_cache=False).loss),
     )
+
+
+def test_loss_on_pictures_equals_a_plain_computation(tmp_path: Path) -> None:
+    """-log softmax of the head's product with the last hidden state, each text alone with its picture."""
+    Image.effect_noise((56, 84), 80).convert("RGB").save(tmp_path / "a.png")
+    rows = [
+        {"query": f"<image>{r['query']}", "images": [str(tmp_path / "a.png")], "label": n}
+        for n, r in enumerate(ROWS[:2])
+    ]
+    trainer = build_trainer(tiny_model("qwen2_vl"), rows, tmp_path, trainer="seq_cls", num_labels=3)
+    unsettle(trainer)
+    model, losses = trainer.model.eval(), []
+    for label, group in enumerate(trainer.train_dataset):
+        inputs = {k: torch.tensor([v]) if isinstance(v, list) else v for k, v in group.texts[0].items()}
+        logits = model.score.weight @ model.model(**inputs).last_hidden_state[0, -1]
+        losses.append(-logits.log_softmax(0)[label].item())
+    batch = trainer.data_collator(list(trainer.train_dataset))
+    assert trainer.compute_loss(model, batch).item() == pytest.approx(sum(losses) / 2, rel=1e-4)
+    batch["texts"]["pixel_values"] = -batch["texts"]["pixel_values"]
+    assert trainer.compute_loss(model, batch).item() != pytest.approx(sum(losses) / 2, rel=1e-4)
 
 
 def test_what_is_classified_is_the_question(tmp_path: Path) -> None:
