@@ -11,7 +11,7 @@ from benchmarks.measure import HERE, Used, run
 from benchmarks.scale.fit import Curve, measured, two_parts
 
 SIZES = [512, 1024, 2048, 4096, 8192, 16384]
-STEPS = 3
+STEPS = 6
 
 
 def curves(largest: int) -> list[Curve]:
