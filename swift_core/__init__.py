@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from swift_core.version import __version__
 
+TYPE_CHECKING = False  # typing's own costs a quarter of an interpreter's start
 if TYPE_CHECKING:
+    from typing import Any
+
     from swift_core.api import activate, deactivate, from_pretrained, merge, prepare_model, run, save_pretrained
     from swift_core.capability import Experimental, Supported, Unsupported
     from swift_core.errors import SwiftError
@@ -47,6 +47,8 @@ _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'swift_core' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"swift_core.{_MODULES[name]}"), name)
+    from importlib import import_module
+
+    found = getattr(import_module(f"swift_core.{_MODULES[name]}"), name)
     globals()[name] = found
     return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,24 +102,29 @@ class Catalogue:
     entries: list[Entry] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Cards that were remembered from an earlier run, as plain data, by the entry's target."""
-    kept: bool = False
-    """Whether this is the environment's own catalogue: one made by hand must not be remembered in its place."""
+    files: list[str] = field(default_factory=list)
+    """The files that these facts stand in."""
+    begun: int = 0
+    """When the environment was read, in nanoseconds of the epoch; 0: made by hand, never remembered in its place."""
 
     @classmethod
     def installed(cls) -> Catalogue:
         """Every component of every distribution on the path, sorted by kind, name and package."""
-        remembered = snapshot.read()
-        if remembered:
-            return cls([Entry(*row) for row in remembered["entries"]], remembered["facts"], kept=True)
-        found = cls(_scan(), kept=True)
+        begun = time.time_ns()
+        text, files = snapshot.read("installed")
+        if text:
+            remembered = json.loads(text)
+            return cls([Entry(*row) for row in remembered["entries"]], remembered["facts"], files, begun)
+        found = cls(_scan(), begun=begun)
         found.remember({}, [])
         return found
 
     def remember(self, facts: dict[str, dict[str, Any]], files: list[str]) -> None:
         """Keep the entries, and the cards' `facts` by target, for the next run; `files`: where the facts stand."""
-        self.facts = facts
-        if self.kept:
-            snapshot.write({"entries": [[*vars(e).values()] for e in self.entries], "facts": facts}, files)
+        self.facts, self.files = facts, files
+        if self.begun:
+            content = {"entries": [[*vars(e).values()] for e in self.entries], "facts": facts}
+            snapshot.write("installed", json.dumps(content, ensure_ascii=False), files, self.begun)
 
     def of_kind(self, kind: str) -> list[Entry]:
         """The entries of one kind, by its singular or plural name."""

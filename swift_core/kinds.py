@@ -23,6 +23,10 @@ class Kind:
     per_job: str
     folder: str
 
+    def words(self) -> tuple[str, ...]:
+        """What users may call it: singular and plural."""
+        return self.name, self.folder, self.name + "s"
+
 
 def _row(name: str, plural: str, per_job: str, hooks: str, what: str) -> Kind:
     return Kind(name, f"swift_core.{plural}", what, tuple(hooks.split()), per_job, plural)
@@ -164,6 +168,6 @@ def find_kind(word: str) -> Kind:
     """The kind called `word`, singular or plural, dashes or underscores; a `SwiftError` if there is none."""
     name = word.replace("-", "_")
     for row in _ROWS:
-        if name in (row.name, row.folder, row.name + "s"):
+        if name in row.words():
             return row
     raise SwiftError(f"There is no kind {word!r}.{did_you_mean(name, KINDS)} Kinds: {', '.join(sorted(KINDS))}.")

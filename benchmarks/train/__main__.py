@@ -7,15 +7,20 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.environment import interpreter
 from benchmarks.measure import HERE, Used, alternate, ratios, report, run, spread
 
 SCRIPTS = HERE / "train"
 PEERS = ("trainer", "flattening", "trl", "trl-free")
+APART = {"ms-swift": "ms_swift.py", "llamafactory": "llamafactory.py"}
+"""Peers in environments of their own, made when they are first asked for, and their scripts."""
 
 
 def command(name: str, folder: Path, mode: str, batch: int) -> list[str]:
     """The command line of a contestant."""
     arguments = [str(folder), mode, str(batch)]
+    if name in APART:
+        return [str(interpreter(name)), str(SCRIPTS / "apart" / APART[name]), *arguments]
     if name in PEERS:
         return [sys.executable, str(SCRIPTS / "peers.py"), name, *arguments]
     return [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
@@ -49,7 +54,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=160)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--peers", nargs="*", choices=(*PEERS, *APART), default=list(PEERS))
     parser.add_argument("--out", help="JSON file for all figures.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
+from typing import Any
 
 
 class Marks:
@@ -47,3 +48,17 @@ def watch_trainer(marks: Marks) -> None:
             marks.ended()
 
     transformers.trainer.DEFAULT_CALLBACKS.append(Watch)
+
+
+def seen_dataset() -> dict[str, Any]:
+    """A dict that gets the encoded `dataset` and the `state` of the next Trainer of this process to train."""
+    import transformers.trainer
+
+    seen: dict[str, Any] = {}
+
+    class See(transformers.TrainerCallback):
+        def on_train_begin(self, _: object, state: object, *__: object, **found: Any) -> None:
+            seen.update(state=state, dataset=found["train_dataloader"].dataset)
+
+    transformers.trainer.DEFAULT_CALLBACKS.append(See)
+    return seen

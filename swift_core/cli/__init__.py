@@ -1,4 +1,4 @@
-"""The command line: a Typer application whose commands import what they need when they run."""
+"""The command line. What only asks is answered from memory, jobs read their own words, Typer has the rest."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ def main() -> None:
     from swift_core.errors import SwiftError
 
     try:
-        from swift_core.cli.quick import answer
-
-        if not answer(sys.argv[1:]):
-            from swift_core.cli.app import application
-
-            application()(prog_name="swift")
+        _run(sys.argv[1:])
     except SwiftError as error:
         print(f"swift: {error}", file=sys.stderr)
         sys.exit(2)
@@ -24,3 +19,20 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+
+
+def _run(words: list[str]) -> None:
+    from swift_core.cli.quick import answer
+
+    if answer(words):
+        return
+    from swift_core.jobs import JOBS
+
+    if words[0] in JOBS or words[0] == "explain":
+        from swift_core.cli.work import explain, run_job
+
+        explain(words[1:]) if words[0] == "explain" else run_job(*words)
+    else:
+        from swift_core.cli.app import application
+
+        application(words[0])(words, prog_name="swift")

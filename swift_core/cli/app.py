@@ -1,4 +1,4 @@
-"""Puts the commands together: the kernel's own, one per job, and those of installed command plugins."""
+"""Puts together the commands that Typer reads: the kernel's own, and the one plugin command that is asked for."""
 
 from __future__ import annotations
 
@@ -7,51 +7,35 @@ from typing import Any
 import typer
 
 from swift_core.catalogue import Catalogue
-from swift_core.cli import components, envs, project, work
-from swift_core.errors import SwiftError
+from swift_core.cli import components, envs, printing, project
+from swift_core.cli.listing import COMMANDS
+from swift_core.errors import SwiftError, did_you_mean
 from swift_core.jobs import JOBS
-from swift_core.version import __version__
 
-RAW = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-"""Job commands take their words as they are: options depend on the components that the words choose."""
+FUNCTIONS = {
+    "list": components.list_components,
+    "show": components.show,
+    "doctor": components.doctor,
+    "new": project.new,
+    "check": project.check,
+}
 
 
-def application() -> Any:
-    """The click command behind `swift`."""
-    app = typer.Typer(
-        help="Fine-tune, align, evaluate, quantize and serve language and multimodal models.",
-        invoke_without_command=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
-    app.callback()(_root)
-    for name, function in components.COMMANDS.items():
-        app.command(name, rich_help_panel="Components")(function)
-    for spec in JOBS.values():
-        app.command(spec.name, help=spec.summary, context_settings=RAW)(work.job_command(spec.name))
-    app.command("explain", context_settings=RAW)(work.explain)
-    app.command("new")(project.new)
-    app.command("check")(project.check)
-    app.add_typer(envs.app, name="env")
-    _add_plugin_commands(app)
+def application(command: str) -> Any:
+    """The click command behind `swift COMMAND`; other plugins' commands are not imported for it."""
+    app = typer.Typer(help=printing.ABOUT, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    for name, function in FUNCTIONS.items():
+        app.command(name, help=COMMANDS[name])(function)
+    app.add_typer(envs.app, name="env", help=COMMANDS["env"])
+    if command not in COMMANDS and not command.startswith("-"):
+        _add_plugin(app, command)
     return typer.main.get_command(app)
 
 
-def _root(
-    context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
-) -> None:
-    if version:
-        print(f"swift-core {__version__}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-
-
-def _add_plugin_commands(app: typer.Typer) -> None:
-    for entry in Catalogue.installed().of_kind("command"):
-        try:
-            app.add_typer(entry.load(), name=entry.name, help=entry.summary)
-        except SwiftError:
-            continue  # `swift doctor` names it; the other commands must go on working
+def _add_plugin(app: typer.Typer, name: str) -> None:
+    catalogue = Catalogue.installed()
+    known = [*COMMANDS, *JOBS, *(e.name for e in catalogue.of_kind("command"))]
+    if name not in known:
+        raise SwiftError(f"There is no command {name!r}.{did_you_mean(name, known)} Commands: {', '.join(known)}.")
+    entry = catalogue.find("command", name)
+    app.add_typer(entry.load(), name=name, help=entry.summary)

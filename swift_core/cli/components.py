@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from swift_core.catalogue import Catalogue
-from swift_core.cli import listing
+from swift_core.cli import quick
 
 
 def list_components(
@@ -14,7 +14,7 @@ def list_components(
     as_json: bool = typer.Option(False, "--json", help="A JSON list of objects."),
 ) -> None:
     """List installed components."""
-    listing.print_list(kind, search, as_json)
+    quick.print_list(kind, search, as_json)
 
 
 def show(
@@ -23,7 +23,7 @@ def show(
     as_json: bool = typer.Option(False, "--json", help="A JSON object."),
 ) -> None:
     """Show one component: facts, capabilities, options, package and file."""
-    listing.print_show(kind, name, as_json)
+    quick.print_show(kind, name, as_json)
 
 
 def doctor() -> None:
@@ -35,6 +35,3 @@ def doctor() -> None:
     print(f"{len(catalogue.entries)} components, {len(lines)} faults")
     if lines:
         raise typer.Exit(1)
-
-
-COMMANDS = {"list": list_components, "show": show, "doctor": doctor}

@@ -6,7 +6,7 @@ import typer
 
 from swift_core import environments
 
-app = typer.Typer(help="Isolated environments of backends, quantizers and evaluators.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")

@@ -1,4 +1,4 @@
-"""What `swift list` and `swift show` print. Nothing here imports a plugin unless it is shown, nor Typer."""
+"""What `swift list` and `swift show` say, as plain data. Imports no plugin unless it is shown, nor Typer."""
 
 from __future__ import annotations
 
@@ -7,21 +7,58 @@ import importlib.util
 import json
 from typing import Any
 
+from swift_core import snapshot
 from swift_core.capability import describe
 from swift_core.catalogue import Catalogue, Entry, summary_of
 from swift_core.errors import SwiftError
-from swift_core.kinds import KINDS, find_kind
-from swift_core.models.card import Checkpoint, Family
-from swift_core.models.recall import cards_of
-from swift_core.testing.results import recorded
+from swift_core.jobs import JOBS
+from swift_core.kinds import KINDS
+from swift_core.models.card import Family
+from swift_core.models.recall import cards_of, sources
+from swift_core.testing.results import FILE, recorded
+
+COMMANDS = {
+    "list": "List installed components.",
+    "show": "Show one component: facts, capabilities, options, package and file.",
+    "doctor": "Check everything installed: imports, API versions, double names, requirements.",
+    "explain": "Print what a job would do: each component, package, file, option and its source. Runs nothing.",
+    "new": "Write a complete plugin: pyproject, module, contract test and README.",
+    "check": "Run a plugin's contract tests.",
+    "env": "Isolated environments of backends, quantizers and evaluators.",
+}
+"""The kernel's own commands besides the jobs, with their one-line help."""
 
 
-def print_list(kind: str = "", search: str = "", as_json: bool = False) -> None:
-    """A table, or JSON, of the installed components of one kind or of all, that hold the text `search`."""
-    rows = list_rows(Catalogue.installed(), kind)
-    if search:
-        rows = [r for r in rows if search.lower() in json.dumps(r, ensure_ascii=False).lower()]
-    print(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else _table(rows))
+def digest() -> str:
+    """All that `quick` may be asked for, as lines of key, tab, JSON, each after a line break; remembered if sound."""
+    catalogue = Catalogue.installed()
+    rows = list_rows(catalogue)
+    brief = [{k: v for k, v in row.items() if k != "checkpoints"} for row in rows]
+    lines = [("commands", commands(catalogue)), ("rows", rows), ("brief", brief)]
+    lines += [(f"kind {word}", kind.name) for kind in KINDS.values() for word in kind.words()]
+    lines += _model_lines(catalogue)
+    text = "".join(f"\n{key}\t{json.dumps(value, ensure_ascii=False, default=str)}" for key, value in lines)
+    if not any(row.get("fault") for row in rows):
+        files = {*catalogue.files, *sources(catalogue.of_kind("model")), str(FILE)}
+        snapshot.write("digest", text + "\n", sorted(files), catalogue.begun)
+    return text + "\n"
+
+
+def _model_lines(catalogue: Catalogue) -> list[tuple[str, Any]]:
+    """What there is to show of each model, and whose each checkpoint is; where two claim one name, nothing."""
+    shown: dict[str, list[Any]] = {}
+    for entry, card in cards_of(catalogue):
+        shown.setdefault(f"model {entry.name}", []).append(_model_facts(catalogue, entry, card))
+        for key in {f"id {i.lower()}" for point in card.listed() for i in (point.modelscope, point.huggingface)}:
+            shown.setdefault(key, []).append(entry.name)
+    return [(key, values[0]) for key, values in shown.items() if len(values) == 1]
+
+
+def commands(catalogue: Catalogue) -> list[list[str]]:
+    """Name and one-line help of every command: the kernel's own, the jobs, and those of plugins."""
+    jobs = [[spec.name, spec.summary] for spec in JOBS.values()]
+    plugins = [[e.name, e.summary] for e in catalogue.of_kind("command")]
+    return [*([n, h] for n, h in COMMANDS.items()), *jobs, *plugins]
 
 
 def list_rows(catalogue: Catalogue, kind: str = "") -> list[dict[str, Any]]:
@@ -55,33 +92,11 @@ def rung(card: Family) -> str:
     return found
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    """Columns as wide as their widest cell; what models read and their rung where there are models."""
-    models = [r for r in rows if "rung" in r]
-    names = ["kind", "name", *(["rung", "reads"] if models else []), "package", "version", "summary"]
-    for row in models:
-        row["reads"] = " ".join(row["modality"])
-        row["summary"] = row.get("fault") or row["summary"]
-    lines = [[n.upper() for n in names], *([str(r.get(n, "")) for n in names] for r in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
-    text = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*text, f"{len(rows)} components of {len({r['kind'] for r in rows})} kinds"])
-
-
-def print_show(kind: str, name: str, as_json: bool = False) -> None:
-    """One component: facts, capabilities, options, package and file. A model may be named by a checkpoint's id."""
-    facts = show_facts(Catalogue.installed(), find_kind(kind).name, name)
-    if as_json:
-        print(json.dumps(facts, ensure_ascii=False, indent=1, default=str))
-        return
-    for key, value in facts.items():
-        print("\n".join(_fact_lines(key, value)))
-
-
 def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
-    """Everything there is to say about one component."""
+    """Everything there is to say about one component. A model may be named by a checkpoint's id."""
     if kind == "model":
-        return _model_facts(catalogue, name)
+        entry = _by_checkpoint(catalogue, name) or catalogue.find("model", name)
+        return _model_facts(catalogue, entry, dict(cards_of(catalogue)).get(entry) or entry.load())
     entry = catalogue.find(kind, name)
     found = entry.load()
     facts = _common(entry, summary_of(found) or entry.summary, _source(found, entry), _hooks(found, kind))
@@ -95,10 +110,8 @@ def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
     return facts
 
 
-def _model_facts(catalogue: Catalogue, name: str) -> dict[str, Any]:
-    """A family from what is remembered of its card; one that is not gets loaded, and its fault comes up."""
-    entry = _by_checkpoint(catalogue, name) or catalogue.find("model", name)
-    card: Family = dict(cards_of(catalogue)).get(entry) or entry.load()
+def _model_facts(catalogue: Catalogue, entry: Entry, card: Family) -> dict[str, Any]:
+    """A family from what is remembered of its card."""
     result = recorded().get(card.name, {})
     return {
         **_common(entry, card.summary or entry.summary, _file(entry), catalogue.facts[entry.target]["hooks"]),
@@ -154,27 +167,3 @@ def _source(found: Any, entry: Entry) -> str:
 def _file(entry: Entry) -> str:
     spec = importlib.util.find_spec(entry.target.partition(":")[0])
     return str(spec.origin) if spec else ""
-
-
-def _fact_lines(key: str, value: Any) -> list[str]:
-    if key == "options":
-        return ["options:", *(_option_line(o) for o in value)]
-    if key == "checkpoints":
-        return [f"checkpoints: {len(value)}", *(_checkpoint_line(Checkpoint(**p)) for p in value)]
-    if isinstance(value, dict):
-        said = {name: item for name, item in value.items() if item not in ("", (), [], {})}
-        return [f"{key}:" if said else f"{key}: none", *(f"  {name}: {_short(item)}" for name, item in said.items())]
-    return [f"{key}: {_short(value)}"]
-
-
-def _short(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _option_line(o: dict[str, Any]) -> str:
-    default = "required" if o["required"] else f"default {o['default']!r}"
-    return f"  --{o['name']} ({o['type']}, {default})  {o['help']}"
-
-
-def _checkpoint_line(p: Checkpoint) -> str:
-    return f"  {p.modelscope or '-'}  {p.huggingface or '-'}  ({p.template})"

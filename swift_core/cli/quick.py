@@ -1,11 +1,31 @@
-"""`swift list` and `swift show` without building the whole command line, which costs ten times as much."""
+"""`swift --help`, `list` and `show` from what is remembered: Typer and the catalogue cost ten times as much."""
 
 from __future__ import annotations
 
+import json
+
+from swift_core import snapshot
+from swift_core.cli import printing
+from swift_core.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def answer(words: list[str]) -> bool:
-    """Print what `words` ask for; False where they are anything but a plain list or show, which Typer then reads."""
-    command, *rest = words or [""]
+    """Print what `words` ask for; False where they are anything but plain questions, which Typer then reads."""
+    command = words[0] if words else "--help"
+    if command in ("--help", "-h"):
+        print(printing.root_help(known("commands")))
+    elif command == "--version":
+        print(f"swift-core {__version__}")
+    else:
+        return command in ("list", "show") and _ask(command, words[1:])
+    return True
+
+
+def _ask(command: str, rest: list[str]) -> bool:
     as_json = "--json" in rest
     rest = [w for w in rest if w != "--json"]
     search = ""
@@ -15,13 +35,65 @@ def answer(words: list[str]) -> bool:
     if any(w.startswith("-") for w in rest):
         return False
     if command == "list" and len(rest) < 2:
-        from swift_core.cli.listing import print_list
-
         print_list(rest[0] if rest else "", search, as_json)
     elif command == "show" and len(rest) == 2 and not search:
-        from swift_core.cli.listing import print_show
-
         print_show(rest[0], rest[1], as_json)
     else:
         return False
     return True
+
+
+def print_list(kind: str = "", search: str = "", as_json: bool = False) -> None:
+    """A table, or JSON, of the installed components of one kind or of all, that hold the text `search`."""
+    name = kind and kind_of(kind)
+    rows = [row for row in known("rows" if search or as_json else "brief") if name in ("", row["kind"])]
+    if search:
+        rows = [r for r in rows if search.lower() in json.dumps(r, ensure_ascii=False).lower()]
+    print(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else printing.table(rows))
+
+
+def print_show(kind: str, name: str, as_json: bool = False) -> None:
+    """One component: facts, capabilities, options, package and file. A model may be named by a checkpoint's id."""
+    facts = _shown(kind_of(kind), name)
+    print(json.dumps(facts, ensure_ascii=False, indent=1) if as_json else "\n".join(printing.fact_lines(facts)))
+
+
+def _shown(kind: str, name: str) -> dict[str, Any]:
+    family = known(f"id {name.lower()}") if "/" in name else name
+    facts: dict[str, Any] | None = known(f"model {family}") if kind == "model" else None
+    if facts is None:
+        from swift_core.catalogue import Catalogue
+        from swift_core.cli.listing import show_facts
+
+        facts = json.loads(json.dumps(show_facts(Catalogue.installed(), kind, name), default=str))
+    return facts
+
+
+def kind_of(word: str) -> str:
+    """The kind that a word means, singular or plural; a SwiftError where there is none."""
+    found: str | None = known(f"kind {word.replace('-', '_')}")
+    if found is None:
+        from swift_core.kinds import find_kind
+
+        return find_kind(word).name
+    return found
+
+
+_digest: list[str] = []
+
+
+def known(key: str) -> Any:
+    """One value of the digest, made anew where none is remembered; None for a key that it does not have."""
+    if not _digest:
+        _digest.append(snapshot.read("digest")[0] or _made())
+    start = _digest[0].find(f"\n{key}\t") if key.isprintable() else -1
+    if start < 0:
+        return None
+    start += len(key) + 2
+    return json.loads(_digest[0][start : _digest[0].index("\n", start)])
+
+
+def _made() -> str:
+    from swift_core.cli.listing import digest
+
+    return digest()

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import shutil
 import textwrap
-from collections.abc import Callable
 from typing import Any
-
-import typer
 
 from swift_core.catalogue import Catalogue
 from swift_core.choose import choose, inherit
 from swift_core.errors import SwiftError
 from swift_core.job import Job, _own, prepare
-from swift_core.jobs import find_job
+from swift_core.jobs import JobSpec, find_job
 from swift_core.kinds import KINDS
 from swift_core.options import Given, OptionInfo, build, describe_options, read_arguments, read_config
 
 
-def job_command(name: str) -> Callable[[typer.Context], None]:
-    """The function behind `swift NAME`."""
-
-    def command(context: typer.Context) -> None:
-        words = list(context.args)
-        if "--help" in words or "-h" in words:
-            print_help(name, [w for w in words if w not in ("--help", "-h")])
-            return
-        job = prepare(name, given_by(words))
-        job.spec.runner()(job)
-
-    return command
+def run_job(name: str, *words: str) -> None:
+    """`swift NAME WORDS`: do the work, or print the options where the words ask for help."""
+    if "--help" in words or "-h" in words:
+        print_help(name, [w for w in words if w not in ("--help", "-h")])
+        return
+    job = prepare(name, given_by(list(words)))
+    job.spec.runner()(job)
 
 
 def given_by(words: list[str]) -> list[Given]:
@@ -56,17 +49,22 @@ def print_help(name: str, words: list[str]) -> None:
 def _named_components(name: str, words: list[str]) -> list[Any]:
     """The components that the words choose; mistakes do not matter to a help text."""
     spec = find_job(name)
-    try:
-        values, sources, _ = _own(spec, given_by(words))
-        inherit(spec, values, sources)
-        options = build(spec.options_class(), values, f"swift {name}")
-    except SwiftError:
-        options, sources = build(spec.options_class(), dict(spec.defaults), name), {}
+    options, sources = _lenient(spec, words)
     chosen = choose(spec, options, sources, Catalogue.installed(), [])
     for item in chosen:
         with contextlib.suppress(SwiftError):
             item.component = item.component or item.entry.load()
     return chosen
+
+
+def _lenient(spec: JobSpec, words: list[str]) -> tuple[Any, dict[str, str]]:
+    """The job's options and their sources; the defaults, unchecked since checking is slow, where nothing is said."""
+    if words:
+        with contextlib.suppress(SwiftError):
+            values, sources, _ = _own(spec, given_by(words))
+            inherit(spec, values, sources)
+            return build(spec.options_class(), values, f"swift {spec.name}"), sources
+    return spec.options_class()(**copy.deepcopy(spec.defaults)), {}
 
 
 def _print_options(title: str, owner: type, defaults: dict[str, Any]) -> None:
@@ -84,9 +82,8 @@ def _flag(info: OptionInfo) -> str:
     return ", ".join(f"--{n}" for n in (info.name, *info.aliases))
 
 
-def explain(context: typer.Context) -> None:
-    """Print what a job would do: each component, package, file, option and its source. Runs nothing."""
-    words = list(context.args)
+def explain(words: list[str]) -> None:
+    """`swift explain JOB WORDS`: what the job would do. Runs nothing."""
     if not words or words[0].startswith("-"):
         raise SwiftError("Which job? For instance: swift explain sft --model ID --dataset rows.jsonl")
     job = prepare(words[0], given_by(words[1:]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -17,11 +17,11 @@ def cards_of(catalogue: Catalogue) -> list[tuple[Entry, Family]]:
     entries = catalogue.of_kind("model")
     missing = [e for e in entries if e.target not in catalogue.facts]
     if missing:
-        _learn(catalogue, entries, missing)
+        _learn(catalogue, missing)
     return [(e, _from_plain(catalogue.facts[e.target])) for e in entries if e.target in catalogue.facts]
 
 
-def _learn(catalogue: Catalogue, entries: list[Entry], missing: list[Entry]) -> None:
+def _learn(catalogue: Catalogue, missing: list[Entry]) -> None:
     """Load what is missing; a card that fails is tried again by every run, so that mending it shows at once."""
     facts = dict(catalogue.facts)
     for entry in missing:
@@ -30,12 +30,14 @@ def _learn(catalogue: Catalogue, entries: list[Entry], missing: list[Entry]) -> 
         except SwiftError:
             continue
     if facts.keys() - catalogue.facts.keys():
-        catalogue.remember(facts, [file for e in entries if e.target in facts for file in _files(e)])
+        catalogue.remember(facts, sorted({*catalogue.files, *sources(missing)}))
 
 
-def _files(entry: Entry) -> list[str]:
-    spec = importlib.util.find_spec(entry.target.partition(":")[0])
-    return [spec.origin] if spec and spec.origin else []
+def sources(entries: list[Entry]) -> set[str]:
+    """The imported files of the kernel and of the packages that bring `entries`: what is known of them stands there."""
+    ours = {"swift_core", *(e.target.partition(":")[0].partition(".")[0] for e in entries)}
+    loaded = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] in ours]
+    return {file for m in loaded if (file := getattr(m, "__file__", None))}
 
 
 def _to_plain(card: Family) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""Environments of the peers that cannot live beside the trainer's libraries: made once by uv, in the cache folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import HERE
+from swift_core.snapshot import cache_folder
+
+
+@dataclass(frozen=True)
+class Peer:
+    """installs: pip requirements. removes: what these bring that fails beside a torch without CUDA."""
+
+    installs: tuple[str, ...]
+    removes: tuple[str, ...] = ()
+
+
+PEERS = {
+    "ms-swift": Peer(("ms-swift==4.6.0",)),
+    "llamafactory": Peer(("llamafactory==0.9.3", "pyarrow<20"), removes=("torchvision", "torchaudio")),
+}
+
+
+def interpreter(name: str) -> Path:
+    """The Python of a peer's environment, with this environment's torch; makes it where it is not there."""
+    peer = PEERS[name]
+    folder = Path(cache_folder(), "benchmarks", peer.installs[0].replace("==", "-"))
+    python, ready = folder / "bin" / "python", folder / ".ready"
+    if not ready.is_file():
+        print(f"making the environment of {name} in {folder}", file=sys.stderr, flush=True)
+        _uv("venv", "--clear", "--python", sys.executable, str(folder))
+        _uv("pip", "install", "--python", str(python), f"torch=={torch.__version__.partition('+')[0]}", *peer.installs)
+        if peer.removes and not torch.cuda.is_available():
+            _uv("pip", "uninstall", "--python", str(python), *peer.removes)
+        ready.touch()
+    return python
+
+
+def _uv(*words: str) -> None:
+    beside = Path(sys.executable).with_name("uv")
+    subprocess.run([str(beside) if beside.is_file() else "uv", *words, "--quiet"], check=True, cwd=HERE)
