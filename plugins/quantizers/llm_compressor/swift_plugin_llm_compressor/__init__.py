@@ -63,7 +63,7 @@ class LlmCompressor:
         config = job.hook.load_config(job=job, path=path)
         processor = job.hook.load_processor(job=job, path=path, config=config)
         drawn = list(rows)[: self.quant_samples] if self.needs_rows else []
-        encoded = job.hook.encode(job=job, rows=drawn, processor=processor, generation=False)
+        encoded = job.hook.encode(job=job, rows=drawn, processor=processor, generation=False) if drawn else []
         work = {
             "model": str(Path(path).resolve()),
             "out": str(Path(folder).resolve()),

@@ -17,6 +17,7 @@ from swift_core.testing.contracts_training import learn
 
 class TestLlamaPro(TunerContract):
     name = "llamapro"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"num_new_blocks": 2}
     trains = r"\.layers\.[13]\."  # two layers, a new block behind each
     rewrites = r"\.layers\."  # the numbers behind a new block are those of other layers

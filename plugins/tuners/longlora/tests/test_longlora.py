@@ -9,6 +9,7 @@ from swift_core.testing import TunerContract
 
 class TestLongLora(TunerContract):
     name = "longlora"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"lora_rank": 4, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
     trains = r"lora_[AB]|(embed_tokens|norm)\.modules_to_save"
     identity_at_start = True
