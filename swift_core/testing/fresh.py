@@ -59,7 +59,8 @@ def _open(folder: str) -> str:
     """Write the logits beside the checkpoint; the error in one line, or nothing."""
     import torch
 
-    from swift_core.testing.contracts_training import TunerContract, logits_of
+    from swift_core.testing.contracts_model import logits_of
+    from swift_core.testing.contracts_training import TunerContract
 
     try:
         torch.save(logits_of(TunerContract().load(folder)[1]), Path(folder, LOGITS))
