@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint setup generated trajectories wheels clean test-vllm test-evalscope test-gptq conformance
+.PHONY: demo test lint setup generated trajectories wheels clean test-vllm test-evalscope test-gptq test-llmcompressor conformance
 
 setup: .venv/.ready
 
@@ -52,6 +52,10 @@ test-evalscope: .venv/.ready
 # GPTQ and AWQ through GPTQModel, in an environment of its own.
 test-gptq: .venv/.ready
 	SWIFT_TEST_GPTQ=1 $(PY) -m pytest plugins/quantizers/gptqmodel
+
+# FP8, W8A16, W4A16 and W8A8 through llm-compressor, in an environment of its own.
+test-llmcompressor: .venv/.ready
+	SWIFT_TEST_LLMCOMPRESSOR=1 $(PY) -m pytest plugins/quantizers/llm_compressor
 
 conformance: .venv/ladder/.ready
 	PYTHONPATH=.venv/ladder $(PY) -m swift_core.testing.conformance --jobs 2

@@ -30,7 +30,11 @@ INHERITED = (
 """Options that a job takes over from the training run whose checkpoint it is given."""
 
 
-QUANTIZED_BY = {"bitsandbytes": "bnb", "gptq": "gptq", "awq": "awq", "aqlm": "aqlm"}
+QUANTIZED_BY = {
+    **{name: name for name in ("gptq", "awq", "aqlm")},
+    "bitsandbytes": "bnb",
+    "compressed-tensors": "llm_compressor",
+}
 """`quant_method` in a checkpoint's config.json → the component that loads it."""
 
 

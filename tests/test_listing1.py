@@ -142,11 +142,42 @@ def test_any_module_takes_tuners(tmp_path):
         ({"one": "lisa", "two": "adapter"}, "freezes and thaws whole layers"),
         ({"one": "prompt", "two": "lora"}, "outside the model, where no second tuner fits"),
         ({"one": "lora", "two": "ia3"}, "wrapped for lora adapters takes no ia3"),
+        ({"one": "adalora", "two": "adalora"}, "takes one adalora tuner"),
+        ({"one": "ln_tuning", "two": "ln_tuning"}, "takes one ln_tuning tuner"),
     ],
 )
 def test_pairs_that_do_not_compose_are_refused_with_the_reason(tuners, reason):
     with pytest.raises(SwiftError, match=reason):
         prepare_model(base(), tuners)
+
+
+COMPANIONS = ("lora", "ia3", "ln_tuning", "llamapro", "longlora", "adapter", "restuning", "side", "neftune")
+WITHOUT_NAMES = ("llamapro", "neftune")
+"""Tuners whose parameters do not carry the tuner's label: whole blocks by number, none at all."""
+
+
+def fresh(tuner):
+    return LlamaPro(num_new_blocks=1) if tuner == "llamapro" else tuner
+
+
+@pytest.mark.parametrize("first", COMPANIONS)
+def test_every_pair_trains_or_is_refused_with_the_reason(first):
+    """Any two, in either order: gradients reach something of both, or a SwiftError says why not."""
+    ids = torch.arange(3, 15).unsqueeze(0)
+    refused = []
+    for second in COMPANIONS:
+        named = {"first": first, "second": second}
+        try:
+            model = prepare_model(base(), {label: fresh(tuner) for label, tuner in named.items()}).train()
+        except SwiftError:
+            refused.append(second)
+            continue
+        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        reached = [n for n, p in model.named_parameters() if p.grad is not None]
+        for label, tuner in named.items():
+            assert tuner in WITHOUT_NAMES or any(label in n for n in reached), (first, second)
+    of_peft = {"lora", "ia3", "ln_tuning", "longlora"}
+    assert set(refused) <= (of_peft if first in of_peft else set())
 
 
 def test_a_container_cannot_be_a_host():

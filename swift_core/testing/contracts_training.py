@@ -8,8 +8,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +22,7 @@ from swift_core.jobs.common import load_adapters, load_model
 from swift_core.jobs.train import attach_tuners
 from swift_core.models.index import LOCK_FILE
 from swift_core.options import Given
+from swift_core.templates.encode import IGNORED
 from swift_core.testing.contracts import CHAT, ComponentContract, tiny_model, write_rows
 from swift_core.testing.contracts_model import logits_of
 
@@ -46,7 +45,7 @@ class Trained(NamedTuple):
     """What `steps` steps made of a tuned model.
 
     start, end: its logits before and after. declared: parameter → whether it trained when training began.
-    folder: where it was saved.
+    folder: where it was saved. optimizer: what trained it.
     """
 
     tuned: Tuned
@@ -55,6 +54,7 @@ class Trained(NamedTuple):
     end: Any
     declared: dict[str, bool]
     folder: str
+    optimizer: Any
 
 
 class TunerContract(ComponentContract):
@@ -73,8 +73,6 @@ class TunerContract(ComponentContract):
     """Whether it can be folded into plain weights; if not, asking for it is refused with the reason."""
     needs_rows = False
     """Whether it looks at the rows of --dataset before it starts."""
-    fresh_process = False
-    """Load the saved tuner in another process too, which costs its imports."""
     learning_rate = 0.01
     steps = 6
 
@@ -103,9 +101,10 @@ class TunerContract(ComponentContract):
         tuned = self.tune(family)
         start = logits_of(tuned.model)
         declared = {n: p.requires_grad for n, p in tuned.model.named_parameters()}
-        losses = learn(tuned.model, self.steps, self.learning_rate, tuned.job)
+        optimizer = optimizer_of(tuned.model, self.learning_rate)
+        losses = [step_of_job(tuned.job, tuned.model, optimizer, n, self.steps) for n in range(self.steps)]
         save_trained(tuned.job, tuned.model, tuned.processor, folder)
-        return Trained(tuned, losses, start, logits_of(tuned.model), declared, folder)
+        return Trained(tuned, losses, start, logits_of(tuned.model), declared, folder, optimizer)
 
     def load(self, folder: str, **options: Any) -> tuple[Job, Any, Any]:
         """(job, model, processor) of a saved checkpoint, as `--ckpt_dir` opens it."""
@@ -160,6 +159,18 @@ class TunerContract(ComponentContract):
             for name, gradient in kept.items():
                 assert _near(gradient, again[name]), f"{name} gets another gradient under gradient checkpointing."
 
+    def test_packed_rows_teach_what_padded_ones_do(self, trained: Any) -> None:
+        """Rows laid end to end give the loss and the gradients of the same rows padded; or a pack is refused."""
+        if isinstance(self.capability("packing"), Unsupported):
+            assert self.job().objection("packing"), "The job does not hear that packs are unsupported."
+            return
+        for family in self.each_family():
+            if family != "qwen2_vl":  # rows of multimodal models are padded
+                padded, packed = (_learned(trained(family).tuned.model, packed) for packed in (False, True))
+                assert packed.keys() == padded.keys(), f"Gradient lost: {_first_other(packed, padded)}."
+                for name, value in padded.items():
+                    assert _near(value, packed[name]), f"{name}: another {'' if name == 'loss' else 'gradient '}packed."
+
     def capability(self, feature: str) -> Any:
         """What the tuner says of a feature."""
         return getattr(self.component, "capabilities", {}).get(feature)
@@ -180,32 +191,27 @@ class TunerContract(ComponentContract):
             assert _near(logits_of(again), trained(family).end), "The saved and loaded model gives other logits."
 
     def test_resumed_it_trains_on(self, trained: Any) -> None:
-        """Loaded to go on training, it has the very parameters that it had."""
-        from swift_core.jobs.common import load_model
-
+        """Loaded to go on, it has the very parameters that it had, in their order, and takes the same next step."""
         one = trained(self.families[0])
-        job = one.tuned.job
-        model = attach_tuners(job, load_model(job, one.folder)[0], one.folder)
-        assert _near(logits_of(model), one.end)
-        now = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        there = {n: p for n, p in one.tuned.model.named_parameters() if p.requires_grad}
-        assert now.keys() == there.keys(), f"Other parameters train: {sorted(now.keys() ^ there.keys())[:3]}."
+        job, never_stopped = one.tuned.job, copy.deepcopy(one.tuned.model)
+        resumed = attach_tuners(job, load_model(job, one.folder)[0], one.folder)
+        there, now = _trained(never_stopped), _trained(resumed)
+        assert list(now) == list(there), f"Other parameters train, or in another order: {_first_other(now, there)}."
+        differing = [n for n in now if not now[n].detach().equal(there[n].detach())]
+        assert not differing, f"Another value after resuming: {differing[:3]}."
+        for model in (never_stopped, resumed):
+            optimizer = optimizer_of(model, self.learning_rate)
+            optimizer.load_state_dict(copy.deepcopy(one.optimizer.state_dict()))
+            step_of_job(job, model, optimizer, self.steps - 1, self.steps)
         for name, parameter in now.items():
-            assert _near(parameter.detach(), there[name].detach()), f"{name} is another after resuming."
+            assert _near(parameter.detach(), there[name].detach()), f"{name}: another step after resuming."
 
     def test_a_fresh_process_answers_the_same(self, trained: Any) -> None:
-        """Nothing of this process is needed to load what was saved."""
-        if self.fresh_process:
-            one = trained(self.families[0])
-            code = (
-                "import sys, torch\nfrom swift_core.testing import contracts_training as kit\n"
-                "model = kit.TunerContract().load(sys.argv[1])[1]\n"
-                "torch.save(kit.logits_of(model), sys.argv[1] + '/logits.pt')"
-            )
-            subprocess.run([sys.executable, "-c", code, one.folder], check=True)
-            import torch
+        """Nothing of the process that trained is needed to load what was saved."""
+        from swift_core.testing.fresh import logits_in_a_fresh_process
 
-            assert _near(torch.load(Path(one.folder, "logits.pt")), one.end)
+        one = trained(self.families[0])
+        assert _near(logits_in_a_fresh_process(one.folder), one.end), "A fresh process gives other logits."
 
     def test_merged_it_is_a_plain_checkpoint(self, trained: Any, tmp_path: Path) -> None:
         """transformers alone loads the merged model, and it gives the same logits; or the merge is refused."""
@@ -225,6 +231,31 @@ class TunerContract(ComponentContract):
             assert not left, f"The merged checkpoint is not a plain one: {sorted(left)[:3]}. Implement merge_tuner."
             assert type(plain).__module__.startswith("transformers.")
             assert _near(logits_of(plain), trained(family).end), "The merged model gives other logits."
+
+
+def _trained(model: Any) -> dict[str, Any]:
+    return {n: p for n, p in model.named_parameters() if p.requires_grad}
+
+
+def _first_other(one: Any, other: Any) -> str:
+    return next((f"{a} and {b}" for a, b in zip(one, other, strict=False) if a != b), f"{len(one)} and {len(other)}")
+
+
+def _learned(model: Any, packed: bool) -> dict[str, Any]:
+    """`loss` and each gradient of three rows, laid end to end or padded, as the trainer batches them."""
+    from swift_plugin_runtime.attention import keep_rows_apart
+    from swift_plugin_runtime.collate import flat_batch, pad_batch
+    from swift_plugin_runtime.training import token_losses
+
+    model = copy.deepcopy(model).train()
+    model.zero_grad()
+    assert not packed or keep_rows_apart(model), "One row reaches into the next."
+    ids = [(_ids(model)[0, :length] + length).tolist() for length in (5, 9, 12)]
+    rows = [{"input_ids": row, "labels": [IGNORED, *row[1:]]} for row in ids]
+    batch = flat_batch(rows) if packed else pad_batch(rows, 0)
+    loss = token_losses(model, batch, batch.pop("labels"))[0].mean()
+    loss.backward()
+    return {"loss": loss.detach(), **{n: p.grad for n, p in model.named_parameters() if p.grad is not None}}
 
 
 def _copies(model: Any) -> dict[str, Any]:
@@ -251,19 +282,26 @@ def _same_as_original(tuned: Tuned, rewrites: re.Pattern[str]) -> None:
 
 def learn(model: Any, steps: int, rate: float, job: Job | None = None) -> list[float]:
     """Train on fixed ids with AdamW; the loss before each step. The tuners of `job` are told of every step."""
+    optimizer = optimizer_of(model, rate)
+    return [step_of_job(job, model, optimizer, n, steps) for n in range(steps)]
+
+
+def optimizer_of(model: Any, rate: float) -> Any:
+    """AdamW without decay on what trains."""
     import torch
 
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)
-    losses = []
-    for step in range(steps):
-        told = {"job": job, "model": model, "optimizer": optimizer, "step": step, "total": steps}
-        if job is not None:
-            job.hook.before_step(**told)
-        losses.append(train_step(model, optimizer))
-        if job is not None:
-            job.hook.after_step(**told)
-    return losses
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate, weight_decay=0.0)
+
+
+def step_of_job(job: Job | None, model: Any, optimizer: Any, step: int, total: int) -> float:
+    """One `train_step` of which the tuners of the job are told; the loss before it."""
+    told = {"job": job, "model": model, "optimizer": optimizer, "step": step, "total": total}
+    if job is not None:
+        job.hook.before_step(**told)
+    loss = train_step(model, optimizer)
+    if job is not None:
+        job.hook.after_step(**told)
+    return loss
 
 
 def _gradients(model: Any) -> dict[str, Any]:

@@ -134,6 +134,17 @@ class QuantizerContract(ComponentContract):
         near, far = (found - adapted).norm().item(), (found - pair.bare).norm().item()
         assert near < far / 2, f"Merged logits are {near:.3g} from the adapter's and {far:.3g} from the bare model's."
 
+    def test_an_adapter_learns_and_the_model_generates(self, pair: Pair) -> None:
+        """QLoRA: after an evaluation, a few steps lower the loss; greedy decoding goes on from a prompt."""
+        from swift_core.testing.contracts_training import learn
+
+        logits(pair.quantized)
+        losses = learn(pair.quantized, 6, 0.01)
+        assert losses[-1] < losses[0], f"Losses of an adapter on quantized weights: {losses}."
+        ids = _ids(pair.quantized)[:1, :6]
+        told = {"max_new_tokens": 3, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+        assert pair.quantized.eval().generate(input_ids=ids, **told).shape == (1, 9)
+
 
 def share_random_adapter(one: Any, other: Any, scale: float = 0.05) -> None:
     """Give two models the same LoRA weights, both matrices random: fresh ones have B = 0 and hide half the check."""

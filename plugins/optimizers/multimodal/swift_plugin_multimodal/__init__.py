@@ -1,4 +1,4 @@
-"""AdamW with a learning rate of its own for language model, aligner and vision tower."""
+"""AdamW (arXiv 1711.05101) with a learning rate of its own for language model, aligner and vision tower."""
 
 from __future__ import annotations
 

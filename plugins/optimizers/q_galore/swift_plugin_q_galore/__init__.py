@@ -10,7 +10,7 @@ from swift_core import SwiftError, Unsupported, hookimpl, option
 
 @dataclass(kw_only=True, eq=False)
 class QGaLore:
-    """Full weights train while they are stored in INT8: low-rank updates, rounded at random, layer by layer."""
+    """Full weights train while they are stored in INT8: low-rank updates rounded at random, moments in 8 bits."""
 
     swift_api = 1
     capabilities = {

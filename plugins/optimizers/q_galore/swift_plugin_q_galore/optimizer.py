@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from itertools import chain
 from typing import Any
 
 import torch
-from swift_plugin_runtime.stepwise import Stepwise, adam_direction
+from swift_plugin_runtime.stepwise import Stepwise, decay
 
 from swift_plugin_q_galore.int4 import pack, unpack
+from swift_plugin_q_galore.moments import adam_direction_in_8_bits
 from swift_plugin_q_galore.weights import Stored
 
 
@@ -21,6 +23,24 @@ class QGaLoreAdamW(Stepwise):
             weight.consume = functools.partial(self.take, weight, number)
 
     @torch.no_grad()
+    def update(self, parameter: Any) -> None:
+        """AdamW with moments in 8 bits on a weight that is not stored."""
+        group, state = self.param_groups[self.place[id(parameter)]], self.state[parameter]
+        state["step"] = state.get("step", 0) + 1
+        decay(parameter, group)
+        parameter.add_(adam_direction_in_8_bits(parameter.grad, group, state), alpha=-group["lr"])
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """torch turns all state into the type of its weight; codes and their sizes stay what they were."""
+        super().load_state_dict(state_dict)
+        names = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
+        parameters = chain.from_iterable(group["params"] for group in self.param_groups)
+        for name, parameter in zip(names, parameters, strict=True):
+            for key, value in state_dict["state"].get(name, {}).items():
+                if key.endswith(("_codes", "_sizes")):
+                    self.state[parameter][key] = value.to(parameter.device, copy=True)
+
+    @torch.no_grad()
     def take(self, stored: Stored, number: int, gradient: torch.Tensor) -> None:
         """Change a stored weight by its gradient. number: makes the rounding of each weight another."""
         group, state = self.param_groups[self.place[id(stored.values)]], self.state[stored.values]
@@ -30,7 +50,7 @@ class QGaLoreAdamW(Stepwise):
         if state["step"] > state.get("until", 0):
             self.renew(flat, group, state)
         basis = unpack(state["packed"], state["scales"], state["shape"])
-        update = adam_direction(flat @ basis, group, state) @ basis.T * group["scale"]
+        update = adam_direction_in_8_bits(flat @ basis, group, state) @ basis.T * group["scale"]
         weight = stored.whole() * (1 - group["lr"] * group["weight_decay"])
         weight -= group["lr"] * (update if tall else update.T)
         stored.put(weight, torch.Generator().manual_seed(state["step"] * 100_003 + number))

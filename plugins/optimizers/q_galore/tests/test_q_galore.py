@@ -3,6 +3,7 @@
 import pytest
 import torch
 from swift_plugin_q_galore.int4 import pack, unpack
+from swift_plugin_q_galore.moments import adam_direction_in_8_bits
 from swift_plugin_q_galore.optimizer import next_gap
 from swift_plugin_q_galore.weights import dequantize, quantize
 
@@ -32,6 +33,17 @@ class TestQGaLore(OptimizerContract):
         assert layer.stored.values.dtype is torch.int8 and layer.stored.values.grad is None
         assert all(p.grad is None for p in model.parameters())
         assert model.state_dict()["model.layers.0.mlp.gate_proj.weight"].dtype is torch.float32
+
+    def test_moments_take_a_byte(self):
+        """Of the low-rank gradients and of the embeddings alike; short ones stay in 32 bits."""
+        model, optimizer = self.build()
+        train_step(model, optimizer)
+        state = optimizer.state[model.model.embed_tokens.weight]
+        assert state["exp_avg_codes"].dtype is state["exp_avg_sq_codes"].dtype is torch.uint8
+        assert state["exp_avg_codes"].shape == model.model.embed_tokens.weight.shape
+        assert state["exp_avg_sizes"].numel() == -(-state["exp_avg_codes"].numel() // 256)
+        short = optimizer.state[model.model.norm.weight]
+        assert short["exp_avg"].dtype is torch.float32 and "exp_avg_codes" not in short
 
     def test_steps_as_galore_does_within_quantization_error(self):
         """The first step on the same model: updates differ by what INT4 projections and INT8 weights round off.
@@ -74,6 +86,27 @@ def test_rounding_at_random_is_right_on_average():
     weight[0, 0] = 127.0
     values, scales = quantize(weight, 40000, torch.Generator().manual_seed(0))
     assert abs(dequantize(values, scales, 40000)[0, 1:].mean().item() - 10.1) < 0.02
+
+
+def test_moments_in_8_bits_step_as_bitsandbytes_adam_does():
+    """The library's own 8-bit Adam on the same gradients, and Adam in 32 bits, which both come near."""
+    import bitsandbytes
+
+    torch.manual_seed(0)
+    start = torch.randn(64, 128)
+    theirs, exact = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    ours, state, group = start.clone(), {}, {"betas": (0.9, 0.999), "eps": 1e-8}
+    optimizers = [bitsandbytes.optim.Adam8bit([theirs], lr=0.01), torch.optim.Adam([exact], lr=0.01)]
+    for step in range(1, 9):
+        gradient = torch.randn(64, 128)
+        theirs.grad, exact.grad = gradient.clone(), gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+        state["step"] = step
+        ours -= 0.01 * adam_direction_in_8_bits(gradient, group, state)
+    change = exact.detach() - start
+    assert (ours - theirs.detach()).norm() < 0.02 * change.norm()
+    assert (ours - exact.detach()).norm() < 0.1 * change.norm()
 
 
 def test_int4_is_two_entries_a_byte():

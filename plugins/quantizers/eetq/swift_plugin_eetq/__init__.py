@@ -1,4 +1,4 @@
-"""EETQ: weights in 8 bits by EETQ's kernels, for GPUs (NetEase, 2023)."""
+"""EETQ: weights in 8 bits by EETQ's kernels, for GPUs (github.com/NetEase-FuXi/EETQ)."""
 
 from __future__ import annotations
 

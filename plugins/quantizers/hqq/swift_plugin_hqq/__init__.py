@@ -1,4 +1,4 @@
-"""HQQ: weights of 1 to 8 bits, found without data by half-quadratic splitting (Badri & Shaji, 2023)."""
+"""HQQ: weights of 1 to 8 bits, found without data by half-quadratic splitting (github.com/mobiusml/hqq)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torchao: weights in INT8, FP8 or INT4 while the model loads, activations as they are."""
+"""torchao (github.com/pytorch/ao): weights in INT8, FP8 or INT4 as the model loads, activations as they are."""
 
 from __future__ import annotations
 

@@ -41,8 +41,19 @@ def attach(model: Any, config: Any, name: str) -> Any:
     return keep_training(model)
 
 
+ALONE = {
+    "ADALORA": "it shares out one budget of ranks",
+    "LN_TUNING": "both would train the same norms",
+    "TRAINABLE_TOKENS": "both would train rows of the same table",
+}
+"""Methods of PEFT of which a model takes one, and why."""
+
+
 def _refuse_strangers(config: Any, there: Any) -> None:
     """PEFT wraps a model for one sort of adapter; another sort would be taken for the first, or fail midway."""
+    if config.peft_type == there.peft_type and config.peft_type.value in ALONE:
+        kind = config.peft_type.value
+        raise SwiftError(f"A model takes one {kind.lower()} tuner: {ALONE[kind]}. Put what you want into one.")
     if config.peft_type != there.peft_type:
         one, other = (c.peft_type.value.lower() for c in (there, config))
         raise SwiftError(

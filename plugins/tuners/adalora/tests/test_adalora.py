@@ -12,6 +12,7 @@ from swift_core.testing.contracts import tiny_model
 
 class TestAdaLora(TunerContract):
     name = "adalora"
+    families = ("qwen2", "llama", "qwen2_vl")
     trains = r"\.lora_(A|B|E)\."
     identity_at_start = True
     learning_rate = 0.03

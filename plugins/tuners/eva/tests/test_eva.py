@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestEva(TunerContract):
     name = "eva"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"lora_rank": 4, "eva_rows": 4, "eva_rho": 1.0}
     trains = r"\.lora_[AB]\."
     identity_at_start = True

@@ -5,5 +5,6 @@ from swift_core.testing import TunerContract
 
 class TestFull(TunerContract):
     name = "full"
-    trains = "."
+    families = ("qwen2", "llama", "qwen2_vl")
+    trains = r"^(?!.*visual\.)"  # --freeze_vit and --freeze_aligner are on
     identity_at_start = True

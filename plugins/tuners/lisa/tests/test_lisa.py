@@ -15,8 +15,9 @@ from swift_core.testing.contracts import tiny_model
 
 class TestLisa(TunerContract):
     name = "lisa"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"lisa_activated_layers": 1}
-    trains = "."
+    trains = r"^(?!.*visual\.)"  # --freeze_vit and --freeze_aligner are on
     identity_at_start = True
 
     def test_resumed_it_trains_on(self, tmp_path):

@@ -64,7 +64,7 @@ class LlamaPro:
         for number, layer in enumerate(layers):
             yield layer
             if number in behind:
-                block = copy.deepcopy(layer)
+                block = copy.deepcopy(layer, configs_of(layer))
                 for output in output_parameters(block, tuple(self.output_modules) or OUTPUTS):
                     output.data.zero_()
                 block.llamapro, block.swift_trains, block.own_names = name, trainable, list(block.state_dict())
@@ -118,6 +118,12 @@ class LlamaPro:
         for _, _, block in new_blocks(model, name)[1]:
             block.swift_active = active
         return True
+
+
+def configs_of(block: Any) -> dict[int, Any]:
+    """For `deepcopy`: a new block shares the model's configuration, where its attention is chosen and changed."""
+    held = [module.config for module in block.modules() if hasattr(module, "config")]
+    return {id(config): config for config in held}
 
 
 def _passing_by(block: Any, args: Any, kwargs: Any, output: Any) -> Any:

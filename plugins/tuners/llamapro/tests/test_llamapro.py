@@ -17,6 +17,7 @@ from swift_core.testing.contracts_training import learn
 
 class TestLlamaPro(TunerContract):
     name = "llamapro"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"num_new_blocks": 2}
     trains = r"\.layers\.[13]\."  # two layers, a new block behind each
     rewrites = r"\.layers\."  # the numbers behind a new block are those of other layers
@@ -39,15 +40,19 @@ def logits(model):
 
 @pytest.fixture(scope="module")
 def deeper():
-    """Four layers and two new blocks that have learned something."""
+    """Four layers of two types and two new blocks, which started as the identity and have learned something."""
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(tiny_model("qwen2"), num_hidden_layers=4)
     config.layer_types = ["full_attention", "sliding_attention"] * 2
     config.sliding_window = 8
     torch.manual_seed(3)
-    model = prepare_model(transformers.AutoModelForCausalLM.from_config(config), LlamaPro(num_new_blocks=2))
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    before = logits(model)
+    model = prepare_model(model, LlamaPro(num_new_blocks=2))
+    assert torch.equal(logits(model), before)
     learn(model, 4, 0.02)
+    assert not torch.equal(logits(model), before)
     return model
 
 

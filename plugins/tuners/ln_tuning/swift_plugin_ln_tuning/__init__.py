@@ -31,5 +31,6 @@ def norms(job: Any, model: Any) -> list[str]:
         for name, module in model.named_modules()
         if "norm" in type(module).__name__.lower()
         and getattr(module, "weight", None) is not None
+        and not getattr(module, "swift_added", False)  # another tuner's own
         and not (frozen and frozen(name))
     ]

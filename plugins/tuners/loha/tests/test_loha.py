@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestLoHa(TunerContract):
     name = "loha"
+    families = ("qwen2", "llama", "qwen2_vl")
     trains = r"\.hada_w[12]"
     identity_at_start = True
     options = {"loha_rank": 4}

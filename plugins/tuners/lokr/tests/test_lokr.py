@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestLoKr(TunerContract):
     name = "lokr"
+    families = ("qwen2", "llama", "qwen2_vl")
     trains = r"\.lokr_w[12]"
     identity_at_start = True
     options = {"lokr_rank": 4}

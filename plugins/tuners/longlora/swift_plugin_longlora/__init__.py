@@ -62,5 +62,6 @@ class LongLora(LowRankTuner):
 
 
 def is_norm(module: Any) -> bool:
-    """Whether a module is a normalisation with a weight of its own."""
-    return "norm" in type(module).__name__.lower() and getattr(module, "weight", None) is not None
+    """Whether a module of the model itself is a normalisation with a weight of its own."""
+    norm = "norm" in type(module).__name__.lower() and getattr(module, "weight", None) is not None
+    return norm and not getattr(module, "swift_added", False)

@@ -9,9 +9,19 @@ from swift_core.testing import TunerContract
 
 class TestLongLora(TunerContract):
     name = "longlora"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"lora_rank": 4, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
     trains = r"lora_[AB]|(embed_tokens|norm)\.modules_to_save"
     identity_at_start = True
+
+    def test_one_group_trains_as_the_base_model_does(self):
+        """A group as long as the row: logits in training are those of full attention; shorter ones, others."""
+        ids = torch.arange(3, 19).unsqueeze(0)
+        tuned = self.tune("llama", longlora_group_ratio=1.0)
+        wanted = self.tune("llama", longlora_group_ratio=0.25).model.eval()(input_ids=ids).logits
+        assert torch.allclose(tuned.model.train()(input_ids=ids).logits, wanted, atol=1e-5)
+        grouped = self.tune("llama", longlora_group_ratio=0.25).model.train()(input_ids=ids).logits
+        assert not torch.allclose(grouped, wanted, atol=1e-3)
 
 
 def heads(length):

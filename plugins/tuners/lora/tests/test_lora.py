@@ -8,7 +8,6 @@ class TestLora(TunerContract):
     trains = r"\.lora_[AB]\."
     identity_at_start = True
     families = ("qwen2", "llama", "qwen2_vl")
-    fresh_process = True
 
 
 class TestOrthogonalDora(TunerContract):

@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestLoraGa(TunerContract):
     name = "loraga"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"lora_rank": 4, "lora_alpha": 4, "lora_ga_rows": 4}
     trains = r"\.lora_[AB]\."
     identity_at_start = True

@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestMiss(TunerContract):
     name = "miss"
+    families = ("qwen2", "llama", "qwen2_vl")
     trains = r"\.miss_block\."
     identity_at_start = True
     options = {"miss_rank": 8}

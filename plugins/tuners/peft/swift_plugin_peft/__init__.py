@@ -1,4 +1,4 @@
-"""Any method of PEFT, named by its type: those that have no plugin of their own, and those that PEFT adds later."""
+"""Any method of PEFT (github.com/huggingface/peft), named by its type: those without a plugin, and those to come."""
 
 from __future__ import annotations
 

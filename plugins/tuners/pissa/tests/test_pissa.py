@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestPissa(TunerContract):
     name = "pissa"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"lora_rank": 4}
     trains = r"\.lora_[AB]\."
     identity_at_start = True

@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestReft(TunerContract):
     name = "reft"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"reft_rank": 4}
     trains = r"layers\.\d\.reft_default\."
     merges = False

@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestResTuning(TunerContract):
     name = "restuning"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"restuning_size": 8}
     trains = r"layers\.1\.restuning_default\."
     identity_at_start = True

@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestRsLora(TunerContract):
     name = "rslora"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"lora_rank": 4, "lora_alpha": 6}
     trains = r"\.lora_[AB]\."
     identity_at_start = True

@@ -7,6 +7,7 @@ from swift_core.testing import TunerContract
 
 class TestScEdit(TunerContract):
     name = "scedit"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"scedit_size": 8}
     trains = r"layers\.\d\.scedit_default\."
     identity_at_start = True

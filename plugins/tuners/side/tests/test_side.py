@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestSide(TunerContract):
     name = "side"
+    families = ("qwen2", "llama", "qwen2_vl")
     options = {"side_size": 16}
     trains = r"layers\.1\.side_default\."
     merges = False

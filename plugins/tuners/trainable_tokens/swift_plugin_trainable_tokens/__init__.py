@@ -1,4 +1,4 @@
-"""Trainable tokens: the embeddings of chosen tokens alone train, new special tokens for instance."""
+"""Trainable tokens: the embeddings of chosen tokens alone train (a method of PEFT, github.com/huggingface/peft)."""
 
 from __future__ import annotations
 

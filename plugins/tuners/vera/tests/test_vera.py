@@ -5,6 +5,7 @@ from swift_core.testing import TunerContract
 
 class TestVera(TunerContract):
     name = "vera"
+    families = ("qwen2", "llama", "qwen2_vl")
     trains = r"\.vera_lambda_[bd]\."
     identity_at_start = True
     options = {"vera_rank": 16}

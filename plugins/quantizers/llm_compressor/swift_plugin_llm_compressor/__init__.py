@@ -1,0 +1,91 @@
+"""llm-compressor: FP8 (arXiv 2209.05433), INT8 and INT4 checkpoints as vLLM serves them, made offline.
+
+llm-compressor works in an environment of its own. What it writes, and what others published in the same format
+(compressed-tensors), is loaded here in plain torch (`compressed`): on any device, with gradients that are right.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.catalogue import Catalogue
+from swift_core.environments import Requirements, of_entry
+
+CALIBRATED = ("FP8", "W4A16", "W8A8")
+"""Schemes that look at rows: FP8 for the size of activations, the others for GPTQ's rounding."""
+
+
+@dataclass(kw_only=True, eq=False)
+class LlmCompressor:
+    """FP8, W8A16, W4A16 and W8A8 checkpoints for serving (PTQ), and adapters trained on them (QLoRA)."""
+
+    swift_api = 1
+    environment = Requirements(("llmcompressor==0.14.0.1", "transformers==5.17.0", "torch==2.13.0"))
+    stages = {"QAT": Unsupported("its codes are not trained."), "QLoRA": Supported(), "PTQ": Supported()}
+    capabilities = {
+        "fsdp": Unsupported("its stored weights cannot be split among processes."),
+        "deepspeed": Unsupported("its stored weights cannot be split among processes."),
+    }
+
+    quant_scheme: Literal["FP8_DYNAMIC", "FP8", "W8A16", "W4A16", "W8A8"] = option(
+        "FP8_DYNAMIC",
+        "Bits of weights (W) and of activations (A) when served; FP8: E4M3 for both (arXiv 2209.05433), DYNAMIC: "
+        "activations scaled token by token; W4A16 and W8A8 are rounded by GPTQ (arXiv 2210.17323).",
+    )
+    quant_samples: int = option(256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1)
+    quant_skip_modules: list[str] = option(["lm_head"], "Layers kept as they are: names, or regexes after `re:`.")
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether `swift export` must be given rows."""
+        return self.quant_scheme in CALIBRATED
+
+    @hookimpl
+    def quantization_config(self, config: Any) -> Any:
+        """Loads a checkpoint that is compressed already; how stands in its config."""
+        from swift_plugin_llm_compressor.compressed import settings_of
+
+        config.quantization_config = settings_of(config)
+
+    @hookimpl
+    def quantize_model(self, job: Any, path: str, rows: Iterable[Any], folder: str) -> str:
+        from swift_plugin_runtime.processor import tokenizer_of
+
+        if set(job.card.modality) != {"text"}:
+            raise SwiftError(f"{job.card.name} reads more than text; llm_compressor calibrates on text models alone.")
+        config = job.hook.load_config(job=job, path=path)
+        processor = job.hook.load_processor(job=job, path=path, config=config)
+        drawn = list(rows)[: self.quant_samples] if self.needs_rows else []
+        encoded = job.hook.encode(job=job, rows=drawn, processor=processor, generation=False) if drawn else []
+        work = {
+            "model": str(Path(path).resolve()),
+            "out": str(Path(folder).resolve()),
+            "scheme": self.quant_scheme,
+            "skip": self.quant_skip_modules,
+            "rows": [{"input_ids": e["input_ids"], "attention_mask": [1] * len(e["input_ids"])} for e in encoded],
+        }
+        run_apart(work)
+        tokenizer_of(processor).save_pretrained(folder)
+        return folder
+
+
+def run_apart(work: dict[str, Any]) -> None:
+    """Run the worker in the environment; SwiftError with its last words where it fails."""
+    environment = of_entry(Catalogue.installed().find("quantizer", "llm_compressor"))
+    assert environment is not None
+    python = environment.create()
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place, "work.json")
+        file.write_text(json.dumps(work), encoding="utf-8")
+        command = [str(python), str(Path(__file__).with_name("worker.py")), str(file)]
+        # it leaves a folder of logs where it runs
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
+    if done.returncode:
+        raise SwiftError(f"llm-compressor failed in its environment: {done.stderr.strip()[-800:]}")
