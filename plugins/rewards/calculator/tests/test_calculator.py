@@ -48,6 +48,21 @@ def test_anything_else_is_answered_with_an_error(expression: str) -> None:
     assert Calculator(longest_expression=1000).result(call).startswith("error: ") or expression.startswith("((")
 
 
+@pytest.mark.parametrize(
+    "expression",
+    ["9" * 5000, "-" * 5000 + "1", "(" * 5000 + "1" + ")" * 5000, "1e400", "1e308 * 10", "0 ** -1", "2 ** -1074",
+     "0.5 ** 10 ** 6", "10**300 * 10**300 // 7", "\x00", "1 if 1 else 2", "().__class__", "1;2", "x := 1", "f'{1}'"],
+)  # fmt: skip
+def test_hostile_expressions_are_bounded(expression: str) -> None:
+    """Long digits, deep nesting, overflow, names and attributes: each is an error in words, none a crash."""
+    call = {"name": "calculator", "arguments": {"expression": expression}}
+    assert Calculator(longest_expression=20000).result(call).startswith("error: ")
+
+
+def test_huge_powers_of_one_are_still_numbers() -> None:
+    assert compute("1 ** 10 ** 300") == compute("(-1) ** 10 ** 300") == 1
+
+
 def test_calls_that_do_not_fit_are_answered_too() -> None:
     calculator = Calculator()
     assert calculator.result({"name": "calculator", "arguments": {"expression": " 10 / 4 "}}) == "2.5"
