@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import sys
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 SHAPE = {
     "hidden_size": 512,
@@ -24,29 +26,95 @@ TEMPLATE = (
 )
 
 
-def words(count: int = 6000) -> list[str]:
-    """Made-up words, the same in every run; the first are the most frequent in text."""
+NUCLEI = ("a", "e", "i", "o", "u") * 4 + ("ai", "ea", "ou", "é", "ü")
+CONSONANTS = ("b", "c", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "ch", "st", "tr", "")
+MARKS, ENDS = (",", ",", ",", ",", ":", ";", " -"), (".", ".", ".", ".", "?", "!", ":")
+ASIDES = ("“{}”", "({})", "**{}**", "`{}`", "https://{0}.org/{0}", "{}'s", "{} 🙂", "{} → π")
+SIGNS = "的一是不了人我在有他这中大来上国和地到以说时要就出会可也你对生能而子那得于"
+CODE = (
+    "def {}({}):",
+    "    for {} in {}:",
+    "        {}[{}] += 1",
+    "    return {}.{}()",
+    "if ({} != {}) {{",
+    "}}  // {} {}",
+)
+
+
+def words(count: int = 60_000) -> list[str]:
+    """Made-up words, the same in every run; the first are the most frequent in text, and short."""
     chance = random.Random(0)
-    syllables = [a + b for a in "bcdfghjklmnprstvz" for b in "aeiou"]
-    return ["".join(chance.choices(syllables, k=chance.randint(1, 4))) for _ in range(count)]
+
+    def syllable() -> str:
+        return chance.choice(CONSONANTS) + chance.choice(NUCLEI) + chance.choice(("", "", "n", "r", "s", "t"))
+
+    return ["".join(syllable() for _ in range(chance.randint(1, 2 + (n > 200) + (n > 5000)))) for n in range(count)]
 
 
-def chats(count: int, seed: int = 1, longest: int = 700) -> list[dict[str, object]]:
-    """`count` conversations of one to three rounds; lengths are log-normal, as those of real chats."""
-    chance, vocabulary = random.Random(seed), words()
+class Writer:
+    """Writes made-up text which costs a tokenizer what natural text costs.
+
+    Words are drawn by Zipf's law from 60,000, more than a tokenizer's cache holds, and stand among capitals,
+    punctuation, numbers, quotations, lists, line breaks, code and Chinese.
+    """
+
+    def __init__(self, seed: int):
+        self.chance, self.words = random.Random(seed), words()
+        self.often = list(accumulate(1 / (rank + 2.7) for rank in range(len(self.words))))
+
+    def drawn(self, count: int) -> list[str]:
+        """Words, the frequent ones more often."""
+        return self.chance.choices(self.words, cum_weights=self.often, k=count)
+
+    def text(self, length: int) -> str:
+        """A text of about `length` words, sentence by sentence."""
+        pieces: list[str] = []
+        while length > 0:
+            size = min(length, self.chance.randint(3, 20))
+            kind = self.chance.random()
+            pieces += [self._code(size) if kind < 0.05 else self._signs(size) if kind < 0.08 else self._sentence(size)]
+            pieces += self.chance.choices((" ", "\n\n", "\n- "), (8, 1, 1))
+            length -= size
+        return "".join(pieces[:-1]).strip()
+
+    def _sentence(self, size: int) -> str:
+        found = self.drawn(size)
+        for place in range(size):
+            kind = self.chance.random()
+            if kind < 0.03:
+                found[place] = str(round(self.chance.lognormvariate(5, 3), self.chance.choice((0, 0, 2))))
+            elif kind < 0.07:
+                found[place] = self.chance.choice(ASIDES).format(found[place])
+            elif kind < 0.12:
+                found[place] = found[place].capitalize()
+            elif kind < 0.20:
+                found[place] += self.chance.choice(MARKS)
+        return " ".join([found[0].capitalize(), *found[1:]]).rstrip(",:; -") + self.chance.choice(ENDS)
+
+    def _code(self, size: int) -> str:
+        lines = [self.chance.choice(CODE).format(*self.drawn(2)) for _ in range(max(2, size // 3))]
+        return "\n```python\n" + "\n".join(lines) + "\n```\n"
+
+    def _signs(self, size: int) -> str:
+        return "".join(self.chance.choices(SIGNS, k=size)) + "。"
+
+
+def chats(count: int, seed: int = 1, longest: int = 700) -> list[dict[str, Any]]:
+    """`count` conversations of one to three rounds, some 310 tokens each; lengths are log-normal."""
+    writer = Writer(seed)
+    chance = writer.chance
 
     def text(median: int) -> str:
-        length = min(longest // 4, max(3, int(chance.lognormvariate(0, 0.8) * median)))
-        return " ".join(vocabulary[int(len(vocabulary) * chance.random() ** 3)] for _ in range(length))
+        return writer.text(min(longest // 4, max(3, int(chance.lognormvariate(0, 0.8) * median))))
 
-    def rounds() -> list[dict[str, str]]:
+    def talk() -> list[dict[str, str]]:
         return [
             {"role": role, "content": text(median)}
             for _ in range(chance.choice((1, 1, 2, 3)))
             for role, median in (("user", 20), ("assistant", 45))
         ]
 
-    return [{"messages": rounds()} for _ in range(count)]
+    return [{"messages": talk()} for _ in range(count)]
 
 
 def write(folder: Path, count: int) -> None:

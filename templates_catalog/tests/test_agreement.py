@@ -114,6 +114,35 @@ def test_only_answers_and_their_ends_are_trained(template, tokenizer):
             assert (answer in said) == (message["role"] == "assistant")
 
 
+def by_segments(tokenizer, spans):
+    """The plain twin of encoding: (ids, labels), token by token from the offsets of transformers' own call.
+
+    Each answer begins anew where a token would reach into it.
+    """
+    done = tokenizer("".join(s.text for s in spans), add_special_tokens=False, return_offsets_mapping=True)
+    offsets, ids, at = done["offset_mapping"], done["input_ids"], 0
+    trained = set()
+    for n, span in enumerate(spans):
+        starts = span.answer and n and not spans[n - 1].answer
+        if starts and any(a < at < b for a, b in offsets):
+            (left, said), (right, also) = by_segments(tokenizer, spans[:n]), by_segments(tokenizer, spans[n:])
+            return left + right, said + also
+        if span.weight:
+            trained.update(range(at, at + len(span.text)))
+        at += len(span.text)
+    return ids, [bool(trained.intersection(range(a, b))) for a, b in offsets]
+
+
+@pytest.mark.parametrize("kind", ["byte-level", "metaspace"])
+def test_ids_and_labels_are_those_of_the_definition(template, tokenizers, kind):
+    tokenizer, job = tokenizers[kind], job_with(template)
+    batch = [spans(job, messages, tokenizer) for messages in [*conversations(template), *thoughtful(template)]]
+    for row, pieces in zip(encode_spans(tokenizer, batch), batch, strict=True):
+        ids, trained = by_segments(tokenizer, pieces)
+        assert row["input_ids"] == ids
+        assert row["labels"] == [IGNORED, *(i if t else IGNORED for i, t in zip(ids[1:], trained[1:], strict=True))]
+
+
 @pytest.mark.parametrize("kind", ["byte-level", "metaspace"])
 def test_the_prompt_is_how_the_training_row_begins(template, tokenizers, kind):
     tokenizer = tokenizers[kind]
