@@ -192,7 +192,7 @@ def test_kill_during_a_save_leaves_no_torn_checkpoint(qwen2, write_rows, tmp_pat
     command = [sys.executable, "-m", "swift_core", *words.split(), "--num_train_epochs", "50", "--tuner", "full"]
     log = (tmp_path / "log").open("w")
     process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while time.monotonic() < deadline and process.poll() is None:
         if (output / "checkpoint-2").is_dir() and any((output / ".saving").rglob("*")):
             process.send_signal(signal.SIGKILL)

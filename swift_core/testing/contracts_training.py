@@ -243,7 +243,7 @@ def _first_other(one: Any, other: Any) -> str:
 
 def _learned(model: Any, packed: bool) -> dict[str, Any]:
     """`loss` and each gradient of three rows, laid end to end or padded, as the trainer batches them."""
-    from swift_plugin_runtime.attention import keep_rows_apart
+    from swift_plugin_runtime.flat import keep_rows_apart
     from swift_plugin_runtime.collate import flat_batch, pad_batch
     from swift_plugin_runtime.training import token_losses
 

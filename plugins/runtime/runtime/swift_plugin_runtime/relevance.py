@@ -52,11 +52,11 @@ class Judge:
         """log p(yes) - log p(no) as the answer's first token, [texts, 1], in float32; inputs padded on the right."""
         import torch
 
-        from swift_plugin_runtime.training import _keeps_logits
+        from swift_plugin_runtime.layers import keeps_logits
 
         last = inputs["attention_mask"].sum(1) - 1
         rows = torch.arange(len(last), device=last.device)
-        if _keeps_logits(model):
+        if keeps_logits(model):
             places, which = last.unique(return_inverse=True)
             logits = model(**inputs, logits_to_keep=places, use_cache=False).logits[rows, which]
         else:  # virtual tokens may stand before the row

@@ -93,7 +93,8 @@ def write(batches: list[pyarrow.RecordBatch], said: dict[str, Any], file: Path |
             _write(batches, schema, str(staging))
             os.replace(staging, file)
             return StoredRows(pyarrow.memory_map(str(file)))
-        staging.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            staging.unlink()
     sink = pyarrow.BufferOutputStream()
     _write(batches, schema, sink)
     return StoredRows(sink.getvalue())
