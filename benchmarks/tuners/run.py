@@ -158,8 +158,8 @@ def measure(name: str, options: dict[str, Any], folder: str, rate: float) -> Lin
     logs = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     steps, mean = trainer.state.global_step, sum(lengths) / len(lengths)
     seen = steps * options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] / seconds
-    counts = [p.numel() for p in trainer.model.parameters()]
-    trained = sum(p.numel() for p in trainer.model.parameters() if trains(p))
+    counts = [entries(p) for p in trainer.model.parameters()]
+    trained = sum(entries(p) for p in trainer.model.parameters() if trains(p))
     limit = rate / (mean * flops_of_a_token(trainer.model, mean, options["gradient_checkpointing"]))
     last = sum(logs[-3:]) / len(logs[-3:])
     return Line(name, last, held, trained, sum(counts), memory_above(before), seen, seen * mean, limit)
@@ -168,6 +168,11 @@ def measure(name: str, options: dict[str, Any], folder: str, rate: float) -> Lin
 def trains(parameter: Any) -> bool:
     """Whether a parameter changes; Q-GaLore's INT8 weights do without a gradient of their own."""
     return bool(parameter.requires_grad) or str(parameter.dtype) == "torch.int8"
+
+
+def entries(parameter: Any) -> int:
+    """Weights in a parameter: two in each byte of 4-bit layers."""
+    return int(parameter.numel()) * (2 if str(parameter.dtype) == "torch.uint8" else 1)
 
 
 def memory_above(before: int) -> float:
@@ -239,7 +244,7 @@ def flops_of_a_token(model: Any, length: float, checkpointing: bool) -> float:
     config = model.config.get_text_config()
     table = id(model.get_input_embeddings().weight)
     matrices = [p for p in model.parameters() if p.dim() > 1 and id(p) != table]
-    whole, trained = sum(p.numel() for p in matrices), sum(p.numel() for p in matrices if trains(p))
+    whole, trained = sum(map(entries, matrices)), sum(entries(p) for p in matrices if trains(p))
     attention = 2 * length * config.hidden_size * config.num_hidden_layers
     forward = 2 * whole + attention
     return forward * (2 if checkpointing else 1) + 2 * whole + 2 * attention + 2 * trained
