@@ -1,4 +1,4 @@
-"""A reward model as reward: a sequence classifier with one output, which reads question and answer."""
+"""Models as rewards: a sequence classifier with one output reads question and answer; `process` judges each step."""
 
 from __future__ import annotations
 
@@ -22,38 +22,26 @@ class RewardModel:
 
     @hookimpl
     def score(self, job: Any, rows: list[Row], completions: list[str]) -> list[float]:
-        model, tokenizer = self.loaded(job)
+        from swift_plugin_model_reward.loading import loaded
+
+        model, tokenizer = loaded(job, self.reward_model, lambda: self.load(job))
         chats = [_chat(row, text) for row, text in zip(rows, completions, strict=True)]
         step = self.reward_model_batch_size
         return [s for n in range(0, len(chats), step) for s in self.scores(model, tokenizer, chats[n : n + step])]
 
-    def loaded(self, job: Any) -> tuple[Any, Any]:
-        """Model and tokenizer, loaded once for the life of the job."""
-        key = ("reward model", self.reward_model)
-        if key not in job.memo:
-            job.memo[key] = self.load(job)
-        found: tuple[Any, Any] = job.memo[key]
-        return found
-
     def load(self, job: Any) -> tuple[Any, Any]:
         """SwiftError where it is no reward model."""
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
+
+        from swift_plugin_model_reward.loading import load
 
         if not self.reward_model:
             raise SwiftError("The reward reward_model needs --reward_model.reward_model, a folder or hub id.")
-        path = job.hook.resolve_checkpoint(job=job, model=self.reward_model, revision=None)
-        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=self.reward_model_dtype)
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        auto, kind, device = AutoModelForSequenceClassification, self.reward_model_dtype, self.reward_model_device
+        model, tokenizer = load(job, self.reward_model, auto, kind, device)
         if model.config.num_labels != 1:
             raise SwiftError(f"{self.reward_model} has {model.config.num_labels} outputs; a reward model has one.")
-        if not tokenizer.chat_template:
-            raise SwiftError(f"{self.reward_model} has no chat template, by which it would read a conversation.")
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        model.config.pad_token_id = tokenizer.pad_token_id
-        device = self.reward_model_device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return model.eval().requires_grad_(False).to(device), tokenizer
+        return model, tokenizer
 
     def scores(self, model: Any, tokenizer: Any, chats: list[list[dict[str, Any]]]) -> list[float]:
         """One batch; padding counts for nothing."""
