@@ -165,7 +165,7 @@ class TunerContract(ComponentContract):
             assert self.job().objection("packing"), "The job does not hear that packs are unsupported."
             return
         for family in self.each_family():
-            if family != "qwen2_vl":  # rows of multimodal models are padded
+            if family != "qwen2_vl":  # its own tests lay rows with pictures end to end
                 padded, packed = (_learned(trained(family).tuned.model, packed) for packed in (False, True))
                 assert packed.keys() == padded.keys(), f"Gradient lost: {_first_other(packed, padded)}."
                 for name, value in padded.items():
@@ -243,8 +243,8 @@ def _first_other(one: Any, other: Any) -> str:
 
 def _learned(model: Any, packed: bool) -> dict[str, Any]:
     """`loss` and each gradient of three rows, laid end to end or padded, as the trainer batches them."""
-    from swift_plugin_runtime.flat import keep_rows_apart
     from swift_plugin_runtime.collate import flat_batch, pad_batch
+    from swift_plugin_runtime.flat import counter_of, keep_rows_apart
     from swift_plugin_runtime.training import token_losses
 
     model = copy.deepcopy(model).train()
@@ -252,7 +252,7 @@ def _learned(model: Any, packed: bool) -> dict[str, Any]:
     assert not packed or keep_rows_apart(model), "One row reaches into the next."
     ids = [(_ids(model)[0, :length] + length).tolist() for length in (5, 9, 12)]
     rows = [{"input_ids": row, "labels": [IGNORED, *row[1:]]} for row in ids]
-    batch = flat_batch(rows) if packed else pad_batch(rows, 0)
+    batch = flat_batch(rows, counter_of(model)) if packed else pad_batch(rows, 0)
     loss = token_losses(model, batch, batch.pop("labels"))[0].mean()
     loss.backward()
     return {"loss": loss.detach(), **{n: p.grad for n, p in model.named_parameters() if p.grad is not None}}
