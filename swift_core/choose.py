@@ -85,6 +85,7 @@ def choose(
     picker.adapters()
     picker.data_readers()
     picker.exports()
+    picker.rollouts()
     picker.load()
     return picker.chosen
 
@@ -234,3 +235,8 @@ class _Picker:
             for flag, name in short.items():
                 if getattr(self.options, flag):
                     self.add("exporter", name, f"--{flag}")
+
+    def rollouts(self) -> None:
+        """The short form --use_vllm of a training."""
+        if getattr(self.options, "use_vllm", False):
+            self.add("backend", "vllm", "--use_vllm")

@@ -105,6 +105,27 @@ class Engine(Protocol):
         """Free the model, its memory and its processes."""
 
 
+class RolloutEngine(Protocol):
+    """A server that draws answers with the policy under training, and says of each which weights drew it."""
+
+    address: dict[str, str]
+    """How other processes of the run reach it."""
+
+    def follow(self, folder: str, version: str) -> None:
+        """Draw from now on with the policy saved in `folder`, and call it `version`."""
+
+    def draw(self, prompts: list[list[int]], version: str, how: dict[str, Any]) -> list[list[int]]:
+        """Token ids of one answer to each prompt, with the one that ends it.
+
+        how: max_new_tokens, temperature, top_p, top_k (0: off); `ends`, the ids that end an answer; `banned`, ids
+        never drawn; `seed`, from which each answer has one of its own. SwiftError where other weights than those of
+        `version` drew an answer.
+        """
+
+    def close(self) -> None:
+        """Stop the server where this engine started it."""
+
+
 def stream_one(engine: Engine, request: Request) -> Generator[str, None, Reply]:
     """`stream` made from `generate` and a listener; closing the generator ends the answer."""
     pieces: queue.Queue[str | None] = queue.Queue()

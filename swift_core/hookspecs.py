@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     from swift_core.data.row import Row
     from swift_core.data.syntax import Source
-    from swift_core.engine import Engine
+    from swift_core.engine import Engine, RolloutEngine
     from swift_core.job import Job
 
 hookspec = pluggy.HookspecMarker("swift_core")
@@ -214,6 +214,15 @@ def respond(job: Job, row: Row) -> list[dict[str, Any]] | None:
 @hookspec(firstresult=True)
 def launch(job: Job, command: list[str]) -> int | None:
     """Run `command` (a Python module and its arguments) on every process; returns the exit code."""
+
+
+@hookspec(firstresult=True)
+def start_rollouts(job: Job, folder: str, address: dict[str, str] | None) -> RolloutEngine | None:
+    """An engine that draws answers for the training job, under --use_vllm.
+
+    folder: the policy as saved now: an adapter of `job.options.model`, or whole weights. address: of an engine that
+    another process of the run started; None: start one, or connect to the one that the user named.
+    """
 
 
 # -- after training ---------------------------------------------------------------------------------------

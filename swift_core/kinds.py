@@ -135,8 +135,8 @@ _ROWS = (
         "backend",
         "backends",
         "1",
-        "start_engine",
-        "Generates answers: batched, streaming, adapters by name.",
+        "start_rollouts start_engine",
+        "Generates answers: batched, streaming, adapters by name; or draws them for a training run.",
     ),
     _row(
         "evaluator",

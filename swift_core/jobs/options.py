@@ -76,6 +76,7 @@ class TrainOptions(ModelOptions, DataOptions):
     reward: list[str] = option([], "Rewards, for methods that use them.", kind="reward", aliases=("reward_funcs",))
     reward_timeout: float = option(600.0, "Seconds that the rewards of one batch may take; 0: any time.", ge=0)
     launcher: str | None = option(None, "Component that starts several processes.", kind="launcher")
+    use_vllm: bool = option(False, "Draw the answers of rollouts with a vLLM server that follows the policy.")
 
     output_dir: str | None = option(None, "Where everything is written; left out: output/MODEL-JOB-TIME.")
     overwrite_output_dir: bool = option(False, "Write into a folder that already holds checkpoints.")

@@ -22,6 +22,7 @@ def run(job: Job) -> dict[str, Any]:
     """Train; returns `{"output_dir", "checkpoint", "metrics"}`."""
     place_output(job)
     check_processes(job)
+    check_rollouts(job)
     if job.options.push_to_hub and not job.options.hub_model_id:
         raise SwiftError("--push_to_hub uploads to a repository: say --hub_model_id owner/name.")
     if job.options.launcher and "LOCAL_RANK" not in os.environ:
@@ -145,6 +146,13 @@ def check_processes(job: Job) -> None:
         raise SwiftError("--fsdp and --deepspeed both split the model among processes; choose one.")
     if wanted and not (options.launcher or "LOCAL_RANK" in os.environ):
         raise SwiftError(f"{wanted[0]} splits the model among processes; say how many: --launcher torchrun.")
+
+
+def check_rollouts(job: Job) -> None:
+    """Refuse a server for rollouts where the method draws no answers."""
+    if job.options.use_vllm and not getattr(job.one("trainer"), "draws", False):
+        name = job.many("trainer")[0].entry.name
+        raise SwiftError(f"--use_vllm draws the answers of rollouts, and {name} draws none; leave it out.")
 
 
 def _launch(job: Job) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,9 @@ ON_GPU = shutil.which("nvidia-smi") is not None
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for --max-lora-rank."""
+
+ROLLOUTS = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+"""Environment of a server whose weights or adapters change while it runs."""
 
 WATCH = 'exec 3<&0; "$@" </dev/null & server=$!; (cat <&3 >/dev/null; kill 0) & wait $server'
 """Runs the server, and ends its process group when our end of the pipe closes: it cannot outlive us."""
@@ -89,6 +92,46 @@ class Vllm:
     vllm_python: str | None = option(None, "Interpreter that has vLLM; left out, the plugin's own environment.")
     vllm_args: list[str] = option([], "Further words for vLLM's server, for instance --vllm_args=--swap-space=8.")
 
+    vllm_server_host: str | None = option(
+        None, "Rollouts: a vLLM server that runs already; left out, one is started. Its key is read from VLLM_API_KEY."
+    )
+    vllm_server_port: int = option(8000, "Rollouts: the port of that server.", ge=1)
+
+    @hookimpl
+    def start_rollouts(self, job: Any, folder: str, address: dict[str, str] | None) -> Any:
+        from swift_plugin_vllm.rollouts import Rollouts
+
+        lora = Path(folder, "adapter_config.json").is_file()
+        name = served_name(job.options)
+        if address is None and self.vllm_server_host:
+            url = f"http://{self.vllm_server_host}:{self.vllm_server_port}"
+            address = {"url": url, "key": os.environ.get("VLLM_API_KEY", "")}
+        if address is not None:
+            return Rollouts(address, name, lora)
+        server = self._rollout_server(job, folder, lora)
+        try:
+            server.wait(job, self.vllm_start_timeout)
+        except BaseException:
+            server.stop()
+            raise
+        return Rollouts({"url": server.url, "key": server.key}, name, lora, server)
+
+    def _rollout_server(self, job: Any, folder: str, lora: bool) -> Server:
+        """A started server for the policy saved in `folder`; its log stays in the output folder."""
+        if not (_plain_lora(Path(folder)) if lora else Path(folder, "config.json").is_file()):
+            raise SwiftError("--use_vllm follows one plain LoRA adapter or whole weights: say --tuner lora, or full.")
+        words = ["--enable-scale-out"]
+        if lora:
+            words += ["--enable-lora", "--max-lora-rank", str(_slot_rank([folder])), "--max-loras", "2"]
+        python, path = self._interpreter(job), _checkpoint(job) if lora else folder
+        temporary = tempfile.TemporaryDirectory(prefix="swift-vllm-")
+        log = Path(job.options.output_dir, "vllm.log").resolve()
+        try:
+            return self._server(job, python, path, words, temporary, ROLLOUTS, log)
+        except BaseException:
+            temporary.cleanup()
+            raise
+
     @hookimpl
     def start_engine(self, job: Any) -> VllmEngine:
         adapters = {} if job.options.merge_lora else _lora_folders(job)
@@ -96,7 +139,7 @@ class Vllm:
         folder = tempfile.TemporaryDirectory(prefix="swift-vllm-")
         try:
             path = _merged(job, folder.name) if job.options.merge_lora else _checkpoint(job)
-            server = self._server(job, python, path, adapters, folder)
+            server = self._server(job, python, path, _lora_words(adapters), folder)
         except BaseException:
             folder.cleanup()
             raise
@@ -118,13 +161,25 @@ class Vllm:
             job.say(f"Making the environment of vLLM in {environment.folder} (about 3 GB, once) …")
         return str(environment.create())
 
-    def _server(self, job: Any, python: str, path: str, adapters: dict[str, str], folder: Any) -> Server:
-        """The started server process. adapters: name → LoRA folder. folder: a temporary one, which it will own."""
+    def _server(
+        self,
+        job: Any,
+        python: str,
+        path: str,
+        more: list[str],
+        folder: Any,
+        variables: dict[str, str] | None = None,
+        log: Path | None = None,
+    ) -> Server:
+        """The started server process. more: further words. folder: a temporary one, which it will own.
+
+        log: where its log stays; left out, it goes with the folder.
+        """
         template = Path(folder.name, "join.jinja")
         template.write_text(joining_template(job.one("template").media), encoding="utf-8")
         with bind("127.0.0.1", 0) as free:
             port = free.getsockname()[1]
-        words = {
+        settings = {
             "--model": path,
             "--served-model-name": served_name(job.options),
             "--host": "127.0.0.1",
@@ -144,9 +199,10 @@ class Vllm:
             python,
             "-m",
             "vllm.entrypoints.openai.api_server",
-            *(str(w) for pair in words.items() for w in pair),
+            *(str(w) for pair in settings.items() for w in pair),
         ]
-        return Server([*command, *flags, *_lora_words(adapters), *self.vllm_args], port, self._variables(), folder)
+        words = [*command, *flags, *more, *self.vllm_args]
+        return Server(words, port, {**self._variables(), **(variables or {})}, folder, log)
 
     def _variables(self) -> dict[str, str]:
         found = {
@@ -178,27 +234,35 @@ def _lora_folders(job: Any) -> dict[str, str]:
     """Adapter name → its folder, all plain LoRA in PEFT's form; SwiftError for any that vLLM cannot load."""
     found = {}
     for name, items in adapters_by_name(job).items():
-        file = Path(items[0].folder, "adapter_config.json")
-        config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        plain = config.get("peft_type") == "LORA" and not (config.get("use_dora") or config.get("modules_to_save"))
-        if len(items) > 1 or not plain:
+        if len(items) > 1 or not _plain_lora(Path(items[0].folder)):
             raise SwiftError(f"vLLM serves plain LoRA adapters only, and {name!r} is none: say --merge_lora true.")
         found[name] = str(Path(items[0].folder).resolve())
     return found
 
 
+def _plain_lora(folder: Path) -> bool:
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return config.get("peft_type") == "LORA" and not any(map(config.get, ("use_dora", "modules_to_save")))
+
+
 def _lora_words(adapters: dict[str, str]) -> list[str]:
     if not adapters:
         return []
-    highest = max(_rank(Path(folder)) for folder in adapters.values())
-    allowed = [rank for rank in RANKS if rank >= highest]
-    if not allowed:
-        raise SwiftError(f"vLLM serves LoRA up to rank {RANKS[-1]}, not {highest}: say --merge_lora true.")
     named = [f"{name}={folder}" for name, folder in adapters.items()]
     # On a CPU a row without adapter indexes the slots with -1 and so takes the last one: leave that one empty.
     slots = len(adapters) + (not ON_GPU)
-    words = ["--enable-lora", "--max-lora-rank", str(allowed[0]), "--max-loras", str(slots)]
+    words = ["--enable-lora", "--max-lora-rank", str(_slot_rank(adapters.values())), "--max-loras", str(slots)]
     return [*words, "--lora-modules", *named]
+
+
+def _slot_rank(folders: Iterable[str]) -> int:
+    """The least rank of vLLM's that holds all these adapters."""
+    highest = max(_rank(Path(folder)) for folder in folders)
+    allowed = [rank for rank in RANKS if rank >= highest]
+    if not allowed:
+        raise SwiftError(f"vLLM serves LoRA up to rank {RANKS[-1]}, not {highest}: say --merge_lora true.")
+    return allowed[0]
 
 
 def _rank(folder: Path) -> int:
@@ -226,16 +290,16 @@ def joining_template(media: dict[str, str]) -> str:
 
 
 class Server:
-    """vLLM's server as a process group of its own, its log in a temporary folder that goes with it."""
+    """vLLM's server as a process group of its own. log: where it stays; left out, it goes with the folder."""
 
-    def __init__(self, command: list[str], port: int, variables: dict[str, str], folder: Any):
+    def __init__(self, command: list[str], port: int, variables: dict[str, str], folder: Any, log: Path | None = None):
         self.url, self.key, self.folder = f"http://127.0.0.1:{port}", variables["VLLM_API_KEY"], folder
-        self.log = Path(folder.name, "server.log")
-        with self.log.open("wb") as log:
+        self.kept, self.log = log is not None, log or Path(folder.name, "server.log")
+        with self.log.open("wb") as log_file:
             self.process = subprocess.Popen(
                 ["sh", "-c", WATCH, "sh", *command],
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=log_file,
                 stderr=subprocess.STDOUT,
                 env=variables,
                 cwd=folder.name,
@@ -276,14 +340,14 @@ class Server:
             return False
 
     def _tail(self) -> str:
-        return f"The end of its log:\n{self._lines(25)}"
+        return f"The end of its log{f' {self.log}' if self.kept else ''}:\n{self._lines(25)}"
 
     def _lines(self, count: int) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-count:])
 
     def stop(self) -> None:
-        """End every process of the group, and remove log and temporary weights."""
+        """End every process of the group, and remove temporary weights and the log where it is not kept."""
         if self.process.poll() is None:
             self._signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):

@@ -14,7 +14,8 @@ from swift_core import SwiftError
 from swift_core.data.load import batches
 from swift_core.rewards import score_all
 from swift_core.templates.encode import IGNORED
-from swift_plugin_runtime.alignment import AlignmentTrainer, Reference, token_logps
+from swift_plugin_runtime.alignment import Reference, token_logps
+from swift_plugin_runtime.drawing import DrawingTrainer
 from swift_plugin_runtime.rollout import (
     Completion,
     Prompt,
@@ -29,7 +30,7 @@ from swift_plugin_runtime.training import build_arguments, make_collator
 Batch = dict[str, Any]
 
 
-class PolicyTrainer(AlignmentTrainer):
+class PolicyTrainer(DrawingTrainer):
     """Batches of the data loader are prompts; each prompt brings `num_generations` answers, drawn on this rank.
 
     A subclass says how answers are judged (`judge`) and what a pass costs (`policy_loss`). Answers are learning
@@ -104,12 +105,13 @@ class PolicyTrainer(AlignmentTrainer):
         """One answer to each prompt, a generation batch at a time; reproducible from seed, step and rank."""
         seed = (self.args.seed * 100_003 + self.state.global_step) * 1009 + self.args.process_index
         together = self.method.generation_batch_size or len(prompts)
+        drawer = self.drawer()
         return [
             completion
             for number, part in enumerate(batches(prompts, together))
             for completion in converse(
                 self.job,
-                self.model,
+                drawer,
                 self.processing_class,
                 part,
                 self.sampling,

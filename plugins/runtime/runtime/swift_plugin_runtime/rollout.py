@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,12 +60,18 @@ class Completion:
         return [True] * len(self.ids) if self.own is None else self.own
 
 
+Drawer = Callable[[list[Prompt], Sampling, int], list[Completion]]
+"""Answers prompts, one each, from a seed."""
+
+
 def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: str = "prompts") -> EncodedRows:
     """Rows as `Prompt`s; one that leaves less than `room` tokens up to max_length is dropped or an error.
 
     A row that asks nothing raises, or is left out and counted under `--strict false`.
     """
     rows = usable(job, rows, _fault, "a question")
+    if job.options.use_vllm:
+        _check_served(job, rows, processor)
     limit = row_limit(job, processor)
     longest = None if limit is None else limit - room
     if longest is not None and longest < 1:
@@ -87,6 +93,19 @@ def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: s
 def _fault(row: Row) -> str | None:
     asked = row.prompt().messages
     return None if asked and asked[-1]["role"] != "system" else "the row asks nothing; it needs a user message."
+
+
+def _check_served(job: Any, rows: list[Row], processor: Any) -> None:
+    """SwiftError where the prompts or the end of an answer cannot be told to a server in token ids."""
+    media = next((row for row in rows if row.media), None)
+    if media is not None:
+        raise SwiftError(f"{media.where}: --use_vllm sends prompts as token ids, and this one has media; leave it out.")
+    _, words = end_of_answer(job, tokenizer_of(processor))
+    if words:
+        raise SwiftError(
+            f"Answers of the template {job.options.template!r} end with {words[0]!r}, which is several tokens; "
+            "--use_vllm ends an answer by one token. Leave it out, or choose another --template."
+        )
 
 
 def _fits(job: Any, row: Row, encoded: dict[str, Any], longest: int | None) -> bool:
@@ -123,20 +142,20 @@ def draw(job: Any, model: Any, processor: Any, prompts: list[Prompt], how: Sampl
             **batch, generation_config=settings, use_cache=True, **({"tokenizer": tokenizer} if words else {})
         )
     drawn = output[:, batch["input_ids"].shape[1] :].tolist()
-    return [_completion(job, processor, p, ids, ends, pad) for p, ids in zip(prompts, drawn, strict=True)]
+    return [completion_of(job, processor, p, ids, ends, pad) for p, ids in zip(prompts, drawn, strict=True)]
 
 
 def converse(
-    job: Any, model: Any, processor: Any, prompts: list[Prompt], how: Sampling, seed: int, turns: int
+    job: Any, drawer: Drawer, processor: Any, prompts: list[Prompt], how: Sampling, seed: int, turns: int
 ) -> list[Completion]:
-    """As `draw`, and where a component responds to an answer, on from there: at most `turns` answers each."""
-    found = draw(job, model, processor, prompts, how, seed)
+    """One answer to each prompt, and where a component responds to it, on from there: at most `turns` answers each."""
+    found = drawer(prompts, how, seed)
     for turn in range(1, turns if job.hook.respond.get_hookimpls() else 1):
         following = {n: _following(job, completion, processor) for n, completion in enumerate(found)}
         asked = {n: prompt for n, prompt in following.items() if prompt is not None}
         if not asked:
             break
-        drawn = draw(job, model, processor, list(asked.values()), how, seed + 7919 * turn)
+        drawn = drawer(list(asked.values()), how, seed + 7919 * turn)
         for n, more in zip(asked, drawn, strict=True):
             found[n] = _joined(found[n], more)
     return found
@@ -208,8 +227,10 @@ def end_of_answer(job: Any, tokenizer: Any) -> tuple[list[int], list[str]]:
     return list(dict.fromkeys(ids)), words
 
 
-def _completion(job: Any, processor: Any, prompt: Prompt, ids: list[int], ends: list[int], pad: int) -> Completion:
-    """The drawn ids up to the first that ends the answer; what follows is padding."""
+def completion_of(
+    job: Any, processor: Any, prompt: Prompt, ids: list[int], ends: list[int], pad: int | None
+) -> Completion:
+    """The drawn ids up to the first that ends the answer; what follows is padding. pad: None where there is none."""
     end = next((place for place, token in enumerate(ids) if token in ends), None)
     if end is not None:
         kept = ids[: end + 1]

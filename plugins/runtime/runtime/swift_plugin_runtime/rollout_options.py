@@ -13,6 +13,7 @@ class RolloutOptions:
 
     swift_api = 1
     needs_answer = False
+    draws = True
     capabilities = {
         "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
         "padding_free": Unsupported("answers are drawn and scored in padded batches."),

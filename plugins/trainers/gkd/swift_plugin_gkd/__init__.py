@@ -38,6 +38,11 @@ class Gkd:
         """Whether rows must bring answers."""
         return self.lmbda < 1
 
+    @property
+    def draws(self) -> bool:
+        """Whether the student draws answers."""
+        return self.lmbda > 0
+
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_gkd.trainer import build_distillation_trainer

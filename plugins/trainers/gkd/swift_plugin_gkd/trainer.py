@@ -7,9 +7,10 @@ import random
 from typing import Any
 
 import torch
-from swift_plugin_runtime.alignment import AlignmentTrainer, trained_logits
+from swift_plugin_runtime.alignment import trained_logits
+from swift_plugin_runtime.drawing import DrawingTrainer
 from swift_plugin_runtime.processor import tokenizer_of
-from swift_plugin_runtime.rollout import Prompt, Sampling, draw, encode_prompts, learning_row
+from swift_plugin_runtime.rollout import Prompt, Sampling, encode_prompts, learning_row
 from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.training import build_arguments, make_collator
 from torch.nn import functional
@@ -45,7 +46,7 @@ def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     return functional.kl_div(q, p, reduction="none", log_target=True).sum(-1)
 
 
-class DistillationTrainer(AlignmentTrainer):
+class DistillationTrainer(DrawingTrainer):
     """Batches bring rows and their prompts; with probability λ the student answers the prompts itself."""
 
     def __init__(self, job: Any, processor: Any, method: Any, teacher: Any, **arguments: Any):
@@ -62,6 +63,8 @@ class DistillationTrainer(AlignmentTrainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The batches of one optimizer step, some with answers of the student, and how many tokens they train."""
         items = [batch["items"] for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        if self.method.lmbda:
+            self.drawer()  # a server follows on all ranks together, and below each rank may choose otherwise
         found = [self.batch_of(part, number) for number, part in enumerate(items)]
         return found, self._get_num_items_in_batch(found, device)
 
@@ -74,7 +77,7 @@ class DistillationTrainer(AlignmentTrainer):
         given, prompts = zip(*items, strict=True)
         if given[0] is not None and (evaluating or random.Random(seed).random() >= self.method.lmbda):
             return {**self.join(list(given)), "drawn": False}
-        drawn = draw(self.job, self.model, self.processing_class, list(prompts), self.sampling, seed)
+        drawn = self.drawer()(list(prompts), self.sampling, seed)
         self.note("completions/length", torch.tensor([float(len(c.ids)) for c in drawn]))
         return {**self.join([learning_row(c) for c in drawn]), "drawn": True}
 

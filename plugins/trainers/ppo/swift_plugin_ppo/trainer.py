@@ -119,15 +119,19 @@ class ActorCriticTrainer(PolicyTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The policy as any other model, and the value head in a file beside it."""
+        self.save_policy(output_dir)
+        if self.args.should_save:
+            head = {k: v.detach().cpu().contiguous() for k, v in self.model.value_head.state_dict().items()}
+            save_file(head, Path(output_dir or self.args.output_dir, HEAD_FILE))
+
+    def save_policy(self, folder: str | None) -> None:
+        """The policy as any other model."""
         both = self.model
         self.model = both.policy
         try:
-            super().save_model(output_dir, _internal_call)
+            super().save_model(folder)
         finally:
             self.model = both
-        if self.args.should_save:
-            head = {k: v.detach().cpu().contiguous() for k, v in both.value_head.state_dict().items()}
-            save_file(head, Path(output_dir or self.args.output_dir, HEAD_FILE))
 
     def _load_best_model(self) -> None:
         """The best checkpoint is the run's outcome; the model in memory is not used after that."""
