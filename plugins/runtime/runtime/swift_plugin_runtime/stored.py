@@ -62,9 +62,7 @@ class StoredRows(torch.utils.data.Dataset):
 
     def lengths(self) -> list[int]:
         """Tokens of each row."""
-        return [
-            n for part in self.parts for n in pyarrow.compute.list_value_length(part.column("input_ids")).to_pylist()
-        ]
+        return [n for part in self.parts for n in part.column("input_ids").value_lengths().to_pylist()]
 
 
 def fits(item: dict[str, Any]) -> bool:
