@@ -1,6 +1,6 @@
 """`python -m benchmarks.encode`: rows per CPU second from conversations to ids and labels, against the raw tokenizer.
 
-raw: `encode_batch_fast` on texts that are rendered already, no labels: the floor. spans: our ids and labels from spans
+raw: ids of `encode_batch_fast` on texts that are rendered already, no labels: the floor. spans: our ids and labels from spans
 that are rendered already. whole: our encode hook, rendering included. template: transformers' batched
 apply_chat_template with the assistant mask.
 """
@@ -45,7 +45,7 @@ def contestants(folder: Path) -> tuple[dict[str, Callable[[], Any]], int]:
         return tokenizer.apply_chat_template(group, return_assistant_tokens_mask=True, return_dict=True)
 
     return {
-        "raw": lambda: [raw.encode_batch_fast(group, add_special_tokens=False) for group in texts],
+        "raw": lambda: [[e.ids for e in raw.encode_batch_fast(group, add_special_tokens=False)] for group in texts],
         "spans": lambda: [encode_spans(tokenizer, group) for group in spans],
         "whole": lambda: [job.hook.encode(job=job, rows=g, processor=tokenizer, generation=False) for g in groups],
         "template": lambda: [templated(group) for group in talks],

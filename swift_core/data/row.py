@@ -42,6 +42,8 @@ class Row:
     @property
     def media(self) -> dict[str, list[Any]]:
         """The media lists that are not empty, by modality name."""
+        if not (self.images or self.videos or self.audios):
+            return {}
         named = {"image": self.images, "video": self.videos, "audio": self.audios}
         return {name: values for name, values in named.items() if values}
 

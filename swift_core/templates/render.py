@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.data.row import Row
 from swift_core.errors import SwiftError
+from swift_core.relay import direct
 from swift_core.templates.declaration import Template
 from swift_core.templates.turns import Turn, own_tools, turns_of
 
@@ -69,6 +70,8 @@ class _Frames:
         self.thinks = self.template.thinks(self.wanted)
         self.keeps: bool | None = getattr(job.options, "preserve_thinking", None)
         self.known: dict[str, list[tuple[str, float]]] = {}
+        self.weigh = direct(job.hook.weigh)
+        self.filled: dict[str, str] = {}
 
     @classmethod
     def of(cls, job: Job, tokenizer: Any) -> _Frames:
@@ -79,16 +82,22 @@ class _Frames:
         found: _Frames = job.memo[key]
         return found
 
+    def fill(self, text: str) -> str:
+        """A text of the template with the tokenizer's tokens in it."""
+        if text not in self.filled:
+            self.filled[text] = self.template.fill(text, self.tokenizer)
+        return self.filled[text]
+
     def weighed(self, text: str) -> list[tuple[str, float]]:
         """A text of the template in weighed pieces; 0 save where the loss scale counts frames."""
         if text not in self.known:
-            self.known[text] = self.weights("frame", self.template.fill(text, self.tokenizer), False, "")
+            self.known[text] = self.weights("frame", self.fill(text), False, "")
         return self.known[text]
 
     def weights(self, role: str, text: str, last: bool, query: str) -> list[tuple[str, float]]:
         """One turn in weighed pieces, by the job's loss scale."""
         pieces: list[tuple[str, float]] | None
-        pieces = self.job.hook.weigh(job=self.job, role=role, text=text, last=last, query=query)
+        pieces = self.weigh(job=self.job, role=role, text=text, last=last, query=query)
         return pieces or [(text, 0.0)]
 
 
@@ -97,7 +106,8 @@ class _Writer:
 
     def __init__(self, frames: _Frames, turns: list[Turn], generation: bool):
         self.frames, self.template, self.turns, self.generation = frames, frames.template, turns, generation
-        self.last_user = max((i for i, t in enumerate(turns) if t.role == "user"), default=-1)
+        places = {turn.role: number for number, turn in enumerate(turns)}
+        self.last_user, self.last_answer = places.get("user", -1), places.get("assistant", -1)
         self.spans: list[Span] = []
         self.query, self.late_system = "", ""
         self.rounds = 0
@@ -106,12 +116,12 @@ class _Writer:
 
     def add(self, pieces: list[tuple[str, float]], answer: bool = False) -> None:
         """Weighed pieces that follow what is there."""
+        spans = self.spans
         for text, weight in pieces:
-            last = self.spans[-1] if self.spans else None
-            if last and last.weight == weight and last.answer == answer:
-                last.text += text
+            if spans and spans[-1].weight == weight and spans[-1].answer == answer:
+                spans[-1].text += text
             elif text:
-                self.spans.append(Span(text, weight, answer))
+                spans.append(Span(text, weight, answer))
 
     def frame(self, text: str) -> None:
         """Text that nobody says: not trained, save where the loss scale weighs frames."""
@@ -192,16 +202,18 @@ class _Writer:
             return
         weight = float(any(w > 0 for _, w in pieces))
         template = self.template
-        end = self._end_of(number, turn, "".join(text for text, _ in pieces))
-        self.add([(template.fill(end, self.frames.tokenizer), weight)], answer=True)
+        end = self._end_of(number, turn, pieces)
+        self.add([(self.frames.fill(end), weight)], answer=True)
         self.owed = 0.0 if end else weight
         self.frame(template.after)
 
-    def _end_of(self, number: int, turn: Turn, text: str) -> str:
+    def _end_of(self, number: int, turn: Turn, pieces: list[tuple[str, float]]) -> str:
         """What closes an answer. Calls may bring their own end; where no turn has one, results open the next."""
         template, last = self.template, number == len(self.turns) - 1
-        if turn.calls and text.endswith(tuple(w for w in (*template.stop, template.end) if w)):
-            return ""
+        if turn.calls:
+            text = "".join(text for text, _ in pieces)
+            if text.endswith(tuple(w for w in (*template.stop, template.end) if w)):
+                return ""
         if turn.calls and last and not template.end:
             return next((w for w in template.stop if template.tool.startswith(w)), template.final_end)
         return template.final_end if last else template.end
@@ -211,9 +223,9 @@ class _Writer:
         current = number > self.last_user
         held, text = self._written(turn, current or self.frames.keeps is not False)
         pieces = self._weights(turn, text, last)
-        trained = not self.generation and any(w > 0 for _, w in pieces)
         if self.template.thinking is None or current or self.frames.keeps is not None:
             return held, pieces
+        trained = not self.generation and any(w > 0 for _, w in pieces)
         if self.template.thinking.keep or trained:
             return held, pieces
         held, text = self._written(turn, False)
@@ -250,8 +262,8 @@ class _Writer:
 
     def _is_last(self, number: int) -> bool:
         """Whether no later turn is the assistant's, save those that continue this one behind inline results."""
-        later = next((i for i, t in enumerate(self.turns) if i > number and t.role == "assistant"), None)
-        return later is None or (self.turns[number].inline and self._is_last(later))
+        between = self.turns[number : self.last_answer]
+        return all(turn.inline for turn in between if turn.role == "assistant")
 
     def _trimmed(self, role: str, text: str) -> str:
         return text.strip() if role in self.template.trim else text

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COUNTED = re.compile(r"\{(n|path|([^{}]+)\*(\d+))\}")
 
 
-@dataclass
+@dataclass(slots=True)
 class Turn:
     """One turn as text. inline: tool results that go on inside the assistant's turn.
 
