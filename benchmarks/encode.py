@@ -1,7 +1,7 @@
 """`python -m benchmarks.encode`: rows per CPU second from conversations to ids and labels, against the raw tokenizer.
 
-raw: ids of `encode_batch_fast` on texts that are rendered already, no labels: the floor. spans: our ids and labels from spans
-that are rendered already. whole: our encode hook, rendering included. template: transformers' batched
+raw: ids of `encode_batch_fast` on texts that are rendered already, no labels: the floor. spans: our ids and labels from
+spans that are rendered already. whole: our encode hook, rendering included. template: transformers' batched
 apply_chat_template with the assistant mask.
 """
 

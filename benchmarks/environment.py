@@ -1,10 +1,11 @@
-"""Environments of the peers that cannot live beside the trainer's libraries: made once by uv, in the cache folder."""
+"""An environment of its own for each peer: made once by uv, in the cache folder."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -21,7 +22,14 @@ class Peer:
     removes: tuple[str, ...] = ()
 
 
+def _as_here(*names: str) -> tuple[str, ...]:
+    """Requirements of the versions that this environment has, so that a ratio tells of code and not of releases."""
+    return tuple(f"{name}=={version(name)}" for name in names)
+
+
 PEERS = {
+    "transformers": Peer(_as_here("transformers", "peft", "accelerate", "datasets")),
+    "trl": Peer(_as_here("trl", "transformers", "peft", "accelerate", "datasets")),
     "ms-swift": Peer(("ms-swift==4.6.0",)),
     "llamafactory": Peer(("llamafactory==0.9.3", "pyarrow<20"), removes=("torchvision", "torchaudio")),
 }

@@ -1,5 +1,6 @@
-"""`python -m benchmarks.scale`: cost against size. length: a training step; plugins: a list and a checkpoint's id.
+"""`python -m benchmarks.scale`: cost against size.
 
+rows: encoding and packing; length: a training step; plugins: a list and a checkpoint's id; adapters: serving.
 Prints the slopes; `--out FOLDER` gets figures.json and scale.png. A subject is one line in SUBJECTS.
 """
 
@@ -10,10 +11,10 @@ import json
 from pathlib import Path
 
 from benchmarks.measure import machine
-from benchmarks.scale import length, plugins
+from benchmarks.scale import adapters, length, plugins, rows
 from benchmarks.scale.fit import Curve, draw
 
-SUBJECTS = {"length": length.curves, "plugins": plugins.curves}
+SUBJECTS = {"rows": rows.curves, "length": length.curves, "plugins": plugins.curves, "adapters": adapters.curves}
 
 
 def main() -> None:

@@ -11,18 +11,23 @@ from benchmarks.environment import interpreter
 from benchmarks.measure import HERE, Used, alternate, ratios, report, run, spread
 
 SCRIPTS = HERE / "train"
-PEERS = ("trainer", "flattening", "trl", "trl-free")
-APART = {"ms-swift": "ms_swift.py", "llamafactory": "llamafactory.py"}
-"""Peers in environments of their own, made when they are first asked for, and their scripts."""
+PEERS = {
+    "trainer": ("transformers", "peers.py", "trainer"),
+    "flattening": ("transformers", "peers.py", "flattening"),
+    "trl": ("trl", "peers.py", "trl"),
+    "trl-free": ("trl", "peers.py", "trl-free"),
+    "ms-swift": ("ms-swift", "apart/ms_swift.py"),
+    "llamafactory": ("llamafactory", "apart/llamafactory.py"),
+}
+"""Peers: the environment, which is made when it is first asked for, the script, and its own argument."""
 
 
 def command(name: str, folder: Path, mode: str, batch: int) -> list[str]:
     """The command line of a contestant."""
     arguments = [str(folder), mode, str(batch)]
-    if name in APART:
-        return [str(interpreter(name)), str(SCRIPTS / "apart" / APART[name]), *arguments]
     if name in PEERS:
-        return [sys.executable, str(SCRIPTS / "peers.py"), name, *arguments]
+        environment, script, *own = PEERS[name]
+        return [str(interpreter(environment)), str(SCRIPTS / script), *own, *arguments]
     return [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
 
 
@@ -54,7 +59,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=160)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", nargs="*", choices=(*PEERS, *APART), default=list(PEERS))
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--out", help="JSON file for all figures.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
