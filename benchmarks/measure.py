@@ -44,12 +44,22 @@ def run(command: list[str], **environment: str) -> Used:
 
 
 def alternate(commands: dict[str, list[str]], rounds: int, **environment: str) -> dict[str, list[Used]]:
-    """Every command once per round, in turn, so that a busy spell of the machine meets all of them."""
+    """Every command once per round, in turn, so that a busy spell of the machine meets all of them.
+
+    One that fails is told of and left out of the result, unless it is the first, which the others are compared to.
+    """
     found: dict[str, list[Used]] = {name: [] for name in commands}
+    base = next(iter(commands))
     for number in range(rounds):
-        for name, command in commands.items():
+        for name in list(found):
             print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
-            found[name].append(run(command, **environment))
+            try:
+                found[name].append(run(commands[name], **environment))
+            except SystemExit as failure:
+                if name == base:
+                    raise
+                print(f"{failure}\n{name} is left out", file=sys.stderr, flush=True)
+                del found[name]
     return found
 
 

@@ -37,6 +37,7 @@ def main(folder: Path, mode: str, batch: int) -> None:
     import torch
     from llamafactory.train.tuner import run_exp
 
+    pure = mode != "lora" and torch.cuda.is_available()  # on a CPU it knows float32 weights under autocast alone
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "rows.jsonl").symlink_to(folder / "rows.jsonl")
         model = readable(folder / "model", Path(place, "model"))
@@ -46,8 +47,8 @@ def main(folder: Path, mode: str, batch: int) -> None:
             "dataset": "rows", "template": "chatml", "finetuning_type": mode, "lora_rank": 8, "lora_alpha": 32,
             "lora_target": "all", "cutoff_len": 4096, "output_dir": f"{place}/output", "num_train_epochs": 1,
             "per_device_train_batch_size": batch, "learning_rate": 1e-4, "logging_steps": 5, "report_to": "none",
-            "lr_scheduler_type": "cosine", "bf16": mode == "lora", "disable_gradient_checkpointing": True,
-            "use_cpu": not torch.cuda.is_available(), "pure_bf16": mode != "lora",
+            "lr_scheduler_type": "cosine", "bf16": not pure, "pure_bf16": pure, "disable_gradient_checkpointing": True,
+            "use_cpu": not torch.cuda.is_available(),
         })  # fmt: skip
     tokens = sum(len(row["input_ids"]) for row in seen["dataset"])
     MARKS.tell(tokens=tokens, steps=seen["state"].global_step, loss=seen["state"].log_history[-1].get("train_loss"))
