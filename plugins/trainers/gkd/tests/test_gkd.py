@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,9 @@ from PIL import Image
 from swift_plugin_gkd.trainer import jensen_shannon
 
 from swift_core import SwiftError
-from swift_core.testing import TrainerInvariants
+from swift_core.testing import ToldInvariants, tiny
 from swift_core.testing.contracts import tiny_model
 from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
-from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 ROWS = [
     {"query": "What is the answer?", "response": "It is here."},
@@ -24,23 +26,49 @@ ROWS = [
 ]
 
 
+@functools.cache
+def teacher_of(family: str) -> str:
+    """A tiny model with other weights than the student, in a folder that is deleted at the end."""
+    folder = tempfile.TemporaryDirectory(prefix="swift-test-")
+    atexit.register(folder.cleanup)
+    return str(getattr(tiny, f"tiny_{family}")(folder.name, seed=7))
+
+
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory: Any) -> str:
-    """A tiny model with other weights than the student."""
-    return tiny_qwen2(tmp_path_factory.mktemp("teacher"), seed=7)
+def teacher() -> str:
+    """A tiny teacher of text."""
+    return teacher_of("qwen2")
 
 
-class TestContract(TrainerInvariants):
-    """Runs, saves and resumes with answers of both kinds; with given answers, batches do not matter."""
+class Distilled(ToldInvariants):
+    """Runs, saves and resumes; batches do not matter where all answers come from one side."""
 
     name = "gkd"
-    rows = ROWS
+    rows = [{**row, "query": f"{row['query']} {number}"} for number in range(2) for row in ROWS]
     options = {"max_completion_length": 8}
-    scoring = {"lmbda": 0.0}
+    figures = ("loss", "grad_norm", "divergence")
 
-    @pytest.fixture(autouse=True)
-    def _teach(self, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(type(self), "options", {**type(self).options, "teacher_model": teacher})
+    def job(self, command: str = "train", **options: Any) -> Any:
+        """A job with a teacher."""
+        return super().job(command, **{"teacher_model": teacher_of("qwen2"), **options})
+
+
+class TestContract(Distilled):
+    """The student's own answers, told in whole runs."""
+
+    scoring = {"lmbda": 1.0}
+    figures = (*Distilled.figures, "completions/length")
+
+
+class TestGivenAnswers(Distilled):
+    """Answers that the rows bring."""
+
+    scoring = {"lmbda": 0.0}
+    trajectory = "trajectory_given.json"
+
+    def whole_run(self, folder: Path, size: int, processes: int = 1, **options: Any) -> Any:
+        """A run that draws nothing."""
+        return super().whole_run(folder, size, processes, **{"use_vllm": False, **options})
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +79,7 @@ def pictured(tmp_path_factory: Any) -> tuple[str, list[dict[str, Any]]]:
     for number, size in enumerate([(56, 56), (84, 56)]):
         Image.effect_noise(size, 80).convert("RGB").save(folder / f"{number}.png")
         rows.append({**ROWS[number], "images": [str(folder / f"{number}.png")]})
-    return tiny_qwen2_vl(folder / "teacher", seed=7), rows
+    return teacher_of("qwen2_vl"), rows
 
 
 @pytest.mark.parametrize("kind", ["text", "vision"])
