@@ -48,7 +48,7 @@ class Teller:
         chance = random.Random(f"{step} {prompt} {self.asked[prompt]}")
         self.asked[prompt] += 1
         length = chance.randint(1, how["max_new_tokens"])
-        allowed = [i for i in range(200) if i not in (*how["ends"], *how["banned"])]
+        allowed = [i for i in range(50, 200) if i not in (*how["ends"], *how["banned"])]  # below stand tokens of media
         words = [chance.choice(allowed) for _ in range(length)]
         return words if length == how["max_new_tokens"] else [*words, how["ends"][0]]
 

@@ -12,11 +12,14 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_gkd.trainer import jensen_shannon
+from swift_plugin_runtime.rollout import learning_row
 
 from swift_core import SwiftError
+from swift_core.catalogue import Catalogue
 from swift_core.testing import ToldInvariants, tiny
 from swift_core.testing.contracts import tiny_model
 from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
+from swift_core.testing.rollouts import telling
 
 ROWS = [
     {"query": "What is the answer?", "response": "It is here."},
@@ -107,6 +110,27 @@ def test_loss_and_gradients_equal_trl(kind: str, beta: float, teacher: str, pict
         gradients(trainer.model, lambda: trainer.compute_loss(trainer.model, batch)),
         gradients(trainer.model, theirs),
     )
+
+
+@pytest.mark.parametrize("kind", ["text", "vision"])
+def test_loss_on_own_answers_equals_a_plain_computation(kind: str, pictured: Any, tmp_path: Path) -> None:
+    """Eq. 1 over what the student wrote, each answer in passes of its own, from both models' probabilities."""
+    family, rows = ("qwen2", ROWS) if kind == "text" else ("qwen2_vl", pictured[1])
+    told = {"trainer": "gkd", "teacher_model": teacher_of(family), "beta": 0.3, "max_completion_length": 8}
+    told |= {"lmbda": 1.0, "use_vllm": kind == "text"}  # answers of unequal lengths, where they are told
+    trainer = build_trainer(tiny_model(family), rows, tmp_path, telling(Catalogue.installed()), **told)
+    unsettle(trainer)
+    rows = [learning_row(c) for c in trainer.drawer()([p for _, p in trainer.train_dataset], trainer.sampling, 0)]
+    answers = []
+    for row in rows:
+        inputs = {k: torch.tensor([v]) if isinstance(v, list) else v for k, v in row.items() if k != "labels"}
+        with torch.no_grad():
+            ours, theirs = (m.eval()(**inputs).logits[0].softmax(-1) for m in (trainer.model, trainer.teacher))
+        for p, q in ((theirs[n - 1], ours[n - 1]) for n, label in enumerate(row["labels"]) if label != -100):
+            mixture = 0.3 * p + 0.7 * q
+            answers.append((0.3 * p * (p / mixture).log() + 0.7 * q * (q / mixture).log()).sum().item())
+    loss = trainer.compute_loss(trainer.model, {**trainer.join(rows), "drawn": True})
+    assert loss.item() == pytest.approx(sum(answers) / len(answers), rel=1e-3)
 
 
 def test_divergence_worked_by_hand() -> None:
