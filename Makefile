@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint setup generated trajectories wheels clean test-vllm test-evalscope test-gptq test-llmcompressor conformance
+.PHONY: demo test lint setup generated trajectories wheels clean test-vllm test-evalscope test-gptq test-llmcompressor test-loggers conformance
 
 setup: .venv/.ready
 
@@ -56,6 +56,14 @@ test-gptq: .venv/.ready
 # FP8, W8A16, W4A16 and W8A8 through llm-compressor, in an environment of its own.
 test-llmcompressor: .venv/.ready
 	SWIFT_TEST_LLMCOMPRESSOR=1 $(PY) -m pytest plugins/quantizers/llm_compressor
+
+# A run with wandb and one with swanlab, offline.
+test-loggers: .venv/loggers/.ready
+	PYTHONPATH=$(CURDIR)/.venv/loggers $(PY) -m pytest tests/test_loggers.py
+
+.venv/loggers/.ready: .venv/.ready tools/loggers.txt
+	.venv/bin/uv pip install --quiet --python $(PY) -c constraints.txt --target .venv/loggers -r tools/loggers.txt
+	touch $@
 
 conformance: .venv/ladder/.ready
 	PYTHONPATH=.venv/ladder $(PY) -m swift_core.testing.conformance --jobs 2

@@ -28,7 +28,7 @@ _WHERE = {
         "TrainerContract",
         "TunerContract",
     ),
-    "contracts_trainers": ("RewardedInvariants", "TokenInvariants", "TrainerInvariants"),
+    "contracts_trainers": ("RewardedInvariants", "ToldInvariants", "TokenInvariants", "TrainerInvariants"),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from swift_core.catalogue import Catalogue
 from swift_core.job import prepare
 from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, find_resume, load_data
 from swift_core.options import Given
 from swift_core.testing.contracts import catalogue, write_rows
 from swift_core.testing.contracts_training import TrainerContract
+from swift_core.testing.rewards import rewarding, share_of_odd_characters
+from swift_core.testing.rollouts import telling
 
 
 def build_trainer(model: str, rows: list[dict[str, Any]], folder: Path, found: Any = None, **options: Any) -> Any:
@@ -43,12 +46,12 @@ def build_trainer(model: str, rows: list[dict[str, Any]], folder: Path, found: A
 
 
 def unsettle(trainer: Any, scale: float = 0.05, seed: int = 1) -> None:
-    """Move every weight of the model under training a little, so that it differs from where it started."""
+    """Move every weight that trains a little, so that the model differs from where it started."""
     import torch
 
     torch.manual_seed(seed)
     with torch.no_grad():
-        for parameter in trainer.model.parameters():
+        for parameter in (p for p in trainer.model.parameters() if p.requires_grad):
             parameter.add_(torch.randn_like(parameter) * scale)
 
 
@@ -79,9 +82,14 @@ def assert_same_gradients(ours: Any, theirs: Any, names: Any = str) -> None:
 class TrainerInvariants(TrainerContract):
     """Beyond the contract: how rows are cut into batches does not change what is learnt, on any machine.
 
-    Whole runs are compared with each other, and with the losses stored in `trajectory.json` beside the test, so that
+    Whole runs are compared with each other, and with the figures stored in `trajectory.json` beside the test, so that
     a change that bends all of them alike is seen too. `make trajectories` writes those files anew.
     """
+
+    trajectory = "trajectory.json"
+    """The file; a second class in the same folder names another."""
+    figures: tuple[str, ...] = ("loss",)
+    """What is stored of each step's log line."""
 
     scoring: dict[str, Any] = {}
     """Options under which each row's loss is its own, where the method's defaults let rows of a batch meet."""
@@ -115,27 +123,32 @@ class TrainerInvariants(TrainerContract):
             apart = float((one - other).abs().max())
             assert torch.allclose(one, other, atol=1e-5), f"{name} ends {apart} apart."
         assert all(x["grad_norm"] > 0 for x in whole.state.log_history if "loss" in x), "Nothing was learnt."
-        assert losses_of(single) == pytest.approx(losses_of(whole), abs=1e-4)
+        assert self.figures_of(single) == near(self.figures_of(whole))
 
-    def test_losses_follow_the_stored_trajectory(self, ran: Callable[[int], Any]) -> None:
-        """What a whole run loses at each step is what it lost when `make trajectories` last wrote it down."""
-        found = losses_of(ran(self.batch))
+    def test_figures_follow_the_stored_trajectory(self, ran: Callable[[int], Any]) -> None:
+        """What a whole run logs at each step is what it logged when `make trajectories` last wrote it down."""
+        found = self.figures_of(ran(self.batch))
         if os.environ.get("SWIFT_WRITE_TRAJECTORIES"):
-            text = json.dumps({"trainer": self.name, "losses": [round(loss, 6) for loss in found]})
-            self.trajectory_file.write_text(text + "\n", encoding="utf-8")
+            told = {"trainer": self.name, "contract": type(self).__name__, "figures": found}
+            self.trajectory_file.write_text(json.dumps(told) + "\n", encoding="utf-8")
         if not self.trajectory_file.is_file():
             pytest.skip(f"No {self.trajectory_file.name} beside the test; make trajectories writes it.")
-        assert found == self.near_trajectory()
+        assert found == near(json.loads(self.trajectory_file.read_text(encoding="utf-8"))["figures"])
 
     @property
     def trajectory_file(self) -> Path:
-        """`trajectory.json` beside the test that inherits this class."""
-        return Path(inspect.getfile(type(self))).with_name("trajectory.json")
+        """The stored trajectory, beside the test that inherits this class."""
+        return Path(inspect.getfile(type(self))).with_name(self.trajectory)
 
-    def near_trajectory(self) -> Any:
-        """The stored losses, with the room that sums of float32 in another order need."""
-        stored = json.loads(self.trajectory_file.read_text(encoding="utf-8"))["losses"]
-        return pytest.approx(stored, rel=2e-3, abs=1e-4)
+    def figures_of(self, trainer: Any) -> dict[str, list[float]]:
+        """Each of `figures` → its values over the log lines that have it, to six digits behind the point."""
+        lines = [line for line in trainer.state.log_history if "loss" in line]
+        return {name: [round(line[name], 6) for line in lines if name in line] for name in self.figures}
+
+
+def near(figures: dict[str, list[float]]) -> Any:
+    """Equal to these figures, with the room that sums of float32 in another order need."""
+    return {name: pytest.approx(values, rel=2e-3, abs=1e-5) for name, values in figures.items()}
 
 
 def losses_of(trainer: Any) -> list[float]:
@@ -154,18 +167,42 @@ class TokenInvariants(TrainerInvariants):
         assert losses_of(self.whole_run(tmp_path / "packed", self.batch, **pack)) == pytest.approx(padded, abs=1e-4)
 
 
-class RewardedInvariants(TrainerInvariants):
-    """The same for methods that learn from rewards; theirs is `odd`, the share of odd characters in an answer."""
+class ToldInvariants(TrainerInvariants):
+    """The same for methods that learn from answers of their own.
 
-    options: dict[str, Any] = {"reward": "odd", "max_completion_length": 8}
-    batch = 4
-    whole_steps = 2
+    Whole runs learn from told answers (`swift_core.testing.rollouts`) of unequal lengths: draws differ between
+    machines and between ranks, and so would every figure behind them. Everything from the answer on is as in any run:
+    rewards, likelihoods of policy and reference, the method's judgement, the loss and the step. That draws repeat
+    is what resuming shows, where the method draws for itself.
+    """
+
+    figures: tuple[str, ...] = ("loss", "grad_norm", "completions/length")
+
+    def whole_run(self, folder: Path, size: int, processes: int = 1, **options: Any) -> Any:
+        """A run on told answers."""
+        return super().whole_run(folder, size, processes, **{"use_vllm": True, **options})
+
+    def found(self) -> Catalogue:
+        """What is installed, with answers told under --use_vllm."""
+        return telling(catalogue())
 
     def job(self, command: str = "train", **options: Any) -> Any:
-        """A prepared job that knows the reward."""
-        from swift_core.testing.rewards import rewarding, share_of_odd_characters
-
+        """A prepared job with told answers under --use_vllm."""
         values = {"device": "cpu", **self.choice(), **self.options, **options}
-        return prepare(
-            command, [Given(k, v, "test") for k, v in values.items()], rewarding(share_of_odd_characters, "odd")
-        )
+        return prepare(command, [Given(k, v, "test") for k, v in values.items()], self.found())
+
+
+class RewardedInvariants(ToldInvariants):
+    """The same for methods that learn from rewards; theirs is `odd`, the share of odd characters in an answer.
+
+    Of the three steps, the second goes on with the answers of the first, and so meets a policy that has moved.
+    """
+
+    figures: tuple[str, ...] = ("loss", "grad_norm", "completions/length", "reward", "kl", "clip_ratio")
+    options: dict[str, Any] = {"reward": "odd", "max_completion_length": 8}
+    scoring: dict[str, Any] = {"beta": 0.5, "num_iterations": 2}
+    batch = 4
+
+    def found(self) -> Catalogue:
+        """What is installed, the reward, and told answers."""
+        return telling(rewarding(share_of_odd_characters, "odd"))

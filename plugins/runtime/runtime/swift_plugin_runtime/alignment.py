@@ -14,6 +14,7 @@ from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, find_resume
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.layers import keeps_logits
+from swift_plugin_runtime.rollout import evaluating
 from swift_plugin_runtime.training import Trainer
 
 
@@ -62,17 +63,20 @@ class Reference:
 
     @contextmanager
     def of(self, model: Any, unwrapped: Any) -> Iterator[Any]:
-        """The reference to call in this context, without gradients. model: as wrapped for training."""
+        """The reference to call in this context, without gradients or dropout. model: as wrapped for training."""
         with torch.no_grad():
             if self.model is not None:
                 yield self.model
             else:
-                with unwrapped.disable_adapter():
+                with evaluating(unwrapped), unwrapped.disable_adapter():
                     yield model
 
 
 def _adapters_are_neutral(model: Any) -> bool:
-    """Whether the model gives the same logits with its adapters off, tried on a few tokens."""
+    """Whether the model with its adapters off is what it is now, and stays so: tried on a few tokens.
+
+    Modules that PEFT did not put there (`--tuner lora reft`) are not off then; they would get a gradient.
+    """
     if not hasattr(model, "disable_adapter"):
         return False
     count = model.get_input_embeddings().weight.shape[0]
@@ -81,10 +85,18 @@ def _adapters_are_neutral(model: Any) -> bool:
     model.eval()
     with torch.no_grad():
         with_adapters = model(input_ids=ids, use_cache=False).logits
-        with model.disable_adapter():
-            without = model(input_ids=ids, use_cache=False).logits
+    with model.disable_adapter(), torch.enable_grad():
+        without = model(input_ids=ids, use_cache=False).logits
     model.train(was_training)
-    return torch.equal(with_adapters, without)
+    return torch.equal(with_adapters, without) and not _reaches_what_trains(model, without)
+
+
+def _reaches_what_trains(model: Any, logits: torch.Tensor) -> bool:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not logits.requires_grad or not trained:
+        return False
+    found = torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
+    return any(gradient is not None for gradient in found)
 
 
 class AlignmentTrainer(Trainer):

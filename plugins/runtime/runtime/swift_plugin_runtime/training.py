@@ -62,6 +62,8 @@ class Trainer(transformers.Trainer):
         self.remove_callback(transformers.PrinterCallback)
         self.remove_callback(transformers.ProgressCallback)
         self.add_callback(Progress(self.args.output_dir))
+        if "swanlab" in job.options.report_to:
+            self.add_callback(_swanlab_callback())
         self.add_callback(TunerSteps(job))
         if job.options.early_stopping_patience:
             self.add_callback(transformers.EarlyStoppingCallback(job.options.early_stopping_patience))
@@ -361,6 +363,13 @@ def _check_loggers(names: list[str]) -> None:
             raise SwiftError(f"--report_to {name} needs the package {LOGGERS[name]}: pip install {LOGGERS[name]}")
 
 
+def _swanlab_callback() -> Any:
+    """SwanLab's own callback: transformers' takes an answer that SwanLab no longer gives from 0.8 on."""
+    from swanlab.integration.transformers import SwanLabCallback
+
+    return SwanLabCallback(project=os.environ.get("SWANLAB_PROJECT"))
+
+
 def _watched(job: Any, changes: dict[str, Any]) -> dict[str, Any]:
     """What early stopping needs: evaluations, saved as often, the best of which is kept."""
     if not job.options.early_stopping_patience:
@@ -397,7 +406,7 @@ def build_arguments(job: Any, recompute: bool = False, **changes: Any) -> transf
         "warmup_steps": o.warmup_ratio,
         "bf16": (on_gpu and torch.cuda.is_bf16_supported()) if o.bf16 is None else o.bf16,
         "use_cpu": not on_gpu,
-        "report_to": o.report_to,
+        "report_to": [name for name in o.report_to if name != "swanlab"],
         "eval_steps": o.eval_steps or o.save_steps,
         "activation_checkpointing": recompute,
         "activation_checkpointing_kwargs": {"use_reentrant": False} if recompute else None,

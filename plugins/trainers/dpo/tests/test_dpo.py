@@ -23,6 +23,7 @@ from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, load_data
 from swift_core.options import Given
 from swift_core.testing import TrainerInvariants
+from swift_core.testing.contracts_trainers import unsettle
 from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 PAIRS = [
@@ -273,16 +274,28 @@ def test_mixture_and_rpo_add_up() -> None:
         Dpo(loss_type=["exo_pair"]).weighted_losses()
 
 
-@pytest.mark.parametrize(("tuner", "copied"), [("lora", False), ("pissa", True)])
-def test_reference_is_the_model_at_the_start(text: str, tmp_path: Path, tuner: str, copied: bool) -> None:
-    """A fresh adapter switched off is the reference; where base weights moved (PiSSA) a copy is. Step 0: no margin."""
-    trainer = build(text, PAIRS, tmp_path, tuner=tuner, target_modules=["q_proj", "v_proj"])
+@pytest.mark.parametrize(
+    ("tuner", "copied"),
+    [(["lora"], False), (["lora", "neftune"], False), (["pissa"], True), (["full"], True)]
+    + [(["lora", beside], True) for beside in ("reft", "scedit", "adapter", "restuning", "side")],
+)
+def test_reference_is_the_model_at_the_start(text: str, tmp_path: Path, tuner: list[str], copied: bool) -> None:
+    """A fresh adapter switched off is the reference; a copy is, where that moves the base weights or does not switch
+    off all that trains. At the start there is no margin, and when the policy has moved the reference is where it was.
+    """
+    named = {} if tuner == ["full"] else {"target_modules": ["q_proj", "v_proj"]}
+    trainer = build(text, PAIRS, tmp_path, tuner=tuner, **named)
+    trainer.model.eval()
     assert (trainer.reference.model is not None) == copied
     batch = trainer.data_collator([trainer.train_dataset[i] for i in range(3)])
     chosen, rejected = trainer.compare(trainer.model, batch)
     assert torch.allclose(chosen.ratio, torch.zeros(3), atol=1e-4)
     assert torch.allclose(rejected.ratio, torch.zeros(3), atol=1e-4)
     assert chosen.reference.abs().min() > 1
+    unsettle(trainer)
+    moved = trainer.compare(trainer.model, batch)[0]
+    assert torch.allclose(moved.reference, chosen.reference, atol=1e-5)
+    assert not torch.allclose(moved.logp, chosen.logp, atol=1e-2)
 
 
 def test_margins_rise_and_are_drawn(text: str, tmp_path: Path) -> None:

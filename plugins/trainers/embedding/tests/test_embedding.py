@@ -33,6 +33,12 @@ class TestContract(TrainerInvariants):
     scoring = {"in_batch": False}
 
 
+def pictured(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """The rows with a picture in each query."""
+    Image.effect_noise((56, 84), 80).convert("RGB").save(folder / "a.png")
+    return [{**row, "query": f"<image>{row['query']}", "images": [str(folder / "a.png")]} for row in rows]
+
+
 @torch.no_grad()
 def vector(model: Any, text: dict[str, Any], pooling: str) -> torch.Tensor:
     """One unpadded text's unit vector, from the model's own hidden states."""
@@ -49,10 +55,7 @@ def vector(model: Any, text: dict[str, Any], pooling: str) -> torch.Tensor:
 )
 def test_infonce_equals_a_plain_computation(in_batch: bool, pooling: str, family: str, tmp_path: Path) -> None:
     """arXiv 1807.03748 eq. 4 with cosines over τ, each text alone, pictures with the query."""
-    rows = ROWS
-    if family == "qwen2_vl":
-        Image.effect_noise((56, 84), 80).convert("RGB").save(tmp_path / "a.png")
-        rows = [{**row, "query": f"<image>{row['query']}", "images": [str(tmp_path / "a.png")]} for row in ROWS]
+    rows = pictured(ROWS, tmp_path) if family == "qwen2_vl" else ROWS
     told = {"trainer": "embedding", "in_batch": in_batch, "pooling": pooling, "temperature": 0.2}
     trainer = build_trainer(tiny_model(family), rows, tmp_path, **told)
     unsettle(trainer)
@@ -72,9 +75,11 @@ def test_infonce_equals_a_plain_computation(in_batch: bool, pooling: str, family
 
 
 @pytest.mark.parametrize("kind", ["contrastive", "cosine"])
-def test_losses_of_labelled_pairs_equal_a_plain_computation(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["qwen2", "qwen2_vl"])
+def test_losses_of_labelled_pairs_equal_a_plain_computation(kind: str, family: str, tmp_path: Path) -> None:
     """Hadsell et al. 2006 eq. 4 on 1 - cosine; the squared distance of cosine and label."""
-    trainer = build_trainer(tiny_model("qwen2"), LABELLED, tmp_path, trainer="embedding", loss_type=kind, margin=1.5)
+    rows = pictured(LABELLED, tmp_path) if family == "qwen2_vl" else LABELLED
+    trainer = build_trainer(tiny_model(family), rows, tmp_path, trainer="embedding", loss_type=kind, margin=1.5)
     unsettle(trainer)
     expected = 0.0
     for group in trainer.train_dataset:

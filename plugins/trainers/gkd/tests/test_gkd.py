@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_gkd.trainer import jensen_shannon
+from swift_plugin_runtime.rollout import learning_row
 
 from swift_core import SwiftError
-from swift_core.testing import TrainerInvariants
+from swift_core.catalogue import Catalogue
+from swift_core.testing import ToldInvariants, tiny
 from swift_core.testing.contracts import tiny_model
 from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
-from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
+from swift_core.testing.rollouts import telling
 
 ROWS = [
     {"query": "What is the answer?", "response": "It is here."},
@@ -24,23 +29,49 @@ ROWS = [
 ]
 
 
+@functools.cache
+def teacher_of(family: str) -> str:
+    """A tiny model with other weights than the student, in a folder that is deleted at the end."""
+    folder = tempfile.TemporaryDirectory(prefix="swift-test-")
+    atexit.register(folder.cleanup)
+    return str(getattr(tiny, f"tiny_{family}")(folder.name, seed=7))
+
+
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory: Any) -> str:
-    """A tiny model with other weights than the student."""
-    return tiny_qwen2(tmp_path_factory.mktemp("teacher"), seed=7)
+def teacher() -> str:
+    """A tiny teacher of text."""
+    return teacher_of("qwen2")
 
 
-class TestContract(TrainerInvariants):
-    """Runs, saves and resumes with answers of both kinds; with given answers, batches do not matter."""
+class Distilled(ToldInvariants):
+    """Runs, saves and resumes; batches do not matter where all answers come from one side."""
 
     name = "gkd"
-    rows = ROWS
+    rows = [{**row, "query": f"{row['query']} {number}"} for number in range(2) for row in ROWS]
     options = {"max_completion_length": 8}
-    scoring = {"lmbda": 0.0}
+    figures = ("loss", "grad_norm", "divergence")
 
-    @pytest.fixture(autouse=True)
-    def _teach(self, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(type(self), "options", {**type(self).options, "teacher_model": teacher})
+    def job(self, command: str = "train", **options: Any) -> Any:
+        """A job with a teacher."""
+        return super().job(command, **{"teacher_model": teacher_of("qwen2"), **options})
+
+
+class TestContract(Distilled):
+    """The student's own answers, told in whole runs."""
+
+    scoring = {"lmbda": 1.0}
+    figures = (*Distilled.figures, "completions/length")
+
+
+class TestGivenAnswers(Distilled):
+    """Answers that the rows bring."""
+
+    scoring = {"lmbda": 0.0}
+    trajectory = "trajectory_given.json"
+
+    def whole_run(self, folder: Path, size: int, processes: int = 1, **options: Any) -> Any:
+        """A run that draws nothing."""
+        return super().whole_run(folder, size, processes, **{"use_vllm": False, **options})
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +82,7 @@ def pictured(tmp_path_factory: Any) -> tuple[str, list[dict[str, Any]]]:
     for number, size in enumerate([(56, 56), (84, 56)]):
         Image.effect_noise(size, 80).convert("RGB").save(folder / f"{number}.png")
         rows.append({**ROWS[number], "images": [str(folder / f"{number}.png")]})
-    return tiny_qwen2_vl(folder / "teacher", seed=7), rows
+    return teacher_of("qwen2_vl"), rows
 
 
 @pytest.mark.parametrize("kind", ["text", "vision"])
@@ -79,6 +110,27 @@ def test_loss_and_gradients_equal_trl(kind: str, beta: float, teacher: str, pict
         gradients(trainer.model, lambda: trainer.compute_loss(trainer.model, batch)),
         gradients(trainer.model, theirs),
     )
+
+
+@pytest.mark.parametrize("kind", ["text", "vision"])
+def test_loss_on_own_answers_equals_a_plain_computation(kind: str, pictured: Any, tmp_path: Path) -> None:
+    """Eq. 1 over what the student wrote, each answer in passes of its own, from both models' probabilities."""
+    family, rows = ("qwen2", ROWS) if kind == "text" else ("qwen2_vl", pictured[1])
+    told = {"trainer": "gkd", "teacher_model": teacher_of(family), "beta": 0.3, "max_completion_length": 8}
+    told |= {"lmbda": 1.0, "use_vllm": kind == "text"}  # answers of unequal lengths, where they are told
+    trainer = build_trainer(tiny_model(family), rows, tmp_path, telling(Catalogue.installed()), **told)
+    unsettle(trainer)
+    rows = [learning_row(c) for c in trainer.drawer()([p for _, p in trainer.train_dataset], trainer.sampling, 0)]
+    answers = []
+    for row in rows:
+        inputs = {k: torch.tensor([v]) if isinstance(v, list) else v for k, v in row.items() if k != "labels"}
+        with torch.no_grad():
+            ours, theirs = (m.eval()(**inputs).logits[0].softmax(-1) for m in (trainer.model, trainer.teacher))
+        for p, q in ((theirs[n - 1], ours[n - 1]) for n, label in enumerate(row["labels"]) if label != -100):
+            mixture = 0.3 * p + 0.7 * q
+            answers.append((0.3 * p * (p / mixture).log() + 0.7 * q * (q / mixture).log()).sum().item())
+    loss = trainer.compute_loss(trainer.model, {**trainer.join(rows), "drawn": True})
+    assert loss.item() == pytest.approx(sum(answers) / len(answers), rel=1e-3)
 
 
 def test_divergence_worked_by_hand() -> None:

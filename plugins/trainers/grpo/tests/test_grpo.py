@@ -17,7 +17,7 @@ from PIL import Image
 from swift_plugin_grpo import Grpo
 from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
 from swift_plugin_runtime.policy import PromptOrder
-from swift_plugin_runtime.rollout import Completion, Prompt, draw, learning_row
+from swift_plugin_runtime.rollout import Completion, Prompt, draw, learning_row, media_tokens
 from torch.nn import functional
 
 from swift_core import SwiftError, hookimpl
@@ -26,7 +26,7 @@ from swift_core.job import prepare
 from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, find_resume, load_data
 from swift_core.options import Given
-from swift_core.testing import TrainerContract
+from swift_core.testing import RewardedInvariants
 from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 QUESTIONS = [
@@ -36,12 +36,15 @@ QUESTIONS = [
 ]
 
 
-class TestContract(TrainerContract):
-    """Runs, saves and resumes."""
+class TestContract(RewardedInvariants):
+    """Runs, saves and resumes; batches do not matter.
+
+    They do by the nature of `--loss_type bnpo`, which weighs tokens within each pass (`completions_per_pass`).
+    """
 
     name = "grpo"
-    rows = QUESTIONS
-    options = {"reward": "format", "num_generations": 2, "max_completion_length": 8}
+    rows = [*QUESTIONS, {"query": "hello"}]
+    options = {"reward": "odd", "num_generations": 2, "max_completion_length": 8}
 
 
 class RewardOf:
@@ -315,6 +318,14 @@ def test_losses_by_hand() -> None:
     assert divergence(torch.tensor(-2.0), torch.tensor(-1.0)).item() == pytest.approx(math.e - 2)
 
 
+def test_k3_estimates_the_divergence() -> None:
+    """Over all tokens that π may draw its mean is KL(π ‖ π_ref), with both distributions written out."""
+    logps, reference = torch.randn(2, 7, generator=torch.Generator().manual_seed(0)).log_softmax(1)
+    exact = (logps.exp() * (logps - reference)).sum().item()
+    assert (logps.exp() * divergence(logps, reference)).sum().item() == pytest.approx(exact, rel=1e-5)
+    assert divergence(logps, reference).min() >= 0 and exact > 0.1
+
+
 @pytest.mark.parametrize(("kind", "options"), [("text", {}), ("vision", {}), ("text", {"top_k": 5})])
 def test_a_group_drawn_is_likely_under_the_model(
     kind: str, options: Any, request: Any, pictures: Any, tmp_path: Path
@@ -336,7 +347,8 @@ def test_a_group_drawn_is_likely_under_the_model(
         start = len(completion.prompt.inputs["input_ids"])
         assert row["labels"] == [-100] * start + completion.ids
         inputs = {k: v for k, v in trainer.join([row]).items() if k != "labels"}
-        logits = trainer.model(**inputs).logits[0, start - 1 : -1]
+        never = torch.tensor(media_tokens(trainer.model.config), dtype=torch.long)
+        logits = trainer.model(**inputs).logits[0, start - 1 : -1].index_fill(-1, never, -torch.inf)
         assert logits.argmax(-1).tolist() == completion.ids
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_runtime.alignment import labelled_logps
 from swift_plugin_runtime.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
+from transformers.utils import ModelOutput
 
 from swift_core import SwiftError
 from swift_core.jobs.train import find_resume
@@ -41,6 +43,14 @@ def value_losses(values: torch.Tensor, old: torch.Tensor, returns: torch.Tensor,
     return 0.5 * torch.max((values - returns) ** 2, (held - returns) ** 2)
 
 
+@dataclass
+class ActorCriticOutput(ModelOutput):
+    """logits: [rows, tokens, vocabulary]. expected: values, [rows, tokens]. Of a class that DDP can take apart."""
+
+    logits: torch.Tensor | None = None
+    expected: torch.Tensor | None = None
+
+
 class ActorCritic(torch.nn.Module):
     """A policy and, on its last hidden states, a linear value head; otherwise it behaves as the policy."""
 
@@ -53,10 +63,9 @@ class ActorCritic(torch.nn.Module):
         torch.nn.init.zeros_(self.value_head.bias)
 
     def forward(self, **inputs: Any) -> Any:
-        """The policy's output with `values`, [rows, tokens]: what is expected from each position on."""
+        """The policy's logits, and what is expected from each position on."""
         output = self.policy(**inputs, output_hidden_states=True)
-        output.values = self.value_head(output.hidden_states[-1].float())[..., 0]
-        return output
+        return ActorCriticOutput(output.logits, self.value_head(output.hidden_states[-1].float())[..., 0])
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -84,7 +93,7 @@ class ActorCriticTrainer(PolicyTrainer):
         labels = inputs.pop("labels")[:, 1:]
         output = model(**inputs, use_cache=False)
         logps, mask = labelled_logps(output.logits[:, :-1][labels != IGNORED], labels, self.method.temperature)
-        return logps, output.values[:, :-1], mask
+        return logps, output.expected[:, :-1], mask
 
     def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
         """Each token's `advantages` and the `returns` that its value is to foretell."""

@@ -14,6 +14,7 @@ from swift_core.testing import RewardedInvariants
 from swift_core.testing.contracts import tiny_model
 from swift_core.testing.contracts_trainers import build_trainer, unsettle
 from swift_core.testing.rewards import rewarding
+from swift_core.testing.rollouts import telling
 
 ROWS = [{"query": "What is the answer?"}, {"query": "add 1 2 and 3"}, {"query": "hello"}, {"query": "天气怎么样?"}]
 TOLD = {"trainer": "ppo", "reward": ["digits"], "max_completion_length": 8}
@@ -26,7 +27,6 @@ class TestContract(RewardedInvariants):
     name = "ppo"
     rows = ROWS
     options = {"reward": "odd", "max_completion_length": 8}
-    scoring = {"beta": 0.5}
 
 
 def seen(trainer: Any, row: dict[str, Any], model: Any = None) -> tuple[list[float], list[float]]:
@@ -45,14 +45,14 @@ def seen(trainer: Any, row: dict[str, Any], model: Any = None) -> tuple[list[flo
 @pytest.mark.parametrize("family", ["qwen2", "qwen2_vl"])
 def test_loss_equals_a_plain_computation(family: str, tmp_path: Path) -> None:
     """arXiv 1707.06347 eqs. 7 and 9 with the advantages of 1506.02438, each answer alone, in plain loops."""
-    rows = ROWS[:2]
+    rows, told = ROWS[:2], {**TOLD, "use_vllm": family == "qwen2"}  # answers of unequal lengths, where they are told
     if family == "qwen2_vl":
         for number, size in enumerate([(56, 56), (84, 56)]):
             Image.effect_noise(size, 80).convert("RGB").save(tmp_path / f"{number}.png")
         rows = [{**row, "images": [str(tmp_path / f"{n}.png")]} for n, row in enumerate(rows)]
-    catalogue = rewarding(lambda *_: [0.3, 1.0, 0.0, 0.5])
+    catalogue = telling(rewarding(lambda *_: [0.3, 1.0, 0.0, 0.5]))
     more = {"num_generations": 2, "beta": 0.2, "gamma": 0.9, "gae_lambda": 0.8, "whiten_advantages": False}
-    trainer = build_trainer(tiny_model(family), rows, tmp_path, catalogue, **TOLD, **more)
+    trainer = build_trainer(tiny_model(family), rows, tmp_path, catalogue, **told, **more)
     unsettle(trainer, 0.02)
     answers = trainer.roll_out([list(trainer.train_dataset)])[0]["answers"]
     before = [(*seen(trainer, r), seen(trainer, r, trainer.reference.model)[0]) for r in answers]

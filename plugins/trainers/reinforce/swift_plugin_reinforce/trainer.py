@@ -1,4 +1,4 @@
-"""The trainer: rewards at the last token, the divergence at each, summed to the end and normalised."""
+"""The trainer: rewards at the last token, the divergence at each or in the loss, summed to the end and normalised."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def to_the_end(rewards: torch.Tensor) -> torch.Tensor:
     return rewards.flip(1).cumsum(1).flip(1)
 
 
+def squared_divergence(logps: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Schulman's k2 per token, ½·(log π/π_ref)²: its gradient is that of KL(π ‖ π_ref) on answers of π."""
+    return 0.5 * (logps - reference) ** 2
+
+
 class NormalisedTrainer(PolicyTrainer):
     """Every token has an advantage of its own, relative to all tokens of the step."""
 
@@ -29,7 +34,7 @@ class NormalisedTrainer(PolicyTrainer):
         )
 
     def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
-        """Each token's `advantages`; eqs. 4 and 5 of the paper."""
+        """Each token's `advantages`: its return, relative to those of all tokens of the step."""
         if self.method.baseline:
             groups = rewards.view(-1, self.method.num_generations)
             rewards = (groups - groups.mean(1, keepdim=True)).flatten()
@@ -47,6 +52,8 @@ class NormalisedTrainer(PolicyTrainer):
         if self.reference is not None:
             reference = torch.tensor([row["reference_logps"]], device=reward.device)
             self.note("kl", ((old - reference) * mask).sum()[None])
+        if not self.method.penalised:
+            reference = None
         return to_the_end(token_rewards(reward[None], old, reference, mask.float(), self.method.beta))[0]
 
     def policy_loss(self, model: Any, inputs: Any, known: Any, totals: Any) -> torch.Tensor:
@@ -56,4 +63,6 @@ class NormalisedTrainer(PolicyTrainer):
         high = self.method.epsilon_high or self.method.epsilon
         losses, clipped = clipped_losses(ratio, known["advantages"], self.method.epsilon, high)
         self.note("clip_ratio", clipped * mask, mask.sum().item())
+        if self.reference is not None and not self.method.penalised:
+            losses = losses + self.method.beta * squared_divergence(logps, known["reference_logps"])
         return (losses * mask).sum() / totals[1]

@@ -14,7 +14,7 @@ from swift_plugin_runtime.relevance import Judge
 
 from swift_core import SwiftError
 from swift_core.data.row import Row
-from swift_core.testing import TrainerContract, TrainerInvariants
+from swift_core.testing import TrainerInvariants
 from swift_core.testing.contracts import tiny_model
 from swift_core.testing.contracts_trainers import build_trainer, unsettle
 
@@ -37,12 +37,19 @@ class TestContract(TrainerInvariants):
     rows = ROWS
 
 
-class TestGenerative(TrainerContract):
-    """The language model as a judge: runs, saves and resumes."""
+class TestGenerative(TrainerInvariants):
+    """The language model as a judge: the same holds."""
 
     name = "generative_reranker"
+    trajectory = "trajectory_generative.json"
     rows = ROWS
     options = ASKED
+
+
+def pictured(folder: Path) -> list[dict[str, Any]]:
+    """The rows with a picture in each query."""
+    Image.effect_noise((56, 56), 80).convert("RGB").save(folder / "a.png")
+    return [{**row, "query": f"<image>{row['query']}", "images": [str(folder / "a.png")]} for row in ROWS]
 
 
 def test_losses_worked_by_hand() -> None:
@@ -54,16 +61,19 @@ def test_losses_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", ["pointwise", "listwise"])
-def test_loss_equals_a_plain_computation(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["qwen2", "qwen2_vl"])
+def test_loss_equals_a_plain_computation(kind: str, family: str, tmp_path: Path) -> None:
     """Each document alone with its query, unpadded: the head's product with the last hidden state."""
-    trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, trainer="reranker", loss_type=kind)
+    rows = pictured(tmp_path) if family == "qwen2_vl" else ROWS
+    trainer = build_trainer(tiny_model(family), rows, tmp_path, trainer="reranker", loss_type=kind)
     unsettle(trainer)
     model = trainer.model.eval()
     losses = []
     for group, good in zip(trainer.train_dataset, (1, 2, 1, 1), strict=True):
         scores = []
         for text in group.texts:
-            hidden = model.model(input_ids=torch.tensor([text["input_ids"]])).last_hidden_state[0, -1]
+            inputs = {k: torch.tensor([v]) if isinstance(v, list) else v for k, v in text.items()}
+            hidden = model.model(**inputs).last_hidden_state[0, -1]
             scores.append((model.score.weight[0] @ hidden).item())
         for place, score in enumerate(scores):
             sign = 1 if place < good else -1
@@ -79,10 +89,7 @@ def test_loss_equals_a_plain_computation(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", ["qwen2", "qwen2_vl"])
 def test_odds_of_yes_equal_a_plain_computation(kind: str, family: str, tmp_path: Path) -> None:
     """Each question alone, unpadded: softmax over the vocabulary, log p(yes) - log p(no), then the losses by hand."""
-    rows = ROWS
-    if family == "qwen2_vl":
-        Image.effect_noise((56, 56), 80).convert("RGB").save(tmp_path / "a.png")
-        rows = [{**row, "query": f"<image>{row['query']}", "images": [str(tmp_path / "a.png")]} for row in ROWS]
+    rows = pictured(tmp_path) if family == "qwen2_vl" else ROWS
     told = {"trainer": "generative_reranker", "loss_type": kind, "instruction": "Find it", **ASKED}
     trainer = build_trainer(tiny_model(family), rows, tmp_path, **told)
     unsettle(trainer)
