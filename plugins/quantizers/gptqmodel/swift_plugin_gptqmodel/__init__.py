@@ -39,9 +39,13 @@ class Calibrated:
         "deepspeed": Unsupported("its packed weights cannot be split among processes."),
     }
 
-    quant_bits: Literal[2, 3, 4, 8] = option(4, "Bits per weight.")
-    quant_group_size: int = option(128, "Weights that share scale and zero point; -1: a whole column.", ge=-1)
-    quant_samples: int = option(256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1)
+    quant_bits: Literal[2, 3, 4, 8] = option(4, "Bits per weight (N of AWQ).", symbol="N")
+    quant_group_size: int = option(
+        128, "g: weights that share scale and zero point; -1: a whole column.", ge=-1, symbol="g"
+    )
+    quant_samples: int = option(
+        256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1, symbol=""
+    )
 
     @hookimpl
     def quantization_config(self, config: Any) -> Any:

@@ -39,7 +39,9 @@ class LlmCompressor:
         "Bits of weights (W) and of activations (A) when served; FP8: E4M3 for both (arXiv 2209.05433), DYNAMIC: "
         "activations scaled token by token; W4A16 and W8A8 are rounded by GPTQ (arXiv 2210.17323).",
     )
-    quant_samples: int = option(256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1)
+    quant_samples: int = option(
+        256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1, symbol=""
+    )
     quant_skip_modules: list[str] = option(["lm_head"], "Layers kept as they are: names, or regexes after `re:`.")
 
     @property

@@ -124,9 +124,9 @@ def for_text_alone(model: Any) -> Any:
 class LowRankTuner(LayerTuner):
     """LoRA and its relatives: W + s·B·A with s = α/r (Hu et al., arXiv 2106.09685)."""
 
-    lora_rank: int = option(8, "Rank r of the update B·A.", ge=1, aliases=("r",))
-    lora_alpha: int = option(32, "α: the update is scaled by α/r.", ge=1)
-    lora_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1)
+    lora_rank: int = option(8, "Rank r of the update B·A.", ge=1, aliases=("r",), symbol="r")
+    lora_alpha: int = option(32, "α: the update is scaled by α/r.", ge=1, symbol="α")
+    lora_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1, symbol="")
     lora_bias: str = option("none", "Which biases train: none, all or lora_only.", pattern="none|all|lora_only")
 
     def variant(self) -> dict[str, Any]:

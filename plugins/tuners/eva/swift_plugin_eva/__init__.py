@@ -15,9 +15,15 @@ from swift_core import hookimpl, option
 class Eva(LowRankTuner):
     """LoRA whose A spans most variance of the layer's inputs, ranks going where they explain more (EVA)."""
 
-    eva_rho: float = option(2.0, "ρ: a layer may get up to ρ·r of the ranks shared out (section 3.2).", ge=1)
-    eva_tau: float = option(0.99, "τ: singular vectors count as found when two batches agree by this cosine.", le=1)
-    eva_rows: int = option(64, "Rows of --dataset, through the job's template, from which the activations come.", ge=1)
+    eva_rho: float = option(
+        2.0, "ρ: a layer may get up to ρ·r of the ranks shared out (section 3.2).", ge=1, symbol="ρ"
+    )
+    eva_tau: float = option(
+        0.99, "τ: singular vectors count as found when two batches agree by this cosine.", le=1, symbol="τ"
+    )
+    eva_rows: int = option(
+        64, "Rows of --dataset, through the job's template, from which the activations come.", ge=1, symbol=""
+    )
 
     def variant(self) -> dict[str, Any]:
         import peft
