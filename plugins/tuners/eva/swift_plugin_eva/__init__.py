@@ -37,6 +37,7 @@ class Eva(LowRankTuner):
 
         training = model.training
         tuned = adapters.attach(model, self.peft_config(job, model), name)
-        batches = draw_batches(job, model, self.eva_rows)
+        # PEFT passes over a batch of fewer tokens than directions, and would wait for a larger one for ever
+        batches = draw_batches(job, model, self.eva_rows, least=round(self.eva_rho * self.lora_rank))
         peft.initialize_lora_eva_weights(tuned.eval(), batches, adapter_name=name, show_progress_bar=False)
         return adapters.keep_training(tuned.train(training))
