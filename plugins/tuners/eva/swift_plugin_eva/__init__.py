@@ -19,7 +19,7 @@ class Eva(LowRankTuner):
         2.0, "ρ: a layer may get up to ρ·r of the ranks shared out (section 3.2).", ge=1, symbol="ρ"
     )
     eva_tau: float = option(
-        0.99, "τ: singular vectors count as found when two batches agree by this cosine.", le=1, symbol="τ"
+        0.99, "τ: singular vectors count as found when two batches agree by this cosine.", ge=0, le=1, symbol="τ"
     )
     eva_rows: int = option(
         64, "Rows of --dataset, through the job's template, from which the activations come.", ge=1, symbol=""
@@ -35,6 +35,7 @@ class Eva(LowRankTuner):
         import peft
         from swift_plugin_runtime.calibration import draw_batches
 
+        adapters.refuse_adapted(model, "eva")
         training = model.training
         tuned = adapters.attach(model, self.peft_config(job, model), name)
         # PEFT passes over a batch of fewer tokens than directions, and would wait for a larger one for ever

@@ -38,6 +38,7 @@ class LoraGa(RewritingTuner):
         from peft.tuners.lora import loraga
         from swift_plugin_runtime.calibration import draw_batches
 
+        adapters.refuse_adapted(model, "loraga")
         config = self.peft_config(job, model)
         if config.target_modules == "all-linear":  # the estimate of the gradient asks for names
             head = model.get_output_embeddings()
