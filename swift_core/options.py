@@ -27,6 +27,7 @@ def option(
     aliases: tuple[str, ...] = (),
     kind: str | None = None,
     secret: bool = False,
+    symbol: str | None = None,
     **constraints: Any,
 ) -> Any:
     """A dataclass field that is an option.
@@ -35,9 +36,11 @@ def option(
     help: one sentence with unit and, where there is one, the symbol and source in the paper.
     aliases: other names under which users know it. kind: its value names components of this kind.
     secret: a key or password, which no lock, report or explanation may show.
+    symbol: how the paper of a method writes it, which `help` repeats; an empty text says that it has no symbol there.
     constraints: pydantic's (`ge`, `gt`, `le`, `lt`, `min_length`, `pattern` …).
     """
-    metadata = {"description": help, "aliases": aliases, "kind": kind, "secret": secret, **constraints}
+    said = {"description": help, "aliases": aliases, "kind": kind, "secret": secret, "symbol": symbol}
+    metadata = {**said, **constraints}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

@@ -12,7 +12,12 @@ from swift_plugin_reft import Reft
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from swift_core import SwiftError, activate, deactivate, from_pretrained, merge, prepare_model, save_pretrained
-from swift_core.testing.contracts import tiny_model
+from swift_core.catalogue import Catalogue
+from swift_core.job import prepare
+from swift_core.jobs.common import load_model
+from swift_core.jobs.train import attach_tuners
+from swift_core.options import Given
+from swift_core.testing.contracts import CHAT, tiny_model, write_rows
 from swift_core.testing.contracts_model import logits_of
 from swift_core.testing.contracts_training import learn
 
@@ -178,6 +183,51 @@ def test_every_pair_trains_or_is_refused_with_the_reason(first):
             assert tuner in WITHOUT_NAMES or any(label in n for n in reached), (first, second)
     of_peft = {"lora", "ia3", "ln_tuning", "longlora"}
     assert set(refused) <= (of_peft if first in of_peft else set())
+
+
+TUNERS = [entry.name for entry in Catalogue.installed().of_kind("tuner") if entry.name != "unsloth"]  # CUDA alone
+ASKED = {
+    "eva": {"eva_tau": 0.0},
+    "freeze": {"freeze_parameters": ["model.embed_tokens"]},
+    "lisa": {"lisa_activated_layers": 1},
+    "llamapro": {"num_new_blocks": 1},
+    "loftq": {"quantizer": "bnb"},
+    "peft": {"peft_type": "shira", "peft_args": {"r": 4}},
+    "trainable_tokens": {"trainable_token_indices": [3, 4, 5]},
+}
+"""Options that a tuner cannot do without here."""
+
+
+@pytest.mark.parametrize("first", TUNERS)
+def test_a_job_takes_any_two_installed_tuners_or_says_why_not(first):
+    """Each pair once, each tuner beside itself too, as `swift sft --tuner first=… second=…` attaches them."""
+    folder, ids = tiny_model("llama"), torch.arange(3, 15).unsqueeze(0)
+    rows = write_rows(folder, CHAT * 4)
+    for second in TUNERS[TUNERS.index(first) :]:
+        named = {"first": first, "second": second}
+        told = {"model": folder, "dataset": [rows], "device": "cpu", "tuner": [f"{k}={v}" for k, v in named.items()]}
+        told |= {**ASKED.get(first, {}), **ASKED.get(second, {})}
+        try:
+            job = prepare("sft", [Given(k, v, "test") for k, v in told.items()])
+            model = attach_tuners(job, load_model(job)[0]).train()
+        except SwiftError:
+            continue
+        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        reached = [n for n, p in model.named_parameters() if p.grad is not None]
+        for label, tuner in named.items():
+            assert tuner in (*WITHOUT_NAMES, "full", "freeze", "lisa") or any(label in n for n in reached), (
+                first,
+                second,
+            )
+
+
+@pytest.mark.parametrize("second", ["eva", "loraga"])
+def test_starts_that_PEFT_computes_on_plain_models_come_first(second):
+    folder, tuners = tiny_model("llama"), ["first=lora", f"second={second}"]
+    told = {"model": folder, "dataset": [write_rows(folder, CHAT)], "device": "cpu", "tuner": tuners}
+    job = prepare("sft", [Given(k, v, "test") for k, v in told.items()])
+    with pytest.raises(SwiftError, match=f"name {second} before the others"):
+        attach_tuners(job, load_model(job)[0])
 
 
 def test_a_container_cannot_be_a_host():

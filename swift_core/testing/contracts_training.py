@@ -165,11 +165,10 @@ class TunerContract(ComponentContract):
             assert self.job().objection("packing"), "The job does not hear that packs are unsupported."
             return
         for family in self.each_family():
-            if family != "qwen2_vl":  # its own tests lay rows with pictures end to end
-                padded, packed = (_learned(trained(family).tuned.model, packed) for packed in (False, True))
-                assert packed.keys() == padded.keys(), f"Gradient lost: {_first_other(packed, padded)}."
-                for name, value in padded.items():
-                    assert _near(value, packed[name]), f"{name}: another {'' if name == 'loss' else 'gradient '}packed."
+            padded, packed = (_learned(trained(family).tuned, packed) for packed in (False, True))
+            assert packed.keys() == padded.keys(), f"Gradient lost: {_first_other(packed, padded)}."
+            for name, value in padded.items():
+                assert _near(value, packed[name]), f"{name}: another {'' if name == 'loss' else 'gradient '}packed."
 
     def capability(self, feature: str) -> Any:
         """What the tuner says of a feature."""
@@ -241,21 +240,36 @@ def _first_other(one: Any, other: Any) -> str:
     return next((f"{a} and {b}" for a, b in zip(one, other, strict=False) if a != b), f"{len(one)} and {len(other)}")
 
 
-def _learned(model: Any, packed: bool) -> dict[str, Any]:
-    """`loss` and each gradient of three rows, laid end to end or padded, as the trainer batches them."""
+def _learned(tuned: Tuned, packed: bool) -> dict[str, Any]:
+    """`loss` and each gradient of some rows, laid end to end or padded, as the trainer batches them."""
     from swift_plugin_runtime.collate import flat_batch, pad_batch
     from swift_plugin_runtime.flat import counter_of, keep_rows_apart
     from swift_plugin_runtime.training import token_losses
 
-    model = copy.deepcopy(model).train()
+    model = copy.deepcopy(tuned.model).train()
     model.zero_grad()
-    assert not packed or keep_rows_apart(model), "One row reaches into the next."
+    pictures = _with_pictures(tuned)
+    assert not packed or keep_rows_apart(model, pictures), "One row reaches into the next."
     ids = [(_ids(model)[0, :length] + length).tolist() for length in (5, 9, 12)]
-    rows = [{"input_ids": row, "labels": [IGNORED, *row[1:]]} for row in ids]
+    rows = [{"input_ids": row, "labels": [IGNORED, *row[1:]]} for row in ids] + pictures
     batch = flat_batch(rows, counter_of(model)) if packed else pad_batch(rows, 0)
     loss = token_losses(model, batch, batch.pop("labels"))[0].mean()
     loss.backward()
     return {"loss": loss.detach(), **{n: p.grad for n, p in model.named_parameters() if p.grad is not None}}
+
+
+def _with_pictures(tuned: Tuned) -> list[dict[str, Any]]:
+    """Encoded rows with a picture each, of two sizes; none where the family reads text alone."""
+    if "image" not in tuned.job.card.modality:
+        return []
+    from PIL import Image
+
+    pictures = [Image.linear_gradient("L").resize(size) for size in ((56, 56), (28, 56))]
+    rows = [to_row({**row, "images": [picture]}) for row, picture in zip(CHAT, pictures, strict=True)]
+    encoded: list[dict[str, Any]] = tuned.job.hook.encode(
+        job=tuned.job, rows=rows, processor=tuned.processor, generation=False
+    )
+    return encoded
 
 
 def _copies(model: Any) -> dict[str, Any]:

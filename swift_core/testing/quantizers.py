@@ -9,6 +9,7 @@ before and after an evaluation.
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,12 +162,33 @@ def share_random_adapter(one: Any, other: Any, scale: float = 0.05) -> None:
 
 def compare_gradients(plain: Any, quantized: Any) -> dict[int, tuple[float, float]]:
     """Layer → (cosine, norm ratio) of the trained parameters' gradients after one training step on fixed ids."""
-    wanted, found = _gradients(plain), _gradients(quantized)
+    return compare_layers(_gradients(plain), _gradients(quantized))
+
+
+def compare_layers(wanted: dict[str, Any], found: dict[str, Any]) -> dict[int, tuple[float, float]]:
+    """Layer → (cosine, norm ratio) of gradients by name."""
     assert wanted.keys() == found.keys(), f"Without gradient: {sorted(wanted.keys() ^ found.keys())[:3]}."
     layers: dict[int, list[str]] = {}
     for name in sorted(wanted):
         layers.setdefault(int(re.findall(r"\.layers\.(\d+)\.", name)[0]), []).append(name)
     return {layer: _compared(wanted, found, names) for layer, names in layers.items()}
+
+
+def compare_apart(
+    plain: str, quantized: str, python: Path, loader: str, folder: Path
+) -> dict[int, tuple[float, float]]:
+    """Layer → (cosine, norm ratio) after an evaluation, where another environment loads the checkpoint `quantized`.
+
+    plain: the checkpoint of the original. python, loader: the interpreter there, and how it loads (see `apart`).
+    """
+    import torch
+
+    from swift_core.testing import apart
+
+    command = [str(python), apart.__file__, quantized, loader, str(folder / "gradients.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    assert not done.returncode, done.stderr[-800:]
+    return compare_layers(apart.adapter_gradients(apart.load(plain)), torch.load(folder / "gradients.pt"))
 
 
 def _compared(wanted: dict[str, Any], found: dict[str, Any], names: list[str]) -> tuple[float, float]:

@@ -18,10 +18,10 @@ class Adafactor:
         "deepspeed": Unsupported("it needs whole matrices, and ZeRO keeps flat parts of them."),
     }
 
-    adafactor_decay_rate: float = option(-0.8, "γ: the second moment decays by 1 − tᵞ.", lt=0)
-    adafactor_clip_threshold: float = option(1.0, "d: largest root mean square of an update.", gt=0)
+    adafactor_decay_rate: float = option(-0.8, "−c: the second moment decays by 1 − t⁻ᶜ in step t.", lt=0, symbol="c")
+    adafactor_clip_threshold: float = option(1.0, "d: largest root mean square of an update.", gt=0, symbol="d")
     adafactor_scale_parameter: bool = option(False, "Multiply the rate by the size of each weight (section 8).")
-    adafactor_beta1: float | None = option(None, "β₁ of a first moment; none: none is kept.")
+    adafactor_beta1: float | None = option(None, "β₁ of a first moment; none: none is kept.", symbol="β₁")
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:

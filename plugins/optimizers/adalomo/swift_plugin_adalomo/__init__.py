@@ -20,9 +20,9 @@ class AdaLomo:
         "fp16": Unsupported("loss scaling looks at all gradients before any is used; say --bf16 true."),
     }
 
-    adalomo_beta: float = option(0.99, "β: decay of the second moment.", gt=0, lt=1)
+    adalomo_beta: float = option(0.99, "β: decay of the second moment.", gt=0, lt=1, symbol="β")
     adalomo_clip_threshold: float = option(
-        1.0, "Largest root mean square of an update before W's size scales it.", gt=0
+        1.0, "Largest root mean square of an update before W's size scales it.", gt=0, symbol=""
     )
 
     @hookimpl

@@ -16,7 +16,7 @@ class Adam8bit:
     capabilities = {"fsdp": Unsupported("its quantized state cannot be split among processes.")}
 
     adam8bit_paged: bool = option(False, "Keep moments in pages that CUDA moves to the CPU when memory is short.")
-    adam8bit_min_size: int = option(4096, "Parameters with fewer entries keep moments of 32 bits.", ge=0)
+    adam8bit_min_size: int = option(4096, "Parameters with fewer entries keep moments of 32 bits.", ge=0, symbol="")
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:

@@ -18,11 +18,15 @@ class Apollo:
         "deepspeed": Unsupported("it needs whole matrices, and ZeRO keeps flat parts of them."),
     }
 
-    apollo_rank: int = option(256, "r: rank of the random projection; 1 with the tensor scale is APOLLO-Mini.", ge=1)
+    apollo_rank: int = option(
+        256, "r: rank of the random projection; 1 with the tensor scale is APOLLO-Mini.", ge=1, symbol="r"
+    )
     apollo_scale_type: Literal["channel", "tensor"] = option("channel", "One factor per channel, or per matrix (Mini).")
-    apollo_scale: float = option(1.0, "α: factor of the update; the paper has √128 for Mini.", gt=0)
-    apollo_update_proj_gap: int = option(200, "T: steps until another projection is drawn.", ge=1)
-    apollo_limit: float = option(1.01, "γ: the norm of a matrix' update grows by this factor at most in a step.", ge=1)
+    apollo_scale: float = option(1.0, "α: factor of the update; the paper has √128 for Mini.", gt=0, symbol="α")
+    apollo_update_proj_gap: int = option(200, "T: steps until another projection is drawn.", ge=1, symbol="T")
+    apollo_limit: float = option(
+        1.01, "γ: the norm of a matrix' update grows by this factor at most in a step.", ge=1, symbol="γ"
+    )
     apollo_target_modules: list[str] = option(
         ["all-linear"], "Layers: parts of names, or all-linear (without the head)."
     )

@@ -18,7 +18,7 @@ class BAdam:
         "deepspeed": Unsupported("ZeRO keeps its own list of what trains, made once."),
     }
 
-    badam_switch_interval: int = option(100, "K: steps until the next block.", ge=1)
+    badam_switch_interval: int = option(100, "K: steps until the next block.", ge=1, symbol="K")
     badam_order: Literal["random", "ascending", "descending"] = option("random", "Order of the blocks in a round.")
     badam_train_rest: bool = option(
         False, "Embeddings, last norm and head are a block of their own, the last of a round."

@@ -18,9 +18,9 @@ class GaLore:
         "fsdp": Unsupported("the projection needs the whole gradient of a matrix, and each process holds a part."),
     }
 
-    galore_rank: int = option(128, "Rank r of the projected gradient.", ge=1)
-    galore_update_proj_gap: int = option(50, "T: steps between two singular value decompositions.", ge=1)
-    galore_scale: float = option(1.0, "α: factor of the projected update.", gt=0)
+    galore_rank: int = option(128, "Rank r of the projected gradient.", ge=1, symbol="r")
+    galore_update_proj_gap: int = option(50, "T: steps between two singular value decompositions.", ge=1, symbol="T")
+    galore_scale: float = option(1.0, "α: factor of the projected update.", gt=0, symbol="α")
     galore_proj_type: Literal["std", "reverse_std", "left", "right", "full"] = option(
         "std", "Which side of a matrix is projected; std: the shorter one."
     )

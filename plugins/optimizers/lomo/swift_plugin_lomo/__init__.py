@@ -20,7 +20,9 @@ class Lomo:
         "fp16": Unsupported("loss scaling looks at all gradients before any is used; say --bf16 true."),
     }
 
-    lomo_clip_grad_value: float | None = option(1.0, "Entries of gradients are clipped to ± this; none: not at all.")
+    lomo_clip_grad_value: float | None = option(
+        1.0, "Entries of gradients are clipped to ± this; none: not at all.", symbol=""
+    )
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:

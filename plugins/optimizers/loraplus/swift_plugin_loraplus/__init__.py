@@ -14,8 +14,10 @@ class LoraPlus:
 
     swift_api = 1
 
-    loraplus_lr_ratio: float = option(16.0, "λ: learning rate of B over that of A.", ge=1, aliases=("lorap_lr_ratio",))
-    loraplus_lr_embedding: float = option(1e-6, "Learning rate of adapters on embeddings.", ge=0)
+    loraplus_lr_ratio: float = option(
+        16.0, "λ: learning rate of B over that of A.", ge=1, aliases=("lorap_lr_ratio",), symbol="λ"
+    )
+    loraplus_lr_embedding: float = option(1e-6, "Learning rate of adapters on embeddings.", ge=0, symbol="")
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:

@@ -14,9 +14,9 @@ class Multimodal:
 
     swift_api = 1
 
-    llm_lr: float | None = option(None, "Learning rate of the language model.", gt=0)
-    aligner_lr: float | None = option(None, "Learning rate of the aligner.", gt=0)
-    vit_lr: float | None = option(None, "Learning rate of vision and audio towers.", gt=0)
+    llm_lr: float | None = option(None, "Learning rate of the language model.", gt=0, symbol="")
+    aligner_lr: float | None = option(None, "Learning rate of the aligner.", gt=0, symbol="")
+    vit_lr: float | None = option(None, "Learning rate of vision and audio towers.", gt=0, symbol="")
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:

@@ -18,9 +18,11 @@ class Muon:
         "deepspeed": Unsupported("it needs whole matrices, and ZeRO keeps flat parts of them."),
     }
 
-    muon_momentum: float = option(0.95, "μ: momentum.", ge=0, lt=1)
-    muon_steps: int = option(5, "Newton-Schulz iterations.", ge=1)
-    muon_scale: float = option(0.2, "Size of an update's entries against Adam's: 0.2·√max(m, n) (2502.16982).", gt=0)
+    muon_momentum: float = option(0.95, "μ: momentum.", ge=0, lt=1, symbol="μ")
+    muon_steps: int = option(5, "N: Newton-Schulz iterations.", ge=1, symbol="N")
+    muon_scale: float = option(
+        0.2, "Size of an update's entries against Adam's: 0.2·√max(m, n) (2502.16982).", gt=0, symbol=""
+    )
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:

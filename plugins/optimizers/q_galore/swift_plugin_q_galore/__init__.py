@@ -21,18 +21,20 @@ class QGaLore:
         "quantizer": Unsupported("it quantizes the weights itself, in a form that it can train."),
     }
 
-    galore_rank: int = option(128, "Rank r of the projected gradient.", ge=1)
-    galore_update_proj_gap: int = option(50, "T: steps between two singular value decompositions, at the start.", ge=1)
-    galore_scale: float = option(1.0, "α: factor of the projected update.", gt=0)
+    galore_rank: int = option(128, "Rank r of the projected gradient.", ge=1, symbol="r")
+    galore_update_proj_gap: int = option(
+        50, "T: steps between two singular value decompositions, at the start.", ge=1, symbol="T"
+    )
+    galore_scale: float = option(1.0, "α: factor of the projected update.", gt=0, symbol="α")
     galore_target_modules: list[str] = option(
         ["all-linear"], "Layers that are quantized and projected: parts of names, or all-linear (without the head)."
     )
     q_galore_cos_threshold: float = option(
-        0.4, "Two subspaces in a row with a cosine above this count as settled.", ge=0, le=1
+        0.4, "Two subspaces in a row with a cosine above this count as settled.", ge=0, le=1, symbol=""
     )
-    q_galore_queue_size: int = option(5, "k: so many cosines are averaged.", ge=1)
-    q_galore_gamma_proj: float = option(2.0, "A settled subspace is kept this many times longer.", ge=1)
-    q_galore_group_size: int = option(256, "Entries of a weight or projection that share a scale.", ge=16)
+    q_galore_queue_size: int = option(5, "k: so many cosines are averaged.", ge=1, symbol="k")
+    q_galore_gamma_proj: float = option(2.0, "A settled subspace is kept this many times longer.", ge=1, symbol="")
+    q_galore_group_size: int = option(256, "Entries of a weight or projection that share a scale.", ge=16, symbol="")
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:

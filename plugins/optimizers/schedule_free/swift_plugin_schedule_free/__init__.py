@@ -16,8 +16,10 @@ class ScheduleFree:
     capabilities = {"fsdp": Unsupported("evaluation and training weights are swapped in place, whole.")}
 
     schedule_free_kind: Literal["adamw", "radam"] = option("adamw", "Which method; radam needs no warm-up.")
-    schedule_free_warmup_steps: int = option(0, "AdamW's own warm-up, in steps.", ge=0)
-    schedule_free_r: float = option(0.0, "r: later iterates weigh more by their number to this power.", ge=0)
+    schedule_free_warmup_steps: int = option(0, "T_warmup: AdamW's own warm-up, in steps.", ge=0, symbol="T_warmup")
+    schedule_free_r: float = option(
+        0.0, "r: later iterates weigh more by their number to this power.", ge=0, symbol="r"
+    )
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:

@@ -19,7 +19,7 @@ class Bnb:
         "fsdp": Unsupported("4-bit weights cannot be split among processes; leave --fsdp out, each keeps a copy.")
     }
 
-    quant_bits: int = option(4, "Bits per weight: 4 or 8.", ge=4, le=8, multiple_of=4)
+    quant_bits: int = option(4, "k: bits per weight, 4 or 8.", ge=4, le=8, multiple_of=4, symbol="k")
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = option(
         "nf4", "Levels of 4 bits: nf4 fits normally distributed weights (QLoRA, section 3), fp4 is a small float."
     )
@@ -28,7 +28,10 @@ class Bnb:
         "auto", "Precision of the products of 4-bit layers; auto: bfloat16 where a GPU has it, else float32."
     )
     llm_int8_threshold: float = option(
-        6.0, "8 bits: columns with an activation above this are computed in full precision (LLM.int8()).", ge=0
+        6.0,
+        "α, of 8 bits: columns with an activation above this are computed in full precision (LLM.int8()).",
+        ge=0,
+        symbol="α",
     )
     llm_int8_skip_modules: list[str] = option([], "Modules kept as they are; left out: the output head alone.")
 

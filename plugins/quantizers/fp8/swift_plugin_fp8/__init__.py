@@ -18,7 +18,7 @@ class Fp8:
         "QLoRA": Unsupported("its products have no backward pass."),
         "PTQ": Supported("by loading and saving; not run here"),
     }
-    fp8_block_size: int = option(128, "Rows and columns of a block with one scale.", ge=16)
+    fp8_block_size: int = option(128, "Rows and columns of a block with one scale.", ge=16, symbol="")
 
     @hookimpl
     def quantization_config(self, job: Any, config: Any) -> Any:

@@ -6,19 +6,15 @@ in plain torch (`packed`): on any device, with gradients that are right.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
-from swift_core.catalogue import Catalogue
-from swift_core.environments import Requirements, of_entry
+from swift_core.environments import Requirements
 
 BASE = ("torch==2.13.0", "transformers==5.23.0", "accelerate==1.15.0")
 
@@ -39,9 +35,13 @@ class Calibrated:
         "deepspeed": Unsupported("its packed weights cannot be split among processes."),
     }
 
-    quant_bits: Literal[2, 3, 4, 8] = option(4, "Bits per weight.")
-    quant_group_size: int = option(128, "Weights that share scale and zero point; -1: a whole column.", ge=-1)
-    quant_samples: int = option(256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1)
+    quant_bits: Literal[2, 3, 4, 8] = option(4, "Bits per weight (N of AWQ).", symbol="N")
+    quant_group_size: int = option(
+        128, "g: weights that share scale and zero point; -1: a whole column.", ge=-1, symbol="g"
+    )
+    quant_samples: int = option(
+        256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1, symbol=""
+    )
 
     @hookimpl
     def quantization_config(self, config: Any) -> Any:
@@ -52,22 +52,14 @@ class Calibrated:
 
     @hookimpl
     def quantize_model(self, job: Any, path: str, rows: Iterable[Any], folder: str) -> str:
-        from swift_plugin_runtime.processor import tokenizer_of
+        from swift_plugin_runtime.offline import quantize_apart
 
         self.refuse_settings(job)
-        config = job.hook.load_config(job=job, path=path)
-        processor = job.hook.load_processor(job=job, path=path, config=config)
-        encoded = job.hook.encode(job=job, rows=list(rows)[: self.quant_samples], processor=processor, generation=False)
-        work = {
-            "model": str(Path(path).resolve()),
-            "out": str(Path(folder).resolve()),
-            "method": self.method,
-            "settings": self.settings(),
-            "rows": [{"input_ids": e["input_ids"], "attention_mask": [1] * len(e["input_ids"])} for e in encoded],
-        }
-        self.run(work)
-        tokenizer_of(processor).save_pretrained(folder)
-        return folder
+        if not shutil.which("nvcc"):
+            os.environ.setdefault("BUILD_CUDA_EXT", "0")  # GPTQModel would compile kernels that nothing can run
+        worker, drawn = Path(__file__).with_name("worker.py"), list(rows)[: self.quant_samples]
+        told = {"method": self.method, "settings": self.settings()}
+        return quantize_apart(job, path, drawn, folder, worker, owner="gptq", **told)  # one environment for both
 
     def settings(self) -> dict[str, Any]:
         """The arguments of GPTQModel's QuantizeConfig."""
@@ -75,24 +67,9 @@ class Calibrated:
 
     def refuse_settings(self, job: Any) -> None:
         """SwiftError for what the method cannot do, before its environment is made."""
-        if set(job.card.modality) != {"text"}:
-            raise SwiftError(f"{job.card.name} reads more than text; {self.method} calibrates on text models alone.")
+        from swift_plugin_runtime.offline import refuse_media
 
-    def run(self, work: dict[str, Any]) -> None:
-        """Run the worker in its environment; SwiftError with its last words where it fails."""
-        environment = of_entry(Catalogue.installed().find("quantizer", "gptq"))  # one for both
-        assert environment is not None
-        if not shutil.which("nvcc"):
-            os.environ.setdefault("BUILD_CUDA_EXT", "0")  # GPTQModel would compile kernels that nothing can run
-        python = environment.create()
-        with tempfile.TemporaryDirectory() as place:
-            file = Path(place, "work.json")
-            file.write_text(json.dumps(work), encoding="utf-8")
-            command = [str(python), str(Path(__file__).with_name("worker.py")), str(file)]
-            # it leaves a folder of logs where it runs
-            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
-        if done.returncode:
-            raise SwiftError(f"{self.method} failed in its environment: {done.stderr.strip()[-800:]}")
+        refuse_media(job, self.method)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.quantizers.auto import (
-    AUTO_QUANTIZER_MAPPING,
-    register_quantization_config,
-    register_quantizer,
-)
-from transformers.quantizers.base import HfQuantizer
+from swift_plugin_runtime.codes import CodedLinear, CodedQuantizer, register, settings_made
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from swift_core import SwiftError
@@ -22,7 +17,7 @@ AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 """Where the columns 0 … 7 of a group lie in AWQ's packing."""
 
 
-class PackedLinear(torch.nn.Linear):
+class PackedLinear(CodedLinear):
     """A linear layer whose weight is packed into int32. kind: gptq (zero points less one), gptq_v2 or awq.
 
     qweight: gptq [in · bits/32, out], awq [in, out · bits/32]. qzeros [groups, out · bits/32]. scales [groups, out].
@@ -30,8 +25,8 @@ class PackedLinear(torch.nn.Linear):
     """
 
     def __init__(self, inputs: int, outputs: int, bias: bool, bits: int, group_size: int, kind: str):
-        torch.nn.Module.__init__(self)
-        self.in_features, self.out_features, self.bits, self.kind = inputs, outputs, bits, kind
+        super().__init__(inputs, outputs, bias)
+        self.bits, self.kind = bits, kind
         size = inputs if group_size == -1 else group_size
         groups, each = -(-inputs // size), 32 // bits
         whole = (inputs, outputs // each) if kind == "awq" else (inputs // each, outputs)
@@ -41,7 +36,6 @@ class PackedLinear(torch.nn.Linear):
         self.size = size
         if kind != "awq":
             self.register_buffer("g_idx", torch.zeros(inputs, dtype=torch.int32))
-        self.bias = torch.nn.Parameter(torch.zeros(outputs), requires_grad=False) if bias else None
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
@@ -70,19 +64,10 @@ class PackedLinear(torch.nn.Linear):
             levels = levels[:, :, list(AWQ_ORDER)]
         return levels.flatten(1)
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(input, self.weight.to(input.dtype), self.bias)
-
 
 def settings_of(config: Any, method: str) -> dict[str, Any]:
     """How a checkpoint was packed, for transformers' loader. SwiftError where it was not, or by another method."""
-    made = getattr(config, "quantization_config", None)
-    if made is None:
-        raise SwiftError(
-            f"The checkpoint holds plain weights, and {method} quantizes offline. Make a packed one first: "
-            f"swift export --quant_method {method} --dataset ROWS --model …, then train or serve what it writes."
-        )
-    made = made if isinstance(made, dict) else made.to_dict()
+    made = settings_made(config, method, "--dataset ROWS ")
     found = str(getattr(made.get("quant_method"), "value", made.get("quant_method")))
     if found != method:
         raise SwiftError(f"The checkpoint is quantized with {found}; say --quantizer {found}, or leave it out.")
@@ -119,28 +104,14 @@ class PackedConfig(QuantizationConfigMixin):
         self.bits, self.group_size, self.kind, self.layers = bits, group_size, kind, list(layers)
 
 
-class PackedQuantizer(HfQuantizer):
+class PackedQuantizer(CodedQuantizer):
     """Puts packed layers where the checkpoint has packed weights."""
 
-    requires_calibration = True
-
-    def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
+    def coded(self, name: str, old: Any) -> PackedLinear:
         made = self.quantization_config
-        for name in made.layers:
-            old = model.get_submodule(name)
-            new = PackedLinear(
-                old.in_features, old.out_features, old.bias is not None, made.bits, made.group_size, made.kind
-            )
-            model.set_submodule(name, new)
-
-    def is_serializable(self, *_: Any, **__: Any) -> bool:
-        return False
-
-    @property
-    def is_trainable(self) -> bool:
-        return True
+        return PackedLinear(
+            old.in_features, old.out_features, old.bias is not None, made.bits, made.group_size, made.kind
+        )
 
 
-if NAME not in AUTO_QUANTIZER_MAPPING:
-    register_quantization_config(NAME)(PackedConfig)
-    register_quantizer(NAME)(PackedQuantizer)
+register(NAME, PackedConfig, PackedQuantizer)

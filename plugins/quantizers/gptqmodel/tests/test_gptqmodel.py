@@ -8,10 +8,13 @@ import pytest
 import torch
 from swift_plugin_gptqmodel.packed import PackedLinear
 
+from swift_core import environments
 from swift_core.errors import SwiftError
 from swift_core.jobs.common import load_model
 from swift_core.testing import ComponentContract, QuantizerContract
 from swift_core.testing.contracts import CHAT, tiny_model, write_rows
+from swift_core.testing.quantizers import compare_apart
+from swift_core.testing.tiny import tiny_llama
 
 AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
 
@@ -89,12 +92,23 @@ class TestAwq(ComponentContract):
 LONG = [{"query": "What is in the picture? " * 8, "response": f"The answer is here: {n}. " * 8} for n in range(8)]
 
 
+CPU = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+
+
 class Made(QuantizerContract):
     """What `swift export` writes with GPTQModel, loaded and trained on."""
 
     at_load = False
     rows = LONG
     options = {"quant_group_size": 32}
+
+    @pytest.mark.skipif("avx512_bf16" not in CPU, reason="only CPUs with AVX512-BF16 repack the weights")
+    def test_the_contract_catches_the_automatic_backends(self, tmp_path):
+        """Why they are not used: after an evaluation, gradients of the first layer that are wrong, and too short."""
+        plain = tiny_llama(tmp_path / "plain", hidden_size=128, num_hidden_layers=4)
+        made, python = self.quantize_offline(plain), environments.find("gptq").create()
+        near, ratio = compare_apart(plain, made, python, "auto_trainable", tmp_path)[0]
+        assert near < self.least_gradient_cosine and ratio < self.gradient_norms[0]
 
 
 asked = pytest.mark.skipif("SWIFT_TEST_GPTQ" not in os.environ, reason="makes an environment: SWIFT_TEST_GPTQ=1")
@@ -106,8 +120,6 @@ class TestMadeByGptq(Made):
 
     def test_its_checkpoint_is_known_without_being_told(self, tmp_path):
         """Another job finds the method in config.json."""
-        from swift_core.testing.tiny import tiny_llama
-
         folder = self.quantize_offline(tiny_llama(tmp_path, hidden_size=128))
         made = json.loads(Path(folder, "config.json").read_text())["quantization_config"]
         assert (made["quant_method"], made["bits"]) == ("gptq", 4)

@@ -19,9 +19,11 @@ class Hqq:
         "deepspeed": Unsupported("its packed weights cannot be split among processes."),
     }
 
-    quant_bits: Literal[1, 2, 3, 4, 8] = option(4, "Bits per weight.")
-    hqq_group_size: int = option(64, "Weights that share scale and zero point.", ge=8)
-    hqq_axis: Literal[0, 1] = option(1, "Groups run along the inputs (1, which fast kernels want) or outputs (0).")
+    quant_bits: Literal[1, 2, 3, 4, 8] = option(4, "Bits per weight.", symbol="")
+    hqq_group_size: int = option(64, "Weights that share scale and zero point.", ge=8, symbol="")
+    hqq_axis: Literal[0, 1] = option(
+        1, "Groups run along the inputs (1, which fast kernels want) or outputs (0).", symbol=""
+    )
     hqq_skip_modules: list[str] = option([], "Parts of names of layers kept as they are, beside the output head.")
 
     @hookimpl

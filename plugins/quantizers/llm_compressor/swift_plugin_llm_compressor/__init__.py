@@ -6,17 +6,13 @@ llm-compressor works in an environment of its own. What it writes, and what othe
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
-from swift_core.catalogue import Catalogue
-from swift_core.environments import Requirements, of_entry
+from swift_core import Supported, Unsupported, hookimpl, option
+from swift_core.environments import Requirements
 
 CALIBRATED = ("FP8", "W4A16", "W8A8")
 """Schemes that look at rows: FP8 for the size of activations, the others for GPTQ's rounding."""
@@ -39,7 +35,9 @@ class LlmCompressor:
         "Bits of weights (W) and of activations (A) when served; FP8: E4M3 for both (arXiv 2209.05433), DYNAMIC: "
         "activations scaled token by token; W4A16 and W8A8 are rounded by GPTQ (arXiv 2210.17323).",
     )
-    quant_samples: int = option(256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1)
+    quant_samples: int = option(
+        256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1, symbol=""
+    )
     quant_skip_modules: list[str] = option(["lm_head"], "Layers kept as they are: names, or regexes after `re:`.")
 
     @property
@@ -56,36 +54,9 @@ class LlmCompressor:
 
     @hookimpl
     def quantize_model(self, job: Any, path: str, rows: Iterable[Any], folder: str) -> str:
-        from swift_plugin_runtime.processor import tokenizer_of
+        from swift_plugin_runtime.offline import quantize_apart, refuse_media
 
-        if set(job.card.modality) != {"text"}:
-            raise SwiftError(f"{job.card.name} reads more than text; llm_compressor calibrates on text models alone.")
-        config = job.hook.load_config(job=job, path=path)
-        processor = job.hook.load_processor(job=job, path=path, config=config)
-        drawn = list(rows)[: self.quant_samples] if self.needs_rows else []
-        encoded = job.hook.encode(job=job, rows=drawn, processor=processor, generation=False) if drawn else []
-        work = {
-            "model": str(Path(path).resolve()),
-            "out": str(Path(folder).resolve()),
-            "scheme": self.quant_scheme,
-            "skip": self.quant_skip_modules,
-            "rows": [{"input_ids": e["input_ids"], "attention_mask": [1] * len(e["input_ids"])} for e in encoded],
-        }
-        run_apart(work)
-        tokenizer_of(processor).save_pretrained(folder)
-        return folder
-
-
-def run_apart(work: dict[str, Any]) -> None:
-    """Run the worker in the environment; SwiftError with its last words where it fails."""
-    environment = of_entry(Catalogue.installed().find("quantizer", "llm_compressor"))
-    assert environment is not None
-    python = environment.create()
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place, "work.json")
-        file.write_text(json.dumps(work), encoding="utf-8")
-        command = [str(python), str(Path(__file__).with_name("worker.py")), str(file)]
-        # it leaves a folder of logs where it runs
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
-    if done.returncode:
-        raise SwiftError(f"llm-compressor failed in its environment: {done.stderr.strip()[-800:]}")
+        refuse_media(job, "llm_compressor")
+        worker, drawn = Path(__file__).with_name("worker.py"), list(rows)[: self.quant_samples]
+        told = {"scheme": self.quant_scheme, "skip": self.quant_skip_modules}
+        return quantize_apart(job, path, drawn if self.needs_rows else [], folder, worker, "llm_compressor", **told)

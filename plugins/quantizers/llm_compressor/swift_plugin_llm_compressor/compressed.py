@@ -10,12 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.quantizers.auto import (
-    AUTO_QUANTIZER_MAPPING,
-    register_quantization_config,
-    register_quantizer,
-)
-from transformers.quantizers.base import HfQuantizer
+from swift_plugin_runtime.codes import CodedLinear, CodedQuantizer, register, settings_made
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from swift_core import SwiftError
@@ -27,7 +22,7 @@ PARTS = ("weight_packed", "weight_shape", "weight_scale", "input_scale", "weight
 """What a compressed layer holds: codes of 32 bits with the shape they stand for, or values of 8 bits; scales."""
 
 
-class CompressedLinear(torch.nn.Linear):
+class CompressedLinear(CodedLinear):
     """A linear layer that stores codes. bits: of a packed code.
 
     weight_packed [out, in · bits/32] int32, or weight [out, in] in FP8 or INT8; weight_scale [out, groups] or [1].
@@ -35,11 +30,10 @@ class CompressedLinear(torch.nn.Linear):
     """
 
     def __init__(self, inputs: int, outputs: int, bias: bool, bits: int, parts: dict[str, tuple[Any, Any]]):
-        torch.nn.Module.__init__(self)
-        self.in_features, self.out_features, self.bits = inputs, outputs, bits
+        super().__init__(inputs, outputs, bias)
+        self.bits = bits
         for name, (shape, dtype) in parts.items():
             self._buffers[name] = torch.zeros(shape, dtype=dtype)  # `weight` is a property below
-        self.bias = torch.nn.Parameter(torch.zeros(outputs), requires_grad=False) if bias else None
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
@@ -55,19 +49,10 @@ class CompressedLinear(torch.nn.Linear):
         levels = (self.weight_packed[:, :, None] >> shifts) & ((1 << self.bits) - 1)
         return levels.flatten(1)[:, : self.in_features].float() - (1 << (self.bits - 1))
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(input, self.weight.to(input.dtype), self.bias)
-
 
 def settings_of(config: Any) -> dict[str, Any]:
     """How a checkpoint was compressed, for transformers' loader. SwiftError where it was not, or in another way."""
-    made = getattr(config, "quantization_config", None)
-    if made is None:
-        raise SwiftError(
-            "The checkpoint holds plain weights, and llm_compressor quantizes offline. Make a compressed one first: "
-            "swift export --quant_method llm_compressor --model …, then train or serve what it writes."
-        )
-    made = made if isinstance(made, dict) else made.to_dict()
+    made = settings_made(config, "llm_compressor")
     made = made.get("quantization_config") or made
     if str(made.get("quant_method")) != "compressed-tensors":
         raise SwiftError(f"The checkpoint is quantized with {made.get('quant_method')}; leave --quantizer out.")
@@ -124,27 +109,13 @@ TYPES = {
 """safetensors' names of types."""
 
 
-class CompressedQuantizer(HfQuantizer):
+class CompressedQuantizer(CodedQuantizer):
     """Puts layers with codes where the checkpoint has codes."""
 
-    requires_calibration = True
-
-    def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
+    def coded(self, name: str, old: Any) -> CompressedLinear:
         made = self.quantization_config
-        for name, parts in made.layers.items():
-            old = model.get_submodule(name)
-            held = {part: (shape, TYPES[dtype]) for part, (shape, dtype) in parts.items()}
-            new = CompressedLinear(old.in_features, old.out_features, old.bias is not None, made.bits, held)
-            model.set_submodule(name, new)
-
-    def is_serializable(self, *_: Any, **__: Any) -> bool:
-        return False
-
-    @property
-    def is_trainable(self) -> bool:
-        return True
+        held = {part: (shape, TYPES[dtype]) for part, (shape, dtype) in made.layers[name].items()}
+        return CompressedLinear(old.in_features, old.out_features, old.bias is not None, made.bits, held)
 
 
-if NAME not in AUTO_QUANTIZER_MAPPING:
-    register_quantization_config(NAME)(CompressedConfig)
-    register_quantizer(NAME)(CompressedQuantizer)
+register(NAME, CompressedConfig, CompressedQuantizer)

@@ -26,7 +26,7 @@ class TorchAo:
     torchao_type: Literal["int8_weight_only", "float8_weight_only", "int4_weight_only"] = option(
         "int8_weight_only", "How weights are stored; int4 in groups."
     )
-    torchao_group_size: int = option(32, "Of int4: weights that share a scale.", ge=16)
+    torchao_group_size: int = option(32, "Of int4: weights that share a scale.", ge=16, symbol="")
 
     @hookimpl
     def quantization_config(self) -> Any:

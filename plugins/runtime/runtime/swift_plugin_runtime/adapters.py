@@ -62,6 +62,14 @@ def _refuse_strangers(config: Any, there: Any) -> None:
         )
 
 
+def refuse_adapted(model: Any, name: str) -> None:
+    """SwiftError where PEFT has an adapter on the model already: PEFT computes some starts on plain models alone."""
+    import peft
+
+    if isinstance(model, peft.PeftModel):
+        raise SwiftError(f"The start of {name} is computed on a model without adapters: name {name} before the others.")
+
+
 def freeze(model: Any) -> None:
     """Freeze what no earlier tuner trains: all of a plain model; PEFT has frozen its own base already."""
     import peft

@@ -68,13 +68,17 @@ class LayerTuner(PeftTuner):
 
 
 class VirtualTokens:
-    """What tuners that put trained vectors before a row share: one row a sequence, and nothing to merge."""
+    """What tuners that put trained vectors before a row share: one row of text a sequence, and nothing to merge."""
 
     capabilities = {
         "packing": Unsupported("its virtual tokens stand before the first row of a pack alone."),
         "padding_free": Unsupported("its virtual tokens stand before the first row of a flat batch alone."),
         "tuner": Unsupported("PEFT runs virtual tokens outside the model, where no second tuner fits."),
     }
+
+    @hookimpl
+    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+        return for_text_alone(adapters.attach(model, self.peft_config(job, model), name))  # type: ignore[attr-defined]
 
     @hookimpl
     def save_tuner(self, job: Any, model: Any, folder: str, name: str) -> bool:
@@ -90,7 +94,7 @@ class VirtualTokens:
     def load_tuner(self, model: Any, folder: str, name: str, trainable: bool) -> Any:
         from safetensors.torch import load_file
 
-        model = adapters.load(model, folder, name, trainable)
+        model = for_text_alone(adapters.load(model, folder, name, trainable))
         if trainable and Path(folder, TRAINING_FILE).is_file():
             model.prompt_encoder[name].load_state_dict(load_file(Path(folder, TRAINING_FILE)))
         return model
@@ -104,13 +108,25 @@ class VirtualTokens:
         raise SwiftError("Virtual tokens cannot be left out by name; load the model without the adapter.")
 
 
+def for_text_alone(model: Any) -> Any:
+    """The model, refusing media: PEFT hides a row's ids behind vectors, and pictures' positions are counted on ids."""
+    from swift_plugin_runtime.watch import media_in
+
+    def check(_: Any, __: Any, inputs: dict[str, Any]) -> None:
+        if media_in(inputs):
+            raise SwiftError("Virtual tokens go before rows of text, and this one has media: say --tuner lora.")
+
+    model.register_forward_pre_hook(check, with_kwargs=True)
+    return model
+
+
 @dataclass(kw_only=True, eq=False)
 class LowRankTuner(LayerTuner):
     """LoRA and its relatives: W + s·B·A with s = α/r (Hu et al., arXiv 2106.09685)."""
 
-    lora_rank: int = option(8, "Rank r of the update B·A.", ge=1, aliases=("r",))
-    lora_alpha: int = option(32, "α: the update is scaled by α/r.", ge=1)
-    lora_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1)
+    lora_rank: int = option(8, "Rank r of the update B·A.", ge=1, aliases=("r",), symbol="r")
+    lora_alpha: int = option(32, "α: the update is scaled by α/r.", ge=1, symbol="α")
+    lora_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1, symbol="")
     lora_bias: str = option("none", "Which biases train: none, all or lora_only.", pattern="none|all|lora_only")
 
     def variant(self) -> dict[str, Any]:

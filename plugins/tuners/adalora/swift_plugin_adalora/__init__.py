@@ -17,16 +17,22 @@ from swift_core import SwiftError, hookimpl, option
 class AdaLora(LayerTuner):
     """Adapters P·Λ·Q whose ranks are shared out among layers while training goes on (arXiv 2303.10512)."""
 
-    adalora_target_r: int = option(8, "Average rank at the end, the budget b⁽ᵀ⁾ per matrix.", ge=1)
-    adalora_init_r: int = option(12, "Rank of every matrix at the start.", ge=1)
-    lora_alpha: int = option(32, "α: the update is scaled by α/r.", ge=1)
-    lora_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1)
-    adalora_tinit: int = option(0, "tᵢ: steps before the first pruning.", ge=0)
-    adalora_tfinal: int = option(0, "t_f: last steps, with the ranks as they then are.", ge=0)
-    adalora_delta_t: int = option(1, "Δ_T: steps between two prunings.", ge=1, aliases=("adalora_deltaT",))
-    adalora_beta1: float = option(0.85, "β₁: smoothing of the sensitivity.", gt=0, lt=1)
-    adalora_beta2: float = option(0.85, "β₂: smoothing of its uncertainty.", gt=0, lt=1)
-    adalora_orth_reg_weight: float = option(0.5, "γ: weight of the penalty that keeps P and Q orthogonal.", gt=0)
+    adalora_target_r: int = option(8, "Average rank at the end, the budget b⁽ᵀ⁾ per matrix.", ge=1, symbol="b⁽ᵀ⁾")
+    adalora_init_r: int = option(
+        12, "Rank of every matrix at the start, the budget b⁽⁰⁾ per matrix.", ge=1, symbol="b⁽⁰⁾"
+    )
+    lora_alpha: int = option(32, "α: the update is scaled by α/r.", ge=1, symbol="α")
+    lora_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1, symbol="")
+    adalora_tinit: int = option(0, "tᵢ: steps before the first pruning.", ge=0, symbol="tᵢ")
+    adalora_tfinal: int = option(0, "t_f: last steps, with the ranks as they then are.", ge=0, symbol="t_f")
+    adalora_delta_t: int = option(
+        1, "Δ_T: steps between two prunings.", ge=1, aliases=("adalora_deltaT",), symbol="Δ_T"
+    )
+    adalora_beta1: float = option(0.85, "β₁: smoothing of the sensitivity.", gt=0, lt=1, symbol="β₁")
+    adalora_beta2: float = option(0.85, "β₂: smoothing of its uncertainty.", gt=0, lt=1, symbol="β₂")
+    adalora_orth_reg_weight: float = option(
+        0.5, "γ: weight of the penalty that keeps P and Q orthogonal.", gt=0, symbol="γ"
+    )
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

@@ -17,7 +17,7 @@ class Adapter(AddedTuner):
 
     tag = "adapter"
 
-    adapter_size: int = option(64, "m: width of the bottleneck.", ge=1, aliases=("adapter_length",))
+    adapter_size: int = option(64, "m: width of the bottleneck.", ge=1, aliases=("adapter_length",), symbol="m")
     adapter_modules: str | None = option(None, "Regex of the modules; left out: attention and MLP of every block.")
 
     def places(self, job: Any, model: Any) -> dict[str, Any]:

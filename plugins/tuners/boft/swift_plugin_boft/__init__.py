@@ -14,9 +14,11 @@ from swift_core import option
 class Boft(LayerTuner):
     """Rotates the weights by m sparse orthogonal factors, which keeps the angles between neurons (arXiv 2311.06243)."""
 
-    boft_block_size: int = option(4, "b: size of the orthogonal blocks; it must divide every width.", ge=2)
-    boft_n_butterfly_factor: int = option(1, "m: butterfly factors; more of them mix wider.", ge=1)
-    boft_dropout: float = option(0.0, "Share of blocks that are the identity in a training step.", ge=0, lt=1)
+    boft_block_size: int = option(4, "b: size of the orthogonal blocks; it must divide every width.", ge=2, symbol="b")
+    boft_n_butterfly_factor: int = option(1, "m: butterfly factors; more of them mix wider.", ge=1, symbol="m")
+    boft_dropout: float = option(
+        0.0, "Share of blocks that are the identity in a training step.", ge=0, lt=1, symbol=""
+    )
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

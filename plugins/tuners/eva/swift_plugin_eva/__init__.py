@@ -15,9 +15,15 @@ from swift_core import hookimpl, option
 class Eva(LowRankTuner):
     """LoRA whose A spans most variance of the layer's inputs, ranks going where they explain more (EVA)."""
 
-    eva_rho: float = option(2.0, "ρ: a layer may get up to ρ·r of the ranks shared out (section 3.2).", ge=1)
-    eva_tau: float = option(0.99, "τ: singular vectors count as found when two batches agree by this cosine.", le=1)
-    eva_rows: int = option(64, "Rows of --dataset, through the job's template, from which the activations come.", ge=1)
+    eva_rho: float = option(
+        2.0, "ρ: a layer may get up to ρ·r of the ranks shared out (section 3.2).", ge=1, symbol="ρ"
+    )
+    eva_tau: float = option(
+        0.99, "τ: singular vectors count as found when two batches agree by this cosine.", ge=0, le=1, symbol="τ"
+    )
+    eva_rows: int = option(
+        64, "Rows of --dataset, through the job's template, from which the activations come.", ge=1, symbol=""
+    )
 
     def variant(self) -> dict[str, Any]:
         import peft
@@ -29,8 +35,10 @@ class Eva(LowRankTuner):
         import peft
         from swift_plugin_runtime.calibration import draw_batches
 
+        adapters.refuse_adapted(model, "eva")
         training = model.training
         tuned = adapters.attach(model, self.peft_config(job, model), name)
-        batches = draw_batches(job, model, self.eva_rows)
+        # PEFT passes over a batch of fewer tokens than directions, and would wait for a larger one for ever
+        batches = draw_batches(job, model, self.eva_rows, least=round(self.eva_rho * self.lora_rank))
         peft.initialize_lora_eva_weights(tuned.eval(), batches, adapter_name=name, show_progress_bar=False)
         return adapters.keep_training(tuned.train(training))

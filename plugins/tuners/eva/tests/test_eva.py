@@ -1,5 +1,8 @@
 """EVA keeps the tuner contract; its A spans the inputs that the rows make."""
 
+import pytest
+
+from swift_core.errors import SwiftError
 from swift_core.testing import TunerContract
 
 
@@ -28,3 +31,9 @@ class TestEva(TunerContract):
         basis = torch.linalg.qr(layer.lora_A["default"].weight.detach().T)[0]
         share = (inputs @ basis).norm() ** 2 / inputs.norm() ** 2
         assert share > 2 * 4 / 64  # a random basis of 4 in 64 dimensions holds 1/16
+
+    def test_answers_shorter_than_the_rank_are_joined_and_too_few_refused(self):
+        """PEFT waits for ever for a batch with a token for each direction; two short rows make one."""
+        assert self.tune("llama", lora_rank=16).model.peft_config
+        with pytest.raises(SwiftError, match="fewer than 400 answer tokens"):
+            self.tune("llama", lora_rank=400)

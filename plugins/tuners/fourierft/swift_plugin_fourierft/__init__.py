@@ -14,9 +14,11 @@ from swift_core import option
 class FourierFt(LayerTuner):
     """Trains n coefficients of the spectrum of each weight's change (FourierFT, arXiv 2405.03003)."""
 
-    fourier_n_frequency: int = option(1000, "n: trained frequencies per matrix.", ge=1)
-    fourier_scaling: float = option(150.0, "α: factor of the change; models of 7 B parameters like about 300.", gt=0)
-    fourier_seed: int = option(777, "Seed of the choice of frequencies, the same for all layers.")
+    fourier_n_frequency: int = option(1000, "n: trained frequencies per matrix.", ge=1, symbol="n")
+    fourier_scaling: float = option(
+        150.0, "α: factor of the change; models of 7 B parameters like about 300.", gt=0, symbol="α"
+    )
+    fourier_seed: int = option(777, "Seed of the choice of frequencies, the same for all layers.", symbol="")
     fourier_start_at_zero: bool = option(
         True, "Coefficients start at 0, so that training starts from the base model; false: normal, as in the paper."
     )

@@ -25,7 +25,7 @@ class Freeze:
     }
 
     freeze_parameters_ratio: float = option(
-        0.0, "Share of the parameters that is frozen, from the embeddings upwards.", ge=0, le=1
+        0.0, "Share of the parameters that is frozen, from the embeddings upwards.", ge=0, le=1, symbol=""
     )
     freeze_parameters: list[str] = option([], "Frozen: names that begin so, for instance model.layers.0.")
     freeze_parameters_regex: str | None = option(None, "Frozen: names in which this regex is found.")

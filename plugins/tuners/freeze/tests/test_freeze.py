@@ -33,3 +33,11 @@ class TestFreeze(TunerContract):
     def test_a_prefix_that_fits_nothing_is_refused(self):
         with pytest.raises(SwiftError, match=r"'model\.layer\.0' fits no parameter"):
             self.tune("llama", freeze_parameters=["model.layer.0"])
+
+
+class TestFreezeByRegex(TunerContract):
+    name = "freeze"
+    families = ("qwen2_vl",)
+    options = {"freeze_parameters_regex": r"embed_tokens|layers\.0\.", "trainable_parameters_regex": r"layers\.0.*norm"}
+    trains = r"layers\.1\.|layers\.0\..*norm|language_model\.norm|lm_head"
+    identity_at_start = True

@@ -26,8 +26,8 @@ class Lisa:
         "fsdp": Unsupported("a layer that thaws later has no place in the optimizer's shards."),
     }
 
-    lisa_activated_layers: int = option(2, "γ: layers that train at a time.", ge=1)
-    lisa_step_interval: int = option(20, "K: optimizer steps until layers are drawn again.", ge=1)
+    lisa_activated_layers: int = option(2, "γ: layers that train at a time.", ge=1, symbol="γ")
+    lisa_step_interval: int = option(20, "K: optimizer steps until layers are drawn again.", ge=1, symbol="K")
 
     @hookimpl
     def attach_tuner(self, job: Any, model: Any) -> Any:

@@ -36,7 +36,11 @@ class LlamaPro:
     capabilities = {"quantizer": Unsupported("its new blocks are copies of the model's own, and those must train.")}
 
     num_new_blocks: int = option(
-        4, "Blocks added, one behind each of as many equal groups of layers.", ge=1, aliases=("llamapro_new_blocks",)
+        4,
+        "N: groups of layers of equal size; behind each of them one block is added (P = 1).",
+        ge=1,
+        aliases=("llamapro_new_blocks",),
+        symbol="N",
     )
     output_modules: list[str] = option([], "Projections that end attention and MLP, where they have unusual names.")
 

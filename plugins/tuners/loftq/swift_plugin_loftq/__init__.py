@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swift_plugin_runtime import adapters
+from swift_plugin_runtime.layers import base_of
 from swift_plugin_runtime.peft_tuner import LowRankTuner
 
 from swift_core import SwiftError, hookimpl
@@ -23,7 +24,7 @@ class LoftQ(LowRankTuner):
             raise SwiftError("LoftQ repairs what quantization lost, and nothing is quantized: say --quantizer bnb.")
         model = adapters.attach(model, self.peft_config(job, model), name)
         path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
-        with Weights(Path(path)) as weights:
+        with Weights(Path(path), base_of(model)) as weights:
             for key, layer in adapted(model, name):
                 self.repair(layer, weights[key].to(layer.get_base_layer().weight.device).float(), name)
         return model
@@ -45,7 +46,7 @@ class LoftQ(LowRankTuner):
 
 
 def adapted(model: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """(name of the weight in the checkpoint, layer) of each 4-bit layer with the adapter."""
+    """(name of the weight in the plain model, layer) of each 4-bit layer with the adapter."""
     for path, module in model.named_modules():
         if name in getattr(module, "lora_A", {}):
             if not hasattr(module.get_base_layer().weight, "quant_state"):
@@ -61,22 +62,36 @@ def dequantized(weight: Any) -> Any:
 
 
 class Weights:
-    """The weights of a checkpoint by name, read when asked for."""
+    """The weights of a checkpoint by the names that they have in a model of transformers, read when asked for."""
 
-    def __init__(self, folder: Path):
-        self.files = sorted(folder.glob("*.safetensors"))
+    def __init__(self, folder: Path, model: Any):
+        self.files, self.model = sorted(folder.glob("*.safetensors")), model
 
     def __enter__(self) -> Weights:
         from safetensors import safe_open
 
+        named = renamed(self.model)
         self.opened = [safe_open(file, framework="pt") for file in self.files]
-        self.places = {key: file for file in self.opened for key in file.keys()}  # noqa: SIM118
+        self.places = {named(key): (file, key) for file in self.opened for key in file.keys()}  # noqa: SIM118
         return self
 
     def __exit__(self, *_: object) -> None:
         self.opened, self.places = [], {}
 
-    def __getitem__(self, key: str) -> Any:
-        if key not in self.places:
-            raise SwiftError(f"The checkpoint has no weight {key!r} to compare the quantized one with.")
-        return self.places[key].get_tensor(key)
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.places:
+            raise SwiftError(f"The checkpoint has no weight {name!r} to compare the quantized one with.")
+        file, key = self.places[name]
+        return file.get_tensor(key)
+
+
+def renamed(model: Any) -> Callable[[str], str]:
+    """A function from a name in the checkpoint to the name in the model, as transformers' loader renames it."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightConverter, rename_source_key
+
+    every = get_model_conversion_mapping(model)
+    converters = [item for item in every if isinstance(item, WeightConverter)]
+    renamings = [item for item in every if not isinstance(item, WeightConverter)]
+    there = {name.replace(".base_layer.", "."): name for name in model.state_dict()}
+    return lambda key: rename_source_key(key, renamings, converters, model.base_model_prefix, there)[0]

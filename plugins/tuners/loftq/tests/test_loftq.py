@@ -3,6 +3,7 @@
 import pytest
 import torch
 from swift_plugin_loftq import dequantized
+from swift_plugin_runtime.layers import base_of
 
 from swift_core.api import run
 from swift_core.errors import SwiftError
@@ -10,34 +11,48 @@ from swift_core.job import prepare
 from swift_core.jobs.common import load_adapters, load_model
 from swift_core.jobs.train import attach_tuners
 from swift_core.options import Given
-from swift_core.testing import ComponentContract
+from swift_core.testing import TunerContract
 from swift_core.testing.contracts import CHAT, tiny_model, write_rows
 from swift_core.testing.contracts_model import logits_of
 
 QUANTIZED = {"quantizer": "bnb", "quant_bits": 4, "device": "cpu", "torch_dtype": "float32"}
+PLAIN = {"quantizer": None, "quant_bits": None}
 
 
-class TestLoftQ(ComponentContract):
-    kind = "tuner"
+def first_up_proj(model):
+    return base_of(model).get_decoder().layers[0].mlp.up_proj
+
+
+class TestLoftQ(TunerContract):
     name = "loftq"
+    options = {"quantizer": "bnb", "quant_bits": 4}
+    families = ("qwen2", "llama", "qwen2_vl")
+    trains = r"\.lora_[AB]\."
 
-    def test_starts_nearer_to_the_original_weights(self):
+    def test_merged_it_is_a_plain_checkpoint(self, trained, tmp_path):
+        """`swift merge-lora` adds the adapter to the base as it was in training, in whole precision."""
+        for family in self.each_family():
+            told = {"ckpt_dir": trained(family).folder, "output_dir": str(tmp_path / family), "device": "cpu"}
+            folder = run("merge-lora", **told)["folders"]["merge-lora"]
+            plain = type(base_of(trained(family).tuned.model)).from_pretrained(folder)
+            assert not getattr(plain.config, "quantization_config", None)
+            assert torch.allclose(logits_of(plain), trained(family).end, atol=1e-3)
+
+    @pytest.mark.parametrize("family", ["llama", "qwen2_vl"])
+    def test_starts_nearer_to_the_original_weights(self, family):
         """‖W − Q − s·B·A‖ is what remains of ‖W − Q‖ after its r largest singular values."""
-        job = self.job("sft", model=tiny_model("llama"), lora_rank=8, **QUANTIZED)
-        model = attach_tuners(job, load_model(job)[0])
-        plain = self.job("sft", model=tiny_model("llama"), tuner="lora", device="cpu")
-        layer = model.base_model.model.model.layers[0].mlp.up_proj
-        original = load_model(plain)[0].model.layers[0].mlp.up_proj.weight
-        bare_job = self.job("sft", model=tiny_model("llama"), tuner="lora", **QUANTIZED)
-        bare = load_model(bare_job)[0].model.layers[0].mlp.up_proj
-        lost = original - dequantized(bare.weight)
+        job = self.job("sft", model=tiny_model(family), lora_rank=8, torch_dtype="float32")
+        layer = first_up_proj(attach_tuners(job, load_model(job)[0]))
+        plain = self.job("sft", model=tiny_model(family), tuner="lora", **PLAIN)
+        original = first_up_proj(load_model(plain)[0]).weight
+        lost = original - dequantized(layer.base_layer.weight)
         update = layer.scaling["default"] * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
-        left = (original - dequantized(layer.base_layer.weight) - update).norm()
+        left = (lost - update).norm()
         assert left <= torch.linalg.svdvals(lost)[8:].norm() * 1.001
         assert left < 0.95 * lost.norm()
 
     def test_a_plain_base_is_refused(self):
-        job = self.job("sft", model=tiny_model("llama"))
+        job = self.job("sft", model=tiny_model("llama"), **PLAIN)
         with pytest.raises(SwiftError, match="--quantizer bnb"):
             attach_tuners(job, load_model(job)[0])
 

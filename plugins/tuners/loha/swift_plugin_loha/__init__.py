@@ -14,10 +14,14 @@ from swift_core import option
 class LoHa(LayerTuner):
     """The change of a weight is (B₁·A₁) ⊙ (B₂·A₂), an elementwise product (arXiv 2108.06098)."""
 
-    loha_rank: int = option(8, "r: rank of the factors.", ge=1)
-    loha_alpha: int = option(16, "α: the update is scaled by α/r.", ge=1)
-    loha_rank_dropout: float = option(0.0, "Share of the update's rows that are 0 in a training step.", ge=0, lt=1)
-    loha_module_dropout: float = option(0.0, "Share of adapters that are left out of a training step.", ge=0, lt=1)
+    loha_rank: int = option(8, "r: rank of the factors.", ge=1, symbol="r")
+    loha_alpha: int = option(16, "α: the update is scaled by α/r.", ge=1, symbol="α")
+    loha_rank_dropout: float = option(
+        0.0, "Share of the update's rows that are 0 in a training step.", ge=0, lt=1, symbol=""
+    )
+    loha_module_dropout: float = option(
+        0.0, "Share of adapters that are left out of a training step.", ge=0, lt=1, symbol=""
+    )
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

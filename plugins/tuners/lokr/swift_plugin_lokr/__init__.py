@@ -14,12 +14,16 @@ from swift_core import option
 class LoKr(LayerTuner):
     """The change of a weight is a Kronecker product of two small matrices (arXiv 2309.14859)."""
 
-    lokr_rank: int = option(8, "r: rank of the factors.", ge=1)
-    lokr_alpha: int = option(16, "α: the update is scaled by α/r.", ge=1)
-    lokr_rank_dropout: float = option(0.0, "Share of the update's rows that are 0 in a training step.", ge=0, lt=1)
-    lokr_module_dropout: float = option(0.0, "Share of adapters that are left out of a training step.", ge=0, lt=1)
+    lokr_rank: int = option(8, "r: rank of the factors.", ge=1, symbol="r")
+    lokr_alpha: int = option(16, "α: the update is scaled by α/r.", ge=1, symbol="α")
+    lokr_rank_dropout: float = option(
+        0.0, "Share of the update's rows that are 0 in a training step.", ge=0, lt=1, symbol=""
+    )
+    lokr_module_dropout: float = option(
+        0.0, "Share of adapters that are left out of a training step.", ge=0, lt=1, symbol=""
+    )
     lokr_decompose_both: bool = option(False, "Both factors of low rank, not the larger one alone.")
-    lokr_decompose_factor: int = option(-1, "Size of the small factor; -1: near the square root.", ge=-1)
+    lokr_decompose_factor: int = option(-1, "f: size of the small factor; -1: near the square root.", ge=-1, symbol="f")
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

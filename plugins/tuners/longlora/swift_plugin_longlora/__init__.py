@@ -21,7 +21,9 @@ class LongLora(LowRankTuner):
         "padding_free": Unsupported("its groups would cut across the rows of a flat batch."),
     }
 
-    longlora_group_ratio: float = option(0.25, "Size of a group G as a share of the row's length.", gt=0, le=1)
+    longlora_group_ratio: float = option(
+        0.25, "Size of a group G as a share of the row's length.", gt=0, le=1, symbol="G"
+    )
     longlora_train_embeddings: bool = option(True, "Train embeddings as well (LoRA⁺ of section 3.3).")
     longlora_train_norms: bool = option(True, "Train normalisation weights as well (LoRA⁺ of section 3.3).")
 

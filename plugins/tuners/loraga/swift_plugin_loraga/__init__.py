@@ -21,8 +21,10 @@ class LoraGa(RewritingTuner):
     lora_ga_scale: Literal["stable", "weight_svd", "gd_scale", "unit"] = option(
         "stable", "How long they are; stable: by γ, so that the size of the output does not depend on r."
     )
-    lora_ga_gamma: int = option(16, "γ of the stable scale (section 3.3).", ge=1)
-    lora_ga_rows: int = option(32, "Rows of --dataset, through the job's template, whose gradient is taken.", ge=1)
+    lora_ga_gamma: int = option(16, "γ of the stable scale (section 3.3).", ge=1, symbol="γ")
+    lora_ga_rows: int = option(
+        32, "Rows of --dataset, through the job's template, whose gradient is taken.", ge=1, symbol=""
+    )
 
     def variant(self) -> dict[str, Any]:
         import peft
@@ -36,6 +38,7 @@ class LoraGa(RewritingTuner):
         from peft.tuners.lora import loraga
         from swift_plugin_runtime.calibration import draw_batches
 
+        adapters.refuse_adapted(model, "loraga")
         config = self.peft_config(job, model)
         if config.target_modules == "all-linear":  # the estimate of the gradient asks for names
             head = model.get_output_embeddings()

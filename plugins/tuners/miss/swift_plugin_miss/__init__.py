@@ -14,12 +14,12 @@ from swift_core import option
 class Miss(LayerTuner):
     """One trained matrix D per weight, expanded along its input: half of LoRA's parameters (MiSS, arXiv 2409.15371)."""
 
-    miss_rank: int = option(64, "r: rows of D.", ge=1)
-    miss_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1)
+    miss_rank: int = option(64, "r: rows of D.", ge=1, symbol="r")
+    miss_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1, symbol="")
     miss_init: Literal["true", "bat", "mini"] = option(
         "true", "Form: true (fast), bat (Block Affine Transformation: the change depends on W), mini (smaller D)."
     )
-    miss_mini_r: int = option(1, "Of the form mini: rank along the output, a divisor of every width.", ge=1)
+    miss_mini_r: int = option(1, "Of the form mini: rank along the output, a divisor of every width.", ge=1, symbol="")
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

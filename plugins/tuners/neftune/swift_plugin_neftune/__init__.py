@@ -21,7 +21,7 @@ class Neftune:
     }
     trains_whole_weights = True  # alone; beside an adapter, say --learning_rate
 
-    neftune_noise_alpha: float = option(5.0, "α: size of the noise; the paper tries 5, 10 and 15.", gt=0)
+    neftune_noise_alpha: float = option(5.0, "α: size of the noise; the paper tries 5, 10 and 15.", gt=0, symbol="α")
 
     @hookimpl
     def attach_tuner(self, job: Any, model: Any) -> Any:

@@ -14,11 +14,11 @@ from swift_core import option
 class Oft(LayerTuner):
     """Rotates the input of each weight by an orthogonal matrix of blocks (OFT, arXiv 2306.07280)."""
 
-    oft_block_size: int = option(32, "b: size of the orthogonal blocks; it must divide every width.", ge=2)
+    oft_block_size: int = option(32, "b: size of the orthogonal blocks; it must divide every width.", ge=2, symbol="b")
     oft_coft: bool = option(False, "Keep the rotation within ε of the identity (COFT).")
-    oft_eps: float = option(6e-5, "ε of COFT.", gt=0)
+    oft_eps: float = option(6e-5, "ε of COFT.", gt=0, symbol="ε")
     oft_block_share: bool = option(False, "One block for all, instead of one each.")
-    oft_dropout: float = option(0.0, "Share of blocks that are the identity in a training step.", ge=0, lt=1)
+    oft_dropout: float = option(0.0, "Share of blocks that are the identity in a training step.", ge=0, lt=1, symbol="")
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

@@ -7,6 +7,7 @@ class TestShira(TunerContract):
     name = "peft"
     options = {"peft_type": "SHIRA", "peft_args": {"r": 4}}
     trains = r"\.shira_weight\."
+    families = ("qwen2", "llama", "qwen2_vl")
     identity_at_start = True
     learning_rate = 0.05
 

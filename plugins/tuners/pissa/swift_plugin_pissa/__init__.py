@@ -15,7 +15,10 @@ class Pissa(RewritingTuner):
     """LoRA whose A and B start as the r largest singular values and vectors of W (PiSSA, arXiv 2404.02948)."""
 
     pissa_niter: int = option(
-        0, "Iterations of the fast, randomised decomposition; 0: the exact one (section 5.3: 4 to 16 suffice).", ge=0
+        0,
+        "niter: iterations of the fast, randomised decomposition; 0: the exact one (section 5.3: 4 to 16 suffice).",
+        ge=0,
+        symbol="niter",
     )
 
     def variant(self) -> dict[str, Any]:

@@ -19,9 +19,9 @@ class Prefix(VirtualTokens, PeftTuner):
         "gradient_checkpointing": Unsupported("recomputation drops the keys and values that it trains."),
     }
 
-    prefix_virtual_tokens: int = option(20, "Virtual tokens before a row.", ge=1)
+    prefix_virtual_tokens: int = option(20, "Virtual tokens before a row: the length of P_idx.", ge=1, symbol="P_idx")
     prefix_projection: bool = option(False, "Train them through an MLP, which the paper found steadier.")
-    prefix_hidden_size: int = option(128, "Width of that MLP.", ge=1)
+    prefix_hidden_size: int = option(128, "Width of that MLP.", ge=1, symbol="")
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

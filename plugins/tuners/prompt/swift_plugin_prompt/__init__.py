@@ -14,7 +14,9 @@ from swift_core import option
 class Prompt(VirtualTokens, PeftTuner):
     """Trains the embeddings of a few virtual tokens that stand before every row (arXiv 2104.08691)."""
 
-    prompt_virtual_tokens: int = option(20, "Virtual tokens before a row.", ge=1, aliases=("num_virtual_tokens",))
+    prompt_virtual_tokens: int = option(
+        20, "p: virtual tokens before a row.", ge=1, aliases=("num_virtual_tokens",), symbol="p"
+    )
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

@@ -14,10 +14,10 @@ from swift_core import option
 class PTuning(VirtualTokens, PeftTuner):
     """Trains an encoder that makes the embeddings of virtual tokens (p-tuning, arXiv 2103.10385)."""
 
-    ptuning_virtual_tokens: int = option(20, "Virtual tokens before a row.", ge=1)
+    ptuning_virtual_tokens: int = option(20, "Virtual tokens before a row.", ge=1, symbol="")
     ptuning_encoder: Literal["MLP", "LSTM"] = option("MLP", "The network that makes them.")
-    ptuning_hidden_size: int = option(128, "Its width.", ge=1)
-    ptuning_layers: int = option(2, "Its depth (LSTM).", ge=1)
+    ptuning_hidden_size: int = option(128, "Its width.", ge=1, symbol="")
+    ptuning_layers: int = option(2, "Its depth (LSTM).", ge=1, symbol="")
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft

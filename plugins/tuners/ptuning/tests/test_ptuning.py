@@ -5,5 +5,6 @@ from swift_core.testing import TunerContract
 
 class TestPTuning(TunerContract):
     name = "ptuning"
+    families = ("qwen2", "llama", "qwen2_vl")
     trains = r"prompt_encoder\."
     merges = False

@@ -17,7 +17,7 @@ class Reft(AddedTuner):
 
     tag = "reft"
 
-    reft_rank: int = option(4, "r: dimensions of the subspace.", ge=1)
+    reft_rank: int = option(4, "r: dimensions of the subspace.", ge=1, symbol="r")
     reft_layers: list[int] = option([], "Numbers of the blocks, from 0; left out: all.")
     reft_modules: str | None = option(None, "Regex of modules instead of blocks.")
 

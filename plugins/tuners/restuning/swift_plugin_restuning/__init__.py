@@ -17,7 +17,7 @@ class ResTuning(AddedTuner):
 
     tag = "restuning"
 
-    restuning_size: int = option(64, "Width of each Res-Tuner's bottleneck.", ge=1)
+    restuning_size: int = option(64, "Width of each Res-Tuner's bottleneck.", ge=1, symbol="")
 
     def places(self, job: Any, model: Any) -> dict[str, Any]:
         from swift_plugin_restuning.modules import Bypass, listen

@@ -17,7 +17,7 @@ class ScEdit(AddedTuner):
 
     tag = "scedit"
 
-    scedit_size: int = option(64, "Width of the SC-Tuner T; the paper has a tenth of the model's.", ge=1)
+    scedit_size: int = option(64, "Width of the SC-Tuner T; the paper has a tenth of the model's.", ge=1, symbol="")
     scedit_modules: str | None = option(
         None,
         "Regex of modules whose outputs are skip connections (a U-Net's encoder); left out: the shortcut "

@@ -17,8 +17,8 @@ class Side(AddedTuner):
 
     tag = "side"
 
-    side_size: int = option(256, "Width of the side network's layers.", ge=1)
-    side_layers: int = option(2, "Depth of the side network.", ge=1)
+    side_size: int = option(256, "Width of the side network's layers.", ge=1, symbol="")
+    side_layers: int = option(2, "Depth of the side network.", ge=1, symbol="")
 
     def places(self, job: Any, model: Any) -> dict[str, Any]:
         from swift_plugin_side.modules import SideNetwork, listen

@@ -14,10 +14,10 @@ from swift_core import option
 class Vera(LayerTuner):
     """Trains vectors d and b; A and B are random, frozen and the same for all layers (VeRA, arXiv 2310.11454)."""
 
-    vera_rank: int = option(256, "r: rank of the shared random matrices.", ge=1)
-    vera_d_initial: float = option(0.1, "Value with which d starts; b starts at 0.")
-    vera_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1)
-    vera_projection_seed: int = option(0, "Seed of A and B.", aliases=("vera_projection_prng_key",))
+    vera_rank: int = option(256, "r: rank of the shared random matrices.", ge=1, symbol="r")
+    vera_d_initial: float = option(0.1, "Value with which d starts; b starts at 0.", symbol="d")
+    vera_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1, symbol="")
+    vera_projection_seed: int = option(0, "Seed of A and B.", aliases=("vera_projection_prng_key",), symbol="")
 
     def peft_config(self, job: Any, model: Any) -> Any:
         import peft
