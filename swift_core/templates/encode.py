@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from swift_core.templates.render import Span
-from swift_core.templates.words import Piece, Words, words_of
+from swift_core.templates.words import Part, Words, words_of
 
 IGNORED = -100
 """The label of a position that is not trained (PyTorch's cross-entropy ignore_index)."""
@@ -64,29 +64,29 @@ def weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], li
 def _by_parts(tokenizer: Any, words: Words, batch: list[list[Span]]) -> list[tuple[list[int], list[Run]]]:
     """Part by part, those of all rows in one call; with offsets, which cost a fifth more, where weights are mixed."""
     rows = [words.parts(spans) for spans in batch]
-    found = words.ids([part[0][0] for parts in rows for part in parts if len(part) == 1])
-    several = [[Span(*piece, answer=True) for piece in part] for parts in rows for part in parts if len(part) > 1]
+    found = words.ids([part[0] for parts in rows for part in parts if type(part) is tuple])
+    several = [[Span(*piece, answer=True) for piece in part] for parts in rows for part in parts if type(part) is list]
     mixed = iter(_by_offsets(tokenizer, several))
     return [_laid(parts, found, mixed) for parts in rows]
 
 
 def _laid(
-    parts: list[list[Piece]], found: dict[str, list[int]], mixed: Iterator[tuple[list[int], list[Run]]]
+    parts: list[Part], found: dict[str, list[int]], mixed: Iterator[tuple[list[int], list[Run]]]
 ) -> tuple[list[int], list[Run]]:
     """The parts of a row one behind the other; those of one piece are `found`, the others come from `mixed`."""
     ids: list[int] = []
     runs: list[Run] = []
     for part in parts:
-        first = len(ids)
-        if len(part) > 1:
-            own, inside = next(mixed)
-            ids += own
-            runs += _moved(inside, first)
-        else:
-            text, weight = part[0]
+        if type(part) is tuple:
+            text, weight = part
+            first = len(ids)
             ids += found[text]
             if weight > 0:
                 runs.append((first, len(ids), weight))
+        else:
+            own, inside = next(mixed)
+            runs += _moved(inside, len(ids))
+            ids += own
     return ids, runs
 
 

@@ -235,10 +235,10 @@ class _Writer:
         """What the prompt holds behind the header, and the answer's text, with its thoughts or without."""
         thinking = self.template.thinking
         text = turn.text if turn.inline or turn.calls or self.open_answer else self._trimmed("assistant", turn.text)
-        thought, text = split_thought(text) if thinking else ("", text)
-        thought, text = self._trimmed("assistant", thought), self._framed_answer(turn, text)
         if thinking is None:
-            return "", text
+            return "", self._framed_answer(turn, text)
+        thought, text = split_thought(text)
+        thought, text = self._trimmed("assistant", thought), self._framed_answer(turn, text)
         if self.open_answer:
             return "", (thinking.write.replace("{thought}", thought) if thought and thoughts else "") + text
         if not thoughts:
@@ -262,8 +262,9 @@ class _Writer:
 
     def _is_last(self, number: int) -> bool:
         """Whether no later turn is the assistant's, save those that continue this one behind inline results."""
-        between = self.turns[number : self.last_answer]
-        return all(turn.inline for turn in between if turn.role == "assistant")
+        if number == self.last_answer:
+            return True
+        return all(t.inline for t in self.turns[number : self.last_answer] if t.role == "assistant")
 
     def _trimmed(self, role: str, text: str) -> str:
         return text.strip() if role in self.template.trim else text

@@ -19,6 +19,9 @@ from swift_core.templates.render import Span
 Piece = tuple[str, float]
 """A text and its weight in the loss."""
 
+Part = Piece | list[Piece]
+"""What is tokenized together: one piece, or several that differ in weight."""
+
 STEPS = {
     "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Replace",
     "ByteLevel", "Split", "Digits", "Punctuation", "Whitespace", "WhitespaceSplit", "BertPreTokenizer",
@@ -42,26 +45,33 @@ class Words:
         self.split = re.compile(f"({longest_first})" if ids else "(?!)").split
         self.known = {word: [number] for word, number in ids.items()}
 
-    def parts(self, spans: list[Span]) -> list[list[Piece]]:
-        """What is tokenized together: cut at words and where an answer starts; pieces of one part differ in weight."""
+    def parts(self, spans: list[Span]) -> list[Part]:
+        """The text in parts, cut at words and where an answer starts."""
         starts = [n for n in range(1, len(spans)) if spans[n].answer and not spans[n - 1].answer]
-        return [part for a, b in pairwise([0, *starts, len(spans)]) for part in self._cut(spans[a:b])]
+        parts: list[Part] = []
+        for first, behind in pairwise([0, *starts, len(spans)]):
+            parts += self._cut(spans[first:behind])
+        return parts
 
-    def _cut(self, spans: list[Span]) -> Iterator[list[Piece]]:
+    def _cut(self, spans: list[Span]) -> Iterator[Part]:
         rest = iter(spans)
         weight, left = 0.0, 0  # of the span at hand: its weight, and the characters that are still to come
-        for text in self.split("".join([s.text for s in spans])):
-            part: list[Piece] = []
-            at = 0
+        for text in filter(None, self.split("".join([s.text for s in spans]))):
+            if not left:
+                span = next(rest)
+                weight, left = span.weight, len(span.text)
+            if len(text) <= left:
+                left -= len(text)
+                yield text, weight
+                continue
+            pieces, at = [(text[:left], weight)], left
             while at < len(text):
-                if not left:
-                    span = next(rest)
-                    weight, left = span.weight, len(span.text)
-                took = min(left, len(text) - at)
-                _add(part, text[at : at + took], weight)
-                at, left = at + took, left - took
-            if part:
-                yield part
+                span = next(rest)
+                pieces.append((text[at : at + len(span.text)], span.weight))
+                at += len(span.text)
+            same = all(one == weight for _, one in pieces)
+            yield (text, weight) if same else pieces
+            weight, left = span.weight, at - len(text)
 
     def ids(self, texts: list[str]) -> dict[str, list[int]]:
         """Each text with its token ids; short ones that were met before are looked up."""
@@ -83,14 +93,6 @@ class Words:
         if core.encode_special_tokens:
             core.encode_special_tokens = False
         return core
-
-
-def _add(part: list[Piece], text: str, weight: float) -> None:
-    """A text behind a part, as one piece with its neighbour where they weigh the same."""
-    if part and part[-1][1] == weight:
-        part[-1] = (part[-1][0] + text, weight)
-    else:
-        part.append((text, weight))
 
 
 def words_of(tokenizer: Any) -> Words | None:
