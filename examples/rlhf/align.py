@@ -63,12 +63,14 @@ def write_rows(folder: Path) -> tuple[str, str]:
     return files[0], files[1]
 
 
-def start(folder: Path, train: str, steps: int) -> str:
-    """A model from random weights after `steps` steps of supervised fine-tuning: right about every other time."""
+def start(folder: Path, train: str, steps: int, size: dict[str, int] = SIZE, rate: float = 3e-3) -> str:
+    """A model of a `size` from random weights after `steps` steps of supervised fine-tuning: right about every other
+    time.
+    """
     texts = [" ".join(json.loads(line).values()) for line in Path(train).read_text(encoding="utf-8").splitlines()]
-    base = tiny_qwen2(folder / "base", [*texts, "system user assistant"], **SIZE)
+    base = tiny_qwen2(folder / "base", [*texts, "system user assistant"], **size)
     done = run(
-        "sft", model=base, dataset=[train], output_dir=str(folder / "sft"), max_steps=steps, learning_rate=3e-3,
+        "sft", model=base, dataset=[train], output_dir=str(folder / "sft"), max_steps=steps, learning_rate=rate,
         per_device_train_batch_size=32, save_strategy="no", **SHARED,
     )  # fmt: skip
     return done["checkpoint"]

@@ -3,8 +3,8 @@
     python examples/rlhf/methods.py                        # all methods, nothing is downloaded
     python examples/rlhf/methods.py --only dpo rm ppo      # some of them; figures of earlier runs are kept
 
-A Qwen2-type model of about a million parameters starts from random weights and learns from `swift sft` to write
-numbers in words, half well (align.py, the task of `swift demo`). Every method goes on from that checkpoint, and
+A Qwen2-type model of the size of `swift demo`'s starts from random weights and learns from `swift sft` to write numbers
+in words, half well (align.py, the task of the demo). Every method goes on from that checkpoint, and
 is measured on a hundred numbers that no training has seen. The last three methods read handwritten digits with a
 tiny Qwen2-VL (examples/multimodal/digits.py).
 """
@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from swift_plugin_demo import SIZE
 
 from swift_core import run
 
@@ -169,7 +171,7 @@ def prepare_words(folder: Path) -> None:
     """The rows, the model that every method on text starts from, and the better one that teaches."""
     write_forms(folder)
     train = str(folder / "pairs-train.jsonl")
-    student = align.start(folder, train, 100)
+    student = align.start(folder, train, 60, SIZE, 1e-3)
     shutil.copytree(student, folder / "start-words")
     run(
         "sft", model=student, dataset=[train], output_dir=str(folder / "teacher"), max_steps=120, learning_rate=2e-3,
