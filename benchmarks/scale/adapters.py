@@ -14,7 +14,9 @@ SIZES = [1, 2, 4, 8, 16, 32, 64]
 def curves(largest: int) -> list[Curve]:
     """CPU seconds of the start and of an answer, and the peak memory."""
     found = {
-        "start": Curve("start", "adapters", "CPU s", "0 to 1: the model, then a line of adapters"),
+        "start": Curve(
+            "start", "adapters", "CPU s", "0, then 2: the model, then PEFT walks all adapters for each one more"
+        ),
         "seconds": Curve("an answer", "adapters", "CPU s", "0 from 8 on: a batch of eight meets at most eight"),
         "peak": Curve("peak memory", "adapters", "MiB", "0 to 1: libraries and model, then a line of adapters"),
     }

@@ -62,7 +62,7 @@ class Method:
 
 METHODS = {
     "dpo": Method("rewards/margins", changes={**PAIRS, "beta": 0.1, "rpo_alpha": 1.0}),
-    "kto": Method("rewards/margins", "labelled", changes={**PAIRS, "beta": 0.1}),
+    "kto": Method("rewards/margins", "labelled", "", 80, {**PAIRS, "beta": 0.1, "learning_rate": 1e-4}),
     "orpo": Method("rewards/margins", changes={**PAIRS, "beta": 1.0}),
     "cpo": Method("rewards/margins", changes={**PAIRS, "beta": 0.1}),
     "simpo": Method("rewards/margins", changes=PAIRS),
