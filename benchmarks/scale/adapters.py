@@ -15,10 +15,17 @@ def curves(largest: int) -> list[Curve]:
     """CPU seconds of the start and of an answer, and the peak memory."""
     found = {
         "start": Curve(
-            "start", "adapters", "CPU s", "0, then 2: the model, then PEFT walks all adapters for each one more"
+            "adapters: start",
+            "adapters",
+            "CPU s",
+            "0, then 2: the model, then PEFT walks all adapters for each one more",
         ),
-        "seconds": Curve("an answer", "adapters", "CPU s", "0 from 8 on: a batch of eight meets at most eight"),
-        "peak": Curve("peak memory", "adapters", "MiB", "0 to 1: libraries and model, then a line of adapters"),
+        "seconds": Curve(
+            "adapters: an answer", "adapters", "CPU s", "0 from 8 on: a batch of eight meets at most eight"
+        ),
+        "peak": Curve(
+            "adapters: peak memory", "adapters", "MiB", "0 to 1: libraries and model, then a line of adapters"
+        ),
     }
     with tempfile.TemporaryDirectory() as place:
         run([sys.executable, str(HERE / "train" / "material.py"), place, "8"])

@@ -42,16 +42,20 @@ def measured(curve: Curve, sizes: list[int], cost: Callable[[int], float]) -> Cu
 
 
 def draw(curves: list[Curve], file: Path) -> None:
-    """All curves side by side, both axes logarithmic."""
+    """All curves, four to a line, both axes logarithmic."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, places = pyplot.subplots(1, len(curves), figsize=(3.4 * len(curves), 3.2), squeeze=False)
-    for place, curve in zip(places[0], curves, strict=True):
+    columns = min(4, len(curves))
+    lines = -(-len(curves) // columns)
+    figure, axes = pyplot.subplots(lines, columns, figsize=(3.4 * columns, 3.2 * lines), squeeze=False)
+    for place, curve in zip(axes.flat, curves, strict=False):
         shown = {x: y for x, y in curve.points.items() if x > 0}
         place.loglog(list(shown), list(shown.values()), marker="o")
         place.set(title=f"{curve.title}\nslope {curve.slope():.2f}", xlabel=curve.axis, ylabel=curve.unit)
+    for place in axes.flat[len(curves) :]:
+        place.remove()
     figure.tight_layout()
     figure.savefig(file, dpi=70)

@@ -17,8 +17,10 @@ STEPS = 6
 def curves(largest: int) -> list[Curve]:
     """CPU seconds of a step of `swift sft` on one sequence, and the most memory held."""
     attention = "1 where the matrices weigh most, towards 2 where attention does"
-    seconds = Curve("step", "tokens", "CPU s", attention)
-    memory = Curve("peak memory", "tokens", "MiB", "0 to 1: constant libraries and weights, then a line of activations")
+    seconds = Curve("length: step", "tokens", "CPU s", attention)
+    memory = Curve(
+        "length: peak memory", "tokens", "MiB", "0 to 1: constant libraries and weights, then a line of activations"
+    )
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         run([sys.executable, str(HERE / "train" / "material.py"), place, "8"])
