@@ -33,6 +33,11 @@ class Marks:
         print("\n" + json.dumps({**figures, **more}), flush=True)
 
 
+def last_loss(history: list[dict[str, Any]]) -> float | None:
+    """The last loss that a Trainer logged while it trained; None in a run too short for one."""
+    return next((line["loss"] for line in reversed(history) if "loss" in line), None)
+
+
 def watch_trainer(marks: Marks) -> None:
     """Have every transformers Trainer of this process report to `marks`."""
     import transformers.trainer

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from marks import Marks, watch_trainer
+from marks import Marks, last_loss, watch_trainer
 
 MARKS = Marks()
 
@@ -78,7 +78,7 @@ def main(name: str, folder: Path, mode: str, batch: int) -> None:
     watch_trainer(MARKS)
     flat = name in ("flattening", "trl-free")
     trainer, tokens = (by_trl if name.startswith("trl") else by_trainer)(folder, mode, batch, flat)
-    MARKS.tell(tokens=tokens, steps=trainer.state.global_step, loss=trainer.state.log_history[-2].get("loss"))
+    MARKS.tell(tokens=tokens, steps=trainer.state.global_step, loss=last_loss(trainer.state.log_history))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from marks import Marks, watch_trainer
+from marks import Marks, last_loss, watch_trainer
 
 MARKS = Marks()
 
@@ -25,7 +25,7 @@ def main(folder: Path, mode: str, batch: int) -> None:
         )  # fmt: skip
         trainer = done["trainer"]
         tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)
-        MARKS.tell(tokens=tokens, steps=trainer.state.global_step, loss=trainer.state.log_history[-2].get("loss"))
+        MARKS.tell(tokens=tokens, steps=trainer.state.global_step, loss=last_loss(trainer.state.log_history))
 
 
 if __name__ == "__main__":
