@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
+from swift_core.testing.contracts_trainers import build_trainer, unsettle, with_pictures
 
 PAIRS = [
     {"query": "What is the answer?", "response": "It is here.", "rejected_response": "The picture is in the city."},
@@ -65,10 +64,7 @@ METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.fixture(scope="module")
 def pictured(tmp_path_factory: Any) -> list[dict[str, Any]]:
     """The pairs with pictures of unequal sizes."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for number, size in enumerate([(56, 56), (84, 56)]):
-        Image.effect_noise(size, 80).convert("RGB").save(folder / f"{number}.png")
-    return [{**pair, "images": [str(folder / f"{number}.png")]} for number, pair in enumerate(PAIRS)]
+    return with_pictures(PAIRS, tmp_path_factory.mktemp("pictures"))
 
 
 @torch.no_grad()

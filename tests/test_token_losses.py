@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
+from swift_core.testing.contracts_trainers import build_trainer, unsettle, with_pictures
 
 ROWS = [
     {"query": "What is the answer?", "response": "It is here."},
@@ -38,9 +37,7 @@ def test_the_loss_is_the_mean_over_all_tokens(name: str, family: str, padding_fr
     """Of answers (sft) or of everything (pt); each token of the batch counts alike, however long its row is."""
     rows = ROWS
     if family == "qwen2_vl":
-        for number, size in enumerate([(56, 56), (84, 56)]):
-            Image.effect_noise(size, 80).convert("RGB").save(tmp_path / f"{number}.png")
-        rows = [*({**ROWS[n], "images": [str(tmp_path / f"{n}.png")]} for n in range(2)), ROWS[2]]
+        rows = [*with_pictures(ROWS[:2], tmp_path), ROWS[2]]
     told = {"trainer": name, "padding_free": padding_free, **({"loss_scale": "all"} if name == "pt" else {})}
     trainer = build_trainer(tiny_model(family), rows, tmp_path, **told)
     unsettle(trainer)

@@ -66,6 +66,18 @@ def gradients(model: Any, compute: Any) -> tuple[float, dict[str, Any]]:
     return float(loss.detach()), found
 
 
+def with_pictures(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """The rows, each with a picture of noise of its own; the sizes of neighbours differ."""
+    from PIL import Image
+
+    made = []
+    for number, row in enumerate(rows):
+        file = folder / f"{number}.png"
+        Image.effect_noise((84 if number % 2 else 56, 56), 80).convert("RGB").save(file)
+        made.append({**row, "images": [str(file)]})
+    return made
+
+
 def assert_same_gradients(ours: Any, theirs: Any, names: Any = str) -> None:
     """Two outcomes of `gradients` agree to float32 accuracy, relative to the largest gradient.
 

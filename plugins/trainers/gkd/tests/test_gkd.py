@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from swift_plugin_gkd.trainer import jensen_shannon
 from swift_plugin_runtime.rollout import learning_row
 
@@ -18,7 +17,13 @@ from swift_core import SwiftError
 from swift_core.catalogue import Catalogue
 from swift_core.testing import ToldInvariants, tiny
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
+from swift_core.testing.contracts_trainers import (
+    assert_same_gradients,
+    build_trainer,
+    gradients,
+    unsettle,
+    with_pictures,
+)
 from swift_core.testing.rollouts import telling
 
 ROWS = [
@@ -77,12 +82,7 @@ class TestGivenAnswers(Distilled):
 @pytest.fixture(scope="module")
 def pictured(tmp_path_factory: Any) -> tuple[str, list[dict[str, Any]]]:
     """A teacher that reads pictures, and rows with some."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rows = []
-    for number, size in enumerate([(56, 56), (84, 56)]):
-        Image.effect_noise(size, 80).convert("RGB").save(folder / f"{number}.png")
-        rows.append({**ROWS[number], "images": [str(folder / f"{number}.png")]})
-    return teacher_of("qwen2_vl"), rows
+    return teacher_of("qwen2_vl"), with_pictures(ROWS[:2], tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.mark.parametrize("kind", ["text", "vision"])

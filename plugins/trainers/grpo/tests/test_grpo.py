@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from swift_plugin_grpo import Grpo
 from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
 from swift_plugin_runtime.policy import PromptOrder
@@ -27,6 +26,7 @@ from swift_core.jobs.common import load_model
 from swift_core.jobs.train import attach_tuners, find_resume, load_data
 from swift_core.options import Given
 from swift_core.testing import RewardedInvariants
+from swift_core.testing.contracts_trainers import with_pictures
 from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 QUESTIONS = [
@@ -125,12 +125,7 @@ def vision(tmp_path_factory: Any) -> str:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: Any) -> list[dict[str, Any]]:
     """Questions about pictures of unequal sizes, and one without a picture."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rows = []
-    for number, size in enumerate([(56, 56), (84, 56)]):
-        Image.effect_noise(size, 80).convert("RGB").save(folder / f"{number}.png")
-        rows.append({**QUESTIONS[number], "images": [str(folder / f"{number}.png")]})
-    return [*rows, QUESTIONS[2]]
+    return [*with_pictures(QUESTIONS[:2], tmp_path_factory.mktemp("pictures")), QUESTIONS[2]]
 
 
 @dataclass

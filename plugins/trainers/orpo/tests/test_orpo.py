@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from swift_plugin_orpo import Orpo, log_odds
 from swift_plugin_runtime.preference import Answers
 
 from swift_core.testing import TrainerInvariants
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
+from swift_core.testing.contracts_trainers import build_trainer, unsettle, with_pictures
 
 PAIR = {"query": "What is the answer?", "response": "It is here.", "rejected_response": "In the city."}
 
@@ -54,10 +53,7 @@ def test_odds_of_a_certain_answer_are_finite() -> None:
 
 def test_loss_on_pictures_equals_a_plain_computation(tmp_path: Path) -> None:
     """Eqs. 6 and 7 from each answer alone, unpadded, with its picture; other pixels give another loss."""
-    rows = []
-    for number, size in enumerate([(56, 56), (84, 56)]):
-        Image.effect_noise(size, 80).convert("RGB").save(tmp_path / f"{number}.png")
-        rows.append({**PAIR, "images": [str(tmp_path / f"{number}.png")]})
+    rows = with_pictures([PAIR, PAIR], tmp_path)
     trainer = build_trainer(tiny_model("qwen2_vl"), rows, tmp_path, trainer="orpo", beta=0.2)
     unsettle(trainer, 0.02)
     expected = 0.0

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from swift_plugin_ppo.trainer import generalised_advantages, value_losses
 
 from swift_core.testing import RewardedInvariants
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
+from swift_core.testing.contracts_trainers import build_trainer, unsettle, with_pictures
 from swift_core.testing.rewards import rewarding
 from swift_core.testing.rollouts import telling
 
@@ -47,9 +46,7 @@ def test_loss_equals_a_plain_computation(family: str, tmp_path: Path) -> None:
     """arXiv 1707.06347 eqs. 7 and 9 with the advantages of 1506.02438, each answer alone, in plain loops."""
     rows, told = ROWS[:2], {**TOLD, "use_vllm": family == "qwen2"}  # answers of unequal lengths, where they are told
     if family == "qwen2_vl":
-        for number, size in enumerate([(56, 56), (84, 56)]):
-            Image.effect_noise(size, 80).convert("RGB").save(tmp_path / f"{number}.png")
-        rows = [{**row, "images": [str(tmp_path / f"{n}.png")]} for n, row in enumerate(rows)]
+        rows = with_pictures(rows, tmp_path)
     catalogue = telling(rewarding(lambda *_: [0.3, 1.0, 0.0, 0.5]))
     more = {"num_generations": 2, "beta": 0.2, "gamma": 0.9, "gae_lambda": 0.8, "whiten_advantages": False}
     trainer = build_trainer(tiny_model(family), rows, tmp_path, catalogue, **told, **more)

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from swift_plugin_reinforce.trainer import squared_divergence, to_the_end
 
 from swift_core import SwiftError
 from swift_core.testing import RewardedInvariants
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
+from swift_core.testing.contracts_trainers import build_trainer, unsettle, with_pictures
 from swift_core.testing.rewards import rewarding
 from swift_core.testing.rollouts import telling
 
@@ -50,9 +49,7 @@ def test_loss_equals_a_plain_computation(
     """Rewards summed to the end, normalised, clipped, averaged; k1 is in the rewards, or with a baseline k2 a loss."""
     rows, told = ROWS[:2], {**TOLD, "use_vllm": family == "qwen2"}  # answers of unequal lengths, where they are told
     if family == "qwen2_vl":
-        for number, size in enumerate([(56, 56), (84, 56)]):
-            Image.effect_noise(size, 80).convert("RGB").save(tmp_path / f"{number}.png")
-        rows = [{**row, "images": [str(tmp_path / f"{n}.png")]} for n, row in enumerate(rows)]
+        rows = with_pictures(rows, tmp_path)
     values = [0.3, 1.0, 0.0, 0.5]
     catalogue = telling(rewarding(lambda *_: values))
     told = {**told, "num_generations": 2, "baseline": baseline, "kl_in_reward": kl_in_reward, "beta": 0.2}

@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from swift_plugin_rloo.trainer import leave_one_out
 from torch.nn import functional
 
 from swift_core import SwiftError
 from swift_core.testing import RewardedInvariants
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
+from swift_core.testing.contracts_trainers import (
+    assert_same_gradients,
+    build_trainer,
+    gradients,
+    unsettle,
+    with_pictures,
+)
 from swift_core.testing.rewards import rewarding
 from swift_core.testing.rollouts import telling
 
@@ -112,9 +117,7 @@ def test_loss_equals_a_plain_computation(family: str, tmp_path: Path) -> None:
     """Rewards less β·log π/π_ref of the answer (eq. 1), held against the others' mean (eq. 8); one ratio an answer."""
     rows, told = ROWS[:2], {**TOLD, "use_vllm": family == "qwen2"}  # answers of unequal lengths, where they are told
     if family == "qwen2_vl":
-        for number, size in enumerate([(56, 56), (84, 56)]):
-            Image.effect_noise(size, 80).convert("RGB").save(tmp_path / f"{number}.png")
-        rows = [{**row, "images": [str(tmp_path / f"{n}.png")]} for n, row in enumerate(rows)]
+        rows = with_pictures(rows, tmp_path)
     values = [0.3, 1.0, 0.0, 0.5, 0.2, 0.9]
     catalogue = telling(rewarding(lambda *_: values))
     trainer = build_trainer(

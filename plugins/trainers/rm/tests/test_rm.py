@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from swift_plugin_rm import pair_losses
 from torch.nn.functional import logsigmoid
 
@@ -18,7 +17,13 @@ from swift_core.jobs.common import load_adapters, load_model
 from swift_core.options import Given
 from swift_core.testing import TrainerInvariants
 from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
+from swift_core.testing.contracts_trainers import (
+    assert_same_gradients,
+    build_trainer,
+    gradients,
+    unsettle,
+    with_pictures,
+)
 
 PAIRS = [
     {"query": "What is the answer?", "response": "It is here.", "rejected_response": "The city.", "margin": 0.5},
@@ -47,10 +52,7 @@ def trainer(tmp_path_factory: Any) -> Any:
 def vision(tmp_path_factory: Any) -> Any:
     """A trainer on pictures of unequal sizes."""
     folder = tmp_path_factory.mktemp("rm-vl")
-    rows = []
-    for number, size in enumerate([(56, 56), (84, 56)]):
-        Image.effect_noise(size, 80).convert("RGB").save(folder / f"{number}.png")
-        rows.append({**PAIRS[number], "images": [str(folder / f"{number}.png")]})
+    rows = with_pictures(PAIRS[:2], folder)
     found = build_trainer(tiny_model("qwen2_vl"), rows, folder, trainer="rm")
     unsettle(found)
     return found
