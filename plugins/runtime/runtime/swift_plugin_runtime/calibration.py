@@ -45,11 +45,13 @@ def grouped(items: Iterable[dict[str, Any]], least: int) -> list[list[dict[str, 
     """Encoded rows in their order, in groups with at least `least` answer tokens; a rest that has fewer is left out."""
     made: list[list[dict[str, Any]]] = []
     group: list[dict[str, Any]] = []
+    tokens = 0
     for item in items:
         group.append(item)
-        if sum(label != IGNORED for one in group for label in one["labels"]) >= least:
+        tokens += sum(label != IGNORED for label in item["labels"])
+        if tokens >= least:
             made.append(group)
-            group = []
+            group, tokens = [], 0
     if not made:
         raise SwiftError(f"The rows have fewer than {least} answer tokens together, too few to compute a start from.")
     return made
