@@ -88,7 +88,8 @@ def _to_modelscope(folder: str, name: str, token: str | None, private: bool, ski
 
     from modelscope.hub.api import HubApi
 
-    api = HubApi(token=token or os.environ.get("MODELSCOPE_API_TOKEN"))
+    # The client keeps the address of its first use in a process unless it is told one.
+    api = HubApi(os.environ.get("MODELSCOPE_ENDPOINT"), token=token or os.environ.get("MODELSCOPE_API_TOKEN"))
     api.create_repo(name, visibility="private" if private else "public", exist_ok=True)
     api.upload_folder(name, folder, ignore_patterns=skipped)
     return f"{api.endpoint}/models/{name}"

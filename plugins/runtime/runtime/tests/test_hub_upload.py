@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from modelscope_hub import get_default_config
 from swift_plugin_runtime import hub
 
 from swift_core import SwiftError
@@ -103,7 +104,11 @@ def test_a_refusal_is_told_without_the_token(server: Any, folder: str) -> None:
 def test_modelscope_is_asked_for_a_private_repository(
     server: Any, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its client's first request says so, with the token; the refusal ends the upload before a file is sent."""
+    """Its client's first request says so, with the token; the refusal ends the upload before a file is sent.
+
+    A client that was used before in the process, at another address, changes nothing.
+    """
+    get_default_config()
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", server.address)
     server.refuses = True
     with pytest.raises(SwiftError, match=r"could not be uploaded to me/mine on ModelScope: .*write here") as caught:
