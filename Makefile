@@ -13,12 +13,14 @@ setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt $(DISTS:%=%/pyproject.toml)
 	test -x $(PY) || python3 -m venv .venv
 	$(PY) -m pip install --quiet uv
-	.venv/bin/uv pip install --quiet --python $(PY) -c constraints.txt --group dev -e . $(addprefix -e ,$(DISTS))
+	.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) -c constraints.txt --group dev -e . $(addprefix -e ,$(DISTS))
 	touch $@
 
 demo: .venv/.ready
 	.venv/bin/swift demo
 
+# One thread for each of the two processes.
+test: export OMP_NUM_THREADS := 1
 test: .venv/.ready
 	$(PY) -m pytest -n 2 --dist loadfile
 

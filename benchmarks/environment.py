@@ -43,7 +43,8 @@ def interpreter(name: str) -> Path:
     if not ready.is_file():
         print(f"making the environment of {name} in {folder}", file=sys.stderr, flush=True)
         _uv("venv", "--clear", "--python", sys.executable, str(folder))
-        _uv("pip", "install", "--python", str(python), f"torch=={torch.__version__.partition('+')[0]}", *peer.installs)
+        same = f"torch=={torch.__version__.partition('+')[0]}"
+        _uv("pip", "install", "--compile-bytecode", "--python", str(python), same, *peer.installs)
         if peer.removes and not torch.cuda.is_available():
             _uv("pip", "uninstall", "--python", str(python), *peer.removes)
         ready.touch()

@@ -1,5 +1,6 @@
 """Agent formats: every installed one writes valid JSON, reads back what it wrote, and never fails on any text."""
 
+import re
 import string
 
 import pytest
@@ -21,6 +22,9 @@ ENTRIES = Catalogue.installed().of_kind("agent")
 FORMATS = sorted({entry.load(): entry.name for entry in ENTRIES}.values())
 UNMARKED = {"chatglm4", "glm4"}
 """Formats whose calls have no mark of their own: a name on a line and an object on the next are a call."""
+TAGGED = {"glm4_5", "glm4_7", "glm5_1", "ling3", "spark2_5", "xing4_0"}
+NAME_ALONE = re.compile("<tool_call>.*</tool_call>", re.DOTALL)
+"""A whole call without arguments in the formats TAGGED, which ask nothing of a name."""
 
 assert {"hermes", "react"} <= {entry.name for entry in ENTRIES}
 
@@ -90,13 +94,14 @@ def test_what_is_written_is_read_back(calls, words):
 @example(["Action: a\nAction Input:"])
 @example(["<tool_call>a<arg_key>b</arg_key><arg_value>c</tool_call>"])
 @example(["<tool_call>\n<function=a>\n<parameter=b>\nc\n</function>\n</tool_call>"])
+@example(["<tool_call>", "[" * 5000, "</tool_call>"])
 @example([" " * 3000, "{" * 3000, "<" * 3000])
 def test_text_without_a_whole_call_holds_none(pieces):
     text = "".join(pieces)
     for name in FORMATS:
         found = read(name, text)
         assert all(isinstance(c["name"], str) and isinstance(c["arguments"], dict) for c in found), name
-        assert found == [] or "rm" in text or name in UNMARKED, name
+        assert found == [] or "rm" in text or name in UNMARKED or (name in TAGGED and NAME_ALONE.search(text)), name
 
 
 @settings(max_examples=20, deadline=None)

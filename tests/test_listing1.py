@@ -187,7 +187,7 @@ def test_every_pair_trains_or_is_refused_with_the_reason(first):
 
 TUNERS = [entry.name for entry in Catalogue.installed().of_kind("tuner") if entry.name != "unsloth"]  # CUDA alone
 ASKED = {
-    "eva": {"eva_tau": 0.0},
+    "eva": {"eva_tau": 0.0, "eva_rho": 1.0, "eva_rows": 2},
     "freeze": {"freeze_parameters": ["model.embed_tokens"]},
     "lisa": {"lisa_activated_layers": 1},
     "llamapro": {"num_new_blocks": 1},
