@@ -18,6 +18,6 @@ def direct(caller: Any) -> Callable[..., Any]:
     function, names = found[0].function, found[0].argnames
 
     def call(**arguments: Any) -> Any:
-        return function(*[arguments[name] for name in names])
+        return function(*map(arguments.__getitem__, names))
 
     return call

@@ -36,12 +36,14 @@ def labelled(ids: list[int], weights: list[float]) -> dict[str, Any]:
 
 
 def _row(ids: list[int], runs: list[Run]) -> dict[str, Any]:
-    labels = [IGNORED] * len(ids)
-    for first, behind, _ in runs:
+    labels, scaled = [IGNORED] * len(ids), False
+    for first, behind, weight in runs:
         labels[first:behind] = ids[first:behind]
-    labels[:1] = [IGNORED] * len(ids[:1])
+        scaled |= weight != 1.0
+    if labels:
+        labels[0] = IGNORED
     row: dict[str, Any] = {"input_ids": ids, "labels": labels}
-    if {weight for *_, weight in runs} - {1.0}:
+    if scaled:
         row["loss_scale"] = _spread(runs, len(ids))
     return row
 
@@ -64,28 +66,28 @@ def weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], li
 def _by_parts(tokenizer: Any, words: Words, batch: list[list[Span]]) -> list[tuple[list[int], list[Run]]]:
     """Part by part, those of all rows in one call; with offsets, which cost a fifth more, where weights are mixed."""
     rows = [words.parts(spans) for spans in batch]
-    found = words.ids([part[0] for parts in rows for part in parts if type(part) is tuple])
-    several = [[Span(*piece, answer=True) for piece in part] for parts in rows for part in parts if type(part) is list]
-    mixed = iter(_by_offsets(tokenizer, several))
+    found = words.ids([text for parts in rows for part in parts if type(part) is tuple for text in part[0]])
+    mixed = iter(_by_offsets(tokenizer, [part for parts in rows for part in parts if type(part) is list]))
     return [_laid(parts, found, mixed) for parts in rows]
 
 
 def _laid(
     parts: list[Part], found: dict[str, list[int]], mixed: Iterator[tuple[list[int], list[Run]]]
 ) -> tuple[list[int], list[Run]]:
-    """The parts of a row one behind the other; those of one piece are `found`, the others come from `mixed`."""
+    """The parts of a row one behind the other; texts of one weight are `found`, the others come from `mixed`."""
     ids: list[int] = []
     runs: list[Run] = []
     for part in parts:
+        first = len(ids)
         if type(part) is tuple:
-            text, weight = part
-            first = len(ids)
-            ids += found[text]
+            texts, weight = part
+            for text in texts:
+                ids += found[text]
             if weight > 0:
                 runs.append((first, len(ids), weight))
         else:
             own, inside = next(mixed)
-            runs += _moved(inside, len(ids))
+            runs += _moved(inside, first)
             ids += own
     return ids, runs
 

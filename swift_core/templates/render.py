@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,10 @@ class _Frames:
 
     def weighed(self, text: str) -> list[tuple[str, float]]:
         """A text of the template in weighed pieces; 0 save where the loss scale counts frames."""
-        if text not in self.known:
-            self.known[text] = self.weights("frame", self.fill(text), False, "")
-        return self.known[text]
+        known = self.known.get(text)
+        if known is None:
+            known = self.known[text] = self.weights("frame", self.fill(text), False, "")
+        return known
 
     def weights(self, role: str, text: str, last: bool, query: str) -> list[tuple[str, float]]:
         """One turn in weighed pieces, by the job's loss scale."""
@@ -109,6 +111,7 @@ class _Writer:
         places = {turn.role: number for number, turn in enumerate(turns)}
         self.last_user, self.last_answer = places.get("user", -1), places.get("assistant", -1)
         self.spans: list[Span] = []
+        self.span = Span("", math.nan)  # the last one; this first is unlike any
         self.query, self.late_system = "", ""
         self.rounds = 0
         self.open_answer = False
@@ -116,12 +119,13 @@ class _Writer:
 
     def add(self, pieces: list[tuple[str, float]], answer: bool = False) -> None:
         """Weighed pieces that follow what is there."""
-        spans = self.spans
+        span = self.span
         for text, weight in pieces:
-            if spans and spans[-1].weight == weight and spans[-1].answer == answer:
-                spans[-1].text += text
+            if span.weight == weight and span.answer == answer:
+                span.text += text
             elif text:
-                spans.append(Span(text, weight, answer))
+                span = self.span = Span(text, weight, answer)
+                self.spans.append(span)
 
     def frame(self, text: str) -> None:
         """Text that nobody says: not trained, save where the loss scale weighs frames."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ class Turn:
     role: str
     text: str
     inline: bool = False
-    calls: list[dict[str, Any]] = field(default_factory=list)
+    calls: Sequence[dict[str, Any]] = ()
     written: str = ""
     beside: bool = False
     loss: bool | None = None
@@ -109,13 +109,12 @@ def own_tools(job: Job, row: Row, template: Template) -> bool:
 
 
 def _turn(job: Job, message: dict[str, Any], template: Template) -> Turn:
-    words, thought = message.get("content") or "", message.get("reasoning_content")
-    calls = message.get("tool_calls") or []
+    words, thought, calls = message.get("content") or "", message.get("reasoning_content"), message.get("tool_calls")
     words = words.strip() if calls and "assistant" in template.trim else words
     text = f"<think>\n{thought}\n</think>\n\n{words}" if thought else words
-    turn = Turn(message["role"], text, loss=message.get("loss"), scale=message.get("loss_scale", 1.0), calls=calls)
+    turn = Turn(message["role"], text, loss=message.get("loss"), scale=message.get("loss_scale", 1.0))
     if calls:
-        agent = job.one("agent")
+        turn.calls, agent = calls, job.one("agent")
         gap = getattr(agent, "before_calls", "\n")
         between = gap if words and not words.endswith(gap) else ""
         turn.written, turn.beside = (
@@ -126,7 +125,7 @@ def _turn(job: Job, message: dict[str, Any], template: Template) -> Turn:
 
 
 def _add_results(job: Job, turns: list[Turn], results: list[str]) -> None:
-    asked = turns[-1].calls if turns and turns[-1].role == "assistant" else []
+    asked = list(turns[-1].calls) if turns and turns[-1].role == "assistant" else []
     text, inline = job.hook.write_results(job=job, results=results, calls=asked)
     if inline and turns and turns[-1].role == "assistant":
         turns[-1].inline = True

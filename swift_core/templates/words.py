@@ -16,11 +16,8 @@ from typing import Any
 
 from swift_core.templates.render import Span
 
-Piece = tuple[str, float]
-"""A text and its weight in the loss."""
-
-Part = Piece | list[Piece]
-"""What is tokenized together: one piece, or several that differ in weight."""
+Part = tuple[list[str], float] | list[Span]
+"""Texts of one weight, each tokenized by itself, or the spans of one text that differ in weight."""
 
 STEPS = {
     "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Replace",
@@ -55,23 +52,32 @@ class Words:
 
     def _cut(self, spans: list[Span]) -> Iterator[Part]:
         rest = iter(spans)
+        texts: list[str] = []
         weight, left = 0.0, 0  # of the span at hand: its weight, and the characters that are still to come
         for text in filter(None, self.split("".join([s.text for s in spans]))):
             if not left:
+                if texts:
+                    yield texts, weight
+                    texts = []
                 span = next(rest)
                 weight, left = span.weight, len(span.text)
             if len(text) <= left:
                 left -= len(text)
-                yield text, weight
+                texts.append(text)
                 continue
-            pieces, at = [(text[:left], weight)], left
+            if texts:
+                yield texts, weight
+                texts = []
+            mixed, at = [Span(text[:left], weight)], left
             while at < len(text):
                 span = next(rest)
-                pieces.append((text[at : at + len(span.text)], span.weight))
+                mixed.append(Span(text[at : at + len(span.text)], span.weight))
                 at += len(span.text)
-            same = all(one == weight for _, one in pieces)
-            yield (text, weight) if same else pieces
+            same = all(one.weight == weight for one in mixed)
+            yield ([text], weight) if same else mixed
             weight, left = span.weight, at - len(text)
+        if texts:
+            yield texts, weight
 
     def ids(self, texts: list[str]) -> dict[str, list[int]]:
         """Each text with its token ids; short ones that were met before are looked up."""
