@@ -7,8 +7,9 @@ import copy
 import pytest
 import torch
 import transformers
-from swift_plugin_runtime.attention import NAME, Segments, segment_mask
+from swift_plugin_runtime.attention import BLOCK, NAME, SHORT, Segments, products, segment_attention, segment_mask
 from swift_plugin_runtime.flat import keep_rows_apart, why_padded
+from transformers.models.qwen2.modeling_qwen2 import eager_attention_forward
 
 from swift_core import SwiftError
 from swift_core.job import prepare
@@ -128,3 +129,45 @@ def test_asking_for_the_impossible_is_refused(tmp_path):
     model.get_base_model()._is_stateful = True
     with pytest.raises(SwiftError, match=r"--padding_free is not possible here: .* state"):
         lay_flat(job, model, processor, [])
+
+
+def asked(length, dtype=torch.bfloat16):
+    """Query, key and value of six heads that share two, as models hand them over: turned, not contiguous."""
+    torch.manual_seed(0)
+    shapes = [(1, length, heads, width) for heads, width in ((6, 16), (2, 16), (2, 24))]
+    return [torch.randn(shape, dtype=dtype).transpose(1, 2).requires_grad_() for shape in shapes]
+
+
+def plain(query, key, value, scaling=None):
+    return torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=scaling, enable_gqa=True
+    ).transpose(1, 2)
+
+
+@pytest.mark.parametrize("scaling", [None, 0.3])
+@pytest.mark.parametrize("length", [1, 5, BLOCK, BLOCK + 1, 3 * BLOCK - 7])
+def test_products_are_the_attention_of_torch(length, scaling):
+    """Answers and gradients in float32."""
+    tensors = asked(length, torch.float32)
+    found, wanted = products(*tensors, scaling), plain(*tensors, scaling)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    direction = torch.randn_like(wanted)
+    pairs = zip(*(torch.autograd.grad(out, tensors, direction) for out in (found, wanted)), strict=True)
+    for own, plainly in pairs:
+        torch.testing.assert_close(own, plainly, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("length", "taken"), [(40, True), (SHORT, True), (SHORT + 1, False)])
+def test_short_segments_in_bfloat16_take_products_and_are_as_exact_as_eager_attention(length, taken):
+    tensors = asked(length)
+    segments = torch.empty(0).as_subclass(Segments)
+    segments.parts = [(0, length, None)]
+    module = torch.nn.Module()
+    module.is_causal, module.num_key_value_groups = True, 3
+    found = segment_attention(module, *tensors, segments)[0]
+    assert torch.equal(found, products(*tensors, None)) == taken
+    unseen = torch.full((length, length), -torch.inf).triu(1).bfloat16()[None, None]
+    eager = eager_attention_forward(module.eval(), *tensors, unseen, scaling=0.25)[0]
+    exact = plain(*(t.float() for t in tensors))
+    mine, theirs = [(one.float() - exact).square().mean().sqrt() for one in (found, eager)]
+    assert mine <= 1.2 * theirs < 0.01
