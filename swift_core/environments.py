@@ -56,7 +56,7 @@ class Environment:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._uv("venv", "--quiet", "--python", sys.executable, str(self.folder))
             for packages in filter(None, (self.before, self.requirements)):
-                self._uv("pip", "install", "--quiet", "--python", str(self.python), *packages)
+                self._uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(self.python), *packages)
             if self.unwanted:
                 self._uv("pip", "uninstall", "--quiet", "--python", str(self.python), *self.unwanted)
             (self.folder / ".ready").touch()
