@@ -81,13 +81,14 @@ class Words:
 
     def ids(self, texts: list[str]) -> dict[str, list[int]]:
         """Each text with its token ids; short ones that were met before are looked up."""
-        found = {text: self.known[text] for text in texts if text in self.known}
-        fresh = [text for text in dict.fromkeys(texts) if text not in found]
+        different = dict.fromkeys(texts)
+        fresh = [text for text in different if text not in self.known]
         done = self._core().encode_batch_fast(fresh, add_special_tokens=False)
         new = {text: encoding.ids for text, encoding in zip(fresh, done, strict=True)}
+        found = {text: self.known[text] for text in different if text not in new} | new
         if len(self.known) < REMEMBERED:
             self.known.update((text, ids) for text, ids in new.items() if len(text) <= SHORT)
-        return found | new
+        return found
 
     def _core(self) -> Any:
         """The tokenizer's core, without the padding and cutting that an earlier call may have left set."""
