@@ -39,8 +39,8 @@ def cost(used: Used) -> float:
 
 
 def compare(found: dict[str, list[Used]]) -> list[dict[str, str]]:
-    """A row per contestant: cost and ratios to the limit, median and range over the rounds."""
-    base = found["limit"]
+    """A row per contestant: cost and ratios to the limit, and its cost over ours, median and range over the rounds."""
+    base, ours = found["limit"], [cost(u) for u in found["swift"]]
     rows = []
     for name, runs in found.items():
         costs, limits = [cost(u) for u in runs], [cost(u) for u in base]
@@ -48,7 +48,8 @@ def compare(found: dict[str, list[Used]]) -> list[dict[str, str]]:
         starts = ratios([u.report["to_first_step"] for u in runs], [u.report["to_first_step"] for u in base])
         figures = {"CPU s per 1k tokens": f"{sorted(costs)[len(costs) // 2]:.3f}"}
         figures |= {"x limit": spread(ratios(costs, limits)), "peak x limit": spread(peaks)}
-        rows.append({"contestant": name, **figures, "first step x limit": spread(starts)})
+        figures |= {"first step x limit": spread(starts), "x swift": spread(ratios(costs, ours))}
+        rows.append({"contestant": name, **figures})
     return rows
 
 
