@@ -40,10 +40,11 @@ def cost(used: Used) -> float:
 
 def compare(found: dict[str, list[Used]]) -> list[dict[str, str]]:
     """A row per contestant: cost and ratios to the limit, and its cost over ours, median and range over the rounds."""
-    base, ours = found["limit"], [cost(u) for u in found["swift"]]
+    base = found["limit"]
+    limits, ours = [cost(u) for u in base], [cost(u) for u in found["swift"]]
     rows = []
     for name, runs in found.items():
-        costs, limits = [cost(u) for u in runs], [cost(u) for u in base]
+        costs = [cost(u) for u in runs]
         peaks = ratios([u.report["peak"] for u in runs], [u.report["peak"] for u in base])
         starts = ratios([u.report["to_first_step"] for u in runs], [u.report["to_first_step"] for u in base])
         figures = {"CPU s per 1k tokens": f"{sorted(costs)[len(costs) // 2]:.3f}"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +110,6 @@ class _Writer:
         places = {turn.role: number for number, turn in enumerate(turns)}
         self.last_user, self.last_answer = places.get("user", -1), places.get("assistant", -1)
         self.spans: list[Span] = []
-        self.span = Span("", math.nan)  # the last one; this first is unlike any
         self.query, self.late_system = "", ""
         self.rounds = 0
         self.open_answer = False
@@ -119,13 +117,12 @@ class _Writer:
 
     def add(self, pieces: list[tuple[str, float]], answer: bool = False) -> None:
         """Weighed pieces that follow what is there."""
-        span = self.span
+        spans = self.spans
         for text, weight in pieces:
-            if span.weight == weight and span.answer == answer:
-                span.text += text
+            if spans and spans[-1].weight == weight and spans[-1].answer == answer:
+                spans[-1].text += text
             elif text:
-                span = self.span = Span(text, weight, answer)
-                self.spans.append(span)
+                spans.append(Span(text, weight, answer))
 
     def frame(self, text: str) -> None:
         """Text that nobody says: not trained, save where the loss scale weighs frames."""

@@ -55,19 +55,16 @@ class Words:
         texts: list[str] = []
         weight, left = 0.0, 0  # of the span at hand: its weight, and the characters that are still to come
         for text in filter(None, self.split("".join([s.text for s in spans]))):
+            if texts and len(text) > left:  # the span ends before this text or in it
+                yield texts, weight
+                texts = []
             if not left:
-                if texts:
-                    yield texts, weight
-                    texts = []
                 span = next(rest)
                 weight, left = span.weight, len(span.text)
             if len(text) <= left:
                 left -= len(text)
                 texts.append(text)
                 continue
-            if texts:
-                yield texts, weight
-                texts = []
             mixed, at = [Span(text[:left], weight)], left
             while at < len(text):
                 span = next(rest)

@@ -22,8 +22,7 @@ NAME = "swift_segments"
 """Name of this attention among transformers' attn_implementation."""
 
 SHORT, BLOCK = 1024, 256
-"""Tokens of the longest segment that takes products, which keep its weights for the gradient (half of them are never
-computed), and of the queries that go through at once."""
+"""Tokens of the longest segment that takes products, whose weights are kept for the gradient; queries in a block."""
 
 
 class Segments(torch.Tensor):
