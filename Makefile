@@ -68,7 +68,7 @@ test-loggers: .venv/loggers/.ready
 	touch $@
 
 conformance: .venv/ladder/.ready
-	PYTHONPATH=.venv/ladder $(PY) -m swift_core.testing.conformance --jobs 2
+	PYTHONPATH=.venv/ladder $(PY) -m swift_testing.conformance --jobs 2
 
 # What some processors need and nothing else here does, in a folder of its own so that tests run without it.
 .venv/ladder/.ready: .venv/.ready tools/ladder.txt

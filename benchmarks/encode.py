@@ -25,9 +25,9 @@ def contestants(folder: Path) -> tuple[dict[str, Callable[[], Any]], int]:
     """Name → one pass over all rows, and how many rows that is."""
     import transformers
 
-    from swift_core.job import prepare
+    from swift_core.job.options import Given
+    from swift_core.job.prepare import prepare
     from swift_core.jobs.train import load_data
-    from swift_core.options import Given
     from swift_core.templates.encode import encode_spans
     from swift_core.templates.render import spans_of
 

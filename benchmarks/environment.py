@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import HERE
-from swift_core.snapshot import cache_folder
+from swift_core.catalogue.metadata_cache import cache_folder
 
 
 @dataclass(frozen=True)

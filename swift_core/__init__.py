@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from swift_core.api import activate, deactivate, from_pretrained, merge, prepare_model, run, save_pretrained
-    from swift_core.capability import Experimental, Supported, Unsupported
-    from swift_core.errors import SwiftError
-    from swift_core.hookspecs import hookimpl
-    from swift_core.options import option
+    from swift_core.contract.capability import Experimental, Supported, Unsupported
+    from swift_core.contract.cards import Checkpoint, Family, Modules
+    from swift_core.contract.errors import SwiftError
+    from swift_core.contract.hooks import hookimpl
+    from swift_core.job.options import option
 
 __all__ = [
+    "Checkpoint",
     "Experimental",
+    "Family",
+    "Modules",
     "Supported",
     "SwiftError",
     "Unsupported",
@@ -36,10 +40,11 @@ __all__ = [
 
 _WHERE = {
     "api": ("activate", "deactivate", "from_pretrained", "merge", "prepare_model", "run", "save_pretrained"),
-    "capability": ("Experimental", "Supported", "Unsupported"),
-    "errors": ("SwiftError",),
-    "hookspecs": ("hookimpl",),
-    "options": ("option",),
+    "contract.capability": ("Experimental", "Supported", "Unsupported"),
+    "contract.cards": ("Checkpoint", "Family", "Modules"),
+    "contract.errors": ("SwiftError",),
+    "contract.hooks": ("hookimpl",),
+    "job.options": ("option",),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 

@@ -16,12 +16,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from swift_core.catalogue import Catalogue, Entry
-from swift_core.errors import SwiftError, did_you_mean
-from swift_core.job import Chosen, Job, prepare, refuse_unsupported
-from swift_core.jobs import find_job
-from swift_core.models.index import LOCK_FILE, read_json
-from swift_core.options import Given, build
+from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.contract.errors import SwiftError, did_you_mean
+from swift_core.job.job import Chosen, Job
+from swift_core.job.lockfile import saved_tuners, write_lock
+from swift_core.job.options import Given, build
+from swift_core.job.prepare import prepare, refuse_unsupported
+from swift_core.job.specs import find_job
 
 
 def run(job_name: str, **options: Any) -> Any:
@@ -57,7 +58,7 @@ def save_pretrained(model: Any, folder: str | Path) -> None:
     for item in job.chosen:
         place = Path(folder) if len(job.chosen) == 1 else Path(folder, item.label)
         job.call(item, "save_tuner", model=model, folder=str(place), name=item.label)
-    job.write_lock(folder)
+    write_lock(job, folder)
 
 
 def from_pretrained(model: Any, folder: str | Path, trainable: bool = False) -> Any:
@@ -104,27 +105,6 @@ def _switch(model: Any, names: tuple[str, ...], active: bool, offload: str) -> N
         arguments = {"name": name, "active": active, "offload": offload}
         if not job.call(there[name], "switch_tuner", model=model, **arguments):
             raise SwiftError(f"{there[name].entry.title} changed the model's own weights: it cannot be left out.")
-
-
-def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Chosen]:
-    """The tuners that wrote `folder`, not yet loaded, with the options they had.
-
-    name: the label of a single tuner; several keep the labels they were saved under.
-    """
-    components = read_json(folder / LOCK_FILE).get("components", [])
-    tuners = [c for c in components if c["kind"] == "tuner"]
-    if not tuners and (folder / "adapter_config.json").is_file():
-        tuners = [{"name": "lora", "label": name}]
-    if not tuners:
-        raise SwiftError(f"{str(folder)!r} holds no tuner: it has neither adapter_config.json nor {LOCK_FILE}.")
-    out = []
-    for tuner in tuners:
-        single = len(tuners) == 1
-        label = name if single else f"{name}_{tuner['label']}"
-        place = folder if single else folder / tuner["label"]
-        entry = catalogue.find("tuner", tuner["name"])
-        out.append(Chosen(entry, label, f"adapter {folder}", None, str(place), tuner.get("options", {})))
-    return out
 
 
 def _chosen(label: str, tuner: Any) -> Chosen:

@@ -16,7 +16,7 @@ import pytest
 @pytest.fixture(scope="session")
 def qwen2(tmp_path_factory):
     """A tiny Qwen2 checkpoint folder."""
-    from swift_core.testing.tiny import tiny_qwen2
+    from swift_testing.tiny import tiny_qwen2
 
     return tiny_qwen2(tmp_path_factory.mktemp("qwen2"))
 
@@ -24,7 +24,7 @@ def qwen2(tmp_path_factory):
 @pytest.fixture(scope="session")
 def qwen2_vl(tmp_path_factory):
     """A tiny Qwen2-VL checkpoint folder."""
-    from swift_core.testing.tiny import tiny_qwen2_vl
+    from swift_testing.tiny import tiny_qwen2_vl
 
     return tiny_qwen2_vl(tmp_path_factory.mktemp("qwen2vl"))
 

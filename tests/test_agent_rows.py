@@ -5,14 +5,14 @@ from importlib import resources
 
 import pytest
 import torch
+from swift_testing.tiny import CHATML_TOKENS, SAMPLE_TEXTS, build_tokenizer
 from transformers import AutoModelForCausalLM
 
 from swift_core.data.convert import to_row
-from swift_core.job import prepare
-from swift_core.options import Given
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 from swift_core.templates.encode import IGNORED, encode_spans
 from swift_core.templates.render import Span, spans_of
-from swift_core.testing.tiny import CHATML_TOKENS, SAMPLE_TEXTS, build_tokenizer
 
 TOOL = {
     "type": "function",
@@ -260,8 +260,8 @@ def test_a_token_never_reaches_from_the_prompt_into_an_answer():
 
 # -- the loss ----------------------------------------------------------------------------------------------
 def test_weights_count_alike_padded_packed_and_alone(qwen2, tokenizer, tmp_path):
-    from swift_plugin_runtime.collate import flat_batch, pad_batch
-    from swift_plugin_runtime.training import token_losses
+    from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
+    from swift_plugin_runtime.training.trainer.trainer import token_losses
 
     job = job_for(qwen2, "react", "agentflan")
     plain = to_row({"query": "Hello", "response": "Final Answer: hello."})

@@ -6,17 +6,17 @@ import string
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from swift_testing.templates import byte_level, special_tokens
+from swift_testing.templates import job_with as job_of_template
 
 from swift_core import SwiftError
-from swift_core.catalogue import Catalogue
-from swift_core.data.row import Row
-from swift_core.job import Chosen, Job
-from swift_core.jobs import find_job
+from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.row import Row
+from swift_core.job.job import Chosen, Job
+from swift_core.job.specs import find_job
 from swift_core.jobs.options import TrainOptions
 from swift_core.templates.encode import IGNORED, encode_spans
 from swift_core.templates.render import spans_of
-from swift_core.testing.templates import byte_level, special_tokens
-from swift_core.testing.templates import job_with as job_of_template
 
 ENTRIES = Catalogue.installed().of_kind("agent")
 FORMATS = sorted({entry.load(): entry.name for entry in ENTRIES}.values())

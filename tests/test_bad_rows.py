@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from swift_testing.contracts import catalogue, tiny_model, write_rows
 
 from swift_core import SwiftError
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.jobs.train import attach_tuners, load_data
-from swift_core.options import Given
-from swift_core.testing.contracts import catalogue, tiny_model, write_rows
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import attach_tuners, load_model
+from swift_core.jobs.train import load_data
 
 CHAT = {"query": "add 1 2", "response": "3"}
 PAIR = {**CHAT, "rejected_response": "4"}

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swift_core import SwiftError
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.row import Row
 from swift_core.data.boxes import fill_placeholders, pixel_boxes, share_objects
 from swift_core.data.convert import to_row
 from swift_core.data.media import shrunk_size
-from swift_core.data.row import Row
-from swift_core.job import Chosen, Job
-from swift_core.jobs import find_job
+from swift_core.job.job import Chosen, Job
+from swift_core.job.specs import find_job
 from swift_core.jobs.options import TrainOptions
 
 QUANTUM = {"real": lambda n: 1.0, "norm_1": lambda n: n / 10_000, "norm_1000": lambda n: n / 1000}

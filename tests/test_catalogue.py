@@ -12,13 +12,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from swift_testing.contracts import HEAVY
 
-from swift_core.catalogue import Catalogue, Entry, ships_in
-from swift_core.errors import SwiftError
-from swift_core.jobs import JOBS
-from swift_core.kinds import KINDS, find_kind
-from swift_core.options import fields_of
-from swift_core.testing.contracts import HEAVY
+from swift_core.catalogue.entries import Catalogue, Entry, ships_in
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.kinds import KINDS, find_kind
+from swift_core.job.options import fields_of
+from swift_core.job.specs import JOBS
 
 ROOT = Path(__file__).parent.parent
 
@@ -83,7 +83,7 @@ def test_every_plugin_of_the_repository_is_installed(catalogue: Catalogue) -> No
 
 
 def test_every_hook_belongs_to_a_kind() -> None:
-    from swift_core.contract import hook_specs
+    from swift_core.contract.signatures import hook_specs
 
     used = [hook for kind in KINDS.values() for hook in kind.hooks]
     assert set(used) == set(hook_specs())

@@ -8,11 +8,11 @@ from importlib import metadata
 
 import pytest
 from fresh_venv import run
+from swift_testing.contracts import CHAT, HEAVY, bare_model
+from swift_testing.contracts import write_rows as write_jsonl
 
-from swift_core.jobs import JOBS
-from swift_core.kinds import KINDS
-from swift_core.testing.contracts import CHAT, HEAVY, bare_model
-from swift_core.testing.contracts import write_rows as write_jsonl
+from swift_core.contract.kinds import KINDS
+from swift_core.job.specs import JOBS
 
 
 def swift(*words: str) -> tuple[int, str, str]:

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from swift_plugin_runtime import collate
+from swift_plugin_runtime.batching import collate
+from swift_testing.conformance import __main__ as command
+from swift_testing.conformance import media, models, runner, tiny_family
+from swift_testing.conformance.media import Bench
+from swift_testing.conformance.models import Failed
+from swift_testing.conformance.processors import make_processor
 
-from swift_core.catalogue import Catalogue
-from swift_core.testing.conformance import __main__ as command
-from swift_core.testing.conformance import media, models, runner, tiny_family
-from swift_core.testing.conformance.media import Bench
-from swift_core.testing.conformance.models import Failed
-from swift_core.testing.conformance.processors import make_processor
+from swift_core.catalogue.entries import Catalogue
 
 CATALOGUE = Catalogue.installed()
 
@@ -86,7 +86,7 @@ def test_pictures_that_change_places_fail(qwen: Bench) -> None:
 
 
 def test_a_row_that_is_cut_through_a_picture_fails(qwen: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swift_plugin_runtime.rows.fit", lambda item, limit, *_: {**item, "input_ids": []})
+    monkeypatch.setattr("swift_plugin_runtime.encoding.datasets.fit", lambda item, limit, *_: {**item, "input_ids": []})
     with pytest.raises(Failed, match="cuts a row with media"):
         media.check_truncation(qwen)
 
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_shifted_fails(qwen: Bench, monkeypatch: pytest.Monke
         return torch.nn.functional.cross_entropy(outputs.logits[kept], labels[kept], reduction="none"), outputs
 
     monkeypatch.setattr(qwen.job.options, "fused_loss", "off")
-    monkeypatch.setattr("swift_plugin_runtime.training.token_losses", unshifted)
+    monkeypatch.setattr("swift_plugin_runtime.training.trainer.token_losses", unshifted)
     with pytest.raises(Failed, match=r"the trainer's is .*, the cross-entropy of the labels"):
         media.check_loss(qwen)
 

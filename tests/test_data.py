@@ -7,12 +7,12 @@ import json
 import pytest
 
 from swift_core import SwiftError
+from swift_core.contract.row import Row
+from swift_core.contract.source import read_source
 from swift_core.data.boxes import from_pixels, pixel_boxes, to_pixels
 from swift_core.data.convert import to_row
 from swift_core.data.load import _take, split_rows
 from swift_core.data.readers import read_file
-from swift_core.data.row import Row
-from swift_core.data.syntax import read_source
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import build_trainer, unsettle
+from swift_testing.rewards import RewardOf, rewarding, share_of_odd_characters
+from swift_testing.rollouts import telling
 
-from swift_core.hookspecs import hookimpl
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
-from swift_core.testing.rewards import RewardOf, rewarding, share_of_odd_characters
-from swift_core.testing.rollouts import telling
+from swift_core.contract.hooks import hookimpl
 
 ROWS = [{"query": "What is the answer?"}, {"query": "add 1 2 and 3"}, {"query": "hello"}, {"query": "天气怎么样?"}]
 

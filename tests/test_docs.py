@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fresh_venv import ROOT, Venv, run, uv
 
-from swift_core.contract import hook_specs
-from swift_core.kinds import KINDS
+from swift_core.contract.kinds import KINDS
+from swift_core.contract.signatures import hook_specs
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -80,10 +80,10 @@ def test_every_kind_and_hook_has_its_section() -> None:
 
 
 def test_every_hook_explains_itself() -> None:
-    from swift_core import hookspecs
+    from swift_core.contract import hooks
 
     for name in hook_specs():
-        assert len(getattr(hookspecs, name).__doc__ or "") > 40, f"{name} needs a docstring: it is the contract"
+        assert len(getattr(hooks, name).__doc__ or "") > 40, f"{name} needs a docstring: it is the contract"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

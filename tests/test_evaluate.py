@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 from swift_plugin_csv.choice import LINE, Form, as_question
+from swift_plugin_serving.openai_form import write_messages
+from swift_plugin_serving.remote import OpenAIEngine, base_url
+from swift_plugin_serving.server import running_server
+from swift_testing.serving import LESSONS, random_lora, taught_qwen2
 
 from swift_core import SwiftError, run
-from swift_core.engine import Request
-from swift_core.evalsets import eval_sets, read_custom_config
-from swift_core.job import prepare
-from swift_core.openai_form import write_messages
-from swift_core.options import Given
-from swift_core.remote import OpenAIEngine, base_url
-from swift_core.server import running_server
-from swift_core.testing.serving import LESSONS, random_lora, taught_qwen2
+from swift_core.contract.engine import Request
+from swift_core.evaluation.sets import eval_sets, read_custom_config
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 FORM = "{question} {choices}"
 QUESTIONS = [

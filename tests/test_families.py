@@ -6,16 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
+from swift_testing.conformance import RUNGS
+from swift_testing.contracts_model import folder_of
 
-from swift_core.catalogue import Catalogue, Entry
+from swift_core.catalogue.card_cache import cards_of
+from swift_core.catalogue.conformance import recorded
+from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.cli.listing import list_rows, show_facts
-from swift_core.errors import SwiftError
-from swift_core.models.card import Family
-from swift_core.models.index import Found, find_family
-from swift_core.models.recall import cards_of
-from swift_core.testing.conformance import RUNGS
-from swift_core.testing.contracts_model import folder_of
-from swift_core.testing.results import recorded
+from swift_core.contract.cards import Family
+from swift_core.contract.errors import SwiftError
+from swift_core.job.family_lookup import Found, find_family
 
 CATALOGUE = Catalogue.installed()
 CARDS: list[tuple[Entry, Family]] = [(e, c) for e, c in cards_of(CATALOGUE) if e.package.startswith("swift-plugin-")]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from fresh_venv import run, uv
-
-from swift_core.testing.contracts import HEAVY, bare_model
+from swift_testing.contracts import HEAVY, bare_model
 
 PYPROJECT = """
 [build-system]

@@ -8,9 +8,10 @@ import pytest
 
 from swift_core import SwiftError
 from swift_core.cli.work import explanation
-from swift_core.errors import SwiftErrors
-from swift_core.job import prepare
-from swift_core.options import Given, read_arguments, read_config
+from swift_core.contract.errors import SwiftErrors
+from swift_core.job.lockfile import write_lock
+from swift_core.job.options import Given, read_arguments, read_config
+from swift_core.job.prepare import prepare
 
 
 def given(**options):
@@ -101,7 +102,7 @@ def test_explain_shows_the_chain(qwen2, write_rows):
 def test_lock_records_versions_and_options(qwen2, write_rows, tmp_path):
     rows = write_rows([{"query": "a", "response": "b"}])
     job = prepare("sft", given(model=qwen2, dataset=[rows], lora_rank=3))
-    job.write_lock(tmp_path)
+    write_lock(job, tmp_path)
     lock = json.loads((tmp_path / "swift.lock.json").read_text())
     tuner = next(c for c in lock["components"] if c["kind"] == "tuner")
     assert tuner["package"] == "swift-plugin-lora" and tuner["options"]["lora_rank"] == 3 and tuner["version"]

@@ -9,17 +9,16 @@ from swift_plugin_ia3 import Ia3
 from swift_plugin_llamapro import LlamaPro
 from swift_plugin_lora import Lora
 from swift_plugin_reft import Reft
+from swift_testing.contracts import CHAT, tiny_model, write_rows
+from swift_testing.contracts_model import logits_of
+from swift_testing.contracts_training import learn
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from swift_core import SwiftError, activate, deactivate, from_pretrained, merge, prepare_model, save_pretrained
-from swift_core.catalogue import Catalogue
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.jobs.train import attach_tuners
-from swift_core.options import Given
-from swift_core.testing.contracts import CHAT, tiny_model, write_rows
-from swift_core.testing.contracts_model import logits_of
-from swift_core.testing.contracts_training import learn
+from swift_core.catalogue.entries import Catalogue
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import attach_tuners, load_model
 
 
 def base():

@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-
-from swift_core.testing.contracts import CHAT, tiny_model, write_rows
+from swift_testing.contracts import CHAT, tiny_model, write_rows
 
 FILES = {"wandb": "wandb/offline-run-*/*.wandb", "swanlab": "swanlog/run-*/*.swanlab"}
 WRITTEN = {"wandb": lambda value: repr(value).encode(), "swanlab": lambda value: struct.pack("<d", value)}

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from swift_plugin_runtime.collate import pad_batch
+from swift_plugin_runtime.batching.collate import pad_batch
 
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
 from swift_core.data.media import FRAME_RATE, _sampled, open_media
-from swift_core.data.row import Row
-from swift_core.errors import SwiftError
 
 
 def row(length: int, **media: torch.Tensor) -> dict:

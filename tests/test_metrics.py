@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swift_core.metrics import bleu, bleu_tokenizer, exact_match, longest_common_subsequence, rouge_l, rouge_n, tokens
+from swift_core.evaluation.metrics import (
+    bleu,
+    bleu_tokenizer,
+    exact_match,
+    longest_common_subsequence,
+    rouge_l,
+    rouge_n,
+    tokens,
+)
 
 WORDS = st.lists(st.sampled_from("a b c d e".split()), max_size=9)
 
@@ -54,7 +62,7 @@ def test_rouge_equals_the_package_on_ascii_text():
         import sys
         sys.modules.update({{"sklearn": None, "scipy": None}})  # nltk would load them, for nothing
         from rouge_score.rouge_scorer import RougeScorer
-        from swift_core.metrics import rouge_l, rouge_n
+        from swift_core.evaluation.metrics import rouge_l, rouge_n
         scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
         for reference, answer in {PAIRS!r}:
             theirs = {{k: v.fmeasure for k, v in scorer.score(reference, answer).items()}}

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle, with_pictures
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import build_trainer, unsettle, with_pictures
 
 PAIRS = [
     {"query": "What is the answer?", "response": "It is here.", "rejected_response": "The picture is in the city."},

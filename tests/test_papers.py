@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from swift_core.catalogue import Catalogue
-from swift_core.options import fields_of
+from swift_core.catalogue.entries import Catalogue
+from swift_core.job.options import fields_of
 
 SOURCE = re.compile(r"arXiv \d{4}\.\d{5}|github\.com/\w+")
 WITHOUT = {"full", "freeze", "fp32-norms", "input-grads"}

@@ -13,14 +13,14 @@ import pluggy
 import pytest
 from fresh_venv import ROOT
 
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue.entries import Catalogue
 from swift_core.cli.app import application
 from swift_core.cli.listing import COMMANDS, commands
 from swift_core.cli.printing import root_help
-from swift_core.jobs import JOBS
+from swift_core.job.specs import JOBS
 
 CARD = """
-from swift_core.models.card import Family
+from swift_core.contract.cards import Family
 
 card = Family(name="{name}", summary="{summary}", checkpoints={{"chatml": "{name}/{name}-7B"}})
 """

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from swift_core import SwiftError
-from swift_core.catalogue import Catalogue
-from swift_core.job import Job, prepare
-from swift_core.options import Given
+from swift_core.catalogue.entries import Catalogue
+from swift_core.job.job import Job
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 CATALOGUE = Catalogue.installed()
 
@@ -190,7 +191,7 @@ class OldTokenizer:
 
 
 def test_a_tokenizer_that_knows_no_padding_side_pads() -> None:
-    from swift_plugin_runtime.repairs import padding_side
+    from swift_plugin_runtime.loading.repairs import padding_side
 
     tokenizer = OldTokenizer()
     with pytest.raises(TypeError, match="padding_side"):

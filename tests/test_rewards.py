@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from swift_core import SwiftError, hookimpl
-from swift_core.data.row import Row
-from swift_core.job import Chosen, Job
-from swift_core.jobs import find_job
-from swift_core.rewards import score_all
+from swift_core.contract.row import Row
+from swift_core.evaluation.rewards import score_all
+from swift_core.job.job import Chosen, Job
+from swift_core.job.specs import find_job
 
 ROWS = [Row([{"role": "user", "content": "?"}], where=f"q.jsonl:{n}") for n in (1, 2)]
 

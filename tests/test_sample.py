@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from swift_core import SwiftError
+from swift_core.contract.engine import Reply
 from swift_core.data.convert import to_row
-from swift_core.engine import Reply
-from swift_core.job import prepare
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 from swift_core.jobs.sample import Drawn, choose
-from swift_core.options import Given
 
 QUESTIONS = [{"query": f"add {n} 1", "solution": "5", "source": "book"} for n in range(3)]
 

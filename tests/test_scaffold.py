@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from fresh_venv import ROOT, Venv, run, uv
 
-from swift_core.errors import SwiftError
-from swift_core.kinds import KINDS
-from swift_core.scaffold import EXAMPLES, write_plugin
+from swift_core.cli.scaffold import EXAMPLES, write_plugin
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.kinds import KINDS
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import urllib.error
 import urllib.request
 
 import pytest
+from swift_plugin_serving.server import running_server
 
 from swift_core import run
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.server import running_server
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 ROWS = [
     {"query": "add 1 2", "response": "3", "rejected_response": "city", "label": 1, "positive": "1 2 add"},
@@ -46,7 +46,7 @@ def test_infer_says_what_the_model_finds(trainer, tuner, told, qwen2, write_rows
         import base64
         import struct
 
-        from swift_plugin_runtime.texts import embed
+        from swift_plugin_runtime.scoring.trainer.texts import embed
 
         wanted = embed(model, batch["texts"], "mean").tolist()[::2]
         assert all(math.isclose(sum(v * v for v in r["embedding"]), 1, rel_tol=1e-4) for r in replies)

@@ -18,16 +18,17 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from swift_plugin_serving.batcher import Batcher
+from swift_plugin_serving.server import bind, running_server
+from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
+from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError
 from swift_core.api import run
-from swift_core.batcher import Batcher
-from swift_core.engine import Reply, stream_one
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.server import bind, running_server
-from swift_core.testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
-from swift_core.testing.tiny import tiny_qwen2_vl
+from swift_core.contract.engine import Reply
+from swift_core.inference.conversation import stream_one
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 QUERIES = [row["query"] for row in LESSONS if "query" in row]
 ANSWERS = [row["response"] for row in LESSONS if "query" in row]
@@ -297,7 +298,7 @@ def test_one_bad_request_does_not_fail_its_neighbours():
 
 
 def _request(text):
-    from swift_core.engine import Request
+    from swift_core.contract.engine import Request
 
     return Request(said(text))
 

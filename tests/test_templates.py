@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from swift_testing.templates import byte_level, job_with, spans, special_tokens, text_of, trained_of
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
+from swift_core.contract.row import Row
 from swift_core.templates import read_template
 from swift_core.templates.encode import IGNORED, encode_spans
 from swift_core.templates.render import split_thought
-from swift_core.testing.templates import byte_level, job_with, spans, special_tokens, text_of, trained_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "templates.md"
 WORKED = re.search(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1]
@@ -258,7 +258,7 @@ def spans_at(where):
 # -- truncation -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("side", "kept"), [("left", slice(-4, None)), ("right", slice(0, 4))])
 def test_a_row_that_is_too_long_is_cut_on_one_side_labels_and_all(side, kept):
-    from swift_plugin_runtime.rows import fit
+    from swift_plugin_runtime.encoding.datasets import fit
 
     template = read_template(ROUND, "mine")
     tokenizer = byte_level(special_tokens([template]))

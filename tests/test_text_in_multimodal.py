@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import build_trainer, unsettle
+from swift_testing.rewards import rewarding, share_of_odd_characters
+from swift_testing.rollouts import telling
+from swift_testing.tiny import tiny_qwen2_vl
 
-from swift_core.catalogue import Catalogue
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
-from swift_core.testing.rewards import rewarding, share_of_odd_characters
-from swift_core.testing.rollouts import telling
-from swift_core.testing.tiny import tiny_qwen2_vl
+from swift_core.catalogue.entries import Catalogue
 
 ROWS = [
     {"query": "What is the answer?", "response": "It is here.", "rejected_response": "In the city.", "label": True},
@@ -39,7 +39,7 @@ METHODS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 def language_model_of(multimodal: str, folder: Path) -> str:
     """The language model of a tiny Qwen2-VL as a Qwen2 in `folder`, with the same tokenizer."""
     import transformers
-    from swift_plugin_runtime.processor import load_processor
+    from swift_plugin_runtime.loading.processor import load_processor
 
     whole = transformers.Qwen2VLForConditionalGeneration.from_pretrained(multimodal)
     apart = ("model_type", "architectures", "rope_parameters", "layer_types", "transformers_version")

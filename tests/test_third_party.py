@@ -9,8 +9,7 @@ from pathlib import Path
 
 from fresh_venv import ROOT, Venv, uv
 from safetensors import safe_open
-
-from swift_core.testing.contracts import CHAT, tiny_model, write_rows
+from swift_testing.contracts import CHAT, tiny_model, write_rows
 
 
 def projects() -> dict[str, tuple[Path, dict]]:

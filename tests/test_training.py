@@ -53,12 +53,12 @@ def losses(output) -> list[float]:
 
 @pytest.mark.parametrize("agent", ["hermes", "react"])
 def test_labels_cover_the_answers_only(qwen2, write_rows, agent):
-    from swift_plugin_runtime.rows import encode_some
+    from swift_plugin_runtime.encoding.datasets import encode_some
     from transformers import AutoTokenizer
 
     from swift_core.data.convert import to_row
-    from swift_core.job import prepare
-    from swift_core.options import Given
+    from swift_core.job.options import Given
+    from swift_core.job.prepare import prepare
 
     options = {"model": qwen2, "template": "qwen", "agent": agent, "dataset": [write_rows([CHAT])]}
     job = prepare("sft", [Given(k, v, "test") for k, v in options.items()])
@@ -301,7 +301,7 @@ def test_upload_is_tried_with_the_whole_checkpoint(qwen2, write_rows, tmp_path, 
 
 def test_curves_share_plots():
     """A metric of training and evaluation, and both sides of pairs, stand in one plot each."""
-    from swift_plugin_runtime.plots import panels_of
+    from swift_plugin_runtime.training.trainer.plots import panels_of
 
     names = ["loss", "eval_loss", "rewards/chosen", "rewards/rejected", "eval_rewards/chosen", "rewards/margins", "kl"]
     panels = panels_of({name: [(1, 0.0), (2, 1.0)] for name in names})
@@ -316,7 +316,7 @@ def test_curves_share_plots():
 def test_text_through_a_multimodal_model_is_text_through_its_language_model(qwen2_vl, write_rows, tmp_path):
     """The same weights as Qwen2-VL and as Qwen2: the same losses, step by step."""
     import transformers
-    from swift_plugin_runtime.processor import load_processor
+    from swift_plugin_runtime.loading.processor import load_processor
 
     whole = transformers.Qwen2VLForConditionalGeneration.from_pretrained(qwen2_vl)
     text = whole.config.text_config.to_dict()
@@ -339,8 +339,7 @@ def test_text_through_a_multimodal_model_is_text_through_its_language_model(qwen
 def test_media_that_never_reach_the_model_are_an_error(qwen2_vl, tmp_path):
     """A model whose forward drops pictures would train without a word; with its own forward it trains."""
     from PIL import Image
-
-    from swift_core.testing.contracts_trainers import build_trainer
+    from swift_testing.contracts_trainers import build_trainer
 
     Image.effect_noise((56, 56), 80).convert("RGB").save(tmp_path / "a.png")
     rows = [{"query": "What is this?", "response": "noise", "images": [str(tmp_path / "a.png")]}]

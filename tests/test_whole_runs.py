@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from swift_testing.contracts_trainers import near
 
-from swift_core.catalogue import Catalogue
-from swift_core.testing.contracts_trainers import near
+from swift_core.catalogue.entries import Catalogue
 
 ROOT = Path(__file__).parent.parent
 FILES = [str(file) for file in sorted(ROOT.glob("plugins/trainers/*/tests/trajectory*.json"))]

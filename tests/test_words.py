@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from swift_testing.templates import byte_level, metaspace
 from tokenizers import AddedToken, normalizers, pre_tokenizers
 
+from swift_core.templates.added_tokens import words_of
 from swift_core.templates.encode import IGNORED, encode_spans
 from swift_core.templates.render import Span
-from swift_core.templates.words import words_of
-from swift_core.testing.templates import byte_level, metaspace
 
 WORDS = ["<a>", "<a><b>", "b>", "<|end|>", "\n\n\n"]
 TOKENIZER = byte_level(WORDS)

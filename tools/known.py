@@ -1,4 +1,4 @@
-"""Write `swift_core/known.tsv`: which distribution of this repository ships which component.
+"""Write `swift_core/catalogue/known.tsv`: which distribution of this repository ships which component.
 
 The kernel answers "It ships in …: pip install …" from it. Run by `make generated`; a test checks that the
 file agrees with the pyproject.toml of every plugin.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from swift_core.kinds import KINDS
+from swift_core.contract.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent
-TARGET = ROOT / "swift_core" / "known.tsv"
+TARGET = ROOT / "swift_core" / "catalogue" / "known.tsv"
 
 
 def rows() -> list[str]:

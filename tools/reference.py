@@ -11,16 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from swift_core import hookspecs
-from swift_core.capability import describe
-from swift_core.catalogue import Catalogue, Entry, summary_of
-from swift_core.contract import hook_specs, implementations
-from swift_core.jobs import JOBS
-from swift_core.kinds import KINDS, Kind
-from swift_core.options import describe_options
-from swift_core.scaffold import EXAMPLES
-from swift_core.testing.conformance import RUNGS
-from swift_core.testing.results import recorded
+from swift_testing.conformance import RUNGS
+
+from swift_core.catalogue.conformance import recorded
+from swift_core.catalogue.entries import Catalogue, Entry, summary_of
+from swift_core.cli.scaffold import EXAMPLES
+from swift_core.contract import hooks
+from swift_core.contract.capability import describe
+from swift_core.contract.kinds import KINDS, Kind
+from swift_core.contract.signatures import hook_specs, implementations
+from swift_core.job.options import describe_options
+from swift_core.job.specs import JOBS
 
 Cards = list[tuple[Entry, Any]]
 
@@ -47,7 +48,7 @@ def pages() -> dict[str, str]:
 
 
 def _is_ours(entry: Entry) -> bool:
-    known = (ROOT / "swift_core" / "known.tsv").read_text(encoding="utf-8").splitlines()
+    known = (ROOT / "swift_core" / "catalogue" / "known.tsv").read_text(encoding="utf-8").splitlines()
     return f"{entry.kind}\t{entry.name}\t{entry.package}" in set(known)
 
 
@@ -69,13 +70,13 @@ def _kind_section(kind: Kind, entries: list[Entry]) -> str:
         f"## {kind.name}\n\n{kind.what}\n\n"
         f"- Hooks: {hooks}.\n"
         f"- A new one: `swift new {kind.name} NAME`. Example: {EXAMPLES[kind.name].summary}\n"
-        f"- Contract: `swift_core.testing.{_contract(kind)}`.\n"
+        f"- Contract: `swift_testing.{_contract(kind)}`.\n"
         f"- In this repository: {shown or 'none'}.\n"
     )
 
 
 def _contract(kind: Kind) -> str:
-    from swift_core.testing.contracts import contract_of
+    from swift_testing.contracts import contract_of
 
     return contract_of(kind.name).__name__
 
@@ -83,12 +84,12 @@ def _contract(kind: Kind) -> str:
 # -- hooks ------------------------------------------------------------------------------------------------
 def hooks_page() -> str:
     """Every hook with its signature, contract and kinds, in the order data flows."""
-    intro = inspect.cleandoc(hookspecs.__doc__ or "").partition("\n\n")[2]
+    intro = inspect.cleandoc(hooks.__doc__ or "").partition("\n\n")[2]
     return f"# Hooks\n\n{intro}\n\n" + "\n".join(_hook_section(name) for name in hook_specs())
 
 
 def _hook_section(name: str) -> str:
-    function = getattr(hookspecs, name)
+    function = getattr(hooks, name)
     kinds = [f"[{k.name}](kinds.md#{k.name})" for k in KINDS.values() if name in k.hooks]
     first = bool(function.swift_core_spec["firstresult"])
     how = "The first answer that is not None is taken" if first else "Every implementation is called"

@@ -35,9 +35,9 @@ def write_adapters(folder: Path, count: int) -> list[str]:
 
 def main(folder: Path, count: int) -> None:
     """Tell the CPU seconds of an answer, those of the start, and the peak memory in MiB."""
-    from swift_core.engine import Request
-    from swift_core.job import prepare
-    from swift_core.options import Given
+    from swift_core.contract.engine import Request
+    from swift_core.job.options import Given
+    from swift_core.job.prepare import prepare
 
     options = {
         "ckpt_dir": str(folder / "model"), "template": "chatml", "adapters": write_adapters(folder, count),

@@ -14,11 +14,11 @@ from pathlib import Path
 
 def main(folder: Path, count: int, way: str) -> None:
     """Go through all packs once, and tell the CPU seconds and the peak memory in MiB."""
-    from swift_plugin_runtime.training import training_rows
+    from swift_plugin_runtime.training.trainer.trainer import training_rows
 
-    from swift_core.job import prepare
+    from swift_core.job.options import Given
+    from swift_core.job.prepare import prepare
     from swift_core.jobs.train import load_data
-    from swift_core.options import Given
 
     options = {
         "model": str(folder / "model"), "dataset": [f"{folder / 'rows.jsonl'}#{count}"], "template": "chatml",

@@ -17,7 +17,7 @@ from benchmarks.measure import HERE, run
 from benchmarks.scale.fit import Curve, measured
 
 SIZES = [0, 1, 10, 100, 300, 1000]
-CARD = """from swift_core.models.card import Family
+CARD = """from swift_core.contract.cards import Family
 
 card = Family(name="made{n}", summary="Number {n}.", checkpoints={{"chatml": "made/made{n}-7B"}})
 """

@@ -13,7 +13,7 @@ MARKS = Marks()
 
 def main(folder: Path, mode: str, batch: int) -> None:
     """One pass over the rows, with logging and a checkpoint at the end."""
-    import swift_plugin_runtime.training  # noqa: F401  as the job does; the Trainer that is watched comes with it
+    import swift_plugin_runtime.training.trainer  # noqa: F401  as the job does; the Trainer that is watched comes with it
 
     watch_trainer(MARKS)
     from swift_core import run

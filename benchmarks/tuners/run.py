@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue.entries import Catalogue
 
 TUNERS: dict[str, dict[str, Any]] = {
     "peft": {"peft_type": "SHIRA"},
@@ -143,7 +143,7 @@ def write_data(folder: Path, count: int, words: int, seed: int) -> str:
 
 def measure(name: str, options: dict[str, Any], folder: str, rate: float) -> Line:
     """One training job. Memory is what it needed at most above what the process held before."""
-    from swift_core.errors import SwiftError
+    from swift_core.contract.errors import SwiftError
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     train = plain_run if name in PEERS else swift_run
@@ -199,9 +199,9 @@ def plain_run(name: str, options: dict[str, Any], folder: str) -> tuple[Any, lis
     import transformers
 
     from swift_core.data.load import load_all
-    from swift_core.job import prepare
-    from swift_core.jobs.common import load_model
-    from swift_core.options import Given
+    from swift_core.job.options import Given
+    from swift_core.job.prepare import prepare
+    from swift_core.jobs.steps import load_model
 
     ours = {k: v for k, v in options.items() if k not in ("learning_rate", "tuner")}
     job = prepare("sft", [Given(k, v, "benchmark") for k, v in ours.items()])
@@ -291,7 +291,7 @@ def apart(*arguments: Any) -> Line:
 
 def settings(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """What all lines share: Table 3 of the paper, fitted to the model's size."""
-    from swift_core.testing.tiny import tiny_qwen2
+    from swift_testing.tiny import tiny_qwen2
 
     shape = {"hidden_size": arguments.hidden, "num_hidden_layers": arguments.layers}
     heads = {"intermediate_size": arguments.hidden * 11 // 4, "num_attention_heads": max(1, arguments.hidden // 64)}

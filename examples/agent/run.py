@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swift_testing.tiny import tiny_qwen2
+
 from swift_core import run
-from swift_core.catalogue import Catalogue
-from swift_core.testing.tiny import tiny_qwen2
+from swift_core.catalogue.entries import Catalogue
 
 CITIES = (
     "Paris Rome Oslo Lima Cairo Quito Delhi Tokyo Seoul Berlin Madrid Dublin Athens Havana Nairobi 北京 上海".split()

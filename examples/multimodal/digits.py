@@ -18,9 +18,9 @@ from typing import Any
 
 from PIL import Image
 from sklearn.datasets import load_digits
+from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import run
-from swift_core.testing.tiny import tiny_qwen2_vl
 
 QUESTION = "<image>Which digit is this?"
 PIXELS = 28

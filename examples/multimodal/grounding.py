@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
+from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import run
-from swift_core.job import Job, prepare
-from swift_core.options import Given
-from swift_core.testing.tiny import tiny_qwen2_vl
+from swift_core.job.job import Job
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 SIZE = 100
 """Side of a drawn picture in pixels; the model sees it at SEEN × SEEN."""

@@ -15,8 +15,9 @@ import random
 import shutil
 from pathlib import Path
 
+from swift_testing.tiny import tiny_qwen2
+
 from swift_core import run
-from swift_core.testing.tiny import tiny_qwen2
 
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "

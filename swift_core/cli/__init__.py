@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run `swift`. A SwiftError prints its text and exits 2; anything else is a bug and keeps its traceback."""
-    from swift_core.errors import SwiftError
+    from swift_core.contract.errors import SwiftError
 
     try:
         _run(sys.argv[1:])
@@ -26,7 +26,7 @@ def _run(words: list[str]) -> None:
 
     if answer(words):
         return
-    from swift_core.jobs import JOBS
+    from swift_core.job.specs import JOBS
 
     if words[0] in JOBS or words[0] == "explain":
         from swift_core.cli.work import explain, run_job

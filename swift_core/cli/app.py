@@ -6,18 +6,17 @@ from typing import Any
 
 import typer
 
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue.entries import Catalogue, ships_in
 from swift_core.cli import components, envs, printing, project
 from swift_core.cli.listing import COMMANDS
-from swift_core.errors import SwiftError, did_you_mean
-from swift_core.jobs import JOBS
+from swift_core.contract.errors import SwiftError, did_you_mean
+from swift_core.job.specs import JOBS
 
 FUNCTIONS = {
     "list": components.list_components,
     "show": components.show,
     "doctor": components.doctor,
     "new": project.new,
-    "check": project.check,
 }
 
 
@@ -35,7 +34,7 @@ def application(command: str) -> Any:
 def _add_plugin(app: typer.Typer, name: str) -> None:
     catalogue = Catalogue.installed()
     known = [*COMMANDS, *JOBS, *(e.name for e in catalogue.of_kind("command"))]
-    if name not in known:
+    if name not in known and not ships_in("command", name):
         raise SwiftError(f"There is no command {name!r}.{did_you_mean(name, known)} Commands: {', '.join(known)}.")
     entry = catalogue.find("command", name)
     app.add_typer(entry.load(), name=name, help=entry.summary)

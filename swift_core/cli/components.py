@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue.entries import Catalogue
 from swift_core.cli import quick
 
 

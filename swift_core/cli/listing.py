@@ -7,15 +7,15 @@ import importlib.util
 import json
 from typing import Any
 
-from swift_core import snapshot
-from swift_core.capability import describe
-from swift_core.catalogue import Catalogue, Entry, summary_of
-from swift_core.errors import SwiftError
-from swift_core.jobs import JOBS
-from swift_core.kinds import KINDS
-from swift_core.models.card import Family
-from swift_core.models.recall import cards_of, sources
-from swift_core.testing.results import FILE, recorded
+from swift_core.catalogue import metadata_cache
+from swift_core.catalogue.card_cache import cards_of, sources
+from swift_core.catalogue.conformance import FILE, recorded
+from swift_core.catalogue.entries import Catalogue, Entry, summary_of
+from swift_core.contract.capability import describe
+from swift_core.contract.cards import Family
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.kinds import KINDS
+from swift_core.job.specs import JOBS
 
 COMMANDS = {
     "list": "List installed components.",
@@ -23,7 +23,6 @@ COMMANDS = {
     "doctor": "Check everything installed: imports, API versions, double names, requirements.",
     "explain": "Print what a job would do: each component, package, file, option and its source. Runs nothing.",
     "new": "Write a complete plugin: pyproject, module, contract test and README.",
-    "check": "Run a plugin's contract tests.",
     "env": "Isolated environments of backends, quantizers and evaluators.",
 }
 """The kernel's own commands besides the jobs, with their one-line help."""
@@ -40,7 +39,7 @@ def digest() -> str:
     text = "".join(f"\n{key}\t{json.dumps(value, ensure_ascii=False, default=str)}" for key, value in lines)
     if not any(row.get("fault") for row in rows):
         files = {*catalogue.files, *sources(catalogue.of_kind("model")), str(FILE)}
-        snapshot.write("digest", text + "\n", sorted(files), catalogue.begun)
+        metadata_cache.write("digest", text + "\n", sorted(files), catalogue.begun)
     return text + "\n"
 
 
@@ -102,7 +101,7 @@ def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
     facts = _common(entry, summary_of(found) or entry.summary, _source(found, entry), _hooks(found, kind))
     facts["capabilities"] = {k: describe(v) for k, v in getattr(found, "capabilities", {}).items()}
     if isinstance(found, type):
-        from swift_core.options import describe_options
+        from swift_core.job.options import describe_options
 
         facts["options"] = [dataclasses.asdict(o) for o in describe_options(found)]
     elif dataclasses.is_dataclass(found):
@@ -127,7 +126,7 @@ def _model_facts(catalogue: Catalogue, entry: Entry, card: Family) -> dict[str, 
 def _by_checkpoint(catalogue: Catalogue, name: str) -> Entry | None:
     if "/" not in name:
         return None
-    from swift_core.models.index import find_family
+    from swift_core.job.family_lookup import find_family
 
     return find_family(catalogue, name).entry
 

@@ -1,4 +1,4 @@
-"""`swift new` and `swift check`: writing a plugin, and proving it."""
+"""`swift new`: writing a plugin."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ def new(
     folder: str = typer.Option(".", help="Where the plugin's folder is made."),
 ) -> None:
     """Write a complete plugin: pyproject, module, contract test and README."""
-    from swift_core.scaffold import write_plugin
+    from swift_core.cli.scaffold import write_plugin
 
     place = write_plugin(kind, name, folder)
     print(f"Wrote {place}\n\nNext:\n  pip install -e '{place}[test]'\n  swift check {place}")
-
-
-def check(package: str = typer.Argument(..., help="An installed plugin's package name, or its folder.")) -> None:
-    """Run a plugin's contract tests."""
-    from swift_core.testing.check import check_package
-
-    raise typer.Exit(check_package(package))

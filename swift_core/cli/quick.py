@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from swift_core import snapshot
+from swift_core.catalogue import metadata_cache
 from swift_core.cli import printing
 from swift_core.version import __version__
 
@@ -62,7 +62,7 @@ def _shown(kind: str, name: str) -> dict[str, Any]:
     family = known(f"id {name.lower()}") if "/" in name else name
     facts: dict[str, Any] | None = known(f"model {family}") if kind == "model" else None
     if facts is None:
-        from swift_core.catalogue import Catalogue
+        from swift_core.catalogue.entries import Catalogue
         from swift_core.cli.listing import show_facts
 
         facts = json.loads(json.dumps(show_facts(Catalogue.installed(), kind, name), default=str))
@@ -73,7 +73,7 @@ def kind_of(word: str) -> str:
     """The kind that a word means, singular or plural; a SwiftError where there is none."""
     found: str | None = known(f"kind {word.replace('-', '_')}")
     if found is None:
-        from swift_core.kinds import find_kind
+        from swift_core.contract.kinds import find_kind
 
         return find_kind(word).name
     return found
@@ -85,7 +85,7 @@ _digest: list[str] = []
 def known(key: str) -> Any:
     """One value of the digest, made anew where none is remembered; None for a key that it does not have."""
     if not _digest:
-        _digest.append(snapshot.read("digest")[0] or _made())
+        _digest.append(metadata_cache.read("digest")[0] or _made())
     start = _digest[0].find(f"\n{key}\t") if key.isprintable() else -1
     if start < 0:
         return None

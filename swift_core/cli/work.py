@@ -9,13 +9,15 @@ import shutil
 import textwrap
 from typing import Any
 
-from swift_core.catalogue import Catalogue
-from swift_core.choose import choose, inherit
-from swift_core.errors import SwiftError
-from swift_core.job import Job, _own, prepare
-from swift_core.jobs import JobSpec, find_job
-from swift_core.kinds import KINDS
-from swift_core.options import Given, OptionInfo, build, describe_options, read_arguments, read_config
+from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.kinds import KINDS
+from swift_core.job.job import Job
+from swift_core.job.lockfile import inherit
+from swift_core.job.options import Given, OptionInfo, build, describe_options, read_arguments, read_config
+from swift_core.job.prepare import own_options, prepare
+from swift_core.job.resolve import choose
+from swift_core.job.specs import JobSpec, find_job
 
 
 def run_job(name: str, *words: str) -> None:
@@ -61,7 +63,7 @@ def _lenient(spec: JobSpec, words: list[str]) -> tuple[Any, dict[str, str]]:
     """The job's options and their sources; the defaults, unchecked since checking is slow, where nothing is said."""
     if words:
         with contextlib.suppress(SwiftError):
-            values, sources, _ = _own(spec, given_by(words))
+            values, sources, _ = own_options(spec, given_by(words))
             inherit(spec, values, sources)
             return build(spec.options_class(), values, f"swift {spec.name}"), sources
     return spec.options_class()(**copy.deepcopy(spec.defaults)), {}

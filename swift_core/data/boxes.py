@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from swift_core.data.row import Row
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
 
 SCALES = {"real": None, "none": None, "norm_1": 1.0, "norm1": 1.0, "norm_1000": 1000.0, "norm1000": 1000.0}
 """bbox_type → the value that stands for the image's full width or height; None: pixels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 
 Call = dict[str, Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row, check_row
 from swift_core.data.boxes import SCALES
-from swift_core.data.row import Row, check_row
-from swift_core.errors import SwiftError
 
 Raw = dict[str, Any]
 Message = dict[str, Any]

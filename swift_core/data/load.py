@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
+from swift_core.contract.source import Source, read_source
 from swift_core.data.convert import to_row
-from swift_core.data.row import Row
-from swift_core.data.syntax import Source, read_source
-from swift_core.errors import SwiftError
 
 if TYPE_CHECKING:
-    from swift_core.job import Job
+    from swift_core.job.job import Job
 
 Item = TypeVar("Item")
 

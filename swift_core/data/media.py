@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from swift_core.data.row import Row
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
 
 BROKEN = (OSError, ValueError, TypeError, AttributeError, SyntaxError, EOFError, IndexError, KeyError, struct.error)
 """What Pillow raises on a file that is damaged or no image at all."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 
 Raw = dict[str, Any]
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
+from swift_core.contract.source import Source, read_source
 from swift_core.data.load import as_row, converted, raw_rows
-from swift_core.data.row import Row
-from swift_core.data.syntax import Source, read_source
-from swift_core.errors import SwiftError
 
 if TYPE_CHECKING:
-    from swift_core.job import Job
+    from swift_core.job.job import Job
 
 Item = TypeVar("Item")
 

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.engine import Engine
-from swift_core.errors import SwiftError
-from swift_core.evaluation import LateEngine
+from swift_core.contract.errors import SwiftError
+from swift_core.evaluation.reports import LateEngine
+from swift_core.job.lockfile import write_lock
 from swift_core.version import __version__
 
 if TYPE_CHECKING:
-    from swift_core.job import Job
+    from swift_core.job.job import Job
 
 REPORT = "report.json"
 
@@ -25,7 +25,7 @@ def run(job: Job) -> dict[str, Any]:
     """
     _check(job)
     _place_output(job)
-    engine = LateEngine(lambda: _start(job))
+    engine = LateEngine(lambda: job.hook.start_engine(job=job))
     try:
         reports = [r for item in job.many("evaluator") for r in _ask(job, item, engine)]
     finally:
@@ -51,16 +51,6 @@ def _place_output(job: Job) -> None:
     if folder.exists() and not folder.is_dir():
         raise SwiftError(f"--output_dir {folder} is a file, not a folder.")
     folder.mkdir(parents=True, exist_ok=True)
-
-
-def _start(job: Job) -> Engine:
-    options = job.options
-    if not options.eval_url:
-        engine: Engine = job.hook.start_engine(job=job)
-        return engine
-    from swift_core.remote import OpenAIEngine
-
-    return OpenAIEngine(options.eval_url, options.api_key, options.eval_model, options.max_batch_size)
 
 
 def _ask(job: Job, item: Any, engine: Any) -> list[dict[str, Any]]:
@@ -104,6 +94,6 @@ def _write(job: Job, reports: list[dict[str, Any]]) -> dict[str, Any]:
         "reports": reports,
     }
     file.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    job.write_lock(options.output_dir)
+    write_lock(job, options.output_dir)
     job.say(f"The report is in {file}.")
     return {**whole, "file": str(file)}

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.engine import Engine, Reply, Request
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all, split_rows
-from swift_core.data.row import Row
-from swift_core.engine import Engine, Reply, Request, ask, first_adapter, sampling
-from swift_core.errors import SwiftError
+from swift_core.inference.conversation import ask, first_adapter, sampling
+from swift_core.job.lockfile import lock_of
 
 if TYPE_CHECKING:
-    from swift_core.job import Job
+    from swift_core.job.job import Job
 
 RESULT = "result.jsonl"
 
@@ -143,7 +145,7 @@ def _line(value: Any) -> str:
 
 def _mark(job: Job) -> str:
     """A line that differs wherever the answers could: components, versions and options."""
-    lock = job.lock()
+    lock = lock_of(job)
     apart = ("resume", "result_path", "stream", "max_batch_size")
     lock["options"] = {k: v for k, v in lock["options"].items() if k not in apart}
     return "#" + hashlib.sha256(json.dumps(lock, sort_keys=True, default=str).encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swift_core.options import option
+from swift_core.job.options import option
 
 
 @dataclass(kw_only=True)
@@ -191,6 +191,7 @@ class DeployOptions(BackendOptions):
 
     host: str = option("127.0.0.1", "Address to listen on.")
     port: int = option(8000, "Port to listen on; 0: any free one.", ge=0, le=65535)
+    server: str = option("openai", "Component that serves.", kind="server")
     served_model_name: str | None = option(None, "Name of the model in the interface.")
     api_key: str | None = option(None, "Key that clients must send.", secret=True)
     max_batch_size: int = option(8, "Requests answered together.", ge=1)
@@ -213,6 +214,10 @@ class EvalOptions(BackendOptions, DataOptions):
     api_key: str = option("EMPTY", "Key for eval_url.", secret=True)
     max_batch_size: int = option(8, "Rows answered together.", ge=1)
     output_dir: str | None = option(None, "Where reports are written; left out: output/MODEL-eval-TIME.")
+
+    def __post_init__(self) -> None:
+        if self.eval_url:
+            self.backend, self.loader = "remote", ""  # no model is loaded here
 
 
 @dataclass(kw_only=True)

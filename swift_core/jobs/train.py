@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.errors import SwiftError
 from swift_core.data.load import load_all, split_rows
 from swift_core.data.stream import RowStream
-from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_model
-from swift_core.options import fields_of
+from swift_core.job.options import fields_of
+from swift_core.jobs.steps import attach_tuners, checkpoints, find_resume, load_model
 
 if TYPE_CHECKING:
-    from swift_core.job import Job
+    from swift_core.job.job import Job
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -54,26 +54,6 @@ def place_output(job: Job) -> None:
         raise SwiftError(f"--output_dir {folder} is a file, not a folder.")
 
 
-def find_resume(job: Job) -> str | None:
-    """The checkpoint to go on from; `last` is the newest whole one in the output folder."""
-    wanted = job.options.resume_from_checkpoint
-    if wanted in (None, "", "false", "False"):
-        return None
-    if wanted in ("last", "true", "True"):
-        found = checkpoints(Path(job.options.output_dir))
-        if not found:
-            raise SwiftError(f"There is no checkpoint in {job.options.output_dir} to go on from.")
-        return str(found[-1])
-    if not Path(wanted, "trainer_state.json").is_file():
-        raise SwiftError(f"{wanted!r} is not a checkpoint of a training run: it has no trainer_state.json.")
-    return str(wanted)
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints in an output folder, oldest first."""
-    return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
-
-
 def load_data(job: Job) -> tuple[Any, list[Any]]:
     """(training rows, held-out rows) of the job's data sets; under --streaming the former is a `RowStream`."""
     options = job.options
@@ -100,27 +80,6 @@ def check_streaming(job: Job) -> None:
         raise SwiftError("--streaming never knows how many rows there are: say how long to train with --max_steps.")
     if options.split_dataset_ratio:
         raise SwiftError("--streaming cannot hold out a share of rows that are not counted; name a --val_dataset.")
-
-
-def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:
-    """The model with every tuner of the job, in option order: new, or as it was saved.
-
-    resume: a checkpoint of this very run, whose tuners go on training.
-    """
-    for item in job.many("tuner"):
-        saved = _checkpoint_of(job, item, resume) or item.folder
-        loaded = saved and job.call(item, "load_tuner", model=model, folder=saved, name=item.label, trainable=True)
-        model = loaded or job.call(item, "attach_tuner", model=model, name=item.label)
-    if not any(p.requires_grad for p in model.parameters()):
-        raise SwiftError("Nothing would be trained: every parameter is frozen. Check --tuner and the freeze flags.")
-    return model
-
-
-def _checkpoint_of(job: Job, item: Any, resume: str | None) -> str | None:
-    """Where the checkpoint has this tuner; a tuner that saves nothing of its own (full) finds nothing there."""
-    if resume is None:
-        return None
-    return resume if len(job.many("tuner")) == 1 else str(Path(resume, item.label))
 
 
 def finish(job: Job, trainer: Any) -> str:

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from swift_core.errors import SwiftError, did_you_mean
+from swift_core.contract.errors import SwiftError, did_you_mean
 
 TOKEN = re.compile(r"\{(bos|eos|token:(\d+))\}")
 ROLES = ("system", "user", "assistant")

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import Any
 
+from swift_core.templates.added_tokens import Part, Words, words_of
 from swift_core.templates.render import Span
-from swift_core.templates.words import Part, Words, words_of
 
 IGNORED = -100
 """The label of a position that is not trained (PyTorch's cross-entropy ignore_index)."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from swift_core.data.row import Row
-from swift_core.errors import SwiftError
-from swift_core.relay import direct
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
+from swift_core.job.plugin_manager import direct
 from swift_core.templates.declaration import Template
 from swift_core.templates.turns import Turn, own_tools, turns_of
 
 if TYPE_CHECKING:
-    from swift_core.job import Job
+    from swift_core.job.job import Job
 
 
 @dataclass(slots=True)

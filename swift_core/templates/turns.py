@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
 from swift_core.data.boxes import PLACEHOLDER, share_objects
-from swift_core.data.row import Row
-from swift_core.errors import SwiftError
 from swift_core.templates.declaration import Template
 
 if TYPE_CHECKING:
-    from swift_core.job import Job
+    from swift_core.job.job import Job
 
 COUNTED = re.compile(r"\{(n|path|([^{}]+)\*(\d+))\}")
 

@@ -6,11 +6,7 @@ import tomllib
 from importlib import resources
 
 import pytest
-
-from swift_core.catalogue import Catalogue
-from swift_core.errors import SwiftError
-from swift_core.templates.encode import IGNORED, encode_spans
-from swift_core.testing.templates import (
+from swift_testing.templates import (
     blocks_of,
     by_jinja,
     by_ollama,
@@ -23,6 +19,10 @@ from swift_core.testing.templates import (
     text_of,
     trained_of,
 )
+
+from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.errors import SwiftError
+from swift_core.templates.encode import IGNORED, encode_spans
 
 FILES = sorted(f.name.removesuffix(".toml") for f in resources.files("swift_templates_catalog.templates").iterdir())
 TEMPLATES = {n: e.load() for n in FILES for e in [Catalogue.installed().find("template", n)]}

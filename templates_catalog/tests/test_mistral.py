@@ -12,11 +12,11 @@ from mistral_common.protocol.instruct.request import ChatCompletionRequest, Inst
 from mistral_common.protocol.instruct.tool_calls import FunctionCall, Tool, ToolCall
 from mistral_common.tokens.tokenizers.instruct import InstructTokenizerV3, InstructTokenizerV7, InstructTokenizerV13
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+from swift_testing.templates import job_with, spans
 
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue.entries import Catalogue
 from swift_core.data.convert import to_row
 from swift_core.templates.render import spans_of
-from swift_core.testing.templates import job_with, spans
 
 TOOL = {
     "type": "function",

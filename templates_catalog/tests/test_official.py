@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from jinja2 import TemplateError, Undefined
+from swift_testing.templates import by_jinja, byte_level, job_with, special_tokens
 
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue.entries import Catalogue
 from swift_core.data.convert import to_row
 from swift_core.templates.encode import encode_spans
 from swift_core.templates.render import spans_of
-from swift_core.testing.templates import by_jinja, byte_level, job_with, special_tokens
 
 LONG = "One sentence of a long text, with 数字 42 and a line break.\n" * 20
 CODE = 'def add(a, b):\n    """Add."""\n    return a + b\n\n\nprint(f"{add(1, 2)}")'

@@ -1,8 +1,7 @@
 """A few templates of each sort keep the template contract; `test_agreement.py` goes over all of them."""
 
 import pytest
-
-from swift_core.testing import TemplateContract
+from swift_testing import TemplateContract
 
 
 @pytest.mark.parametrize("template_name", ["chatml", "llama", "qwen3", "glm4_5", "gemma3_text"])

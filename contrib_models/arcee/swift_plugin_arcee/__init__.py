@@ -1,6 +1,6 @@
 """AFM: a foundation model for companies (Arcee)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="arcee",

@@ -1,6 +1,6 @@
 """Aya Expanse: Cohere's multilingual chat models."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="aya",

@@ -1,6 +1,6 @@
 """Baichuan 7B and 13B, the first generation."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="baichuan",

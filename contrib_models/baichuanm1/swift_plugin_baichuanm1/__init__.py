@@ -1,6 +1,6 @@
 """Baichuan-M1: a medical language model with convolutional attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="baichuan_m1",

@@ -1,6 +1,6 @@
 """Ling and Ring 2.5, 2.6 and 3.0: mixture of experts with linear attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="bailing_hybrid",

@@ -1,6 +1,6 @@
 """Ling and Ring 2.0: sparse mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="bailing_moe",

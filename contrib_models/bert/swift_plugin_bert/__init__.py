@@ -1,6 +1,6 @@
 """StructBERT: an encoder for classification."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="bert",

@@ -1,6 +1,6 @@
 """BGE rerankers on XLM-RoBERTa."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="bge_reranker",

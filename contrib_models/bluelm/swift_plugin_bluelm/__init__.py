@@ -1,6 +1,6 @@
 """BlueLM 7B, base and chat, up to 32k tokens."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="bluelm",

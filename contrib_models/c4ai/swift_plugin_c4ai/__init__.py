@@ -1,6 +1,6 @@
 """Command R and Command R+."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="c4ai",

@@ -1,6 +1,6 @@
 """GLM-4V 9B and CogAgent 9B: pictures on GLM-4."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="chatglm4v",

@@ -1,7 +1,6 @@
 """Clef: a joint schema scorer on Qwen3.5 that decides among options."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="clef",

@@ -1,6 +1,6 @@
 """CodeFuse on Code Llama 34B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="codefuse_codellama",

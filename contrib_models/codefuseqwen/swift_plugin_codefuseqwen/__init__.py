@@ -1,6 +1,6 @@
 """CodeFuse on Qwen 14B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="codefuse_qwen",

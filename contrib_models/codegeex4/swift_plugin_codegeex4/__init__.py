@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from swift_core import hookimpl
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, hookimpl
 
 
 class CodeGeeX4(Family):
@@ -12,7 +11,7 @@ class CodeGeeX4(Family):
     @hookimpl
     def load_processor(self, job: Any, path: str) -> Any:
         import transformers
-        from swift_plugin_runtime.repairs import padding_side
+        from swift_plugin_runtime.loading.repairs import padding_side
 
         trust = job.options.trust_remote_code
         return padding_side(transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust))

@@ -1,6 +1,6 @@
 """CogAgent: chat about screens at high resolution."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="cogagent_chat",

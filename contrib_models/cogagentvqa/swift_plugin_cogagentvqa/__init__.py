@@ -1,6 +1,6 @@
 """CogAgent: single questions about screens."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="cogagent_vqa",

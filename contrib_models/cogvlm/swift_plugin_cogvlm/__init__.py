@@ -1,6 +1,6 @@
 """CogVLM: a visual expert in every layer of Vicuna."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="cogvlm",

@@ -1,6 +1,6 @@
 """CogVLM2: visual experts on Llama 3 8B, English and Chinese."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="cogvlm2",

@@ -1,6 +1,6 @@
 """CogVLM2-Video: videos on Llama 3 8B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="cogvlm2_video",

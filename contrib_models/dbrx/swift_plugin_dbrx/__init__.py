@@ -1,6 +1,6 @@
 """DBRX: sixteen experts, four active."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="dbrx",

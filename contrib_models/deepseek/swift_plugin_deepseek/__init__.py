@@ -1,6 +1,6 @@
 """DeepSeekMoE 16B: fine-grained and shared experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="deepseek",

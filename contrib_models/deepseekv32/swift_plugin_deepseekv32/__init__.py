@@ -1,7 +1,6 @@
 """DeepSeek-V3.2: sparse attention with a lightning indexer."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="deepseek_v32",

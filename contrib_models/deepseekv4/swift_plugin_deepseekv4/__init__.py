@@ -1,6 +1,6 @@
 """DeepSeek-V4, Flash and Pro."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="deepseek_v4",

@@ -1,6 +1,6 @@
 """DeepSeek-V4.1 Flash, with pictures."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="deepseek_v41",

@@ -1,6 +1,6 @@
 """DeepSeek-VL2: pictures in tiles on DeepSeekMoE."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="deepseek_vl2",

@@ -1,6 +1,6 @@
 """Devstral Small: an agent for software engineering on Mistral Small."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="devstral",

@@ -1,7 +1,6 @@
 """DiffusionGemma: writes blocks of text by diffusion."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="diffusion_gemma",

@@ -1,6 +1,6 @@
 """DocOwl 2: documents of many pages in few tokens."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="doc_owl2",

@@ -1,6 +1,6 @@
 """dots.llm1: mixture of experts trained without synthetic data."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="dots1",

@@ -1,6 +1,6 @@
 """dots.ocr: page layout and text in one model."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="dots_ocr",

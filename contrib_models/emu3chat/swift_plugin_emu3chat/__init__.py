@@ -1,6 +1,6 @@
 """Emu3-Chat: pictures as tokens, next-token prediction alone."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="emu3_chat",

@@ -1,7 +1,6 @@
 """Emu3-Gen: text to pictures by next-token prediction."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="emu3_gen",

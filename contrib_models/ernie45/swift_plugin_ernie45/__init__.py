@@ -1,6 +1,6 @@
 """ERNIE 4.5 0.3B, dense."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="ernie4_5",

@@ -1,6 +1,6 @@
 """ERNIE 4.5: mixture of experts, text."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="ernie4_5_moe",

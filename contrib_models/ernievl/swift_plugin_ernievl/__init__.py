@@ -1,6 +1,6 @@
 """ERNIE 4.5 VL: pictures and videos with experts per modality."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="ernie_vl",

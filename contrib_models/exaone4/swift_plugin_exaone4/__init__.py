@@ -1,6 +1,6 @@
 """EXAONE 4: thinks or answers at once (LG AI Research)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 from swift_core.templates import Template, Thinking
 
 card = Family(

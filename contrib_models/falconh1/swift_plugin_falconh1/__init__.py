@@ -1,6 +1,6 @@
 """Falcon-H1: attention and Mamba 2 side by side (TII)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="falcon_h1",

@@ -1,7 +1,6 @@
 """Florence-2: captions, boxes and text in pictures by task prompts."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="florence",

@@ -1,6 +1,6 @@
 """Gemma 4 12B: pictures and audio without towers."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gemma4_unified",

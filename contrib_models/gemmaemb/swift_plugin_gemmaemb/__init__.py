@@ -1,6 +1,6 @@
 """EmbeddingGemma 300M."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gemma_emb",

@@ -1,6 +1,6 @@
 """Skywork reward models on Gemma 2."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gemma_reward",

@@ -1,7 +1,6 @@
 """Any language model as a scorer that decides among options."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="generic_decision",

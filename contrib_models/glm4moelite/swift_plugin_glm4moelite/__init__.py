@@ -1,6 +1,6 @@
 """GLM-4.7 Flash: a small mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="glm4_moe_lite",

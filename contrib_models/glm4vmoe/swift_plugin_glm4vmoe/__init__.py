@@ -1,6 +1,6 @@
 """GLM-4.5V and 4.6V: pictures and videos on a mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="glm4v_moe",

@@ -1,6 +1,6 @@
 """GLM-5.3 Flash: pictures and videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="glm5_next",

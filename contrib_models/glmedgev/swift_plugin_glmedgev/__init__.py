@@ -1,6 +1,6 @@
 """GLM-Edge-V: pictures on phones and cars."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="glm_edge_v",

@@ -1,7 +1,6 @@
 """GLM-5: mixture of experts with sparse attention."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="glm_moe_dsa",

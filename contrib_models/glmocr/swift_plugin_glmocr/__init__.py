@@ -1,6 +1,6 @@
 """GLM-OCR: text, tables and formulas of documents."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="glm_ocr",

@@ -1,6 +1,6 @@
 """GOT-OCR 2.0: optical characters of all kinds."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="got_ocr2",

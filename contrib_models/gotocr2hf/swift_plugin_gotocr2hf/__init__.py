@@ -1,6 +1,6 @@
 """GOT-OCR 2.0 in transformers' own classes."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="got_ocr2_hf",

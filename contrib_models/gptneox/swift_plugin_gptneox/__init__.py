@@ -1,6 +1,6 @@
 """Pythia and GPT-NeoX: base models for study (EleutherAI)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gpt_neox",

@@ -1,6 +1,6 @@
 """Granite 3: language models for business (IBM)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 from swift_core.templates import Template
 
 card = Family(

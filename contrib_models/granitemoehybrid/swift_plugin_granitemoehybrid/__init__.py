@@ -1,6 +1,6 @@
 """Granite 4: Mamba 2 and attention in turns, some with experts (IBM)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 from swift_core.templates import Template
 
 card = Family(

@@ -1,6 +1,6 @@
 """Hunyuan A13B: mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="hunyuan",

@@ -1,6 +1,6 @@
 """HunyuanOCR: documents from end to end in 1B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="hunyuan_ocr",

@@ -1,6 +1,6 @@
 """Hunyuan dense, 0.5B to 7B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="hunyuan_v1_dense",

@@ -1,6 +1,6 @@
 """Hy3: Tencent's mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="hy_v3",

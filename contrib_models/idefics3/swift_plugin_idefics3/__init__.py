@@ -1,6 +1,6 @@
 """Idefics3 8B: pictures in tiles on Llama 3."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="idefics3",

@@ -1,6 +1,6 @@
 """InternLM 7B and 20B, the first generation."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="internlm",

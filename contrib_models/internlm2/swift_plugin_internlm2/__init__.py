@@ -1,6 +1,6 @@
 """InternLM 2 and 2.5, also for mathematics."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="internlm2",

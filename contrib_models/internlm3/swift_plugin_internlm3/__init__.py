@@ -1,6 +1,6 @@
 """InternLM 3 8B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="internlm3",

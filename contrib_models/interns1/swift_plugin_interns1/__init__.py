@@ -1,6 +1,6 @@
 """Intern-S1: pictures and science."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="interns1",

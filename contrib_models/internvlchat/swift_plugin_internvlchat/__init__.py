@@ -1,6 +1,6 @@
 """InternVL 1.5 to 3.5 in their original form."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="internvl_chat",

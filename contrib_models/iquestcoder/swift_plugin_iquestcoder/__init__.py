@@ -1,6 +1,6 @@
 """IQuest-Coder V1 40B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="iquestcoder",

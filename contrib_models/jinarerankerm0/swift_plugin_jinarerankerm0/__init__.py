@@ -1,6 +1,6 @@
 """Jina Reranker m0: ranks pages that are text or pictures."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="jina_reranker_m0",

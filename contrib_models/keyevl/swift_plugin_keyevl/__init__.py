@@ -1,6 +1,6 @@
 """Keye-VL 8B: short videos and pictures."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="keye_vl",

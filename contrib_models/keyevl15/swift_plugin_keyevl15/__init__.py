@@ -1,6 +1,6 @@
 """Keye-VL 1.5 8B: slow and fast frames of videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="keye_vl_1_5",

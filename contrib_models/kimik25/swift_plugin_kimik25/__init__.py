@@ -1,6 +1,6 @@
 """Kimi K2.5 to K2.7: pictures and videos on Kimi K2."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="kimi_k25",

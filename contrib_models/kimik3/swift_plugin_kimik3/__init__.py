@@ -1,6 +1,6 @@
 """Kimi K3, with pictures."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="kimi_k3",

@@ -1,6 +1,6 @@
 """Kimi Linear: linear attention with experts (Moonshot AI)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="kimi_linear",

@@ -1,6 +1,6 @@
 """Kimi-VL: pictures at native resolution on Moonlight."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="kimi_vl",

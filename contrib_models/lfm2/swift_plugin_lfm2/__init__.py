@@ -1,6 +1,6 @@
 """LFM2: convolutions and attention, for phones and laptops (Liquid AI)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="lfm2",

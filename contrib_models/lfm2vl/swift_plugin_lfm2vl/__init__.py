@@ -1,6 +1,6 @@
 """LFM2-VL: pictures at native resolution for small machines (Liquid AI)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 from swift_core.templates import Template
 
 card = Family(

@@ -1,6 +1,6 @@
 """LLaMA-Omni: speech in and out on Llama 3.1 8B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llama3_1_omni",

@@ -1,6 +1,6 @@
 """Reward models on Llama 3.1 and 3.2."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llama3_2_reward",

@@ -1,6 +1,6 @@
 """LLaVA-NeXT on Llama 3 8B, original form."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llama3_llava_next",

@@ -1,6 +1,6 @@
 """LLaVA 1.6 on Mistral 7B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava1_6_mistral_hf",

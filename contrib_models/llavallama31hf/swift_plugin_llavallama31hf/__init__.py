@@ -1,6 +1,6 @@
 """LLaVA-NeXT on Llama 3.1 8B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava_llama3_1_hf",

@@ -1,6 +1,6 @@
 """LLaVA on Llama 3 8B by XTuner."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava_llama3_hf",

@@ -1,6 +1,6 @@
 """LLaVA-NeXT on Qwen 1.5 72B and 110B, original form."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava_next_qwen",

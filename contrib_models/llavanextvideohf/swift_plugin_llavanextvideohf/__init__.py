@@ -1,6 +1,6 @@
 """LLaVA-NeXT-Video on Vicuna and Mistral 7B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava_next_video_hf",

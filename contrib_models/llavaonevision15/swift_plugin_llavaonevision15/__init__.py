@@ -1,6 +1,6 @@
 """LLaVA-OneVision 1.5: an open recipe on Qwen3."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava_onevision1_5",

@@ -1,6 +1,6 @@
 """LLaVA-OneVision 2: pictures and videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava_onevision2",

@@ -1,6 +1,6 @@
 """LLaVA-OneVision on Qwen2: one picture, many pictures, videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava_onevision_hf",

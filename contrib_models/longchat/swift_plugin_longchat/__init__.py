@@ -1,6 +1,6 @@
 """LongCat-Flash: experts that may do nothing."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="longchat",

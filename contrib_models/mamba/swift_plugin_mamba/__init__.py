@@ -1,6 +1,6 @@
 """Mamba: selective state spaces without attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mamba",

@@ -1,6 +1,6 @@
 """Megrez 3B Omni: text, pictures and speech."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="megrez_omni",

@@ -1,6 +1,6 @@
 """MiMo 7B: trained for reasoning."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mimo",

@@ -1,6 +1,6 @@
 """MiMo V2.5: text, pictures, videos and audio."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mimo_v2",

@@ -1,6 +1,6 @@
 """MiniCPM 1B and 2B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpm",

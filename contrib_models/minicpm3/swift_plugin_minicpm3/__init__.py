@@ -1,6 +1,6 @@
 """MiniCPM 3 4B: latent attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpm3",

@@ -1,6 +1,6 @@
 """MiniCPM 2B 128k and MiniCPM 4."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpm_chatml",

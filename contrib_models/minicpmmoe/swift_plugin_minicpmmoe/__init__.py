@@ -1,6 +1,6 @@
 """MiniCPM-MoE 8x2B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpm_moe",

@@ -1,6 +1,6 @@
 """MiniCPM-o 2.6 and 4.5: pictures, videos and speech."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpmo",

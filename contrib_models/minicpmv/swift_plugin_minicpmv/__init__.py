@@ -1,6 +1,6 @@
 """MiniCPM-V 1 and 2."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpmv",

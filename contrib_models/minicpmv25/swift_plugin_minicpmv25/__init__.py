@@ -1,6 +1,6 @@
 """MiniCPM-Llama3-V 2.5."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpmv2_5",

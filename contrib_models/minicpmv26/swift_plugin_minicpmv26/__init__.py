@@ -1,6 +1,6 @@
 """MiniCPM-V 2.6: several pictures and videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpmv2_6",

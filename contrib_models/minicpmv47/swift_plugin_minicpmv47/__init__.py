@@ -1,6 +1,6 @@
 """MiniCPM-V 4.7, dense and mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpmv4_7",

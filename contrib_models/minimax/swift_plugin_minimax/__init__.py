@@ -1,6 +1,6 @@
 """MiniMax-Text-01: lightning attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minimax",

@@ -1,6 +1,6 @@
 """MiniMax-M1: reasoning with lightning attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minimax_m1",

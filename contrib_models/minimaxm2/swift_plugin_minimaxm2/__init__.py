@@ -1,6 +1,6 @@
 """MiniMax M2 to M2.7: coding and agents."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minimax_m2",

@@ -1,6 +1,6 @@
 """MiniMax M3: pictures and videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minimax_m3_vl",

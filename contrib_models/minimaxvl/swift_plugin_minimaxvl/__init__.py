@@ -1,6 +1,6 @@
 """MiniMax-VL-01: pictures on MiniMax-Text-01."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minimax_vl",

@@ -1,6 +1,6 @@
 """Mistral Small 3 24B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mistral_2501",

@@ -1,6 +1,6 @@
 """Mistral Small 3.2: pictures."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mistral3_2506",

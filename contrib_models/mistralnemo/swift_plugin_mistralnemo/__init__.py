@@ -1,6 +1,6 @@
 """Mistral Nemo, Small 2409, Large 2407 and Ministral 8B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mistral_nemo",

@@ -1,6 +1,6 @@
 """ModelScope-Agent: tool use on Qwen."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="modelscope_agent",

@@ -1,6 +1,6 @@
 """ModernBERT: a long encoder for classification."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="modern_bert",

@@ -1,6 +1,6 @@
 """GTE embeddings on ModernBERT."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="modern_bert_gte",

@@ -1,6 +1,6 @@
 """Molmo 7B and 72B: points at what it sees."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="molmo",

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from swift_core import hookimpl
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, hookimpl
 
 
 class Molmo2(Family):

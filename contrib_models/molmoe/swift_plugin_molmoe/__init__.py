@@ -1,6 +1,6 @@
 """MolmoE 1B: Molmo on OLMoE."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="molmoe",

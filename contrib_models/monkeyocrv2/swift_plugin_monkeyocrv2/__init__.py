@@ -1,7 +1,6 @@
 """MonkeyOCR v2: a vision encoder for documents."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="monkeyocrv2",

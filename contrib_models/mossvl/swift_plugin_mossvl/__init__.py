@@ -1,6 +1,6 @@
 """MOSS-VL: pictures and videos through cross-attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="moss_vl",

@@ -1,6 +1,6 @@
 """mPLUG-Owl2 on Llama 2 7B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mplug_owl2",

@@ -1,6 +1,6 @@
 """mPLUG-Owl3: long sequences of pictures and videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mplug_owl3",

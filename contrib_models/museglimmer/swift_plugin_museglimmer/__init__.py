@@ -1,6 +1,6 @@
 """Muse Glimmer 30B: pictures and videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="muse_glimmer",

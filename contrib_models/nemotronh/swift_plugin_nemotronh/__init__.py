@@ -1,6 +1,6 @@
 """Nemotron-H: Mamba 2 layers with few of attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="nemotron_h",

@@ -1,6 +1,6 @@
 """OLMo 2: open weights, open data (Ai2)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 from swift_core.templates import Template
 
 card = Family(

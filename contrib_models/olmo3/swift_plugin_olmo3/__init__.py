@@ -1,6 +1,6 @@
 """Olmo 3: open weights, open data, with and without thoughts (Ai2)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 from swift_core.templates import Template
 
 card = Family(

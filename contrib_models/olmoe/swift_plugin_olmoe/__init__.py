@@ -1,6 +1,6 @@
 """OLMoE 1B-7B: open mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="olmoe",

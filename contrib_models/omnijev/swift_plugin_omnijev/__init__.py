@@ -1,7 +1,6 @@
 """OmniJEV: a scorer over pictures, videos and audio that decides among options."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="omnijev",

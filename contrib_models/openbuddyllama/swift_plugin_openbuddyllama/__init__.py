@@ -1,6 +1,6 @@
 """OpenBuddy on Llama, Yi and DeepSeek."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="openbuddy_llama",

@@ -1,6 +1,6 @@
 """OPT: open pre-trained base models (Meta)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="opt",

@@ -1,6 +1,6 @@
 """Orion 14B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="orion",

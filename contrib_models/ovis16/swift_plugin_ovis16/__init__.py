@@ -1,6 +1,6 @@
 """Ovis 1.6: visual tokens from a learned table, on Gemma 2 and Llama 3.2."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="ovis1_6",

@@ -1,6 +1,6 @@
 """Ovis 2: visual tokens from a learned table, on Qwen2.5."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="ovis2",

@@ -1,6 +1,6 @@
 """Ovis 2.5: native resolution and reflection."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="ovis2_5",

@@ -1,6 +1,6 @@
 """OvisOCR 2: documents on Qwen3.5."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="ovis_ocr2",

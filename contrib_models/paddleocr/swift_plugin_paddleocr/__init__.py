@@ -1,6 +1,6 @@
 """PaddleOCR-VL, the first release."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="paddle_ocr",

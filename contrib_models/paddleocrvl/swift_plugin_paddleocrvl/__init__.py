@@ -1,6 +1,6 @@
 """PaddleOCR-VL 1.5 and 1.6."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="paddleocr_vl",

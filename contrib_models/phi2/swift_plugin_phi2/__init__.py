@@ -1,6 +1,6 @@
 """Phi-2: 2.7B, trained on textbooks."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="phi2",

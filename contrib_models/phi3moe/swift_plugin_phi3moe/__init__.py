@@ -1,6 +1,6 @@
 """Phi-3.5-MoE."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="phi3_moe",

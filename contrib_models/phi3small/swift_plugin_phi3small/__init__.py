@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from swift_core import hookimpl
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, hookimpl
 
 
 class Phi3Small(Family):
@@ -11,7 +10,7 @@ class Phi3Small(Family):
 
     @hookimpl
     def patch_model(self, model: Any) -> None:
-        from swift_plugin_runtime.repairs import rotary_precision
+        from swift_plugin_runtime.loading.repairs import rotary_precision
 
         rotary_precision(model)
 

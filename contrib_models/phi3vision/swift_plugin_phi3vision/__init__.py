@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from swift_core import hookimpl
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, hookimpl
 
 
 class Phi3Vision(Family):
@@ -11,7 +10,7 @@ class Phi3Vision(Family):
 
     @hookimpl
     def patch_model(self, model: Any) -> None:
-        from swift_plugin_runtime.repairs import in_place_writes
+        from swift_plugin_runtime.loading.repairs import in_place_writes
 
         in_place_writes(model, "model.vision_embed_tokens.wte")
 

@@ -1,6 +1,6 @@
 """Phi-4 multimodal: pictures and speech by adapters."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="phi4_multimodal",

@@ -1,6 +1,6 @@
 """Pixtral 12B: pictures at native resolution."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="pixtral",

@@ -1,6 +1,6 @@
 """PolyLM 13B: many languages."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="polylm",

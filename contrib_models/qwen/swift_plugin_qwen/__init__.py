@@ -1,6 +1,6 @@
 """Qwen, the first generation, and Tongyi Finance."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen",

@@ -1,6 +1,6 @@
 """Qwen2.5-Math process reward models: a score per step."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2_5_prm",

@@ -1,6 +1,6 @@
 """GME: one embedding for text, pictures and both, on Qwen2-VL."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2_gme",

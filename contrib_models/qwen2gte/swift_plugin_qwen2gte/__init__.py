@@ -1,6 +1,6 @@
 """GTE embeddings on Qwen2."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2_gte",

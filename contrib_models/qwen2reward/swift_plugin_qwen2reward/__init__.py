@@ -1,6 +1,6 @@
 """Qwen2 and Qwen2.5-Math reward models."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2_reward",

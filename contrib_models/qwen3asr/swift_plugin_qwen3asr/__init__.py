@@ -1,6 +1,6 @@
 """Qwen3-ASR: speech recognition in many languages."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_asr",

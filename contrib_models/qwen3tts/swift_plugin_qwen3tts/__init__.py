@@ -1,7 +1,6 @@
 """Qwen3-TTS: text to speech with cloned voices."""
 
-from swift_core import Unsupported
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, Unsupported
 
 card = Family(
     name="qwen3_tts",

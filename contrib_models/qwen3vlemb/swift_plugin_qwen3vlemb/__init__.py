@@ -1,6 +1,6 @@
 """Qwen3-VL Embedding: one embedding for text, pictures and videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_vl_emb",

@@ -1,6 +1,6 @@
 """Qwen3.8-Flash-Next: an experimental architecture with indexed attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen4_exp",

@@ -1,6 +1,6 @@
 """SAIL-VL2: pictures, with and without thinking."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="sail_vl2",

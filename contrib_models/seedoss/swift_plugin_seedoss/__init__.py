@@ -1,6 +1,6 @@
 """Seed-OSS 36B: thinks within a budget."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="seed_oss",

@@ -1,6 +1,6 @@
 """SeqGPT 560M: extraction and classification in Chinese."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="seggpt",

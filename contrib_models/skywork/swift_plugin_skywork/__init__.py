@@ -1,6 +1,6 @@
 """Skywork 13B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="skywork",

@@ -1,6 +1,6 @@
 """SmolLM3: a small open model that thinks when asked to."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 from swift_core.templates import Template, Thinking
 
 card = Family(

@@ -1,6 +1,6 @@
 """SmolVLM2: small models that see pictures and videos."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="smolvlm",

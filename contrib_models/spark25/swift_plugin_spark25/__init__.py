@@ -1,6 +1,6 @@
 """Spark X2.5, 1.7B and 4B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="spark2_5",

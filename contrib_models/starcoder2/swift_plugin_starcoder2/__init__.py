@@ -1,6 +1,6 @@
 """StarCoder2: base models of code (BigCode)."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="starcoder2",

@@ -1,6 +1,6 @@
 """Step3-VL 10B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="step3_vl",

@@ -1,6 +1,6 @@
 """Step-Audio 130B: speech in and out."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="step_audio",

@@ -1,6 +1,6 @@
 """TeleChat 1, and TeleChat 2 in the same form."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="telechat",

@@ -1,6 +1,6 @@
 """TeleChat 2, 3B to 35B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="telechat2",

@@ -1,6 +1,6 @@
 """Valley Eagle 7B: pictures and videos of commerce."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="valley",

@@ -1,6 +1,6 @@
 """WeMM Embedding: one embedding for text, pictures and videos, on Qwen3.5."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="wemm_embedding",

@@ -1,6 +1,6 @@
 """WizardLM-2 7B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="wizardlm2",

@@ -1,6 +1,6 @@
 """InternLM-XComposer 2 at 4K resolution."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="xcomposer2_4khd",

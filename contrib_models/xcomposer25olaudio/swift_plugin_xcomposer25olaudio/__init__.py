@@ -1,6 +1,6 @@
 """The audio model of InternLM-XComposer 2.5 OmniLive."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="xcomposer2_5_ol_audio",

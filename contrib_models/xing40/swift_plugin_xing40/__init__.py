@@ -1,6 +1,6 @@
 """Xing 4.0 29B-A4B: latent attention and sparse experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="xing4_0",

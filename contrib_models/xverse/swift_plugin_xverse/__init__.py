@@ -1,6 +1,6 @@
 """XVERSE 7B, 13B and 65B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="xverse",

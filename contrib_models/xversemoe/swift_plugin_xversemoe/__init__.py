@@ -1,6 +1,6 @@
 """XVERSE-MoE A4.2B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="xverse_moe",

@@ -1,6 +1,6 @@
 """Yi 1 and 1.5, Yi-Coder and SUS-Chat."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="yi",

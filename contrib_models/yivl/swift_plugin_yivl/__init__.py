@@ -1,6 +1,6 @@
 """Yi-VL 6B and 34B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="yi_vl",

@@ -1,6 +1,6 @@
 """Youtu-LLM 2B: latent attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="youtu_llm",

@@ -1,6 +1,6 @@
 """Yuan 2: localized filtering before attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="yuan2",

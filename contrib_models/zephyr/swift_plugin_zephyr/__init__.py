@@ -1,6 +1,6 @@
 """Zephyr 7B: Mistral aligned by distilled preferences."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="zephyr",

@@ -1,8 +1,7 @@
 """The Hermes format, letter by letter. (Its round trip is tested with all formats in tests/.)"""
 
 from swift_plugin_hermes import Hermes
-
-from swift_core.testing import AgentContract
+from swift_testing import AgentContract
 
 FORMAT = Hermes()
 CALLS = [

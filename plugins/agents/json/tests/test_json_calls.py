@@ -13,9 +13,8 @@ from swift_plugin_json_calls import (
     Mistral,
     Youtu,
 )
-
-from swift_core.testing import AgentContract
-from swift_core.testing.contracts_data import assert_letters
+from swift_testing import AgentContract
+from swift_testing.contracts_data import assert_letters
 
 WRITTEN = [
     (

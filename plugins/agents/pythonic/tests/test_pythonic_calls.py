@@ -2,9 +2,8 @@
 
 import pytest
 from swift_plugin_pythonic_calls import Lfm2
-
-from swift_core.testing import AgentContract
-from swift_core.testing.contracts_data import assert_letters
+from swift_testing import AgentContract
+from swift_testing.contracts_data import assert_letters
 
 WRITTEN = [
     (

@@ -2,8 +2,7 @@
 
 import pytest
 from swift_plugin_react import QwenEn, QwenEnParallel, QwenZh, QwenZhParallel, React, ReactGrpo, ReactZh, ToolBench
-
-from swift_core.testing import AgentContract
+from swift_testing import AgentContract
 
 FORMAT = React()
 TOOL = {"type": "function", "function": {"name": "find", "description": "Find.", "parameters": {"type": "object"}}}

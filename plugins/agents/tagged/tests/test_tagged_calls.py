@@ -21,9 +21,8 @@ from swift_plugin_tagged_calls import (
     Spark25,
     Xing40,
 )
-
-from swift_core.testing import AgentContract
-from swift_core.testing.contracts_data import assert_letters
+from swift_testing import AgentContract
+from swift_testing.contracts_data import assert_letters
 
 WRITTEN = [
     (

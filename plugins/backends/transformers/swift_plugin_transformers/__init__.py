@@ -15,19 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
-from swift_core.engine import (
-    Listener,
-    Reply,
-    Request,
-    askable,
-    reply_of,
-    room,
-    served_name,
-    stops_of,
-    stream_one,
-    window_of,
-)
-from swift_core.jobs.common import adapters_by_name, load_adapters, load_model, merge_adapters
+from swift_core.contract.engine import Listener, Reply, Request
+from swift_core.inference.conversation import askable, reply_of, room, served_name, stops_of, stream_one, window_of
+from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, merge_adapters
 
 BASE = "__base__"
 """PEFT's name for "no adapter" in a batch of several."""
@@ -41,7 +31,7 @@ class TransformersBackend:
 
     @hookimpl
     def start_engine(self, job: Any) -> Any:
-        from swift_plugin_runtime.scorer import ScoringEngine, gives_numbers
+        from swift_plugin_runtime.scoring.trainer.scorer import ScoringEngine, gives_numbers
 
         model, processor = load_model(job)
         scores = gives_numbers(job, model)  # before PEFT wraps it: its wrapper always generates
@@ -104,7 +94,7 @@ class TransformersEngine:
         self, batch: list[tuple[Request, dict[str, Any]]], places: list[int], listen: Listener | None
     ) -> list[Reply]:
         """One call of `generate`; `places` are the numbers under which the listener knows the answers."""
-        from swift_plugin_runtime.collate import pad_batch
+        from swift_plugin_runtime.batching.collate import pad_batch
 
         requests, rows = [request for request, _ in batch], [encoded["inputs"] for _, encoded in batch]
         writers = [self._writer(request, encoded["room"]) for request, encoded in batch]

@@ -13,15 +13,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from swift_plugin_transformers import Sampler, Writer
+from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
+from swift_testing.tiny import tiny_qwen2_vl
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation import logits_process
 
 from swift_core import SwiftError
-from swift_core.engine import Request
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
-from swift_core.testing.tiny import tiny_qwen2_vl
+from swift_core.contract.engine import Request
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 QUERIES = [row["query"] for row in LESSONS if "query" in row]
 ANSWERS = [row["response"] for row in LESSONS if "query" in row]
@@ -135,7 +135,7 @@ def test_a_tool_call_is_read(engine):
 
 def test_react_stops_where_the_model_would_invent_the_result(taught):
     react = start(ckpt_dir=taught, agent="react")
-    from swift_core.engine import stops_of
+    from swift_core.inference.conversation import stops_of
 
     assert stops_of(react.job, Request([], tools=[WEATHER], stop=["x"])) == ["x", "Observation:"]
     assert stops_of(react.job, Request([])) == []

@@ -24,24 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swift_plugin_serving.remote import OpenAIEngine
+from swift_plugin_serving.server import bind
+
 from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
-from swift_core.capability import Capability
-from swift_core.engine import (
-    Listener,
-    Reply,
-    Request,
-    askable,
-    reply_of,
-    room,
-    served_name,
-    stops_of,
-    stream_one,
-    window_of,
-)
-from swift_core.environments import Requirements, of_entry
-from swift_core.jobs.common import adapters_by_name, load_adapters, load_model, merge_adapters, with_system
-from swift_core.remote import OpenAIEngine
-from swift_core.server import bind
+from swift_core.catalogue.venvs import of_entry
+from swift_core.contract.capability import Capability
+from swift_core.contract.components import Requirements
+from swift_core.contract.engine import Listener, Reply, Request
+from swift_core.inference.conversation import askable, reply_of, room, served_name, stops_of, stream_one, window_of
+from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, merge_adapters, with_system
 from swift_core.templates.render import spans_of
 
 ON_GPU = shutil.which("nvidia-smi") is not None

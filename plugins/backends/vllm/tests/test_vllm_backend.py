@@ -15,17 +15,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import jinja2
 import openai
 import pytest
+from swift_plugin_serving.server import running_server
 from swift_plugin_vllm import ON_GPU, Server, _lora_words, joining_template
+from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
+from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
-from swift_core import SwiftError, environments
-from swift_core.engine import Request
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.server import running_server
-from swift_core.testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
-from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
+from swift_core import SwiftError
+from swift_core.catalogue import venvs
+from swift_core.contract.engine import Request
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
-READY = environments.find("vllm").ready or os.environ.get("SWIFT_TEST_VLLM") == "1"
+READY = venvs.find("vllm").ready or os.environ.get("SWIFT_TEST_VLLM") == "1"
 needs_vllm = pytest.mark.skipif(not READY, reason="vLLM's environment (3 GB) is not made: run `make test-vllm`")
 
 

@@ -15,19 +15,20 @@ import pytest
 import torch
 import transformers
 from PIL import Image
-from swift_plugin_runtime.rollout import Sampling, draw
+from swift_plugin_runtime.rollouts.rollout import Sampling, draw
 from swift_plugin_vllm.rollouts import Rollouts
+from swift_testing.serving import LESSONS, taught_qwen2
+from swift_testing.tiny import tiny_qwen2
 
-from swift_core import SwiftError, environments
+from swift_core import SwiftError
 from swift_core.api import run
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.jobs.train import attach_tuners, load_data
-from swift_core.options import Given
-from swift_core.testing.serving import LESSONS, taught_qwen2
-from swift_core.testing.tiny import tiny_qwen2
+from swift_core.catalogue import venvs
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import attach_tuners, load_model
+from swift_core.jobs.train import load_data
 
-READY = environments.find("vllm").ready or os.environ.get("SWIFT_TEST_VLLM") == "1"
+READY = venvs.find("vllm").ready or os.environ.get("SWIFT_TEST_VLLM") == "1"
 needs_vllm = pytest.mark.skipif(not READY, reason="vLLM's environment (3 GB) is not made: run `make test-vllm`")
 
 

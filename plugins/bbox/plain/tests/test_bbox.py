@@ -1,6 +1,6 @@
 """The plain conventions keep the contract. (What they write, to the letter, is tested in tests/test_boxes.py.)"""
 
-from swift_core.testing import BoxContract
+from swift_testing import BoxContract
 
 
 class TestReal(BoxContract):

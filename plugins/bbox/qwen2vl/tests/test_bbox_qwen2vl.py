@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from swift_plugin_bbox_qwen2vl import Qwen2VL
+from swift_testing import BoxContract
 
-from swift_core.data.row import Row
-from swift_core.testing import BoxContract
+from swift_core.contract.row import Row
 
 CONVERTER = Qwen2VL()
 DOG = "<|object_ref_start|>dog<|object_ref_end|>"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from swift_plugin_bbox_tagged import cogvlm, deepseek_vl2, florence, internvl, minicpmv, paligemma, qwen_vl
+from swift_testing import BoxContract
 
-from swift_core.data.row import Row
-from swift_core.testing import BoxContract
+from swift_core.contract.row import Row
 
 WRITTEN = {
     qwen_vl: "A <ref>dog</ref><box>(100,200),(500,1000)</box>.",

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from swift_testing import DatasetContract
+from swift_testing.contracts import CHAT, write_rows
 
-from swift_core.data.syntax import read_source
-from swift_core.errors import SwiftError
-from swift_core.testing import DatasetContract
-from swift_core.testing.contracts import CHAT, write_rows
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.source import read_source
 
 PAIR = {"query": "What is 1 + 2?", "response": "3"}
 

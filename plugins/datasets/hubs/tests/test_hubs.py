@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from swift_testing import DatasetContract
+from swift_testing.contracts import CHAT, bare_model, write_rows
 
-from swift_core.data.syntax import read_source
-from swift_core.errors import SwiftError
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.testing import DatasetContract
-from swift_core.testing.contracts import CHAT, bare_model, write_rows
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.source import read_source
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 README = """---
 configs:

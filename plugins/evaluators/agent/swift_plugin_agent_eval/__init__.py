@@ -23,12 +23,12 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.engine import Reply
+from swift_core.contract.row import Row
 from swift_core.data.load import as_row, convert_all, raw_rows
-from swift_core.data.row import Row
-from swift_core.engine import Reply
-from swift_core.evalsets import EvalSet, eval_sets
-from swift_core.evaluation import answer_all, mean, write_results
-from swift_core.metrics import f1, rouge_l
+from swift_core.evaluation.metrics import f1, rouge_l
+from swift_core.evaluation.reports import answer_all, mean, write_results
+from swift_core.evaluation.sets import EvalSet, eval_sets
 
 Call = dict[str, Any]
 

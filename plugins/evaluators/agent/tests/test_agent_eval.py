@@ -8,9 +8,9 @@ import pytest
 from swift_plugin_agent_eval import Case, Step, arguments_f1, as_step, calls_f1, scores
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
-from swift_core.job import prepare
-from swift_core.options import Given
+from swift_core.contract.row import Row
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("weather", "news")]
 ROW = Row([], tools=TOOLS)

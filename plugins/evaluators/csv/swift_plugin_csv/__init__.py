@@ -11,7 +11,7 @@ from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.data.load import raw_rows
-from swift_core.evalsets import EvalSet, eval_sets, form_of
+from swift_core.evaluation.sets import EvalSet, eval_sets, form_of
 from swift_plugin_csv import choice, qa
 
 

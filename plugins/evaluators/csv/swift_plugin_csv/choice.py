@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.engine import Reply, Request
+from swift_core.contract.row import Row
 from swift_core.data.load import convert_all
 from swift_core.data.readers import read_file
-from swift_core.data.row import Row
-from swift_core.engine import Reply, Request
-from swift_core.evalsets import EvalSet, dev_file
-from swift_core.evaluation import answer_all, mean, write_results
-from swift_core.metrics import tokens
+from swift_core.evaluation.metrics import tokens
+from swift_core.evaluation.reports import answer_all, mean, write_results
+from swift_core.evaluation.sets import EvalSet, dev_file
 from swift_plugin_csv.qa import after_thinking
 
 PROMPT = """Answer the question with the letter of the right choice alone ({letters}).

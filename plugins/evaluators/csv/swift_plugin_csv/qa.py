@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from swift_core.contract.engine import Reply, Request
+from swift_core.contract.row import Row
 from swift_core.data.load import as_row, convert_all
-from swift_core.data.row import Row
-from swift_core.engine import Reply, Request
-from swift_core.evalsets import EvalSet
-from swift_core.evaluation import answer_all, mean, write_results
-from swift_core.metrics import bleu, exact_match, rouge_l, rouge_n
+from swift_core.evaluation.metrics import bleu, exact_match, rouge_l, rouge_n
+from swift_core.evaluation.reports import answer_all, mean, write_results
+from swift_core.evaluation.sets import EvalSet
 
 PER_ROW = ("exact_match", "rouge-1", "rouge-2", "rouge-l")
 

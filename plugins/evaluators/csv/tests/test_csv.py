@@ -6,10 +6,10 @@ import pytest
 from swift_plugin_csv.choice import LINE, PROMPT, Form, as_question, pick
 
 from swift_core import SwiftError
-from swift_core.data.syntax import Source
-from swift_core.evalsets import EvalSet, form_of
-from swift_core.job import prepare
-from swift_core.options import Given
+from swift_core.contract.source import Source
+from swift_core.evaluation.sets import EvalSet, form_of
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 CITIES = {"A": "Paris", "B": "York", "C": "New York", "D": "London"}
 

@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core import SwiftError, environments, hookimpl, option
-from swift_core.engine import first_adapter, sampling
-from swift_core.environments import Requirements
-from swift_core.evalsets import eval_sets
-from swift_core.remote import base_url
-from swift_core.server import running_server
+from swift_plugin_serving.remote import base_url
+from swift_plugin_serving.server import running_server
+
+from swift_core import SwiftError, hookimpl, option
+from swift_core.catalogue import venvs
+from swift_core.contract.components import Requirements
+from swift_core.evaluation.sets import eval_sets
+from swift_core.inference.conversation import first_adapter, sampling
 from swift_plugin_evalscope.files import lay_out
 from swift_plugin_evalscope.reports import read_reports
 
@@ -78,7 +80,7 @@ class EvalScope:
 
     def _environment(self, job: Any) -> Path:
         entry = next(item.entry for item in job.many("evaluator") if item.component is self)
-        found = environments.of_entry(entry)
+        found = venvs.of_entry(entry)
         if not found.ready:
             job.say(f"Making EvalScope's environment in {found.folder}, once (about 1 GB).")
         return found.create()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.row import Row
 from swift_core.data.load import as_row, convert_all, raw_rows
 from swift_core.data.readers import read_file
-from swift_core.data.row import Row
-from swift_core.evalsets import EvalSet, dev_file, eval_sets, form_of
+from swift_core.evaluation.sets import EvalSet, dev_file, eval_sets, form_of
 
 Raw = dict[str, Any]
 

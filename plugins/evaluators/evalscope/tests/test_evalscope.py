@@ -12,11 +12,12 @@ import pytest
 from swift_plugin_evalscope import _run
 from swift_plugin_evalscope.files import lay_out
 from swift_plugin_evalscope.reports import failures, metric_name
+from swift_testing.serving import LESSONS, taught_qwen2
 
-from swift_core import SwiftError, environments, run
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.testing.serving import LESSONS, taught_qwen2
+from swift_core import SwiftError, run
+from swift_core.catalogue import venvs
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 HEADER = ["id", "question", "A", "B", "C", "answer"]
 TABLE = [
@@ -107,7 +108,7 @@ def test_a_failing_run_says_why(tmp_path):
 
 
 def environment():
-    return environments.find("evalscope")
+    return venvs.find("evalscope")
 
 
 NEEDS_EVALSCOPE = pytest.mark.skipif(

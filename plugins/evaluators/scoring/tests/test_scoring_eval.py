@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from swift_plugin_scoring_eval import metrics
+from swift_testing.contracts import tiny_model, write_rows
 
 from swift_core import SwiftError, run
-from swift_core.testing.contracts import tiny_model, write_rows
 
 CLASSES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=12)
 NUMBERS = st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=2, max_size=12)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from swift_testing.tiny import tiny_qwen2
 
 from swift_core.api import run
-from swift_core.errors import SwiftError
-from swift_core.job import prepare
-from swift_core.jobs.common import load_adapters, load_model
-from swift_core.jobs.export import destination, source_of, writing
-from swift_core.options import Given
-from swift_core.testing.tiny import tiny_qwen2
+from swift_core.contract.errors import SwiftError
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_adapters, load_model
+from swift_core.jobs.writing import destination, source_of, writing
 
 ROWS = [
     {"query": "What is 2+3?", "response": "5"},

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import Experimental, SwiftError, hookimpl
-from swift_core.jobs.export import writing
+from swift_core.job.lockfile import write_lock
+from swift_core.jobs.writing import writing
 from swift_core.templates.forms import ollama
 
 
@@ -27,7 +28,7 @@ class Ollama:
         text = modelfile(job, Path(path).resolve(), adapter, getattr(processor, "tokenizer", processor))
         with writing(job, "ollama") as place:
             (place.staging / "Modelfile").write_text(text, encoding="utf-8")
-            job.write_lock(place.staging)
+            write_lock(job, place.staging)
         job.say(f"ollama create my-model -f {place.final / 'Modelfile'}")
         return str(place.final)
 

@@ -6,16 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
+from swift_testing.go_template import render
+from swift_testing.tiny import tiny_llama, tiny_qwen2
 
+from swift_core.contract.errors import SwiftError
 from swift_core.data.convert import to_row
-from swift_core.errors import SwiftError
-from swift_core.job import prepare
-from swift_core.options import Given
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 from swift_core.templates.declaration import Template
 from swift_core.templates.forms import ollama
 from swift_core.templates.render import spans_of
-from swift_core.testing.go_template import render
-from swift_core.testing.tiny import tiny_llama, tiny_qwen2
 
 CHAT = [
     {"role": "user", "content": "What is {{ 2+3 }}?"},

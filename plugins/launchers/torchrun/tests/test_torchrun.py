@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
+from swift_testing import LauncherContract
+from swift_testing.tiny import tiny_qwen2
 
 from swift_core.api import run
-from swift_core.errors import SwiftError
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.testing import LauncherContract
-from swift_core.testing.tiny import tiny_qwen2
+from swift_core.contract.errors import SwiftError
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 WORDS = "one two three four five six seven eight".split()
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(place):
 
 def test_deepspeed_wants_a_gpu_and_known_settings(place):
     import torch
-    from swift_plugin_runtime.sharding import STAGES, zero_settings
+    from swift_plugin_runtime.training.trainer.sharding import STAGES, zero_settings
 
     if not torch.cuda.is_available():
         with pytest.raises(SwiftError, match="--deepspeed needs a GPU"):

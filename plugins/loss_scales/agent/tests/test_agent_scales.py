@@ -13,11 +13,11 @@ from swift_plugin_agent_scales import (
     Qwen,
     React,
 )
+from swift_testing import LossScaleContract
+from swift_testing.tiny import build_tokenizer
 
 from swift_core.templates.encode import IGNORED, encode_spans
 from swift_core.templates.render import Span
-from swift_core.testing import LossScaleContract
-from swift_core.testing.tiny import build_tokenizer
 
 SCALES = [AgentFlan, AlphaUmi, Hermes, IgnoreEmptyThink, IgnoreThinkPrefix, Qwen, React]
 CALL = 'Thought: look\nAction: find\nAction Input: {"q": "cat"}\nObservation:'
@@ -167,7 +167,7 @@ def _weights(tokenizer, spans):
 
 
 def test_packed_and_padded_rows_keep_the_weights_of_their_tokens(tokenizer):
-    from swift_plugin_runtime.collate import flat_batch, pad_batch
+    from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
 
     texts = [CALL, "Final Answer: yes", CALL + CALL]
     rows = [

@@ -2,8 +2,7 @@
 
 import pytest
 from swift_plugin_loss_scales import All, Default, LastRound
-
-from swift_core.testing import LossScaleContract
+from swift_testing import LossScaleContract
 
 
 @pytest.mark.parametrize(

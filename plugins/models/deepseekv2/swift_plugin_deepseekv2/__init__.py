@@ -1,6 +1,6 @@
 """DeepSeek-V2, V2.5 and Coder-V2: latent attention and sparse experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="deepseek_v2",

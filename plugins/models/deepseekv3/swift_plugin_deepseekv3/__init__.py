@@ -1,6 +1,6 @@
 """DeepSeek-V3, V3.1 and R1, Kimi K2 and Moonlight: latent attention and sparse experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="deepseek_v3",

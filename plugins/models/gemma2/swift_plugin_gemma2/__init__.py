@@ -1,6 +1,6 @@
 """Gemma 2, 2B to 27B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gemma2",

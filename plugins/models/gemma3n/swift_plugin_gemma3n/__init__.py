@@ -1,6 +1,6 @@
 """Gemma 3n: text, pictures and audio on small devices."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gemma3n",

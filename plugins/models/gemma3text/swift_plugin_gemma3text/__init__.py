@@ -1,6 +1,6 @@
 """Gemma 3, the text-only sizes."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gemma3_text",

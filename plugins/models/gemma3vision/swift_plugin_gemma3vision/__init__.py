@@ -1,6 +1,6 @@
 """Gemma 3 with pictures, 4B to 27B, and MedGemma."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gemma3_vision",

@@ -1,6 +1,6 @@
 """Gemma 4: text, pictures, videos and audio."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gemma4",

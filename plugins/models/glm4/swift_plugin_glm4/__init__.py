@@ -1,6 +1,6 @@
 """GLM-4-0414 and GLM-Z1, 9B and 32B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="glm4",

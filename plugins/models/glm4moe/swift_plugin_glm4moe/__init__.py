@@ -1,6 +1,6 @@
 """GLM-4.5, 4.6 and 4.7: mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="glm4_moe",

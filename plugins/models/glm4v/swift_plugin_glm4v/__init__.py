@@ -1,6 +1,6 @@
 """GLM-4.1V and 4.6V Flash: pictures and videos, 9B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="glm4v",

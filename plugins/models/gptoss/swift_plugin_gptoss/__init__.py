@@ -1,6 +1,6 @@
 """gpt-oss 20B and 120B: sparse experts, attention sinks, harmony format."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="gpt_oss",

@@ -1,6 +1,6 @@
 """InternVL 3 and 3.5 in transformers' own classes."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="internvl",

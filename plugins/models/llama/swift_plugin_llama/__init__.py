@@ -1,6 +1,6 @@
 """Llama 1 to 3.3 and the many models of the same architecture."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llama",

@@ -1,6 +1,6 @@
 """The card of Llama keeps the model contract."""
 
-from swift_core.testing import ModelContract
+from swift_testing import ModelContract
 
 
 class TestLlama(ModelContract):

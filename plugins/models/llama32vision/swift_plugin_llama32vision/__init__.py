@@ -1,6 +1,6 @@
 """Llama 3.2 Vision: pictures through cross-attention."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llama3_2_vision",

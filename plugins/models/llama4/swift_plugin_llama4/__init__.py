@@ -1,6 +1,6 @@
 """Llama 4 Scout and Maverick: pictures on a mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llama4",

@@ -1,6 +1,6 @@
 """LLaVA 1.5 on Vicuna."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="llava1_5_hf",

@@ -1,6 +1,6 @@
 """MiniCPM-V 4.5."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="minicpmv4_5",

@@ -1,6 +1,6 @@
 """Mistral 7B and Codestral 22B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mistral",

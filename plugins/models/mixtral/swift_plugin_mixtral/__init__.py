@@ -1,6 +1,6 @@
 """Mixtral 8x7B and 8x22B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="mixtral",

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from swift_core import hookimpl
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, hookimpl
 
 
 class PaliGemma(Family):
@@ -11,7 +10,7 @@ class PaliGemma(Family):
 
     @hookimpl
     def load_processor(self, job: Any, path: str) -> Any:
-        from swift_plugin_runtime.processor import load_processor
+        from swift_plugin_runtime.loading.processor import load_processor
 
         return one_line_break(load_processor(path, job.options.trust_remote_code))
 

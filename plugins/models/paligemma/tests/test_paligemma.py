@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 from PIL import Image
+from swift_testing import ModelContract
+from swift_testing.conformance.processors import make_processor
+from swift_testing.conformance.tiny_family import write_checkpoint
 
-from swift_core.catalogue import Catalogue
+from swift_core.catalogue.entries import Catalogue
 from swift_core.data.convert import to_row
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.options import Given
-from swift_core.testing import ModelContract
-from swift_core.testing.conformance.processors import make_processor
-from swift_core.testing.conformance.tiny_family import write_checkpoint
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_model
 
 
 class TestPaliGemma(ModelContract):

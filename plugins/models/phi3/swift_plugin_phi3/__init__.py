@@ -1,6 +1,6 @@
 """Phi-3, Phi-3.5 mini and Phi-4 mini."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="phi3",

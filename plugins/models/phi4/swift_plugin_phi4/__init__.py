@@ -1,6 +1,6 @@
 """Phi-4 14B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="phi4",

@@ -1,6 +1,6 @@
 """Qwen 1.5, Qwen2 and Qwen2.5 dense language models, and models built on them."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2",

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from swift_core import hookimpl
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules, hookimpl
 
 THINKER = ("forward", "generate", "get_input_embeddings", "get_output_embeddings")
 

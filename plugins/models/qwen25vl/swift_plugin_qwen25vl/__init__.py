@@ -1,6 +1,6 @@
 """Qwen2.5-VL and MiMo-VL: pictures, videos and absolute time."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2_5_vl",

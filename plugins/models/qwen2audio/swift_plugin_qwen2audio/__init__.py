@@ -1,6 +1,6 @@
 """Qwen2-Audio: voice chat and sound analysis."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2_audio",

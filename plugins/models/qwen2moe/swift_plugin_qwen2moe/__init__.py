@@ -1,6 +1,6 @@
 """Qwen 1.5 and Qwen2 mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2_moe",

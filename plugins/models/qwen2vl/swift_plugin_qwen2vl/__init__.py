@@ -1,6 +1,6 @@
 """Qwen2-VL: images and videos at native resolution."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen2_vl",

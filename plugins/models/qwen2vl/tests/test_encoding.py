@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from swift_plugin_runtime.collate import pad_batch
-from swift_plugin_runtime.multimodal import lay_beside
-from swift_plugin_runtime.training import token_losses
+from swift_plugin_runtime.batching.collate import pad_batch
+from swift_plugin_runtime.encoding.multimodal import lay_beside
+from swift_plugin_runtime.training.trainer.trainer import token_losses
+from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError
 from swift_core.data.convert import to_row
 from swift_core.data.media import open_image
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.options import Given
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_model
 from swift_core.templates.encode import IGNORED
 from swift_core.templates.render import spans_of
-from swift_core.testing.tiny import tiny_qwen2_vl
 
 
 @pytest.fixture(scope="module")
@@ -168,11 +168,10 @@ def test_pixels_change_the_logits(loaded):
 # -- tokenizers that write other tokens around a marker ----------------------------------------------------
 def metaspace_processor(processor):
     """The same processor with a SentencePiece-like tokenizer, which puts `▁` before every stretch of text."""
-    from swift_plugin_runtime.processor import assemble
+    from swift_plugin_runtime.loading.processor import assemble
+    from swift_testing.tiny import CHATML_TOKENS, VISION_TOKENS
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2VLProcessor
-
-    from swift_core.testing.tiny import CHATML_TOKENS, VISION_TOKENS
 
     pieces = ["<unk>", "▁", *map(chr, range(32, 127)), "\n"]
     raw = Tokenizer(models.BPE({p: n for n, p in enumerate(dict.fromkeys(pieces))}, [], unk_token="<unk>"))
@@ -257,7 +256,7 @@ def test_pictures_are_read_from_every_form_and_stand_upright(tmp_path):
 
 
 def test_the_command_line_names_the_row(folder, tmp_path):
-    from swift_core.jobs import find_job
+    from swift_core.job.specs import find_job
 
     rows = [{"query": "<image>?", "response": "A dog.", "images": ["missing.png"]}]
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(r) for r in rows))

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from swift_plugin_runtime.collate import flat_batch, pad_batch
-from swift_plugin_runtime.flat import FlatRows, counter_of, keep_rows_apart, witnesses
-from swift_plugin_runtime.training import token_losses
+from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
+from swift_plugin_runtime.batching.padding_free import FlatRows, counter_of, keep_rows_apart, witnesses
+from swift_plugin_runtime.training.trainer.trainer import token_losses
+from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError
 from swift_core.data.convert import to_row
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.options import Given
-from swift_core.testing.tiny import tiny_qwen2_vl
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_model
 
 
 @pytest.fixture(scope="module")

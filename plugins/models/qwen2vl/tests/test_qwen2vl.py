@@ -1,6 +1,6 @@
 """The card of Qwen2-VL keeps the model contract."""
 
-from swift_core.testing import ModelContract
+from swift_testing import ModelContract
 
 
 class TestQwen2VL(ModelContract):

@@ -1,6 +1,6 @@
 """Qwen3 dense language models, thinking and not."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3",

@@ -1,6 +1,6 @@
 """Qwen3.5 and Qwen3.8 mixture of experts: pictures and videos on gated delta networks."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_5_moe",

@@ -1,6 +1,6 @@
 """Qwen3 Embedding, 0.6B to 8B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_emb",

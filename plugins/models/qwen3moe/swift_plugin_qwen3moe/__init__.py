@@ -1,6 +1,6 @@
 """Qwen3 mixture of experts and Qwen3-Coder."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_moe",

@@ -1,6 +1,6 @@
 """Qwen3-Next 80B: gated delta networks and sparse experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_next",

@@ -1,6 +1,6 @@
 """Qwen3 Reranker: answers yes or no about relevance."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_reranker",

@@ -1,6 +1,6 @@
 """Qwen3-VL dense, 2B to 32B."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_vl",

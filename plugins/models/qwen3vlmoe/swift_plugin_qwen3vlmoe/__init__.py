@@ -1,6 +1,6 @@
 """Qwen3-VL mixture of experts."""
 
-from swift_core.models import Family, Modules
+from swift_core import Family, Modules
 
 card = Family(
     name="qwen3_vl_moe",

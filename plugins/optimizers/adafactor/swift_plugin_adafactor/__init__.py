@@ -26,12 +26,12 @@ class Adafactor:
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
         import transformers
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
-        groups = [{k: v for k, v in g.items() if k != "matrix"} for g in stepwise.groups(job, model)]
+        groups = [{k: v for k, v in g.items() if k != "matrix"} for g in layerwise.groups(job, model)]
         return transformers.Adafactor(
             groups,
-            lr=stepwise.learning_rate(job),
+            lr=layerwise.learning_rate(job),
             decay_rate=self.adafactor_decay_rate,
             clip_threshold=self.adafactor_clip_threshold,
             scale_parameter=self.adafactor_scale_parameter,

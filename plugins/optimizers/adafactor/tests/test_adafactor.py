@@ -1,13 +1,13 @@
 """Adafactor keeps the optimizer contract; its state is two vectors a matrix."""
 
-from swift_core.testing import OptimizerContract
+from swift_testing import OptimizerContract
 
 
 class TestAdafactor(OptimizerContract):
     name = "adafactor"
 
     def test_state_of_a_matrix_is_two_vectors(self):
-        from swift_core.testing.contracts_training import train_step
+        from swift_testing.contracts_training import train_step
 
         model, optimizer = self.build()
         train_step(model, optimizer)

@@ -27,11 +27,11 @@ class AdaLomo:
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_adalomo.optimizer import FusedAdaptive
 
-        stepwise.check_layerwise(job, "AdaLomo")
+        layerwise.check_layerwise(job, "AdaLomo")
         every = [p for p in model.parameters() if p.requires_grad]
-        wanted = stepwise.groups(job, model, every, beta=self.adalomo_beta, clip=self.adalomo_clip_threshold)
-        return FusedAdaptive(wanted, layerwise=True, **stepwise.adam_settings(job))
+        wanted = layerwise.groups(job, model, every, beta=self.adalomo_beta, clip=self.adalomo_clip_threshold)
+        return FusedAdaptive(wanted, layerwise=True, **layerwise.adam_settings(job))

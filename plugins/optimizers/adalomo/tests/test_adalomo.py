@@ -1,6 +1,6 @@
 """AdaLomo keeps the optimizer contract; its state is two vectors a matrix; its step is the paper's."""
 
-from swift_core.testing import OptimizerContract
+from swift_testing import OptimizerContract
 
 
 class TestAdaLomo(OptimizerContract):
@@ -8,7 +8,7 @@ class TestAdaLomo(OptimizerContract):
     learning_rate = 0.02
 
     def test_state_of_a_matrix_is_two_vectors(self):
-        from swift_core.testing.contracts_training import train_step
+        from swift_testing.contracts_training import train_step
 
         model, optimizer = self.build()
         train_step(model, optimizer)

@@ -21,10 +21,10 @@ class Adam8bit:
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
         import bitsandbytes as bnb
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
         if self.adam8bit_paged and next(model.parameters()).device.type != "cuda":
             raise SwiftError("Pages are CUDA's: --adam8bit_paged needs a GPU; leave it out here.")
         kind = bnb.optim.PagedAdamW8bit if self.adam8bit_paged else bnb.optim.AdamW8bit
-        groups = [{k: v for k, v in g.items() if k != "matrix"} for g in stepwise.groups(job, model)]
-        return kind(groups, min_8bit_size=self.adam8bit_min_size, **stepwise.adam_settings(job))
+        groups = [{k: v for k, v in g.items() if k != "matrix"} for g in layerwise.groups(job, model)]
+        return kind(groups, min_8bit_size=self.adam8bit_min_size, **layerwise.adam_settings(job))

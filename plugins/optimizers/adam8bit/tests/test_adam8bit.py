@@ -1,6 +1,6 @@
 """8-bit Adam keeps the optimizer contract; its moments take one byte; pages need CUDA."""
 
-from swift_core.testing import OptimizerContract
+from swift_testing import OptimizerContract
 
 
 class TestAdam8bit(OptimizerContract):
@@ -9,8 +9,7 @@ class TestAdam8bit(OptimizerContract):
 
     def test_moments_take_one_byte(self):
         import torch
-
-        from swift_core.testing.contracts_training import train_step
+        from swift_testing.contracts_training import train_step
 
         model, optimizer = self.build()
         train_step(model, optimizer)
@@ -20,7 +19,7 @@ class TestAdam8bit(OptimizerContract):
     def test_pages_are_refused_on_the_cpu(self):
         import pytest
 
-        from swift_core.errors import SwiftError
+        from swift_core.contract.errors import SwiftError
 
         self.options = {"adam8bit_paged": True}
         with pytest.raises(SwiftError, match="needs a GPU"):

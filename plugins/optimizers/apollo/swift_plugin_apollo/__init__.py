@@ -34,12 +34,12 @@ class Apollo:
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_apollo.optimizer import ApolloAdamW
 
         if self.apollo_layerwise:
-            stepwise.check_layerwise(job, "APOLLO, layer by layer,")
+            layerwise.check_layerwise(job, "APOLLO, layer by layer,")
         named = None if self.apollo_target_modules == ["all-linear"] else self.apollo_target_modules
         settings = {
             "rank": self.apollo_rank,
@@ -48,5 +48,5 @@ class Apollo:
             "gap": self.apollo_update_proj_gap,
             "limit": self.apollo_limit,
         }
-        wanted = stepwise.groups(job, model, stepwise.hidden_matrices(model, named), **settings)
-        return ApolloAdamW(wanted, self.apollo_layerwise, **stepwise.adam_settings(job))
+        wanted = layerwise.groups(job, model, layerwise.hidden_matrices(model, named), **settings)
+        return ApolloAdamW(wanted, self.apollo_layerwise, **layerwise.adam_settings(job))

@@ -26,8 +26,8 @@ class BAdam:
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
-        from swift_plugin_runtime import stepwise
-        from swift_plugin_runtime.layers import decoder_layers
+        from swift_plugin_runtime.loading.layers import decoder_layers
+        from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_badam.optimizer import BlockAdamW
 
@@ -41,7 +41,7 @@ class BAdam:
         else:
             for parameter in rest:
                 parameter.requires_grad_(False)
-        settings = stepwise.adam_settings(job)
+        settings = layerwise.adam_settings(job)
         return BlockAdamW(
             blocks, self.badam_switch_interval, self.badam_order, job.options.seed, job.options.weight_decay, settings
         )

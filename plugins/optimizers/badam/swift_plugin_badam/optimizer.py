@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import torch
-from swift_plugin_runtime.stepwise import Stepwise
+from swift_plugin_runtime.optimizing.layerwise import Stepwise
 
 
 class BlockAdamW(Stepwise):

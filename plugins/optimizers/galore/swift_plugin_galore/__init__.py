@@ -35,7 +35,7 @@ class GaLore:
         import torch
         from galore_torch import GaLoreAdamW
         from galore_torch.galore_projector import GaLoreProjector
-        from swift_plugin_runtime.training import learning_rate
+        from swift_plugin_runtime.training.trainer.trainer import learning_rate
 
         # a checkpoint's optimizer state holds these, and it is read with weights_only=True
         torch.serialization.add_safe_globals([GaLoreProjector])
@@ -52,13 +52,13 @@ class GaLore:
 
     def layerwise(self, job: Any, model: Any) -> Any:
         """The same updates, each taken as soon as its gradient is there."""
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_galore.layerwise import LayerwiseGaLore
 
-        stepwise.check_layerwise(job, "GaLore, layer by layer,")
+        layerwise.check_layerwise(job, "GaLore, layer by layer,")
         groups = [{"matrix": "rank" in g, **g} for g in self.groups(model, job.options.weight_decay)]
-        return LayerwiseGaLore(groups, layerwise=True, **stepwise.adam_settings(job))
+        return LayerwiseGaLore(groups, layerwise=True, **layerwise.adam_settings(job))
 
     def groups(self, model: Any, decay: float) -> list[dict[str, Any]]:
         """Projected matrices, other matrices, and vectors, which do not decay."""

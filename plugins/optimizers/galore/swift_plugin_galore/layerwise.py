@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from galore_torch.galore_projector import GaLoreProjector
-from swift_plugin_runtime.stepwise import Stepwise, adam_direction
+from swift_plugin_runtime.optimizing.layerwise import Stepwise, adam_direction
 
 
 class LayerwiseGaLore(Stepwise):

@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
+from swift_testing import OptimizerContract
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_training import train_step
 
 from swift_core.api import run
-from swift_core.errors import SwiftError
-from swift_core.testing import OptimizerContract
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_training import train_step
+from swift_core.contract.errors import SwiftError
 
 
 class TestGaLore(OptimizerContract):

@@ -26,11 +26,11 @@ class Lomo:
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_lomo.optimizer import FusedSgd
 
-        stepwise.check_layerwise(job, "LOMO")
+        layerwise.check_layerwise(job, "LOMO")
         every = [p for p in model.parameters() if p.requires_grad]
-        wanted = stepwise.groups(job, model, every, clip=self.lomo_clip_grad_value)
-        return FusedSgd(wanted, layerwise=True, **stepwise.adam_settings(job))
+        wanted = layerwise.groups(job, model, every, clip=self.lomo_clip_grad_value)
+        return FusedSgd(wanted, layerwise=True, **layerwise.adam_settings(job))

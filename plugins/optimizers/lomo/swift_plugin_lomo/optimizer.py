@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swift_plugin_runtime.stepwise import Stepwise, decay
+from swift_plugin_runtime.optimizing.layerwise import Stepwise, decay
 
 
 class FusedSgd(Stepwise):

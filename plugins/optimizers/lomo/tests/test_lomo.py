@@ -1,6 +1,6 @@
 """LOMO keeps the optimizer contract, holds no gradient, and steps as SGD does."""
 
-from swift_core.testing import OptimizerContract
+from swift_testing import OptimizerContract
 
 
 class TestLomo(OptimizerContract):
@@ -11,8 +11,7 @@ class TestLomo(OptimizerContract):
         import copy
 
         import torch
-
-        from swift_core.testing.contracts_training import train_step
+        from swift_testing.contracts_training import train_step
 
         self.options = {"lomo_clip_grad_value": 0.01}
         model, optimizer = self.build()
@@ -30,7 +29,7 @@ class TestLomo(OptimizerContract):
     def test_accumulation_is_refused(self):
         import pytest
 
-        from swift_core.errors import SwiftError
+        from swift_core.contract.errors import SwiftError
 
         self.options = {"gradient_accumulation_steps": 2}
         with pytest.raises(SwiftError, match="--gradient_accumulation_steps 1"):

@@ -1,6 +1,6 @@
 """LoRA-FA keeps the optimizer contract, leaves A as it was, and wants LoRA."""
 
-from swift_core.testing import OptimizerContract
+from swift_testing import OptimizerContract
 
 
 class TestLoraFa(OptimizerContract):
@@ -10,7 +10,7 @@ class TestLoraFa(OptimizerContract):
     def test_freezes_a_and_wants_lora(self):
         import pytest
 
-        from swift_core.errors import SwiftError
+        from swift_core.contract.errors import SwiftError
 
         model, _ = self.build()
         assert {n.split(".")[-3] for n, p in model.named_parameters() if p.requires_grad} == {"lora_B"}

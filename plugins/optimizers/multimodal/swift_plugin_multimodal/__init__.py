@@ -21,9 +21,9 @@ class Multimodal:
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
         import torch
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
-        settings = stepwise.adam_settings(job)
+        settings = layerwise.adam_settings(job)
         made: dict[tuple[float, float], list[Any]] = {}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:

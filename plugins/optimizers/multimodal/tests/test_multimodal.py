@@ -1,6 +1,6 @@
 """Rates by part: the optimizer contract, and each parameter under the rate of its part."""
 
-from swift_core.testing import OptimizerContract
+from swift_testing import OptimizerContract
 
 
 class TestMultimodal(OptimizerContract):
@@ -8,9 +8,9 @@ class TestMultimodal(OptimizerContract):
 
     def test_each_part_has_its_rate(self):
         """Qwen2-VL: the aligner lies inside the vision tower, and has its own rate all the same."""
-        from swift_core.jobs.common import load_model
-        from swift_core.jobs.train import attach_tuners
-        from swift_core.testing.contracts import tiny_model
+        from swift_testing.contracts import tiny_model
+
+        from swift_core.jobs.steps import attach_tuners, load_model
 
         flags = {"freeze_vit": False, "freeze_aligner": False}
         rates = {"llm_lr": 1e-5, "aligner_lr": 1e-4, "vit_lr": 2e-6, "learning_rate": 3e-3}

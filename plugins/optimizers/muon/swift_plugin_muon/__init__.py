@@ -26,10 +26,10 @@ class Muon:
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_muon.optimizer import MuonWithAdamW
 
         settings = {"momentum": self.muon_momentum, "steps": self.muon_steps, "scale": self.muon_scale}
-        wanted = stepwise.groups(job, model, stepwise.hidden_matrices(model), **settings)
-        return MuonWithAdamW(wanted, **stepwise.adam_settings(job))
+        wanted = layerwise.groups(job, model, layerwise.hidden_matrices(model), **settings)
+        return MuonWithAdamW(wanted, **layerwise.adam_settings(job))

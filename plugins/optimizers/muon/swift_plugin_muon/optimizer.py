@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from swift_plugin_runtime.stepwise import Stepwise, decay
+from swift_plugin_runtime.optimizing.layerwise import Stepwise, decay
 
 
 class MuonWithAdamW(Stepwise):

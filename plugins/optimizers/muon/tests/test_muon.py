@@ -2,8 +2,7 @@
 
 import torch
 from swift_plugin_muon.optimizer import MuonWithAdamW
-
-from swift_core.testing import OptimizerContract
+from swift_testing import OptimizerContract
 
 
 class TestMuon(OptimizerContract):

@@ -38,16 +38,16 @@ class QGaLore:
 
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_q_galore.optimizer import QGaLoreAdamW
         from swift_plugin_q_galore.weights import store_as_int8
 
-        stepwise.check_layerwise(job, "Q-GaLore")
+        layerwise.check_layerwise(job, "Q-GaLore")
         if not any(getattr(c.component, "trains_whole_weights", False) for c in job.many("tuner")):
             raise SwiftError("Q-GaLore trains whole weights: say --tuner full.")
         named = None if self.galore_target_modules == ["all-linear"] else self.galore_target_modules
-        ids = {id(weight) for weight in stepwise.hidden_matrices(model, named)}
+        ids = {id(weight) for weight in layerwise.hidden_matrices(model, named)}
         stored = [
             store_as_int8(module, self.q_galore_group_size)
             for module in model.modules()
@@ -61,5 +61,5 @@ class QGaLore:
             "queue": self.q_galore_queue_size,
             "gamma": self.q_galore_gamma_proj,
         }
-        groups = stepwise.groups(job, model, [w.values for w in stored], **settings)
-        return QGaLoreAdamW(groups, stored, **stepwise.adam_settings(job))
+        groups = layerwise.groups(job, model, [w.values for w in stored], **settings)
+        return QGaLoreAdamW(groups, stored, **layerwise.adam_settings(job))

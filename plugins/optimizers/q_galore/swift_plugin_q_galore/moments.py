@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from bitsandbytes import functional
-from swift_plugin_runtime.stepwise import adam_direction
+from swift_plugin_runtime.optimizing.layerwise import adam_direction
 
 BLOCK = 256
 LEAST = 4096

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from swift_plugin_runtime.stepwise import Stepwise, decay
+from swift_plugin_runtime.optimizing.layerwise import Stepwise, decay
 
 from swift_plugin_q_galore.int4 import pack, unpack
 from swift_plugin_q_galore.moments import adam_direction_in_8_bits

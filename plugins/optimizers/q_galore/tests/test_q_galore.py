@@ -6,12 +6,12 @@ from swift_plugin_q_galore.int4 import pack, unpack
 from swift_plugin_q_galore.moments import adam_direction_in_8_bits
 from swift_plugin_q_galore.optimizer import next_gap
 from swift_plugin_q_galore.weights import dequantize, quantize
+from swift_testing import OptimizerContract
+from swift_testing.contracts import CHAT, tiny_model, write_rows
+from swift_testing.contracts_training import train_step
 
 from swift_core.api import run
-from swift_core.errors import SwiftError
-from swift_core.testing import OptimizerContract
-from swift_core.testing.contracts import CHAT, tiny_model, write_rows
-from swift_core.testing.contracts_training import train_step
+from swift_core.contract.errors import SwiftError
 
 OPTIONS = {"galore_rank": 8, "galore_update_proj_gap": 3}
 

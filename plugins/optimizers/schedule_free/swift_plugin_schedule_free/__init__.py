@@ -24,15 +24,15 @@ class ScheduleFree:
     @hookimpl
     def create_optimizer(self, job: Any, model: Any) -> Any:
         import schedulefree
-        from swift_plugin_runtime import stepwise
+        from swift_plugin_runtime.optimizing import layerwise
 
         if job.options.lr_scheduler_type != "constant":
             raise SwiftError(
                 f"A schedule-free optimizer averages in the place of a schedule; --lr_scheduler_type "
                 f"{job.options.lr_scheduler_type} would lower the rate a second time. Say --lr_scheduler_type constant."
             )
-        groups = [{k: v for k, v in g.items() if k != "matrix"} for g in stepwise.groups(job, model)]
-        settings = {**stepwise.adam_settings(job), "r": self.schedule_free_r}
+        groups = [{k: v for k, v in g.items() if k != "matrix"} for g in layerwise.groups(job, model)]
+        settings = {**layerwise.adam_settings(job), "r": self.schedule_free_r}
         if self.schedule_free_kind == "radam":
             return schedulefree.RAdamScheduleFree(groups, **settings)
         return schedulefree.AdamWScheduleFree(groups, warmup_steps=self.schedule_free_warmup_steps, **settings)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_testing import QuantizerContract
+from swift_testing.quantizers import compare_gradients, logits
+from swift_testing.tiny import tiny_llama, tiny_qwen2
 
 from swift_core.api import run
-from swift_core.errors import SwiftError
-from swift_core.job import prepare
-from swift_core.jobs.common import load_adapters, load_model
-from swift_core.options import Given
-from swift_core.testing import QuantizerContract
-from swift_core.testing.quantizers import compare_gradients, logits
-from swift_core.testing.tiny import tiny_llama, tiny_qwen2
+from swift_core.contract.errors import SwiftError
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_adapters, load_model
 
 
 class TestNf4(QuantizerContract):
@@ -112,7 +112,7 @@ def _has_avx512bf16():
 
 @pytest.mark.skipif(not _has_avx512bf16(), reason="only CPUs with AVX512-BF16 repack the weights")
 def test_without_the_guard_the_contract_fails(tmp_path, monkeypatch):
-    from swift_plugin_runtime import loader
+    from swift_plugin_runtime.loading import loader
 
     monkeypatch.setattr(loader, "keep_trainable_layout", lambda model: None)
     contract = TestNf4()

@@ -1,11 +1,11 @@
 """EETQ is refused with the reason where it cannot run."""
 
 import pytest
+from swift_testing import ComponentContract
+from swift_testing.contracts import tiny_model
 
-from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_model
-from swift_core.testing import ComponentContract
-from swift_core.testing.contracts import tiny_model
+from swift_core.contract.errors import SwiftError
+from swift_core.jobs.steps import load_model
 
 
 class TestEetq(ComponentContract):

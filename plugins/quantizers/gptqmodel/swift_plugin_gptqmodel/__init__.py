@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
-from swift_core.environments import Requirements
+from swift_core.contract.components import Requirements
 
 BASE = ("torch==2.13.0", "transformers==5.23.0", "accelerate==1.15.0")
 
@@ -52,7 +52,7 @@ class Calibrated:
 
     @hookimpl
     def quantize_model(self, job: Any, path: str, rows: Iterable[Any], folder: str) -> str:
-        from swift_plugin_runtime.offline import quantize_apart
+        from swift_plugin_runtime.quantizing.offline import quantize_apart
 
         self.refuse_settings(job)
         if not shutil.which("nvcc"):
@@ -67,7 +67,7 @@ class Calibrated:
 
     def refuse_settings(self, job: Any) -> None:
         """SwiftError for what the method cannot do, before its environment is made."""
-        from swift_plugin_runtime.offline import refuse_media
+        from swift_plugin_runtime.quantizing.offline import refuse_media
 
         refuse_media(job, self.method)
 

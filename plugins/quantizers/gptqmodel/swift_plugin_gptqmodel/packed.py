@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from swift_plugin_runtime.codes import CodedLinear, CodedQuantizer, register, settings_made
+from swift_plugin_runtime.quantizing.packed_weights import CodedLinear, CodedQuantizer, register, settings_made
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from swift_core import SwiftError

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from swift_plugin_gptqmodel.packed import PackedLinear
+from swift_testing import ComponentContract, QuantizerContract
+from swift_testing.contracts import CHAT, tiny_model, write_rows
+from swift_testing.quantizers import compare_apart
+from swift_testing.tiny import tiny_llama
 
-from swift_core import environments
-from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_model
-from swift_core.testing import ComponentContract, QuantizerContract
-from swift_core.testing.contracts import CHAT, tiny_model, write_rows
-from swift_core.testing.quantizers import compare_apart
-from swift_core.testing.tiny import tiny_llama
+from swift_core.catalogue import venvs
+from swift_core.contract.errors import SwiftError
+from swift_core.jobs.steps import load_model
 
 AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
 
@@ -106,7 +106,7 @@ class Made(QuantizerContract):
     def test_the_contract_catches_the_automatic_backends(self, tmp_path):
         """Why they are not used: after an evaluation, gradients of the first layer that are wrong, and too short."""
         plain = tiny_llama(tmp_path / "plain", hidden_size=128, num_hidden_layers=4)
-        made, python = self.quantize_offline(plain), environments.find("gptq").create()
+        made, python = self.quantize_offline(plain), venvs.find("gptq").create()
         near, ratio = compare_apart(plain, made, python, "auto_trainable", tmp_path)[0]
         assert near < self.least_gradient_cosine and ratio < self.gradient_norms[0]
 

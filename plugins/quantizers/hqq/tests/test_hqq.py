@@ -1,11 +1,11 @@
 """HQQ keeps the quantizer contract in 4 and 8 bits; odd widths are refused."""
 
 import pytest
+from swift_testing import QuantizerContract
+from swift_testing.contracts import tiny_model
 
-from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_model
-from swift_core.testing import QuantizerContract
-from swift_core.testing.contracts import tiny_model
+from swift_core.contract.errors import SwiftError
+from swift_core.jobs.steps import load_model
 
 
 class TestHqq4(QuantizerContract):

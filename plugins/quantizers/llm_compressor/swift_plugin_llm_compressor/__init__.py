@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from swift_core import Supported, Unsupported, hookimpl, option
-from swift_core.environments import Requirements
+from swift_core.contract.components import Requirements
 
 CALIBRATED = ("FP8", "W4A16", "W8A8")
 """Schemes that look at rows: FP8 for the size of activations, the others for GPTQ's rounding."""
@@ -54,7 +54,7 @@ class LlmCompressor:
 
     @hookimpl
     def quantize_model(self, job: Any, path: str, rows: Iterable[Any], folder: str) -> str:
-        from swift_plugin_runtime.offline import quantize_apart, refuse_media
+        from swift_plugin_runtime.quantizing.offline import quantize_apart, refuse_media
 
         refuse_media(job, "llm_compressor")
         worker, drawn = Path(__file__).with_name("worker.py"), list(rows)[: self.quant_samples]

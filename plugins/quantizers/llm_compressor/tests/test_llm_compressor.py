@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_llm_compressor.compressed import CompressedLinear
+from swift_testing import ComponentContract, QuantizerContract
+from swift_testing.contracts import CHAT, tiny_model, write_rows
+from swift_testing.contracts_model import logits_of
+from swift_testing.quantizers import compare_apart
+from swift_testing.tiny import tiny_llama
 
-from swift_core import environments
-from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_model
-from swift_core.testing import ComponentContract, QuantizerContract
-from swift_core.testing.contracts import CHAT, tiny_model, write_rows
-from swift_core.testing.contracts_model import logits_of
-from swift_core.testing.quantizers import compare_apart
-from swift_core.testing.tiny import tiny_llama
+from swift_core.catalogue import venvs
+from swift_core.contract.errors import SwiftError
+from swift_core.jobs.steps import load_model
 
 
 def stored(weight, scheme):
@@ -131,7 +131,7 @@ class TestFp8Dynamic(Made):
     def test_the_contract_catches_quantized_activations(self, tmp_path):
         """Why they are not quantized here: as its own library loads it, gradients of the first layer are wrong."""
         plain = tiny_llama(tmp_path / "plain", hidden_size=128, num_hidden_layers=4)
-        made, python = self.quantize_offline(plain), environments.find("llm_compressor").create()
+        made, python = self.quantize_offline(plain), venvs.find("llm_compressor").create()
         near, ratio = compare_apart(plain, made, python, "transformers", tmp_path)[0]
         assert near < self.least_gradient_cosine and ratio < self.gradient_norms[0]
 

@@ -1,10 +1,9 @@
 """torchao keeps the quantizer contract in each of its forms."""
 
+from swift_testing import QuantizerContract
+from swift_testing.quantizers import compare_gradients
+from swift_testing.tiny import tiny_llama
 from torchao import quantization
-
-from swift_core.testing import QuantizerContract
-from swift_core.testing.quantizers import compare_gradients
-from swift_core.testing.tiny import tiny_llama
 
 
 def parts(tensor):

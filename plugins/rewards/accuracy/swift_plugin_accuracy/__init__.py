@@ -26,7 +26,7 @@ from fractions import Fraction
 from typing import Literal
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.data.row import Row
+from swift_core.contract.row import Row
 
 NUMBER = re.compile(r"(?:(?<!\w)[-+])?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+)(?:[eE][-+]?\d+)?")
 CHOICE = re.compile(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 from swift_plugin_accuracy import Accuracy, final_answer
+from swift_testing import RewardContract
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
-from swift_core.testing import RewardContract
+from swift_core.contract.row import Row
 
 
 class TestContract(RewardContract):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.data.row import Row
-from swift_core.metrics import f1, rouge_l
+from swift_core.contract.row import Row
+from swift_core.evaluation.metrics import f1, rouge_l
 
 Call = dict[str, Any]
 

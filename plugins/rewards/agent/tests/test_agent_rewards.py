@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from swift_plugin_agent_rewards import ReactFormat
+from swift_testing import RewardContract
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
-from swift_core.rewards import score_all
-from swift_core.testing import RewardContract
+from swift_core.contract.row import Row
+from swift_core.evaluation.rewards import score_all
 
 CALL = 'Thought: look\nAction: find\nAction Input: {"city": "Paris", "days": 2}\nObservation:'
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_calculator import SCHEMA, Calculator, compute
-from swift_plugin_runtime.rollout import Completion, _following, _joined, learning_row
+from swift_plugin_runtime.rollouts.rollout import Completion, _following, _joined, learning_row
+from swift_testing import RewardContract
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import build_trainer
+from swift_testing.rewards import rewarding
 
 from swift_core import SwiftError, hookimpl
-from swift_core.testing import RewardContract
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer
-from swift_core.testing.rewards import rewarding
 
 CALL = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "12 * 3"}}\n</tool_call>'
 ROWS = [{"query": "What is 12 * 3?", "tools": [SCHEMA]}, {"query": "hello"}]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from swift_plugin_format_reward import Format
+from swift_testing import RewardContract
 
 from swift_core import SwiftError
-from swift_core.options import build
-from swift_core.testing import RewardContract
+from swift_core.job.options import build
 
 
 class TestContract(RewardContract):

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from swift_plugin_serving.remote import OpenAIEngine
+
 from swift_core import SwiftError, hookimpl, option
-from swift_core.data.row import Row
-from swift_core.engine import Request
-from swift_core.remote import OpenAIEngine
+from swift_core.contract.engine import Request
+from swift_core.contract.row import Row
 
 PROMPT = """Judge how good an answer to a question is: right, helpful, complete and clear.
 

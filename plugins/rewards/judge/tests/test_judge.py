@@ -6,14 +6,14 @@ import re
 
 import pytest
 from swift_plugin_judge_reward import PROMPT, Judge
+from swift_plugin_serving.server import running_server
+from swift_testing.contracts import ComponentContract
+from swift_testing.serving import taught_qwen2
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.server import running_server
-from swift_core.testing.contracts import ComponentContract
-from swift_core.testing.serving import taught_qwen2
+from swift_core.contract.row import Row
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 RIGHT, WRONG = "What is 2+2?", "Say hello."  # what the taught model answers: "It is 4." and "Hello, world!"
 

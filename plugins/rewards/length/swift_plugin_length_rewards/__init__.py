@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.data.row import Row
-from swift_core.metrics import tokens
+from swift_core.contract.row import Row
+from swift_core.evaluation.metrics import tokens
 
 UNITS = Literal["tokens", "characters"]
 
@@ -98,8 +98,8 @@ class SoftOverlong:
 class Repetition:
     """From 0 where no n-gram of words comes twice down to a penalty where all are one (arXiv 2502.03373).
 
-    The value is penalty · (1 - different n-grams / n-grams). Words are those of `swift_core.metrics.tokens`: in scripts
-    without spaces, every character is one.
+    The value is penalty · (1 - different n-grams / n-grams). Words are those of `swift_core.evaluation.metrics.tokens`:
+    in scripts without spaces, every character is one.
     """
 
     swift_api = 1

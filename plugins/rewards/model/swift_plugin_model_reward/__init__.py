@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.data.row import Row
+from swift_core.contract.row import Row
 
 
 @dataclass(kw_only=True, eq=False)

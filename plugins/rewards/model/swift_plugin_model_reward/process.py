@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.data.row import Row
+from swift_core.contract.row import Row
 
 REDUCTIONS: dict[str, Callable[[list[float]], float]] = {
     "min": min,

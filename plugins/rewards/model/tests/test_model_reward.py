@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from swift_testing.contracts import ComponentContract
+from swift_testing.tiny import tiny_qwen2
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.rewards import score_all
-from swift_core.testing.contracts import ComponentContract
-from swift_core.testing.tiny import tiny_qwen2
+from swift_core.contract.row import Row
+from swift_core.evaluation.rewards import score_all
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
 

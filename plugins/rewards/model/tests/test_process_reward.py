@@ -6,15 +6,15 @@ import json
 
 import pytest
 import torch
+from swift_testing.contracts import ComponentContract, write_rows
+from swift_testing.tiny import tiny_qwen2
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
-from swift_core.job import prepare
+from swift_core.contract.row import Row
+from swift_core.evaluation.rewards import score_all
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 from swift_core.jobs import sample
-from swift_core.options import Given
-from swift_core.rewards import score_all
-from swift_core.testing.contracts import ComponentContract, write_rows
-from swift_core.testing.tiny import tiny_qwen2
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

@@ -7,14 +7,22 @@ import copy
 import pytest
 import torch
 import transformers
-from swift_plugin_runtime.attention import BLOCK, NAME, SHORT, Segments, products, segment_attention, segment_mask
-from swift_plugin_runtime.flat import keep_rows_apart, why_padded
+from swift_plugin_runtime.batching.attention import (
+    BLOCK,
+    NAME,
+    SHORT,
+    Segments,
+    products,
+    segment_attention,
+    segment_mask,
+)
+from swift_plugin_runtime.batching.padding_free import keep_rows_apart, why_padded
+from swift_testing.tiny import tiny_qwen2
 from transformers.models.qwen2.modeling_qwen2 import eager_attention_forward
 
 from swift_core import SwiftError
-from swift_core.job import prepare
-from swift_core.options import Given
-from swift_core.testing.tiny import tiny_qwen2
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 
 SMALL = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -117,9 +125,10 @@ def test_what_cannot_be_laid_flat_is_said(model):
 
 
 def test_asking_for_the_impossible_is_refused(tmp_path):
-    from swift_plugin_runtime.training import lay_flat
+    from swift_plugin_runtime.training.trainer.trainer import lay_flat
 
-    from swift_core.jobs.train import attach_tuners, load_model
+    from swift_core.jobs.steps import attach_tuners
+    from swift_core.jobs.train import load_model
 
     given = {"model": tiny_qwen2(tmp_path / "model"), "padding_free": True}
     job = prepare("sft", [Given(k, v, "test") for k, v in given.items()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
-from swift_plugin_runtime import fused
+from swift_plugin_runtime.training.trainer import fused_loss
 from torch.nn import functional
 
 from swift_core import SwiftError
@@ -30,13 +30,13 @@ def plain(hidden, weight, bias, targets, weights):
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("together", [2**24, 700], ids=["one part", "parts of seven tokens"])
 def test_loss_and_gradients_are_those_of_whole_logits(together, bias, monkeypatch):
-    monkeypatch.setattr(fused, "TOGETHER", together)
+    monkeypatch.setattr(fused_loss, "TOGETHER", together)
     torch.manual_seed(0)
     shapes = [(20, 16), (100, 16), (100,)]
     given = [torch.randn(s, dtype=torch.float64).float().requires_grad_() for s in shapes]
     given = given if bias else [*given[:2], None]
     targets, weights = torch.randint(100, (20,)), torch.rand(20)
-    ours, theirs = (way(*given, targets, weights) for way in (fused.HeadLoss.apply, plain))
+    ours, theirs = (way(*given, targets, weights) for way in (fused_loss.HeadLoss.apply, plain))
     assert torch.allclose(ours, theirs, rtol=1e-6)
     wanted = [t for t in given if t is not None]
     for mine, other in zip(torch.autograd.grad(3 * ours, wanted), torch.autograd.grad(3 * theirs, wanted), strict=True):
@@ -49,7 +49,7 @@ def test_in_bfloat16_it_rounds_as_whole_logits_do():
     targets, weights = torch.randint(50, (9,)), torch.ones(9)
     grads = [
         torch.autograd.grad(way(hidden, weight, None, targets, weights), (hidden, weight))
-        for way in (fused.HeadLoss.apply, plain)
+        for way in (fused_loss.HeadLoss.apply, plain)
     ]
     assert all(torch.allclose(a, b, rtol=0.02, atol=0.02) for a, b in zip(*grads, strict=True))
 
@@ -57,7 +57,7 @@ def test_in_bfloat16_it_rounds_as_whole_logits_do():
 def test_under_autocast_gradients_come_in_the_precision_of_the_weights():
     hidden, weight = torch.randn(9, 16, requires_grad=True), torch.randn(50, 16, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = fused.HeadLoss.apply(hidden, weight, None, torch.arange(9), torch.ones(9))
+        loss = fused_loss.HeadLoss.apply(hidden, weight, None, torch.arange(9), torch.ones(9))
     assert loss.dtype == torch.float32
     assert all(g.dtype == torch.float32 for g in torch.autograd.grad(loss, (hidden, weight)))
 
@@ -72,7 +72,7 @@ def test_a_padded_batch_has_the_loss_and_gradients_of_its_logits(tied):
     for fuse in (True, False):
         model.zero_grad()
         if fuse:
-            with fused.losing(fused.head_for(model, "chunked"), "chunked", labels, weights):
+            with fused_loss.losing(fused_loss.head_for(model, "chunked"), "chunked", labels, weights):
                 loss = model(input_ids=ids, use_cache=False).logits.sum()
         else:
             kept = labels[:, 1:] != -100
@@ -86,8 +86,8 @@ def test_a_padded_batch_has_the_loss_and_gradients_of_its_logits(tied):
 
 def test_nobody_asks_for_gradients_in_an_evaluation(monkeypatch):
     model, ids = qwen2(), torch.arange(5, 15)[None]
-    monkeypatch.setattr(fused, "_collect", lambda *_: pytest.fail("gradients were computed"))
-    with torch.no_grad(), fused.losing(fused.head_for(model, "auto"), "auto", ids, torch.ones(9)):
+    monkeypatch.setattr(fused_loss, "_collect", lambda *_: pytest.fail("gradients were computed"))
+    with torch.no_grad(), fused_loss.losing(fused_loss.head_for(model, "auto"), "auto", ids, torch.ones(9)):
         assert model(input_ids=ids, use_cache=False).logits.item() > 0
 
 
@@ -103,17 +103,20 @@ def test_models_that_change_their_logits_keep_them(name):
     config, model, more = MENDED[name]
     torch.manual_seed(0)
     built = model(config(**SMALL, **more))
-    assert fused.head_for(built, "auto") is None
+    assert fused_loss.head_for(built, "auto") is None
     with pytest.raises(SwiftError, match=r"--fused_loss chunked is not possible here: .*ForCausalLM scales, caps"):
-        fused.head_for(built, "chunked")
+        fused_loss.head_for(built, "chunked")
 
 
 def test_a_head_with_an_adapter_and_a_kernel_without_a_gpu_are_refused():
     import peft
 
     adapted = peft.get_peft_model(qwen2(), peft.LoraConfig(target_modules=["lm_head", "q_proj"]))
-    assert fused.head_for(adapted, "auto") is None
-    assert fused.head_for(peft.get_peft_model(qwen2(), peft.LoraConfig(target_modules=["q_proj"])), "auto") is not None
-    assert fused.head_for(qwen2(), "off") is None
+    assert fused_loss.head_for(adapted, "auto") is None
+    assert (
+        fused_loss.head_for(peft.get_peft_model(qwen2(), peft.LoraConfig(target_modules=["q_proj"])), "auto")
+        is not None
+    )
+    assert fused_loss.head_for(qwen2(), "off") is None
     with pytest.raises(SwiftError, match="needs a GPU"):
-        fused.head_for(qwen2(), "cce")
+        fused_loss.head_for(qwen2(), "cce")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from modelscope_hub import get_default_config
-from swift_plugin_runtime import hub
+from swift_plugin_runtime.loading import hub
 
 from swift_core import SwiftError
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
-from swift_plugin_runtime.memory import activation_bytes, recomputes, training_bytes
+from swift_plugin_runtime.training.trainer.memory import activation_bytes, recomputes, training_bytes
+from swift_testing.tiny import tiny_qwen2
 
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.options import Given
-from swift_core.testing.tiny import tiny_qwen2
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_model
 
 SHAPES = {
     "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM, {}),

@@ -15,7 +15,7 @@ USES = {
 }
 BEGIN = """
 import sys
-from swift_plugin_runtime.postponed import Postponed, postpone
+from swift_plugin_runtime.training.trainer.postponed import Postponed, postpone
 postpone("datasets")
 """
 
@@ -36,7 +36,7 @@ def test_training_does_without_it():
     """What is imported for a training job, and a walk through all modules, load nothing of it."""
     code = """
 import inspect, importlib.util
-import transformers, peft, swift_plugin_runtime.training
+import transformers, peft, swift_plugin_runtime.training.trainer
 transformers.Trainer, importlib.util.find_spec("datasets"), inspect.getmodule(run := lambda: 0)
 print(type(sys.modules["datasets"]).__name__, "pandas" in sys.modules)
 postpone("datasets"), postpone("no_such_package")

@@ -8,20 +8,20 @@ import time
 
 import pytest
 import torch
-from swift_plugin_runtime import rows as module
-from swift_plugin_runtime import stored
-from swift_plugin_runtime.rows import Encoder, LazyRows, StreamedRows, encode_rows, pack, packs_of
-from swift_plugin_runtime.training import build_token_trainer
+from swift_plugin_runtime.encoding import arrow_cache
+from swift_plugin_runtime.encoding import datasets as module
+from swift_plugin_runtime.encoding.datasets import Encoder, LazyRows, StreamedRows, encode_rows, pack, packs_of
+from swift_plugin_runtime.training.trainer.trainer import build_token_trainer
+from swift_testing.contracts import write_rows
+from swift_testing.tiny import tiny_qwen2
 
 from swift_core import SwiftError
 from swift_core.data.load import load_all
 from swift_core.data.stream import RowStream
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.jobs.train import attach_tuners, load_data
-from swift_core.options import Given
-from swift_core.testing.contracts import write_rows
-from swift_core.testing.tiny import tiny_qwen2
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import attach_tuners, load_model
+from swift_core.jobs.train import load_data
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +96,12 @@ def test_a_second_run_starts_at_once(folder, tmp_path, capsys, monkeypatch):
 )
 def test_what_decides_makes_another_file(folder, tmp_path, change, cache):
     job, rows, processor = prepared(folder, tmp_path)
-    before = stored.file_for(job, rows, processor)
-    assert before == stored.file_for(*prepared(folder, tmp_path))
-    assert before != stored.file_for(*prepared(folder, tmp_path, **change))
+    before = arrow_cache.file_for(job, rows, processor)
+    assert before == arrow_cache.file_for(*prepared(folder, tmp_path))
+    assert before != arrow_cache.file_for(*prepared(folder, tmp_path, **change))
     job, rows, processor = prepared(folder, tmp_path)
     processor.add_tokens(["What"])
-    assert before != stored.file_for(job, rows, processor)
+    assert before != arrow_cache.file_for(job, rows, processor)
 
 
 def test_a_torn_file_is_made_anew_and_old_ones_go(folder, tmp_path, cache):
@@ -113,7 +113,7 @@ def test_a_torn_file_is_made_anew_and_old_ones_go(folder, tmp_path, cache):
     old = cache / "old.arrow"
     old.write_bytes(b"")
     os.utime(old, (time.time() - 31 * 86400,) * 2)
-    stored.prune()
+    arrow_cache.prune()
     assert file.exists() and not old.exists()
 
 

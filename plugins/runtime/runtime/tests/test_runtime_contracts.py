@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from swift_testing import LoaderContract, PatcherContract
+from swift_testing.contracts import tiny_model
 
-from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_model
-from swift_core.testing import LoaderContract, PatcherContract
-from swift_core.testing.contracts import tiny_model
+from swift_core.contract.errors import SwiftError
+from swift_core.jobs.steps import load_model
 
 
 class TestTransformers(LoaderContract):

@@ -5,8 +5,8 @@ import sys
 
 CODE = """
 import sys
-from swift_plugin_runtime import stored
-rows = stored.write([stored.batch_of([{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}])], {}, None)
+from swift_plugin_runtime.encoding import arrow_cache
+rows = arrow_cache.write([arrow_cache.batch_of([{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}])], {}, None)
 print(rows.lengths(), rows[0]["labels"], "datasets" in sys.modules)
 """
 

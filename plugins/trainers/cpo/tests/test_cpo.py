@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import torch
 from swift_plugin_cpo import Cpo
-from swift_plugin_runtime.preference import Answers
-
-from swift_core.testing import TrainerInvariants
+from swift_plugin_runtime.alignment.reference.preference import Answers
+from swift_testing import TrainerInvariants
 
 PAIR = {"query": "What is the answer?", "response": "It is here.", "rejected_response": "In the city."}
 

@@ -13,18 +13,18 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_dpo.losses import LOSSES
-from swift_plugin_runtime.preference import Answers, encode_pairs
+from swift_plugin_runtime.alignment.reference.preference import Answers, encode_pairs
+from swift_testing import TrainerInvariants
+from swift_testing.contracts_trainers import unsettle
+from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 from torch.nn.functional import logsigmoid
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.jobs.train import attach_tuners, load_data
-from swift_core.options import Given
-from swift_core.testing import TrainerInvariants
-from swift_core.testing.contracts_trainers import unsettle
-from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
+from swift_core.contract.row import Row
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import attach_tuners, load_model
+from swift_core.jobs.train import load_data
 
 PAIRS = [
     {"query": "What is the answer?", "response": "It is here.", "rejected_response": "The picture is in the city."},

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from swift_testing import TrainerInvariants
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import build_trainer, unsettle
 
 from swift_core import SwiftError
-from swift_core.testing import TrainerInvariants
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
 
 ROWS = [
     {"query": "What is the answer?", "positive": "The answer is here.", "negative": ["city Paris", "add 7"]},

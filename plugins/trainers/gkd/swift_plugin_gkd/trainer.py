@@ -7,19 +7,19 @@ import random
 from typing import Any
 
 import torch
-from swift_plugin_runtime.alignment import trained_logits
-from swift_plugin_runtime.drawing import DrawingTrainer
-from swift_plugin_runtime.processor import tokenizer_of
-from swift_plugin_runtime.rollout import Prompt, Sampling, encode_prompts, learning_row
-from swift_plugin_runtime.rows import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
-from swift_plugin_runtime.training import build_arguments, make_collator
+from swift_plugin_runtime.alignment.reference.reference import trained_logits
+from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
+from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.rollouts.rollout import Prompt, Sampling, encode_prompts, learning_row
+from swift_plugin_runtime.rollouts.rollout_engine import DrawingTrainer
+from swift_plugin_runtime.training.trainer.trainer import build_arguments, make_collator
 from torch.nn import functional
 
 from swift_core import SwiftError
 from swift_core.data.load import batches
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.options import Given
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_model
 from swift_core.templates.encode import IGNORED
 
 TEACHER_OPTIONS = ("template", "torch_dtype", "device", "attn_impl", "use_hf", "trust_remote_code", "allow_pickle")

@@ -11,20 +11,14 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_gkd.trainer import jensen_shannon
-from swift_plugin_runtime.rollout import learning_row
+from swift_plugin_runtime.rollouts.rollout import learning_row
+from swift_testing import ToldInvariants, tiny
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle, with_pictures
+from swift_testing.rollouts import telling
 
 from swift_core import SwiftError
-from swift_core.catalogue import Catalogue
-from swift_core.testing import ToldInvariants, tiny
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import (
-    assert_same_gradients,
-    build_trainer,
-    gradients,
-    unsettle,
-    with_pictures,
-)
-from swift_core.testing.rollouts import telling
+from swift_core.catalogue.entries import Catalogue
 
 ROWS = [
     {"query": "What is the answer?", "response": "It is here."},

@@ -15,19 +15,19 @@ import pytest
 import torch
 from swift_plugin_grpo import Grpo
 from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
-from swift_plugin_runtime.policy import PromptOrder
-from swift_plugin_runtime.rollout import Completion, Prompt, draw, learning_row, media_tokens
+from swift_plugin_runtime.rollouts.policy import PromptOrder
+from swift_plugin_runtime.rollouts.rollout import Completion, Prompt, draw, learning_row, media_tokens
+from swift_testing import RewardedInvariants
+from swift_testing.contracts_trainers import with_pictures
+from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 from torch.nn import functional
 
 from swift_core import SwiftError, hookimpl
-from swift_core.catalogue import Catalogue, Entry
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.jobs.train import attach_tuners, find_resume, load_data
-from swift_core.options import Given
-from swift_core.testing import RewardedInvariants
-from swift_core.testing.contracts_trainers import with_pictures
-from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
+from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import attach_tuners, find_resume, load_model
+from swift_core.jobs.train import load_data
 
 QUESTIONS = [
     {"query": "What is the answer?", "solution": "1"},

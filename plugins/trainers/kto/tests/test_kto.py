@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from swift_testing import TrainerInvariants
+from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 from swift_core import SwiftError
-from swift_core.job import prepare
-from swift_core.jobs.common import load_model
-from swift_core.jobs.train import attach_tuners, load_data
-from swift_core.options import Given
-from swift_core.testing import TrainerInvariants
-from swift_core.testing.tiny import tiny_qwen2, tiny_qwen2_vl
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import attach_tuners, load_model
+from swift_core.jobs.train import load_data
 
 ROWS = [
     {"query": "What is the answer?", "response": "It is here.", "label": True},

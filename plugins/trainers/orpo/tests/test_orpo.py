@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_orpo import Orpo, log_odds
-from swift_plugin_runtime.preference import Answers
-
-from swift_core.testing import TrainerInvariants
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle, with_pictures
+from swift_plugin_runtime.alignment.reference.preference import Answers
+from swift_testing import TrainerInvariants
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import build_trainer, unsettle, with_pictures
 
 PAIR = {"query": "What is the answer?", "response": "It is here.", "rejected_response": "In the city."}
 

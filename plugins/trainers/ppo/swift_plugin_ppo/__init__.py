@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.rollout_options import RolloutOptions
+from swift_plugin_runtime.rollouts.options import RolloutOptions
 
 from swift_core import Unsupported, hookimpl, option
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from swift_plugin_runtime.alignment import labelled_logps
-from swift_plugin_runtime.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
+from swift_plugin_runtime.alignment.reference.reference import labelled_logps
+from swift_plugin_runtime.rollouts.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
 from transformers.utils import ModelOutput
 
 from swift_core import SwiftError
-from swift_core.jobs.train import find_resume
+from swift_core.jobs.steps import find_resume
 from swift_core.templates.encode import IGNORED
 
 HEAD_FILE = "value_head.safetensors"

@@ -1,7 +1,7 @@
 """Pre-training keeps the trainer contract on plain texts, and trains every token of them."""
 
-from swift_core.testing import TokenInvariants
-from swift_core.testing.contracts import tiny_model
+from swift_testing import TokenInvariants
+from swift_testing.contracts import tiny_model
 
 TEXTS = [{"response": "def add(a, b): return a + b"}, {"response": "今天北京的天气很好。"}] * 4
 
@@ -15,7 +15,7 @@ class TestContract(TokenInvariants):
 
     def test_every_token_of_a_text_is_trained(self) -> None:
         from swift_core.data.convert import to_row
-        from swift_core.jobs.common import load_model
+        from swift_core.jobs.steps import load_model
 
         job = self.job(model=tiny_model("qwen2"))
         _, processor = load_model(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.rollout_options import RolloutOptions
+from swift_plugin_runtime.rollouts.options import RolloutOptions
 
 from swift_core import SwiftError, hookimpl, option
 
@@ -29,7 +29,7 @@ class ReinforcePlusPlus(RolloutOptions):
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-        from swift_plugin_runtime.policy import build_policy_trainer
+        from swift_plugin_runtime.rollouts.policy import build_policy_trainer
 
         from swift_plugin_reinforce.trainer import NormalisedTrainer
 

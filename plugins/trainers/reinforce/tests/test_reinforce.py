@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_reinforce.trainer import squared_divergence, to_the_end
+from swift_testing import RewardedInvariants
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import build_trainer, unsettle, with_pictures
+from swift_testing.rewards import rewarding
+from swift_testing.rollouts import telling
 
 from swift_core import SwiftError
-from swift_core.testing import RewardedInvariants
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle, with_pictures
-from swift_core.testing.rewards import rewarding
-from swift_core.testing.rollouts import telling
 
 ROWS = [{"query": "What is the answer?"}, {"query": "add 1 2 and 3"}, {"query": "hello"}, {"query": "天气怎么样?"}]
 TOLD = {"trainer": "reinforce_plus_plus", "reward": ["digits"], "max_completion_length": 8}

@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_reranker import listwise, pointwise
-from swift_plugin_runtime.processor import tokenizer_of
-from swift_plugin_runtime.relevance import Judge
+from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.scoring.trainer.relevance import Judge
+from swift_testing import TrainerInvariants
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import build_trainer, unsettle
 
 from swift_core import SwiftError
-from swift_core.data.row import Row
-from swift_core.testing import TrainerInvariants
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import build_trainer, unsettle
+from swift_core.contract.row import Row
 
 ROWS = [
     {"query": "What is the answer?", "positive": "The answer is here.", "negative": ["city Paris", "add 1 2"]},

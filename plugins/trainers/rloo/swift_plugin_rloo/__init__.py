@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.rollout_options import RolloutOptions
+from swift_plugin_runtime.rollouts.options import RolloutOptions
 
 from swift_core import hookimpl, option
 
@@ -19,7 +19,7 @@ class Rloo(RolloutOptions):
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-        from swift_plugin_runtime.policy import build_policy_trainer
+        from swift_plugin_runtime.rollouts.policy import build_policy_trainer
 
         from swift_plugin_rloo.trainer import LeaveOneOutTrainer
 

@@ -10,20 +10,14 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_rloo.trainer import leave_one_out
+from swift_testing import RewardedInvariants
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle, with_pictures
+from swift_testing.rewards import rewarding
+from swift_testing.rollouts import telling
 from torch.nn import functional
 
 from swift_core import SwiftError
-from swift_core.testing import RewardedInvariants
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import (
-    assert_same_gradients,
-    build_trainer,
-    gradients,
-    unsettle,
-    with_pictures,
-)
-from swift_core.testing.rewards import rewarding
-from swift_core.testing.rollouts import telling
 
 ROWS = [{"query": "What is the answer?"}, {"query": "add 1 2 and 3"}, {"query": "hello"}, {"query": "天气怎么样?"}]
 TOLD = {"trainer": "rloo", "reward": ["digits"], "max_completion_length": 8, "per_device_train_batch_size": 4}

@@ -9,21 +9,15 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_rm import pair_losses
+from swift_testing import TrainerInvariants
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle, with_pictures
 from torch.nn.functional import logsigmoid
 
 from swift_core import SwiftError
-from swift_core.job import prepare
-from swift_core.jobs.common import load_adapters, load_model
-from swift_core.options import Given
-from swift_core.testing import TrainerInvariants
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import (
-    assert_same_gradients,
-    build_trainer,
-    gradients,
-    unsettle,
-    with_pictures,
-)
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_adapters, load_model
 
 PAIRS = [
     {"query": "What is the answer?", "response": "It is here.", "rejected_response": "The city.", "margin": 0.5},

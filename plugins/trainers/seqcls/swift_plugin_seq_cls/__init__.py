@@ -30,8 +30,8 @@ class SeqCls:
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-        from swift_plugin_runtime.checks import usable
-        from swift_plugin_runtime.scoring import build_scoring_trainer
+        from swift_plugin_runtime.encoding.row_filter import usable
+        from swift_plugin_runtime.scoring.trainer.trainer import build_scoring_trainer
 
         count = model.config.num_labels
         if self.problem_type == "single" and count < 2:
@@ -47,7 +47,7 @@ class SeqCls:
 
     def fault(self, label: Any, count: int) -> str | None:
         """What is wrong with a label, given the number of classes or outputs."""
-        from swift_plugin_runtime.checks import is_number
+        from swift_plugin_runtime.encoding.row_filter import is_number
 
         if self.problem_type == "regression":
             values = label if isinstance(label, list) else [label]

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_seq_cls import multi
+from swift_testing import TrainerInvariants
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
 
 from swift_core import SwiftError
-from swift_core.testing import TrainerInvariants
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle
 
 ROWS = [
     {"query": "What is the answer?", "label": 0},

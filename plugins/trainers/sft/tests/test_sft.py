@@ -1,6 +1,6 @@
 """SFT keeps the trainer's contract and invariants: batches, packs and padding do not matter."""
 
-from swift_core.testing import TokenInvariants
+from swift_testing import TokenInvariants
 
 
 class TestContract(TokenInvariants):

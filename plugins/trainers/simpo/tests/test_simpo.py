@@ -5,10 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
-from swift_plugin_runtime.preference import Answers
+from swift_plugin_runtime.alignment.reference.preference import Answers
 from swift_plugin_simpo import SimPo
-
-from swift_core.testing import TrainerInvariants
+from swift_testing import TrainerInvariants
 
 PAIR = {"query": "What is the answer?", "response": "It is here.", "rejected_response": "In the city."}
 

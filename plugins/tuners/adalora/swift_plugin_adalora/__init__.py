@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_plugin_runtime import adapters
-from swift_plugin_runtime.peft_tuner import LayerTuner
+from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import SwiftError, hookimpl, option
 

@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from swift_testing import TunerContract
+from swift_testing.contracts import tiny_model
 
 from swift_core.api import run
-from swift_core.errors import SwiftError
-from swift_core.testing import TunerContract
-from swift_core.testing.contracts import tiny_model
+from swift_core.contract.errors import SwiftError
 
 
 class TestAdaLora(TunerContract):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.added import AddedTuner, hosts, sublayers
-from swift_plugin_runtime.layers import width_of
+from swift_plugin_runtime.loading.layers import width_of
+from swift_plugin_runtime.tuning.adapter_modules import AddedTuner, hosts, sublayers
 
 from swift_core import option
 

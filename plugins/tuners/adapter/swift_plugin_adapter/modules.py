@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from swift_plugin_runtime.added import bottleneck
-from swift_plugin_runtime.layers import precision_of
+from swift_plugin_runtime.loading.layers import precision_of
+from swift_plugin_runtime.tuning.adapter_modules import bottleneck
 
 
 class Bottleneck(torch.nn.Module):

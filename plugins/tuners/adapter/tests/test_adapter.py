@@ -1,6 +1,6 @@
 """Bottleneck adapters keep the tuner contract, also on the language model of a multimodal one."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestAdapter(TunerContract):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime import adapters
-from swift_plugin_runtime.peft_tuner import LowRankTuner
+from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 
 from swift_core import hookimpl, option
 
@@ -33,7 +33,7 @@ class Eva(LowRankTuner):
     @hookimpl
     def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
         import peft
-        from swift_plugin_runtime.calibration import draw_batches
+        from swift_plugin_runtime.quantizing.calibration import draw_batches
 
         adapters.refuse_adapted(model, "eva")
         training = model.training

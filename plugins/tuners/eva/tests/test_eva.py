@@ -1,9 +1,9 @@
 """EVA keeps the tuner contract; its A spans the inputs that the rows make."""
 
 import pytest
+from swift_testing import TunerContract
 
-from swift_core.errors import SwiftError
-from swift_core.testing import TunerContract
+from swift_core.contract.errors import SwiftError
 
 
 class TestEva(TunerContract):
@@ -22,7 +22,7 @@ class TestEva(TunerContract):
         layer = tuned.model.base_model.model.model.layers[1].mlp.up_proj
         held = []
         hook = layer.register_forward_pre_hook(lambda _, inputs: held.append(inputs[0].detach()))
-        from swift_plugin_runtime.calibration import draw_batches
+        from swift_plugin_runtime.quantizing.calibration import draw_batches
 
         for batch in draw_batches(tuned.job, tuned.model, 4):
             tuned.model(**batch)

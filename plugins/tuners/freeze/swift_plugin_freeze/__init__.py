@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.adapters import train_unfrozen
+from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
 

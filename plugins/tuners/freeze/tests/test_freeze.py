@@ -1,9 +1,9 @@
 """Freeze-tuning keeps the tuner contract; by prefix, share, regex and part of a multimodal model."""
 
 import pytest
+from swift_testing import TunerContract
 
-from swift_core.errors import SwiftError
-from swift_core.testing import TunerContract
+from swift_core.contract.errors import SwiftError
 
 
 class TestFreeze(TunerContract):

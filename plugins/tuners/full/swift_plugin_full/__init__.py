@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.adapters import train_unfrozen
+from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, Unsupported, hookimpl
 

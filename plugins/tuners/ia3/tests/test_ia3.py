@@ -1,6 +1,6 @@
 """Ia3 keeps the tuner contract."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestIa3(TunerContract):

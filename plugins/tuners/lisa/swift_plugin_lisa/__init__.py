@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.adapters import train_unfrozen
-from swift_plugin_runtime.layers import decoder_layers
+from swift_plugin_runtime.loading.layers import decoder_layers
+from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
 

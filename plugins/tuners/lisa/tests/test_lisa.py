@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 import torch
 from swift_plugin_lisa import Lisa
+from swift_testing import TunerContract
+from swift_testing.contracts import tiny_model
 
 from swift_core.api import run
-from swift_core.errors import SwiftError
-from swift_core.testing import TunerContract
-from swift_core.testing.contracts import tiny_model
+from swift_core.contract.errors import SwiftError
 
 
 class TestLisa(TunerContract):

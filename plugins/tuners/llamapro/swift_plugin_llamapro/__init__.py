@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_plugin_runtime import adapters, layers
+from swift_plugin_runtime.loading import layers
+from swift_plugin_runtime.tuning import adapters
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 

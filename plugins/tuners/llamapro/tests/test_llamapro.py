@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 from swift_plugin_llamapro import LlamaPro, decoder_layers
+from swift_testing import TunerContract
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_training import learn
 
 from swift_core.api import from_pretrained, merge, prepare_model, run, save_pretrained
-from swift_core.errors import SwiftError
-from swift_core.testing import TunerContract
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_training import learn
+from swift_core.contract.errors import SwiftError
 
 
 class TestLlamaPro(TunerContract):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime import adapters
-from swift_plugin_runtime.peft_tuner import PeftTuner
+from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.peft_tuner import PeftTuner
 
 from swift_core import option
 

@@ -1,6 +1,6 @@
 """LN tuning keeps the tuner contract."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestLnTuning(TunerContract):

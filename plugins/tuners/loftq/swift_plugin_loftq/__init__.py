@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_plugin_runtime import adapters
-from swift_plugin_runtime.layers import base_of
-from swift_plugin_runtime.peft_tuner import LowRankTuner
+from swift_plugin_runtime.loading.layers import base_of
+from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 
 from swift_core import SwiftError, hookimpl
 

@@ -3,17 +3,16 @@
 import pytest
 import torch
 from swift_plugin_loftq import dequantized
-from swift_plugin_runtime.layers import base_of
+from swift_plugin_runtime.loading.layers import base_of
+from swift_testing import TunerContract
+from swift_testing.contracts import CHAT, tiny_model, write_rows
+from swift_testing.contracts_model import logits_of
 
 from swift_core.api import run
-from swift_core.errors import SwiftError
-from swift_core.job import prepare
-from swift_core.jobs.common import load_adapters, load_model
-from swift_core.jobs.train import attach_tuners
-from swift_core.options import Given
-from swift_core.testing import TunerContract
-from swift_core.testing.contracts import CHAT, tiny_model, write_rows
-from swift_core.testing.contracts_model import logits_of
+from swift_core.contract.errors import SwiftError
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import attach_tuners, load_adapters, load_model
 
 QUANTIZED = {"quantizer": "bnb", "quant_bits": 4, "device": "cpu", "torch_dtype": "float32"}
 PLAIN = {"quantizer": None, "quant_bits": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.peft_tuner import LayerTuner
+from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import option
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime import adapters
-from swift_plugin_runtime.layers import decoder_layers
-from swift_plugin_runtime.peft_tuner import LowRankTuner
+from swift_plugin_runtime.loading.layers import decoder_layers
+from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 
 from swift_core import Unsupported, hookimpl, option
 

@@ -3,8 +3,7 @@
 import pytest
 import torch
 from swift_plugin_longlora.attention import grouped_attention
-
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestLongLora(TunerContract):

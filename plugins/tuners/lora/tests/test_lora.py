@@ -1,6 +1,6 @@
 """LoRA keeps the tuner contract, alone and as its relatives."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestLora(TunerContract):

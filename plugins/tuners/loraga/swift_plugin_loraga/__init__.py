@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swift_plugin_runtime import adapters
-from swift_plugin_runtime.peft_tuner import RewritingTuner
+from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.peft_tuner import RewritingTuner
 
 from swift_core import hookimpl, option
 
@@ -36,7 +36,7 @@ class LoraGa(RewritingTuner):
     @hookimpl
     def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
         from peft.tuners.lora import loraga
-        from swift_plugin_runtime.calibration import draw_batches
+        from swift_plugin_runtime.quantizing.calibration import draw_batches
 
         adapters.refuse_adapted(model, "loraga")
         config = self.peft_config(job, model)

@@ -1,6 +1,6 @@
 """LoRA-GA keeps the tuner contract; its start lies along the gradient."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestLoraGa(TunerContract):
@@ -15,9 +15,9 @@ class TestLoraGa(TunerContract):
     def test_one_step_moves_along_the_gradient_of_the_whole_weight(self):
         """B's columns lie in the space of the largest singular vectors of the gradient."""
         import torch
-        from swift_plugin_runtime.calibration import draw_batches
+        from swift_plugin_runtime.quantizing.calibration import draw_batches
 
-        from swift_core.jobs.common import load_model
+        from swift_core.jobs.steps import load_model
 
         tuned = self.tune("llama")
         plain = load_model(tuned.job)[0]

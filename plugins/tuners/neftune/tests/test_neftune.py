@@ -2,12 +2,12 @@
 
 import torch
 from swift_plugin_neftune import Neftune
+from swift_testing import TunerContract
+from swift_testing.contracts import tiny_model
+from swift_testing.contracts_model import logits_of
+from swift_testing.contracts_training import learn
 
 from swift_core.api import from_pretrained, prepare_model, save_pretrained
-from swift_core.testing import TunerContract
-from swift_core.testing.contracts import tiny_model
-from swift_core.testing.contracts_model import logits_of
-from swift_core.testing.contracts_training import learn
 
 
 class TestNeftune(TunerContract):

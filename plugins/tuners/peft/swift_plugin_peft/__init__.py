@@ -6,11 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime import adapters
-from swift_plugin_runtime.peft_tuner import PeftTuner
+from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.peft_tuner import PeftTuner
 
 from swift_core import SwiftError, option
-from swift_core.errors import did_you_mean
+from swift_core.contract.errors import did_you_mean
 
 
 @dataclass(kw_only=True, eq=False)

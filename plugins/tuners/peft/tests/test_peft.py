@@ -1,6 +1,6 @@
 """The generic tuner keeps the contract with methods that have no plugin of their own."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestShira(TunerContract):
@@ -24,7 +24,7 @@ def test_unknown_methods_and_settings_are_refused():
     import pytest
 
     from swift_core.api import prepare_model
-    from swift_core.errors import SwiftError
+    from swift_core.contract.errors import SwiftError
 
     pytest.importorskip("torch")
     import torch

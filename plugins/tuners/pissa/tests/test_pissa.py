@@ -1,6 +1,6 @@
 """PiSSA keeps the tuner contract, with the exact and with the fast decomposition."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestPissa(TunerContract):

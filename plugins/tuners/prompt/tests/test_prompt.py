@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from swift_testing import TunerContract
 
-from swift_core.errors import SwiftError
-from swift_core.testing import TunerContract
+from swift_core.contract.errors import SwiftError
 
 
 class TestPrompt(TunerContract):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.added import AddedTuner, hosts, whole_block
-from swift_plugin_runtime.layers import width_of
+from swift_plugin_runtime.loading.layers import width_of
+from swift_plugin_runtime.tuning.adapter_modules import AddedTuner, hosts, whole_block
 
 from swift_core import SwiftError, option
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from swift_plugin_runtime.layers import precision_of
+from swift_plugin_runtime.loading.layers import precision_of
 
 
 class LoReft(torch.nn.Module):

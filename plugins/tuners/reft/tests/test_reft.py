@@ -1,6 +1,6 @@
 """ReFT keeps the tuner contract, and computes the paper's equation."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestReft(TunerContract):
@@ -13,8 +13,7 @@ class TestReft(TunerContract):
     def test_computes_equation_2(self):
         """The block's output is h + Rᵀ(W·h + b − R·h), and R's rows stay orthonormal while it learns."""
         import torch
-
-        from swift_core.testing.contracts_training import learn
+        from swift_testing.contracts_training import learn
 
         model = self.tune("llama").model
         learn(model, 3, 0.05)
@@ -28,7 +27,7 @@ class TestReft(TunerContract):
     def test_a_block_that_is_not_there_is_refused(self):
         import pytest
 
-        from swift_core.errors import SwiftError
+        from swift_core.contract.errors import SwiftError
 
         self.options = {"reft_layers": [0, 7]}
         with pytest.raises(SwiftError, match="the model has 2 blocks"):

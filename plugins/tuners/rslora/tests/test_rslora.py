@@ -1,6 +1,6 @@
 """rsLoRA keeps the tuner contract, and scales by α/√r."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestRsLora(TunerContract):

@@ -1,8 +1,7 @@
 """SCEdit keeps the tuner contract; any module's output can be the skip connection."""
 
 from swift_plugin_scedit import ScEdit
-
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestScEdit(TunerContract):

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 import torch
-from swift_plugin_runtime.layers import precision_of
+from swift_plugin_runtime.loading.layers import precision_of
 
 
 class SideNetwork(torch.nn.Module):

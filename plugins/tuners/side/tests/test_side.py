@@ -1,6 +1,6 @@
 """Side-tuning keeps the tuner contract; it blends by α."""
 
-from swift_core.testing import TunerContract
+from swift_testing import TunerContract
 
 
 class TestSide(TunerContract):

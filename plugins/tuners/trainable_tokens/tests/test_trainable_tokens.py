@@ -1,11 +1,11 @@
 """Trainable tokens keep the tuner contract; a text must be one token."""
 
 import pytest
+from swift_testing import TunerContract
+from swift_testing.contracts import tiny_model
 
-from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_model
-from swift_core.testing import TunerContract
-from swift_core.testing.contracts import tiny_model
+from swift_core.contract.errors import SwiftError
+from swift_core.jobs.steps import load_model
 
 
 class TestTrainableTokens(TunerContract):

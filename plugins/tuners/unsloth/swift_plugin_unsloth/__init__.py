@@ -11,9 +11,9 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime import adapters
-from swift_plugin_runtime.loader import Transformers
-from swift_plugin_runtime.peft_tuner import LowRankTuner
+from swift_plugin_runtime.loading.loader import Transformers
+from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from swift_plugin_unsloth import bits_of, check_unsloth
+from swift_testing import ComponentContract
+from swift_testing.contracts import tiny_model
 
-from swift_core.errors import SwiftError
-from swift_core.jobs.common import load_model
-from swift_core.testing import ComponentContract
-from swift_core.testing.contracts import tiny_model
+from swift_core.contract.errors import SwiftError
+from swift_core.jobs.steps import load_model
 
 
 class TestUnslothTuner(ComponentContract):

@@ -70,7 +70,7 @@ def copy_rows(place: Path) -> Path:
 
 def build_base(place: Path, data: Path) -> str:
     """A Qwen2 model with random weights and a tokenizer trained on the rows."""
-    from swift_core.testing.tiny import tiny_qwen2
+    from swift_testing.tiny import tiny_qwen2
 
     texts = [text for file in data.glob("*.jsonl") for row in read_rows(file) for text in row.values()]
     path = tiny_qwen2(place / "base", [*texts, "system user assistant"], **SIZE)
@@ -100,9 +100,9 @@ def learn(place: Path, model: str, data: Path, task: str, how: dict[str, Any]) -
 
 def ask(model: str, adapter: str | None, rows: list[dict[str, str]]) -> list[str]:
     """Greedy answers to the rows' questions, through the transformers backend."""
-    from swift_core.engine import Request
-    from swift_core.job import prepare
-    from swift_core.options import Given
+    from swift_core.contract.engine import Request
+    from swift_core.job.options import Given
+    from swift_core.job.prepare import prepare
 
     options = {"model": model, "template": "chatml", "adapters": [adapter] if adapter else []}
     job = prepare("infer", [Given(k, v, "demo") for k, v in options.items()])
@@ -161,7 +161,7 @@ def plot_losses(place: Path, logs: dict[str, Path]) -> Path:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from swift_plugin_runtime.plots import read_series
+    from swift_plugin_runtime.training.trainer.plots import read_series
 
     figure, axis = pyplot.subplots(figsize=(7, 4))
     for name, log in logs.items():

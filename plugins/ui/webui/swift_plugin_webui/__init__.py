@@ -18,8 +18,8 @@ def serve(
 ) -> None:
     """Start the Web-UI."""
     import uvicorn
+    from swift_plugin_serving.server import address, bind
 
-    from swift_core.server import address, bind
     from swift_plugin_webui.pages import build
 
     with bind(host, port) as listening:

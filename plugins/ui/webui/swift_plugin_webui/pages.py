@@ -11,9 +11,9 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from swift_core import SwiftError
-from swift_core.catalogue import Catalogue
-from swift_core.jobs import JOBS, find_job
-from swift_core.options import describe_options
+from swift_core.catalogue.entries import Catalogue
+from swift_core.job.options import describe_options
+from swift_core.job.specs import JOBS, find_job
 from swift_plugin_webui.runs import Runs
 
 LOCAL = ["127.0.0.1", "localhost"]

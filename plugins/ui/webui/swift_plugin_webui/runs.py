@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
-from swift_core.jobs import find_job
+from swift_core.job.specs import find_job
 
 
 @dataclass

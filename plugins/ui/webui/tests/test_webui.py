@@ -16,8 +16,7 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
-
-from swift_core.testing.tiny import tiny_qwen2
+from swift_testing.tiny import tiny_qwen2
 
 
 @pytest.fixture(scope="module")

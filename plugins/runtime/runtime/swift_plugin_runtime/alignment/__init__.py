@@ -1,0 +1,1 @@
+"""Alignment: reference log-probabilities and preference pairs."""

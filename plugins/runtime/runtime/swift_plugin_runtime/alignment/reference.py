@@ -1,0 +1,157 @@
+"""What preference methods and reinforcement learning share: likelihoods, the reference model, averaged figures."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from swift_core.jobs.steps import attach_tuners, find_resume, load_model
+from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.loading.layers import keeps_logits
+from swift_plugin_runtime.rollouts.rollout import evaluating
+from swift_plugin_runtime.training.trainer.trainer import Trainer
+
+
+def token_logps(model: Any, inputs: dict[str, Any], temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """(log-probabilities in nats, mask), both [rows, tokens - 1]: place t belongs to token t + 1.
+
+    inputs: a batch with `labels`; the mask is 1 where the next token has a label, and the log-probability is
+    0 elsewhere. temperature: the logits are divided by it, as they are when the tokens are drawn.
+    """
+    return labelled_logps(*trained_logits(model, inputs), temperature)
+
+
+def labelled_logps(
+    logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `token_logps`, of logits [trained, vocabulary] that are there already. labels: [rows, tokens - 1]."""
+    wanted = labels != IGNORED
+    found = -functional.cross_entropy(logits.float() / temperature, labels[wanted], reduction="none")
+    return found.new_zeros(labels.shape).masked_scatter(wanted, found), wanted.float()
+
+
+def trained_logits(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(logits that predict the labelled tokens, [trained, vocabulary]; their labels, [rows, tokens - 1])."""
+    inputs = dict(inputs)
+    labels = inputs.pop("labels")[:, 1:]
+    wanted = labels != IGNORED
+    if not keeps_logits(model):
+        return model(**inputs, use_cache=False).logits[:, :-1][wanted], labels
+    places = wanted.any(0).nonzero()[:, 0]
+    return model(**inputs, logits_to_keep=places, use_cache=False).logits[wanted[:, places]], labels
+
+
+class Reference:
+    """The model as it stood when training began: where the divergence from it is measured.
+
+    A fresh PEFT adapter changes nothing yet, so the same model with its adapters off is the reference and costs
+    no memory. Where that does not hold (whole weights train, a trained adapter is continued, PiSSA moved the
+    base weights) a frozen copy is kept. A resumed run has moved on already: its start is loaded once more.
+    """
+
+    def __init__(self, job: Any, model: Any):
+        start = model if find_resume(job) is None else attach_tuners(job, load_model(job)[0])
+        self.model: Any = None
+        if not _adapters_are_neutral(start):
+            self.model = (copy.deepcopy(model) if start is model else start).eval().requires_grad_(False)
+
+    @contextmanager
+    def of(self, model: Any, unwrapped: Any) -> Iterator[Any]:
+        """The reference to call in this context, without gradients or dropout. model: as wrapped for training."""
+        with torch.no_grad():
+            if self.model is not None:
+                yield self.model
+            else:
+                with evaluating(unwrapped), unwrapped.disable_adapter():
+                    yield model
+
+
+def _adapters_are_neutral(model: Any) -> bool:
+    """Whether the model with its adapters off is what it is now, and stays so: tried on a few tokens.
+
+    Modules that PEFT did not put there (`--tuner lora reft`) are not off then; they would get a gradient.
+    """
+    if not hasattr(model, "disable_adapter"):
+        return False
+    count = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(1, min(9, count), device=model.get_input_embeddings().weight.device)[None]
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        with_adapters = model(input_ids=ids, use_cache=False).logits
+    with model.disable_adapter(), torch.enable_grad():
+        without = model(input_ids=ids, use_cache=False).logits
+    model.train(was_training)
+    return torch.equal(with_adapters, without) and not _reaches_what_trains(model, without)
+
+
+def _reaches_what_trains(model: Any, logits: torch.Tensor) -> bool:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not logits.requires_grad or not trained:
+        return False
+    found = torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
+    return any(gradient is not None for gradient in found)
+
+
+class AlignmentTrainer(Trainer):
+    """The runtime's trainer for methods whose loss is not the next token's.
+
+    It keeps the reference model, counts a method's own items (pairs, completions) over the accumulated batch
+    and all ranks, and averages the figures that the method notes between two log lines.
+    """
+
+    shards = False
+
+    def __init__(self, job: Any, processor: Any, reference: Reference | None, **arguments: Any):
+        super().__init__(job, processor, **arguments)
+        self.figures: dict[str, list[float]] = {}
+        self.reference = reference
+        if reference is not None and reference.model is not None:
+            reference.model = self.accelerator.prepare_model(reference.model, evaluation_mode=True)
+
+    def count_items(self, batch: dict[str, Any]) -> int:
+        """How many items of the method one batch holds; the loss is a mean over them."""
+        raise NotImplementedError
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor:
+        return self.over_ranks([float(sum(self.count_items(b) for b in batch_samples))])[0]
+
+    def over_ranks(self, values: list[float]) -> torch.Tensor:
+        """Each value summed over all processes, shape [values]."""
+        local = torch.tensor(values, device=self.args.device, dtype=torch.float64).to(torch.float32)
+        return self.accelerator.reduce(local, reduction="sum")
+
+    def note(self, name: str, values: torch.Tensor, count: float | None = None) -> None:
+        """Add a tensor of values to the average shown as `name`; count: over how many, if not their number."""
+        figure = self.figures.setdefault(name, [0.0, 0.0])
+        figure[0] += float(values.detach().sum())
+        figure[1] += values.numel() if count is None else count
+
+    def averages(self) -> dict[str, float]:
+        """The figures noted since the last call, averaged over all ranks; every process must come here."""
+        totals = self.over_ranks([v for figure in self.figures.values() for v in figure]).tolist()
+        named = zip(self.figures, totals[::2], totals[1::2], strict=True)
+        found = {name: total / count for name, total, count in named if count}
+        self.figures = {}
+        return found
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write a log line with the averages since the last one."""
+        prefix = "eval_" if any(name.startswith("eval_") for name in logs) else ""
+        if self.figures:
+            logs.update({prefix + name: value for name, value in self.averages().items()})
+        super().log(logs, start_time)
+
+    def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
+        """Evaluate with figures of its own, so that those of the training under way are kept apart."""
+        held, self.figures = self.figures, {}
+        try:
+            found: dict[str, float] = super().evaluate(*arguments, **named)
+        finally:
+            self.figures = held
+        return found

@@ -1,0 +1,1 @@
+"""Batching: encoded rows become batches, padded or laid end to end."""

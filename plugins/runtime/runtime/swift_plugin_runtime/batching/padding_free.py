@@ -1,0 +1,163 @@
+"""Rows laid end to end: whether a model keeps them apart, the positions of each, and the batches.
+
+A row behind another must have the logits that it has alone. Whether it has is not looked up: rows are tried, made-up
+ones for the text, and for each modality rows of the very data (`witnesses`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+
+from swift_core import SwiftError
+from swift_core.contract.row import Row
+from swift_plugin_runtime.batching.attention import NAME
+from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
+from swift_plugin_runtime.encoding.datasets import encode_some, fit, row_limit
+from swift_plugin_runtime.encoding.media_check import media_in
+from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+
+PROBE = 12
+"""Tokens of each made-up row, and at the end of each row, that are compared."""
+
+ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+"""Types of layers, as configurations name them, that know of other tokens through a mask alone."""
+
+LOOKED_AT = 64
+"""Rows of a stream among which witnesses are sought."""
+
+
+class FlatRows:
+    """Rows, or packs of rows, as one flat batch, each row with the positions that it has alone.
+
+    Refuses media of a kind that was not among the rows that were tried.
+    """
+
+    def __init__(self, model: Any, proven: set[str]):
+        self.proven = proven
+        self.count = counter_of(model)
+
+    def __call__(self, items: list[Any]) -> dict[str, Any]:
+        rows = [row for item in items for row in (item if isinstance(item, list) else [item])]
+        batch = flat_batch(rows, self.count)
+        unknown = set(media_in(batch)) - self.proven
+        if unknown:
+            raise SwiftError(
+                f"{', '.join(sorted(unknown))} came up late in the data, and whether such rows can be laid end to end "
+                "was not tried. Say --padding_free false, or put a row of every kind among the first."
+            )
+        return batch
+
+
+def counter_of(model: Any) -> Any:
+    """A function from a row to its positions: [1, tokens], or [1 + axes, 1, tokens] where a family counts along
+    time, height and width of pictures, the plain positions first."""
+    family = next((m for m in base_of(model).modules() if hasattr(m, "get_rope_index")), None)
+    return plain_positions if family is None else lambda row: _axes(family.get_rope_index, row)
+
+
+def plain_positions(row: dict[str, Any]) -> torch.Tensor:
+    """0, 1, 2 … as [1, tokens]."""
+    return torch.arange(len(row["input_ids"]))[None]
+
+
+def _axes(get_rope_index: Any, row: dict[str, Any]) -> torch.Tensor:
+    plain = plain_positions(row)[None]
+    if not media_in(row):
+        return plain.expand(4, -1, -1)
+    length = plain.shape[-1]
+    known = {k: torch.tensor([v]) if isinstance(v, list) and len(v) == length else v for k, v in row.items()}
+    known |= {"attention_mask": torch.ones_like(plain[0]), "second_per_grids": row.get("video_second_per_grid")}
+    if "feature_attention_mask" in row:
+        known["audio_seqlens"] = row["feature_attention_mask"].sum(-1)
+    wanted = inspect.signature(get_rope_index).parameters
+    found = get_rope_index(**{k: v for k, v in known.items() if k in wanted and v is not None})[0]
+    return torch.cat([plain.to(found), found])
+
+
+def why_padded(job: Any, model: Any) -> str | None:
+    """Why the batches of a job cannot be laid end to end, in a sentence; None where that has to be tried."""
+    base = base_of(model)
+    name = type(base).__name__
+    if not type(base).__module__.startswith("transformers.models."):
+        return f"{name} is not a class of transformers, whose masks keep rows apart"
+    layers = set(getattr(base.config.get_text_config(), "layer_types", None) or ATTENTION)
+    if getattr(base, "_is_stateful", False) or not layers <= ATTENTION:
+        return f"{name} carries a state from token to token, also from one row into the next"
+    if "position_ids" not in inspect.signature(type(base).forward).parameters:
+        return f"{name} takes no position_ids"
+    return job.objection("padding_free") or job.objection("packing")
+
+
+def witnesses(job: Any, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
+    """Encoded rows that show what the data hold: of each modality the first two that are short enough to train."""
+    found: dict[int, Row] = {}
+    for name in ("image", "video", "audio"):
+        found |= {id(row): row for row in [row for row in rows if name in row.media][:2]}
+    if not found:
+        return []
+    limit, strategy = row_limit(job, processor), job.options.truncation_strategy
+    encoded = zip(found.values(), encode_some(job, list(found.values()), processor), strict=True)
+    fitting = [fit(item, limit, strategy, row.where) for row, item in encoded]
+    return [item for item in fitting if item is not None]
+
+
+def keep_rows_apart(model: Any, rows: list[dict[str, Any]] | None = None) -> bool:
+    """Give a model on sdpa the attention of segments; True where a row then has the logits that it has alone.
+
+    Made-up rows end to end are the proof, and encoded `rows` with media, each of which also stands behind itself.
+    Where it fails, the model keeps its own attention.
+    """
+    base = base_of(model)
+    before = base.config.get_text_config()._attn_implementation
+    if before == "sdpa":
+        _attend(base, NAME)
+    apart = _stay_apart(model, made_up(base)) and (not rows or _stay_apart(model, [*rows, *rows]))
+    if not apart and before == "sdpa":
+        _attend(base, before)
+    return apart
+
+
+def _attend(base: Any, name: str) -> None:
+    """Set the attention of the language model; towers keep theirs, which may be another (Gemma 4's sound)."""
+    config = base.config
+    own = [key for key in config.sub_configs if getattr(config, key, None) is config.get_text_config()]
+    base.set_attn_implementation({"": name, **dict.fromkeys(own, name)})
+
+
+def made_up(base: Any) -> list[dict[str, Any]]:
+    """Two rows of random ids."""
+    chance, size = torch.Generator().manual_seed(0), base.config.get_text_config().vocab_size
+    return [{"input_ids": torch.randint(size, (PROBE,), generator=chance).tolist()} for _ in range(2)]
+
+
+def _stay_apart(model: Any, rows: list[dict[str, Any]]) -> bool:
+    trains = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            alone = torch.cat([_ends(model, pad_batch([row], 0), [row]) for row in rows])
+            joined = _ends(model, flat_batch(rows, counter_of(model)), rows)
+    except (IndexError, RuntimeError, TypeError, ValueError, AttributeError):  # a class that looks into its mask
+        return False
+    finally:
+        model.train(trains)
+    exact = all(p.dtype == torch.float32 for p in model.parameters() if p.is_floating_point())
+    return bool((joined - alone).abs().max() <= (1e-3 if exact else 0.1) * alone.std())
+
+
+def _ends(model: Any, batch: dict[str, Any], rows: list[dict[str, Any]]) -> torch.Tensor:
+    """Logits of the last tokens of each row of a batch [1, tokens], as float32 [places, vocabulary]."""
+    ends = torch.tensor([len(row["input_ids"]) for row in rows]).cumsum(0).tolist()
+    spans = [range(end - min(PROBE, len(row["input_ids"])), end) for row, end in zip(rows, ends, strict=True)]
+    places = torch.tensor([place for span in spans for place in span], device=model.device)
+    batch = {
+        k: v.to(model.device) if isinstance(v, torch.Tensor) else v
+        for k, v in batch.items()
+        if k not in ("labels", "loss_scale")
+    }
+    if keeps_logits(model):
+        return model(**batch, logits_to_keep=places, use_cache=False).logits[0].float()
+    return model(**batch, use_cache=False).logits[0, places].float()

@@ -1,0 +1,1 @@
+"""Encoding: rows become token ids, labels and media tensors."""

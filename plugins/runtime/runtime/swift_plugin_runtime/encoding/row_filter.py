@@ -1,0 +1,30 @@
+"""Rows that a training method can use, and what becomes of the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from swift_core import SwiftError
+from swift_core.contract.row import Row
+
+
+def usable(job: Any, rows: list[Row], fault: Callable[[Row], str | None], what: str) -> list[Row]:
+    """The rows in which `fault` finds nothing wrong.
+
+    fault: what is wrong with a row, without its place; None where it is sound. what: what the faulty rows lack.
+    The first fault raises SwiftError with file and line; under `--strict false` faulty rows are left out and
+    counted, and it is an error only where none is left.
+    """
+    found = {id(row): f"{row.where}: {text}" for row in rows if (text := fault(row))}
+    if found and (job.options.strict or len(found) == len(rows)):
+        raise SwiftError(next(iter(found.values())))
+    if found:
+        job.say(f"left out {len(found)} rows without {what}, the first: {next(iter(found.values()))}")
+    return [row for row in rows if id(row) not in found]
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""Loading: a checkpoint becomes config, model and processor."""

@@ -1,0 +1,72 @@
+"""The processor of a multimodal checkpoint: loaded, put together from its parts, and asked for its tokenizer."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+
+def load_processor(path: str, trust: bool) -> Any:
+    """The checkpoint's processor; without torchvision, one that reads images through Pillow and no video."""
+    import transformers
+    from transformers.utils import is_torchvision_available
+
+    name = _processor_class(path)
+    if is_torchvision_available() or name is None or not hasattr(transformers, name):
+        return transformers.AutoProcessor.from_pretrained(path, trust_remote_code=trust)
+    parts = {
+        "tokenizer": transformers.AutoTokenizer,
+        "image_processor": transformers.AutoImageProcessor,
+        "feature_extractor": transformers.AutoFeatureExtractor,
+    }
+    owner = getattr(transformers, name)
+    loaded = {k: auto.from_pretrained(path) for k, auto in parts.items() if k in owner.get_attributes()}
+    return assemble(owner, **_settings(owner, path), **loaded)
+
+
+def _settings(owner: Any, path: str) -> dict[str, Any]:
+    """The processor's own arguments as the checkpoint has them: its chat template, how many tokens an image takes."""
+    written, _ = owner.get_processor_dict(path)
+    known = inspect.signature(owner.__init__).parameters.keys() - set(owner.get_attributes())
+    return {name: value for name, value in written.items() if name in known}
+
+
+def assemble(processor_class: Any, **parts: Any) -> Any:
+    """A processor of `processor_class` from its parts and arguments; a part that is left out (its video processor) is
+    None."""
+    absent = dict.fromkeys(set(processor_class.get_attributes()) - set(parts))
+
+    def check(self: Any, name: str, part: Any) -> Any:
+        return None if part is None else processor_class.check_argument_for_proper_class(self, name, part)
+
+    def save(self: Any, folder: Any, **arguments: Any) -> Any:
+        self.get_attributes = lambda: [n for n in processor_class.get_attributes() if n not in absent]
+        try:
+            return processor_class.save_pretrained(self, folder, **arguments)
+        finally:
+            del self.get_attributes
+
+    methods = {"check_argument_for_proper_class": check, "save_pretrained": save, "__module__": __name__}
+    partial = type(processor_class.__name__, (processor_class,), methods)
+    return partial(**parts, **absent)
+
+
+def _processor_class(path: str) -> str | None:
+    from swift_core.job.lockfile import read_json
+
+    for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
+        name = read_json(Path(path, file)).get("processor_class")
+        if name:
+            return str(name)
+    return None
+
+
+def is_processor(processor: Any) -> bool:
+    """Whether it is a multimodal processor, which holds its tokenizer, and not a tokenizer itself."""
+    return hasattr(processor, "tokenizer")
+
+
+def tokenizer_of(processor: Any) -> Any:
+    """The tokenizer, whether it stands alone or inside a processor."""
+    return getattr(processor, "tokenizer", processor)

@@ -1,0 +1,1 @@
+"""Optimizing: parameter groups, and steps taken layer by layer."""

@@ -1,0 +1,1 @@
+"""Quantizing: packed weights, and offline quantization with calibration rows."""

@@ -1,0 +1,1 @@
+"""Rollouts: answers drawn with the policy under training."""

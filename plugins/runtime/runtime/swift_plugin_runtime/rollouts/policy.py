@@ -1,0 +1,329 @@
+"""Policy gradients: for each optimizer step a rollout (draw, score, judge), then the method's loss in small passes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from swift_core import SwiftError
+from swift_core.data.load import batches
+from swift_core.evaluation.rewards import score_all
+from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.alignment.reference.reference import Reference, token_logps
+from swift_plugin_runtime.rollouts.rollout import (
+    Completion,
+    Prompt,
+    Sampling,
+    converse,
+    encode_prompts,
+    evaluating,
+    learning_row,
+)
+from swift_plugin_runtime.rollouts.rollout_engine import DrawingTrainer
+from swift_plugin_runtime.training.trainer.trainer import build_arguments, make_collator
+
+Batch = dict[str, Any]
+
+
+class PolicyTrainer(DrawingTrainer):
+    """Batches of the data loader are prompts; each prompt brings `num_generations` answers, drawn on this rank.
+
+    A subclass says how answers are judged (`judge`) and what a pass costs (`policy_loss`). Answers are learning
+    rows; what a subclass adds to one is collated with it: numbers as [answers, 1], lists along the tokens as
+    [answers, tokens]. Its method has the options of `num_generations`, `num_iterations`, drawing and `beta`.
+    """
+
+    remembers = False
+    """Whether the first step on a rollout, too, compares with the policy that drew it (else: only later ones)."""
+
+    def __init__(self, job: Any, processor: Any, method: Any, reference: Reference | None, **arguments: Any):
+        self.join = make_collator(job, arguments["model"], processor)
+        super().__init__(job, processor, reference, **arguments)
+        self.method = method
+        self.sampling = Sampling(method.max_completion_length, method.temperature, method.top_p, method.top_k)
+        self.rollout: list[Batch] = []
+
+    # -- what a method adds ---------------------------------------------------------------------------------
+    def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
+        """Add to each learning row what the loss needs. rewards: [answers].
+
+        Its `advantage` is a number, or `advantages` a list along the tokens.
+        """
+        raise NotImplementedError
+
+    def policy_loss(self, model: Any, inputs: Batch, known: Batch, totals: torch.Tensor) -> torch.Tensor:
+        """The share of one pass in the loss of the step.
+
+        inputs: model inputs with labels. known: what the rows brought beside them. totals: (answers, trained
+        tokens) of the whole step on all ranks.
+        """
+        raise NotImplementedError
+
+    # -- rollouts -------------------------------------------------------------------------------------------
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        seed = self.args.data_seed if self.job.options.dataset_shuffle else None
+        return PromptOrder(len(self.train_dataset), step, self.method.num_iterations, seed)
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Batch], Any]:
+        """The answers of one optimizer step, one batch per batch of prompts, and the step's totals.
+
+        Every num_iterations-th step draws anew; in between the prompts that come are the same ones.
+        """
+        asked = [batch["prompts"] for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        if not self.rollout or self.state.global_step % self.method.num_iterations == 0:
+            self.rollout = self.roll_out(asked)
+            if self.method.num_iterations > 1 and not self.remembers:
+                self.remember(self.rollout)
+        return self.rollout, self.totals(self.rollout)
+
+    def totals(self, rollout: list[Batch]) -> torch.Tensor:
+        """(answers, trained tokens) of the step on all ranks, shape [2]."""
+        rows = [row for batch in rollout for row in batch["answers"]]
+        trained = sum(label != IGNORED for row in rows for label in row["labels"])
+        return self.over_ranks([len(rows), trained]).clamp(min=1)
+
+    def roll_out(self, asked: list[list[Prompt]]) -> list[Batch]:
+        """Answers to batches of prompts as batches of learning rows, judged."""
+        count = self.method.num_generations
+        drawn = self.draw_all([p for prompts in asked for p in prompts for _ in range(count)])
+        rewards = self.rewards(drawn)
+        self.note_completions(drawn)
+        rows = [self.answer_row(completion) for completion in drawn]
+        if self.remembers:
+            self.remember([{"answers": rows}])
+        self.judge(rows, rewards)
+        left = iter(rows)
+        return [{"answers": [next(left) for _ in range(len(prompts) * count)]} for prompts in asked]
+
+    def draw_all(self, prompts: list[Prompt]) -> list[Completion]:
+        """One answer to each prompt, a generation batch at a time; reproducible from seed, step and rank."""
+        seed = (self.args.seed * 100_003 + self.state.global_step) * 1009 + self.args.process_index
+        together = self.method.generation_batch_size or len(prompts)
+        drawer = self.drawer()
+        return [
+            completion
+            for number, part in enumerate(batches(prompts, together))
+            for completion in converse(
+                self.job,
+                drawer,
+                self.processing_class,
+                part,
+                self.sampling,
+                seed + number * 31,
+                self.method.max_turns,
+            )
+        ]
+
+    def rewards(self, drawn: list[Completion]) -> torch.Tensor:
+        """The weighted sum of the rewards of each answer, [answers]; notes what they were."""
+        found = score_all(self.job, [c.prompt.row for c in drawn], [c.text for c in drawn])
+        scored = torch.tensor(found, device=self.args.device)
+        weights = torch.tensor(self.method.reward_weights or [1.0] * scored.shape[1], device=scored.device)
+        total = scored @ weights
+        self.note("reward", total)
+        for item, column in zip(self.job.many("reward"), scored.T, strict=True):
+            self.note(f"rewards/{item.label}", column)
+            self.note(f"rewards/{item.label}/std", column.std(unbiased=len(column) > 1)[None])
+        groups = total.view(-1, self.method.num_generations)
+        if groups.shape[1] > 1:
+            self.note("reward_std", groups.std(1))
+            self.note("reward_ties", (groups.std(1) < 1e-6).float())
+        return total
+
+    def answer_row(self, completion: Completion) -> dict[str, Any]:
+        """The learning row of one answer; nothing of it is trained where cut answers are masked."""
+        row = learning_row(completion)
+        if getattr(self.method, "mask_truncated", False) and not completion.ended:
+            row["labels"] = [IGNORED] * len(row["labels"])
+        return row
+
+    def note_completions(self, drawn: list[Completion]) -> None:
+        """Length in tokens of what the model wrote, its turns where there may be several, and the share cut."""
+        self.note("completions/length", torch.tensor([float(sum(c.written)) for c in drawn]))
+        if self.job.hook.respond.get_hookimpls():
+            self.note("completions/turns", torch.tensor([float(turns_of(c)) for c in drawn]))
+        self.note("completions/cut", torch.tensor([float(not c.ended) for c in drawn]))
+
+    def remember(self, rollout: list[Batch]) -> None:
+        """Keep what the models say of the answers now, for when the policy has moved on."""
+        for rows in self.passes(rollout):
+            inputs, _ = self.split(self._prepare_inputs(self.collate(rows)))
+            with evaluating(self.model), self.compute_loss_context_manager():
+                for name, values in self.memories(inputs).items():
+                    for row, line in zip(rows, values.tolist(), strict=True):
+                        row[name] = [0.0, *line][: len(row["input_ids"])]
+
+    def memories(self, inputs: Batch) -> dict[str, torch.Tensor]:
+        """What is remembered: `old_logps`, log-probabilities under the drawing policy, [answers, tokens - 1]."""
+        return {"old_logps": token_logps(self.model, inputs, self.method.temperature)[0]}
+
+    def std_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        """The unbiased standard deviation of all ranks' values."""
+        return self.moments_over_ranks(values)[1]
+
+    def moments_over_ranks(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(mean, unbiased standard deviation) of all ranks' values."""
+        count, total = self.over_ranks([values.numel(), values.sum().item()])
+        mean = total / count
+        squares = self.over_ranks([((values - mean) ** 2).sum().item()])[0]
+        return mean, (squares / (count - 1).clamp(min=1)).sqrt()
+
+    # -- learning -------------------------------------------------------------------------------------------
+    def passes(self, rollout: list[Batch]) -> Iterator[list[dict[str, Any]]]:
+        """Rows of one forward pass at a time."""
+        for batch in rollout:
+            yield from batches(batch["answers"], self.method.completions_per_pass or self.method.num_generations)
+
+    def collate(self, rows: list[dict[str, Any]]) -> Batch:
+        """Model inputs with labels, and what the rows brought beside them; see the class."""
+        numbers = [name for name, value in rows[0].items() if isinstance(value, float)]
+        batch: Batch = self.join([{k: v for k, v in row.items() if k not in numbers} for row in rows])
+        return {**batch, **{f"{name}s": torch.tensor([[row[name]] for row in rows]) for name in numbers}}
+
+    def split(self, batch: Batch) -> tuple[Batch, Batch]:
+        """(model inputs with labels, what the rows brought beside them); the latter along labels' [:, 1:]."""
+        names = [name for name in KNOWN if name in batch]
+        known = {name: batch[name][:, 1:] if batch[name].shape[1] > 1 else batch[name] for name in names}
+        return {k: v for k, v in batch.items() if k not in known}, known
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward, a few answers at a time; returns the summed loss."""
+        loss = torch.zeros((), device=self.args.device)
+        for rows in self.passes([inputs]):
+            loss += super().training_step(model, self.collate(rows), num_items_in_batch)
+        return loss
+
+    def compute_loss(
+        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The method's loss of a pass, weighted so that the passes of a step add up to its mean."""
+        inputs, known = self.split(inputs)
+        totals = num_items_in_batch
+        if totals is None:
+            totals = torch.tensor([len(inputs["labels"]), (inputs["labels"][:, 1:] != IGNORED).sum()])
+        loss = self.policy_loss(model, inputs, known, totals) * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
+
+    def reference_logps(self, model: Any, batch: Batch) -> torch.Tensor:
+        """Log-probabilities [answers, tokens - 1] under the reference."""
+        with self.reference.of(model, self.accelerator.unwrap_model(model)) as reference:
+            return token_logps(reference, batch, self.method.temperature)[0]
+
+    def prediction_step(self, model: Any, inputs: Batch, *_: Any, **__: Any) -> tuple[torch.Tensor, None, None]:
+        """Draw and score answers to held-out prompts: their rewards are the evaluation."""
+        rollout = self.roll_out([inputs["prompts"]])
+        loss = torch.zeros((), device=self.args.device)
+        with torch.no_grad():
+            for rows in self.passes(rollout):
+                batch = self._prepare_inputs(self.collate(rows))
+                loss += self.compute_loss(model, batch, num_items_in_batch=self.totals(rollout))
+        return loss, None, None
+
+    def floating_point_ops(self, inputs: Batch) -> int:
+        """Not counted: drawing costs more than the passes that could be counted."""
+        return 0
+
+
+def turns_of(completion: Completion) -> int:
+    """How many answers of the model a conversation has."""
+    own = completion.written
+    return sum(mine and not before for before, mine in zip([False, *own], own, strict=False))
+
+
+KNOWN = ("advantages", "old_logps", "reference_logps", "old_values", "returns")
+"""What rows of answers may bring beside the model's inputs."""
+
+
+class PromptOrder(torch.utils.data.Sampler):
+    """Which prompt comes when: an epoch's order in slices of one optimizer step, each slice `times` over.
+
+    seed: of the shuffling, None for the order of the data. Where slices repeat, the last one is filled up
+    from the start of the order, so that every slice is a whole step.
+    """
+
+    def __init__(self, count: int, step: int, times: int, seed: int | None):
+        self.count, self.step, self.times, self.seed = count, step, times, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another epoch, another order; the same on every rank and after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count if self.times == 1 else math.ceil(self.count / self.step) * self.step * self.times
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(range(self.count))
+        if self.seed is not None:
+            random.Random(self.seed * 1009 + self.epoch).shuffle(order)
+        if self.times > 1:
+            order = list(itertools.islice(itertools.cycle(order), len(self) // self.times))
+        for part in batches(order, self.step):
+            for _ in range(self.times):
+                yield from part
+
+
+def build_policy_trainer(
+    trainer: Any, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any, policy: Any = None
+) -> PolicyTrainer:
+    """Prompts encoded, the reference kept where β asks for it; the best checkpoint is that of the highest reward.
+
+    trainer: the subclass. policy: the model without what the method wraps around it, for the reference.
+    """
+    check_rewards(job, method)
+    room = method.max_completion_length
+    train = encode_prompts(job, rows, processor, room, "training prompts")
+    held = encode_prompts(job, eval_rows, processor, room, "evaluation prompts") if eval_rows else None
+    best = {"metric_for_best_model": "reward", "greater_is_better": True} if held else {}
+    built: PolicyTrainer = trainer(
+        job,
+        processor,
+        method,
+        Reference(job, model if policy is None else policy) if method.beta else None,
+        model=model,
+        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no", **best),
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=lambda prompts: {"prompts": prompts},
+    )
+    return built
+
+
+def check_rewards(job: Any, method: Any) -> None:
+    """SwiftError where a job that learns from rewards has none, or another number of weights."""
+    name = job.many("trainer")[0].entry.name
+    rewards = [item.label for item in job.many("reward")]
+    if not rewards:
+        raise SwiftError(f"{name} learns from rewards. Say --reward with one or more (swift list rewards).")
+    if method.reward_weights and len(method.reward_weights) != len(rewards):
+        raise SwiftError(f"--reward_weights has {len(method.reward_weights)} values for the rewards {rewards}.")
+
+
+def clipped_losses(
+    ratio: torch.Tensor, advantages: torch.Tensor, low: float, high: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(PPO's clipped loss, arXiv 1707.06347 eq. 7; 1 where the clip took the gradient away), shape of `ratio`."""
+    away = ((ratio < 1 - low) & (advantages < 0)) | ((ratio > 1 + high) & (advantages > 0))
+    loss = -torch.min(ratio * advantages, ratio.clamp(1 - low, 1 + high) * advantages)
+    return loss, away.float()
+
+
+def token_rewards(
+    rewards: torch.Tensor, old: torch.Tensor, reference: torch.Tensor | None, mask: torch.Tensor, beta: float
+) -> torch.Tensor:
+    """-β·(log π - log π_ref) at each token, and the answer's reward at its last one, [answers, tokens].
+
+    rewards: [answers]. old, reference: log-probabilities of the drawn tokens. An answer that trains no token
+    gets zeros.
+    """
+    penalty = torch.zeros_like(old) if reference is None else -beta * (old - reference) * mask
+    places = torch.arange(mask.shape[1], device=mask.device)
+    last = (places * mask).argmax(1)
+    at_end = (places[None] == last[:, None]) & (mask > 0)
+    return penalty + at_end * rewards[:, None]

@@ -1,0 +1,1 @@
+"""Scoring: models that give numbers, trained and asked."""

@@ -1,0 +1,162 @@
+"""A trained scoring or embedding model at work: scores, classes and vectors of conversations."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swift_core.contract.engine import Reply, Request
+from swift_core.contract.row import Row, check_row
+from swift_core.data.load import batches
+from swift_core.inference.conversation import served_name
+from swift_core.job.lockfile import LOCK_FILE, read_json
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_adapters, load_model
+from swift_plugin_runtime.batching.collate import pad_batch
+from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.scoring.trainer.relevance import Judge
+from swift_plugin_runtime.scoring.trainer.texts import embed
+
+
+class Scorer:
+    """Scores conversations with a checkpoint of rm, reranker, seq_cls or embedding.
+
+    Scorer.open("output/checkpoint-100").scores(rows)   # [[0.7], [-1.2]]: numbers per row
+    """
+
+    def __init__(self, job: Any, model: Any, processor: Any):
+        self.job, self.model, self.processor = job, model.eval(), processor
+        tokenizer = tokenizer_of(processor)
+        self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
+        self.model.config.get_text_config().pad_token_id = self.pad  # heads look for the last token before padding
+        self.judge = judge_of(job, tokenizer)
+
+    @classmethod
+    def open(cls, folder: str, **options: Any) -> Scorer:
+        """From a checkpoint folder; options are those of loading a model (device, torch_dtype …)."""
+        told = {"ckpt_dir": folder, **options}
+        job = prepare("export", [Given(k, v, "Scorer") for k, v in told.items()])
+        model, processor = load_model(job)
+        return cls(job, load_adapters(job, model), processor)
+
+    def scores(self, rows: list[Row], size: int = 8) -> list[list[float]]:
+        """The head's numbers for each conversation, answer and all; of a generative reranker the odds of yes."""
+        if (judge := self.judge) is not None:
+            questions = [judge.question(row) for row in rows]
+            return self._each(questions, size, lambda inputs: judge.scores(self.model, inputs), asked=True)
+        return self._each(rows, size, lambda inputs: self.model(**inputs, use_cache=False).logits.float())
+
+    def vectors(self, rows: list[Row], size: int = 8) -> list[list[float]]:
+        """A vector of unit length for each conversation, pooled as in training."""
+        pooling = trained_by(self.job).get("options", {}).get("pooling", "last")
+        return self._each(rows, size, lambda inputs: embed(self.model, inputs, pooling))
+
+    @torch.no_grad()
+    def _each(self, rows: list[Row], size: int, call: Any, asked: bool = False) -> list[list[float]]:
+        encoded = self.job.hook.encode(job=self.job, rows=rows, processor=self.processor, generation=asked)
+        found: list[list[float]] = []
+        for part in batches([{k: v for k, v in e.items() if k not in ("labels", "loss_scale")} for e in encoded], size):
+            inputs = pad_batch(part, self.pad)
+            inputs = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
+            found += call(inputs).tolist()
+        return found
+
+
+class ScoringEngine:
+    """An engine whose replies are JSON: a label with probabilities, a score, or an embedding."""
+
+    scores_answers = True
+    """Conversations are scored with their last answer."""
+
+    def __init__(self, job: Any, model: Any, processor: Any):
+        self.scorer = Scorer(job, model, processor)
+        self.models = [served_name(job.options)]
+        self.turn = threading.Lock()
+        self.embeds = not hasattr(model.config, "problem_type") or trained_by(job).get("name") == "embedding"
+        self.embeds |= job.card.task == "embedding"
+        self.embeds &= self.scorer.judge is None
+        said = trained_by(job).get("options", {}).get("problem_type", "")  # an adapter's config does not say it
+        self.kind = PROBLEMS.get(said, getattr(model.config, "problem_type", None))
+
+    def generate(self, requests: list[Request], listen: Any = None) -> list[Reply]:
+        """A reply for each conversation."""
+        rows = [check_row(request.row()) for request in requests]
+        with self.turn:
+            texts = self._embedded(rows) if self.embeds else self._scored(rows)
+        for place, text in enumerate(texts):
+            if listen is not None:
+                listen(place, text)
+        return [Reply(text) for text in texts]
+
+    def _embedded(self, rows: list[Row]) -> list[str]:
+        return [json.dumps({"embedding": vector}) for vector in self.scorer.vectors([r.prompt() for r in rows])]
+
+    def _scored(self, rows: list[Row]) -> list[str]:
+        kind = self.kind
+        asked = [row.prompt() for row in rows] if kind else rows  # classifiers were taught without answers
+        return [json.dumps(told(values, kind)) for values in self.scorer.scores(asked)]
+
+    def stream(self, request: Request) -> Generator[str, None, Reply]:
+        """The whole reply as one piece."""
+        reply = self.generate([request])[0]
+        yield reply.text
+        return reply
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self.scorer.model = None
+
+
+def gives_numbers(job: Any, model: Any) -> bool:
+    """Whether a loaded model is asked for scores or vectors, and not for words."""
+    writes = hasattr(model, "generate") and trained_by(job).get("name") != "embedding"
+    return not writes or _judges(job)
+
+
+def judge_of(job: Any, tokenizer: Any) -> Judge | None:
+    """How a generative reranker is asked: as in its training, else as Qwen3 Reranker; None for other models."""
+    if not _judges(job):
+        return None
+    said = trained_by(job).get("options", {})
+    names = ("positive_token", "negative_token", "prompt", "instruction")
+    return Judge.of(tokenizer, **{name: said[name] for name in names if name in said})
+
+
+def _judges(job: Any) -> bool:
+    task: str = trained_by(job).get("name") or job.card.task
+    return task == "generative_reranker"
+
+
+PROBLEMS = {
+    "single": "single_label_classification",
+    "multi": "multi_label_classification",
+    "regression": "regression",
+}
+"""The trainer seq_cls's words for the problem types of transformers."""
+
+
+def told(values: list[float], kind: str | None) -> dict[str, Any]:
+    """What a head's numbers mean. kind: `problem_type` of the config; None for reward models and rerankers."""
+    numbers = torch.tensor(values)
+    if kind == "single_label_classification":
+        return {"label": int(numbers.argmax()), "probabilities": numbers.softmax(0).tolist()}
+    if kind == "multi_label_classification":
+        return {"labels": (numbers > 0).nonzero()[:, 0].tolist(), "probabilities": numbers.sigmoid().tolist()}
+    return {"values": values} if kind == "regression" else {"score": values[0] if len(values) == 1 else values}
+
+
+def trained_by(job: Any) -> dict[str, Any]:
+    """The trainer component in the lock of the job's checkpoint: its name and options; empty where none is known."""
+    places = [item.folder for item in job.many("tuner") if item.folder] + [str(job.options.model)]
+    for place in places:
+        for component in read_json(Path(place, LOCK_FILE)).get("components", []):
+            if component["kind"] == "trainer":
+                found: dict[str, Any] = component
+                return found
+    return {}

@@ -1,0 +1,64 @@
+"""Texts to compare (columns `positive`, `negative`) and their vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from swift_core.contract.row import Row
+from swift_plugin_runtime.loading.layers import keeps_logits
+
+
+def texts_in(row: Row, column: str) -> list[str]:
+    """The texts of a column that holds one or several; none where it is left out.
+
+    `positive_messages` and `negative_messages`, lists of conversations, count by their last messages.
+    """
+    value = row.extra.get(column)
+    if value is None:
+        return [str(talk[-1]["content"]) for talk in row.extra.get(f"{column}_messages") or []]
+    return [value] if isinstance(value, str) else list(value)
+
+
+def fault_of(row: Row, column: str, needed: bool = True, one: bool = False) -> str | None:
+    """What is wrong with a column of texts. needed: it must hold one. one: not more than one."""
+    try:
+        texts = texts_in(row, column)
+    except (TypeError, KeyError, IndexError):
+        return f"{column} must be a text or a list of texts, found {row.extra.get(column)!r}."
+    if any(not isinstance(text, str) or not text.strip() for text in texts):
+        return f"{column} must hold texts that are not empty, found {row.extra.get(column)!r}."
+    if (needed and not texts) or (one and len(texts) != 1):
+        return f"needs {'one text' if one else 'a text'} in the column {column}, found {len(texts)}."
+    return None
+
+
+def text_row(row: Row, text: str) -> Row:
+    """A text as a conversation of its own, without the row's media and system text."""
+    said = [{"role": "user", "content": text}]
+    return dataclasses.replace(row, messages=said, images=[], videos=[], audios=[], objects={}, tools=[])
+
+
+def embed(model: Any, inputs: dict[str, Any], pooling: str = "last") -> torch.Tensor:
+    """Vectors of unit length [texts, size] of a padded batch, from the model's last hidden states, in float32."""
+    hidden = hidden_states(model, inputs)
+    mask = inputs["attention_mask"]
+    if pooling == "mean":
+        pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    else:
+        places = torch.arange(mask.shape[1], device=mask.device) * mask
+        chosen = places.argmax(1) if pooling == "last" else mask.argmax(1)
+        pooled = hidden[torch.arange(len(hidden), device=mask.device), chosen]
+    return functional.normalize(pooled.float(), dim=-1)
+
+
+def hidden_states(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """The hidden states that the output head sees, [rows, tokens, size], of a base model or one with a head."""
+    few = {"logits_to_keep": 1} if keeps_logits(model) else {}
+    output = model(**inputs, **few, use_cache=False, output_hidden_states=True)
+    last = getattr(output, "last_hidden_state", None)
+    found: torch.Tensor = output.hidden_states[-1] if last is None else last
+    return found

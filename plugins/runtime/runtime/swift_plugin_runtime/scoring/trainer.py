@@ -1,0 +1,154 @@
+"""Learning scores and vectors of whole texts: rows as groups of encoded texts, and the trainer that all such share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from swift_core import SwiftError
+from swift_core.contract.row import Row
+from swift_core.data.load import batches
+from swift_plugin_runtime.alignment.reference.reference import AlignmentTrainer
+from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, row_limit
+from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.training.trainer.trainer import build_arguments, make_collator
+
+
+@dataclass(frozen=True)
+class Group:
+    """One row: its texts, encoded (one to classify; a better and a worse one; a query and documents …)."""
+
+    row: Row
+    texts: list[dict[str, Any]]
+
+
+def encode_groups(
+    job: Any, rows: list[Row], processor: Any, texts: Callable[[Row], list[Row]], what: str, asked: bool = False
+) -> EncodedRows:
+    """A `Group` per row; one with a text over max_length is dropped, cut or an error by --truncation_strategy.
+
+    asked: the texts are questions, encoded up to where the answer begins.
+    """
+    limit = row_limit(job, processor)
+    items, short = [], 0
+    with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
+        for part in batches(rows, ENCODE_TOGETHER):
+            for row, encoded in zip(part, _encode(job, [texts(row) for row in part], processor, asked), strict=True):
+                fitted = [_fit(item, limit, job.options.truncation_strategy, row.where) for item in encoded]
+                short += any(new is not old for new, old in zip(fitted, encoded, strict=True))
+                kept = [item for item in fitted if item is not None]
+                if len(kept) == len(fitted):
+                    items.append(Group(row, kept))
+            bar.update(len(part))
+    if short:
+        job.say(f"dropped or cut {short} of {len(rows)} {what} longer than {limit} tokens")
+    if not items:
+        raise SwiftError(f"No {what} are left: all {len(rows)} are longer than max_length {limit}.")
+    return EncodedRows(items)
+
+
+def _encode(job: Any, groups: list[list[Row]], processor: Any, asked: bool) -> list[list[dict[str, Any]]]:
+    """Each group's texts as model inputs; which tokens an answer has does not matter here."""
+    flat = [row for group in groups for row in group]
+    encoded = iter(job.hook.encode(job=job, rows=flat, processor=processor, generation=asked))
+    apart = ("labels", "loss_scale")
+    return [[{k: v for k, v in next(encoded).items() if k not in apart} for _ in group] for group in groups]
+
+
+def _fit(item: dict[str, Any], limit: int | None, strategy: str, where: str) -> dict[str, Any] | None:
+    """The text itself where it is short enough; cut, None (dropped) or an error by `strategy` where not."""
+    length = len(item["input_ids"])
+    if limit is None or length <= limit:
+        return item
+    if strategy == "raise":
+        raise SwiftError(f"{where}: {length} tokens, more than max_length {limit}. Raise it, or cut or delete rows.")
+    if strategy == "delete" or any(isinstance(v, torch.Tensor) for v in item.values()):
+        return None  # a cut through an image would leave features without their tokens
+    window = slice(length - limit, None) if strategy == "left" else slice(0, limit)
+    return {k: v[window] if isinstance(v, list) and len(v) == length else v for k, v in item.items()}
+
+
+class ScoringTrainer(AlignmentTrainer):
+    """Trains on batches `{"texts": model inputs, "sizes": texts per row, "rows": the rows}`.
+
+    A method supplies `items(batch)`, how many things its loss is a mean over, and `losses(trainer, model, batch)`,
+    one loss for each of them; it may note figures on the trainer.
+    """
+
+    def __init__(self, job: Any, processor: Any, method: Any, **arguments: Any):
+        super().__init__(job, processor, None, **arguments)
+        self.method = method
+
+    def count_items(self, batch: dict[str, Any]) -> int:
+        """As the method counts."""
+        found: int = self.method.items(batch)
+        return found
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean of the method's losses over the accumulated batch, on all ranks."""
+        losses = self.method.losses(self, model, inputs)
+        if num_items_in_batch is None:
+            loss = losses.mean()
+        else:  # the ranks' gradients are averaged afterwards, so each gives its sum times their number
+            loss = losses.sum() / num_items_in_batch * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
+
+    def scores(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+        """What the head says of each text, [texts, labels], in float32."""
+        found: torch.Tensor = model(**batch["texts"], use_cache=False).logits.float()
+        return found
+
+    def by_row(self, values: torch.Tensor, batch: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+        """Values of texts [texts, …] split into those of each row."""
+        return values.split(batch["sizes"])
+
+
+def build_scoring_trainer(
+    job: Any,
+    model: Any,
+    processor: Any,
+    rows: list[Row],
+    eval_rows: list[Row] | None,
+    method: Any,
+    texts: Callable[[Row], list[Row]],
+    asked: bool = False,
+) -> ScoringTrainer:
+    """The trainer of a method over whole texts. texts: the conversations of a row that are scored, in order.
+
+    asked: they are questions, encoded up to where the answer begins.
+    """
+    train = encode_groups(job, rows, processor, texts, "training rows", asked)
+    held = encode_groups(job, eval_rows, processor, texts, "evaluation rows", asked) if eval_rows else None
+    tokenizer = tokenizer_of(processor)
+    # heads find the last token of a text as the last that is not padding
+    model.config.get_text_config().pad_token_id = _pad_id(tokenizer)
+    join = make_collator(job, model, processor)
+
+    def collate(groups: list[Group]) -> dict[str, Any]:
+        return {
+            "texts": join([text for group in groups for text in group.texts]),
+            "sizes": [len(group.texts) for group in groups],
+            "rows": [group.row for group in groups],
+        }
+
+    return ScoringTrainer(
+        job,
+        processor,
+        method,
+        model=model,
+        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=collate,
+    )
+
+
+def _pad_id(tokenizer: Any) -> int:
+    """The id that the collator pads with."""
+    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)

@@ -1,0 +1,1 @@
+"""Training: transformers' Trainer, its arguments, its loss and its checkpoints."""

@@ -1,0 +1,590 @@
+"""Training on transformers' Trainer: our loss, whole checkpoints or none, a progress bar, logs and curves."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch.nn import functional
+from tqdm import tqdm
+
+from swift_core import SwiftError
+from swift_core.job.lockfile import write_lock
+from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.batching.collate import pad_batch
+from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, keep_rows_apart, why_padded, witnesses
+from swift_plugin_runtime.encoding.arrow_cache import StoredRows
+from swift_plugin_runtime.encoding.datasets import (
+    EncodedRows,
+    Encoder,
+    LazyRows,
+    StreamedRows,
+    encode_rows,
+    pack,
+    row_limit,
+)
+from swift_plugin_runtime.encoding.media_check import media_in, reaching
+from swift_plugin_runtime.loading import hub
+from swift_plugin_runtime.loading.layers import keeps_logits
+from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.training.trainer import sharding
+from swift_plugin_runtime.training.trainer.fused_loss import head_for, losing
+from swift_plugin_runtime.training.trainer.memory import recomputes
+from swift_plugin_runtime.training.trainer.plots import plot_log
+from swift_plugin_runtime.training.trainer.postponed import postpone
+
+postpone("datasets")  # before the name `transformers.Trainer` is first used, which imports it
+from transformers.trainer_utils import rotate_checkpoints, seed_worker  # noqa: E402
+
+STAGING = ".saving"
+"""A checkpoint is written here and moved into place in one rename, so that a torn one is never seen."""
+
+LOG_FILE = "logging.jsonl"
+
+
+class Trainer(transformers.Trainer):
+    """transformers' Trainer with a weighted token loss and checkpoints that are whole or absent.
+
+    Batches may carry `loss_scale`. The loss is the weighted sum of token losses over the number of trained
+    tokens in the whole accumulated batch, on all ranks.
+    """
+
+    shards = True
+    """Whether --fsdp serves this method: everything it computes goes through the split model's forward."""
+
+    def __init__(self, job: Any, processor: Any, **arguments: Any):
+        super().__init__(processing_class=processor, **arguments)
+        self.job = job
+        self.sharded = self._shard() if job.options.fsdp else False
+        self.staged = False
+        self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
+        self.loss_is_scaled_for_ga = True
+        self.remove_callback(transformers.PrinterCallback)
+        self.remove_callback(transformers.ProgressCallback)
+        self.add_callback(Progress(self.args.output_dir))
+        if "swanlab" in job.options.report_to:
+            self.add_callback(_swanlab_callback())
+        self.add_callback(TunerSteps(job))
+        if job.options.early_stopping_patience:
+            self.add_callback(transformers.EarlyStoppingCallback(job.options.early_stopping_patience))
+        self.speed = Speed()
+        self.media_seen = False
+        self.head: Any = None
+        """The output head where it computes the loss itself."""
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Cross-entropy of the trained tokens, weighted by `loss_scale` where the batch has it.
+
+        In the outputs, logits are those of the trained tokens, or the sum of losses where head and loss are fused.
+        """
+        inputs = dict(inputs)
+        labels, scale = inputs.pop("labels"), inputs.pop("loss_scale", None)
+        trained = labels[:, 1:] != IGNORED
+        weights = trained[trained].float() if scale is None else scale[:, 1:][trained]
+        total, outputs = self._weighted_sum(model, inputs, labels, weights)
+        count = max(1, weights.numel()) if num_items_in_batch is None else num_items_in_batch
+        loss = total / count
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes
+        if self.model.training:
+            for term in self.job.hook.extra_loss(job=self.job, model=self.accelerator.unwrap_model(self.model)):
+                loss = loss + term / self.args.gradient_accumulation_steps
+        return (loss, outputs) if return_outputs else loss
+
+    def _weighted_sum(self, model: Any, inputs: Any, labels: Any, weights: Any) -> tuple[torch.Tensor, Any]:
+        """(Σ weight · loss over the trained tokens, the model's outputs)."""
+        if self.head is None:
+            losses, outputs = token_losses(model, inputs, labels)
+            return (losses * weights).sum(), outputs
+        with losing(self.head, self.job.options.fused_loss, labels, weights):
+            outputs = model(**inputs, use_cache=False)
+        return outputs.logits.sum(), outputs
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward of one batch, its tokens counted; the first media must reach the model."""
+        self.speed.add(inputs)
+        media = [] if self.media_seen else media_in(inputs)
+        if not media:
+            return super().training_step(model, inputs, num_items_in_batch)
+        self.media_seen = True
+        with reaching(self.job, self.model, media):
+            return super().training_step(model, inputs, num_items_in_batch)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write a log line; one about training says how many tokens per second went through the model."""
+        if "loss" in logs:
+            logs["tokens_per_second"] = round(self.speed.take() * self.accelerator.num_processes)
+        super().log(logs, start_time)
+
+    def publish(self, folder: str) -> str:
+        """Upload a checkpoint to the hub in use as --hub_model_id, from the first process; returns its address."""
+        o = self.job.options
+        if not self.is_world_process_zero():
+            return str(o.hub_model_id)
+        return hub.upload(folder, o.hub_model_id, o.use_hf, o.hub_token, o.hub_private_repo)
+
+    def _get_dataloader(
+        self,
+        dataset: Any,
+        description: str,
+        batch_size: int,
+        sampler_fn: Any = None,
+        is_training: bool = False,
+        **_: Any,
+    ) -> Any:
+        """As the base class makes it, which would load the package `datasets` only to find that rows are none of its.
+
+        Our collators want whole rows, so there are no columns to remove either.
+        """
+        a = self.args
+        streamed = isinstance(dataset, torch.utils.data.IterableDataset)
+        seeds = functools.partial(seed_worker, num_workers=a.dataloader_num_workers, rank=a.process_index)
+        loader = torch.utils.data.DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=None if streamed or sampler_fn is None else sampler_fn(dataset),
+            drop_last=a.dataloader_drop_last and not streamed,
+            collate_fn=self.data_collator,
+            num_workers=a.dataloader_num_workers,
+            worker_init_fn=seeds if is_training else None,
+            pin_memory=a.dataloader_pin_memory,
+            persistent_workers=a.dataloader_persistent_workers,
+            prefetch_factor=a.dataloader_prefetch_factor,
+        )
+        return self.accelerator.prepare(loader)
+
+    def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
+        """The loss of one evaluation batch; logits are not kept."""
+        with torch.no_grad():
+            return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The job's optimizer component, or transformers' AdamW."""
+        if self.optimizer is None and self.job.many("optimizer"):
+            self.optimizer = self.job.hook.create_optimizer(job=self.job, model=model or self.model)
+        return super().create_optimizer(model) if self.optimizer is None else self.optimizer
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write tuners, or the whole model where none saves itself, with processor and lock file."""
+        folder = output_dir or self.args.output_dir
+        self.accelerator.wait_for_everyone()  # whoever looks whether the folder is there has looked
+        model = self.accelerator.unwrap_model(self.model)
+        with self._whole_model(model):
+            if self.args.should_save:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                save_trained(self.job, model, self.processing_class, folder)
+
+    def _shard(self) -> bool:
+        if not self.shards:
+            name = self.job.many("trainer")[0].entry.name
+            raise SwiftError(f"--fsdp does not serve the trainer {name!r} yet; leave it out, or use --deepspeed.")
+        self.job.say(sharding.shard(self.model, self.args.device))
+        sharding.leave_whole(self.accelerator)
+        return True
+
+    def _whole_model(self, model: Any) -> Any:
+        """A context in which the model's state is whole on the first process, however it is split."""
+        if self.sharded:
+            state = sharding.whole_weights(model)
+        elif self.is_deepspeed_enabled:
+            state = self.accelerator.get_state_dict(self.model_wrapped)
+        else:
+            return contextlib.nullcontext()
+        return sharding.answering(model, state_dict=lambda *_, **__: state)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.sharded:
+            return super()._save_optimizer_and_scheduler(output_dir)
+        state = sharding.whole_optimizer(self.model, self.optimizer.optimizer)
+        with sharding.answering(self.optimizer, state_dict=lambda: state):
+            return super()._save_optimizer_and_scheduler(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self.sharded:
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        load = functools.partial(sharding.load_optimizer, self.model, self.optimizer.optimizer)
+        with sharding.answering(self.optimizer, load_state_dict=load):
+            return super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_best_model(self) -> None:
+        """The best checkpoint is the run's outcome; nothing here uses a split model after that."""
+        if not self.sharded:
+            super()._load_best_model()
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Nothing to do: the job loads a checkpoint's weights through the tuners that wrote them."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        final = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
+        staging = Path(self.args.output_dir, STAGING)
+        self._note_best(final)
+        self.staged = True
+        try:
+            with averaged(self.optimizer):
+                super()._save_checkpoint(model, trial)
+            self._move_into_place(staging / final.name, final)
+        except Exception as error:  # torch, safetensors and the system each report a full disk in their own way
+            shutil.rmtree(staging, ignore_errors=True)
+            raise _save_error(error, final) from error
+        finally:
+            self.staged = False
+        if self.args.should_save:
+            rotate_checkpoints(
+                output_dir=self.args.output_dir,
+                save_total_limit=self.args.save_total_limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(Path(self.args.output_dir, STAGING)) if self.staged else super()._get_output_dir(trial)
+
+    def _note_best(self, final: Path) -> None:
+        if self.state.best_global_step:
+            self.state.best_model_checkpoint = str(final.with_name(f"checkpoint-{self.state.best_global_step}"))
+
+    def _move_into_place(self, staged: Path, final: Path) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            state = staged / "trainer_state.json"
+            state.write_text(state.read_text().replace(f"/{STAGING}/", "/"))
+            _sync(staged)
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(staged, final)
+            shutil.rmtree(staged.parent, ignore_errors=True)
+        best = self.state.best_model_checkpoint
+        self.state.best_model_checkpoint = best.replace(f"/{STAGING}/", "/") if best else best
+        self.accelerator.wait_for_everyone()
+
+
+@contextlib.contextmanager
+def averaged(optimizer: Any) -> Iterator[None]:
+    """What a schedule-free optimizer means to keep is in the model between `eval()` and `train()`."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if hasattr(inner, "train") and hasattr(inner, "eval"):
+        inner.eval()
+        yield
+        inner.train()
+    else:
+        yield
+
+
+def _sync(folder: Path) -> None:
+    """Flush every file of a folder to the disk before it is renamed."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _save_error(error: Exception, final: Path) -> SwiftError:
+    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    older = sorted(p.name for p in final.parent.glob("checkpoint-*"))
+    kept = f"The checkpoints {', '.join(older)} are whole" if older else "No earlier checkpoint exists"
+    cause = "the disk is full" if full else str(error)
+    return SwiftError(
+        f"{final} could not be written: {cause}. {kept}; free space and go on with --resume_from_checkpoint last."
+    )
+
+
+def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    """Losses of the trained tokens in order, shape [trained], and the model's outputs.
+
+    Logits are computed for those positions alone where the batch is one flat row and the model can.
+    """
+    wanted = labels[:, 1:] != IGNORED
+    targets = labels[:, 1:][wanted]
+    if labels.shape[0] == 1 and keeps_logits(model):
+        inputs = {**inputs, "logits_to_keep": wanted[0].nonzero()[:, 0]}
+        outputs = model(**inputs, use_cache=False)
+        logits = outputs.logits[0]
+    else:
+        outputs = model(**inputs, use_cache=False)
+        logits = outputs.logits[:, -labels.shape[1] : -1][wanted]  # virtual tokens may stand before the row
+    return functional.cross_entropy(logits.float(), targets, reduction="none"), outputs
+
+
+def save_trained(job: Any, model: Any, processor: Any, folder: str) -> None:
+    """What training made, into `folder`: each tuner's files, else the whole model; then lock and processor."""
+    tuners = job.many("tuner")
+    saved = False
+    for item in tuners:
+        place = folder if len(tuners) == 1 else str(Path(folder, item.label))
+        saved |= bool(job.call(item, "save_tuner", model=model, folder=place, name=item.label))
+    if not saved:
+        job.hook.save_model(job=job, model=model, processor=processor, folder=folder)
+    else:
+        processor.save_pretrained(folder)
+    write_lock(job, folder)
+
+
+class Speed:
+    """Counts the tokens that go through the model, padding left out, and the time between two questions."""
+
+    def __init__(self) -> None:
+        self.tokens: Any = 0
+        self.since = time.monotonic()
+
+    def add(self, inputs: Any) -> None:
+        """Count a batch, or the batches in it."""
+        if not isinstance(inputs, dict):
+            return
+        if "input_ids" in inputs:
+            seen = inputs.get("attention_mask")
+            # a sum stays on its device until it is asked for: training does not wait for the count
+            self.tokens = self.tokens + (inputs["input_ids"].numel() if seen is None or seen.dim() != 2 else seen.sum())
+        else:
+            for value in inputs.values():
+                self.add(value)
+
+    def take(self) -> float:
+        """Tokens per second on this process since the last call."""
+        now = time.monotonic()
+        speed = float(self.tokens) / max(now - self.since, 1e-6)
+        self.tokens, self.since = 0, now
+        return speed
+
+
+LOGGERS = {"tensorboard": "tensorboard", "wandb": "wandb", "swanlab": "swanlab"}
+"""Loggers that are asked for by --report_to, and the packages they need."""
+
+
+def _check_loggers(names: list[str]) -> None:
+    import importlib.util
+
+    for name in names:
+        if name in LOGGERS and importlib.util.find_spec(LOGGERS[name]) is None:
+            raise SwiftError(f"--report_to {name} needs the package {LOGGERS[name]}: pip install {LOGGERS[name]}")
+
+
+def _swanlab_callback() -> Any:
+    """SwanLab's own callback: transformers' takes an answer that SwanLab no longer gives from 0.8 on."""
+    from swanlab.integration.transformers import SwanLabCallback
+
+    return SwanLabCallback(project=os.environ.get("SWANLAB_PROJECT"))
+
+
+def _watched(job: Any, changes: dict[str, Any]) -> dict[str, Any]:
+    """What early stopping needs: evaluations, saved as often, the best of which is kept."""
+    if not job.options.early_stopping_patience:
+        return {}
+    if changes.get("eval_strategy", "no") == "no":
+        raise SwiftError(
+            "--early_stopping_patience watches evaluations: say --val_dataset or --split_dataset_ratio, and a "
+            "--save_strategy other than no."
+        )
+    return {"load_best_model_at_end": True, "metric_for_best_model": "loss"}
+
+
+def build_arguments(job: Any, recompute: bool = False, **changes: Any) -> transformers.TrainingArguments:
+    """transformers.TrainingArguments from the job's options; `changes` and --training_args win.
+
+    recompute: whether activations are computed again where --gradient_checkpointing does not say.
+    """
+    o = job.options
+    recompute = recompute if o.gradient_checkpointing is None else o.gradient_checkpointing
+    _check_loggers(o.report_to)
+    shared = {
+        name: getattr(o, name)
+        for name in (
+            "output_dir num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size "
+            "gradient_accumulation_steps lr_scheduler_type weight_decay adam_beta1 adam_beta2 "
+            "max_grad_norm fp16 logging_steps save_steps save_strategy save_total_limit "
+            "save_only_model load_best_model_at_end ddp_backend seed data_seed"
+        ).split()
+    }
+    on_gpu = torch.cuda.is_available() and o.device != "cpu"
+    wanted: dict[str, Any] = {
+        **shared,
+        "learning_rate": learning_rate(job),
+        "warmup_steps": o.warmup_ratio,
+        "bf16": (on_gpu and torch.cuda.is_bf16_supported()) if o.bf16 is None else o.bf16,
+        "use_cpu": not on_gpu,
+        "report_to": [name for name in o.report_to if name != "swanlab"],
+        "eval_steps": o.eval_steps or o.save_steps,
+        "activation_checkpointing": recompute,
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if recompute else None,
+        "remove_unused_columns": False,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "dataloader_num_workers": o.dataloader_num_workers or 0,
+        "train_sampling_strategy": "random" if o.dataset_shuffle else "sequential",
+        "deepspeed": sharding.zero_settings(o.deepspeed) if o.deepspeed else None,
+    }
+    return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
+
+
+def learning_rate(job: Any) -> float:
+    """--learning_rate, else 1e-5 where whole weights train and 1e-4 for adapters."""
+    if job.options.learning_rate is not None:
+        return float(job.options.learning_rate)
+    whole = any(getattr(c.component, "trains_whole_weights", False) for c in job.many("tuner"))
+    return 1e-5 if whole else 1e-4
+
+
+def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Trainer:
+    """The trainer of next-token methods (pt, sft): rows encoded, packed where asked, batched flat or padded."""
+    train = training_rows(job, rows, processor)
+    held = encode_rows(job, eval_rows, processor, "evaluation rows") if eval_rows else None
+    shown = rows.first(LOOKED_AT) if job.options.streaming else rows
+    collator = lay_flat(job, model, processor, shown) or make_collator(job, model, processor)
+    head = head_for(model, job.options.fused_loss)
+    again = recomputes(job, model, longest_of(job, train, processor))
+    evaluation = job.options.save_strategy if held else "no"
+    trainer = Trainer(
+        job,
+        processor,
+        model=model,
+        args=build_arguments(job, recompute=again, eval_strategy=evaluation, **_feeding(job, train)),
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=collator,
+    )
+    trainer.head = head
+    return trainer
+
+
+def training_rows(job: Any, rows: Any, processor: Any) -> Any:
+    """The data set of rows, or of packs of rows under --packing, that the options ask for."""
+    o, limit = job.options, row_limit(job, processor)
+    if o.packing and limit is None:
+        raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
+    if o.streaming:
+        shuffle = o.shuffle_buffer_size if o.dataset_shuffle else 1
+        return StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if o.packing else None)
+    train = encode_rows(job, rows, processor, "training rows")
+    if not o.packing:
+        return train
+    packs = pack(train, limit, o.data_seed)
+    job.say(f"packed {len(train)} rows into {len(packs)} sequences of at most {limit} tokens")
+    return packs
+
+
+def longest_of(job: Any, train: Any, processor: Any) -> int | None:
+    """Tokens of the longest row or pack; the limit where rows are not encoded yet, None where there is none."""
+    if isinstance(train, EncodedRows | StoredRows):
+        return max(train.lengths())
+    return row_limit(job, processor)
+
+
+def _feeding(job: Any, train: Any) -> dict[str, Any]:
+    """Arguments for rows that are encoded while training runs: beside the GPU; each process reads for itself."""
+    workers = job.options.dataloader_num_workers
+    late = any(isinstance(rows, LazyRows | StreamedRows) for rows in (train, getattr(train, "rows", None)))
+    if workers is None:
+        workers = int(late and job.options.device != "cpu" and torch.cuda.is_available())
+    own = {"accelerator_config": {"dispatch_batches": False}} if job.options.streaming else {}
+    return {"dataloader_num_workers": workers, **own}
+
+
+def lay_flat(job: Any, model: Any, processor: Any, rows: Any) -> FlatRows | None:
+    """The collator that lays rows end to end: as asked, else wherever that is exact; the model is prepared for it.
+
+    None where batches are padded; SwiftError with the reason where --packing or --padding_free asks in vain.
+    """
+    asked = job.options.packing or job.options.padding_free
+    if asked is False:
+        return None
+    reason, seen = why_padded(job, model), []
+    if not reason:
+        seen = witnesses(job, rows, processor)
+        reason = None if keep_rows_apart(model, seen) else f"in {type(model).__name__} one row reaches into the next"
+    if asked and reason:
+        raise SwiftError(f"--{'packing' if job.options.packing else 'padding_free'} is not possible here: {reason}.")
+    return None if reason else FlatRows(model, {key for row in seen for key in media_in(row)})
+
+
+def make_collator(job: Any, model: Any, processor: Any) -> Any:
+    """A function from rows to a padded batch."""
+    tokenizer = tokenizer_of(processor)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    return lambda items: pad_batch(items, pad_id)
+
+
+class TunerSteps(transformers.TrainerCallback):
+    """Tells the tuners when an optimizer step begins and when it is taken."""
+
+    def __init__(self, job: Any):
+        self.job = job
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._tell(self.job.hook.before_step, state, given)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._tell(self.job.hook.after_step, state, given)
+
+    def _tell(self, hook: Any, state: Any, given: dict[str, Any]) -> None:
+        optimizer = getattr(given["optimizer"], "optimizer", given["optimizer"])
+        step, total = state.global_step, state.max_steps
+        hook(job=self.job, model=given["model"], optimizer=optimizer, step=step, total=total)
+
+
+SHOWN = {
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "learning_rate": "lr",
+    "reward": "reward",
+    "tokens_per_second": "tokens/s",
+}
+"""Figures in the progress bar, and how they are called there; tqdm itself shows the time left."""
+
+
+class Progress(transformers.TrainerCallback):
+    """A bar with loss, learning rate, tokens per second and time left; a JSONL log; curves at the end."""
+
+    def __init__(self, folder: str):
+        self.folder = Path(folder)
+        self.bar: Any = None
+        self.started = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+            self.started = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if self.bar is None or not logs:
+            return
+        shown = {SHOWN[k]: f"{v:.3g}" for k, v in logs.items() if k in SHOWN}
+        self.bar.set_postfix(shown, refresh=False)
+        line = {"step": state.global_step, **logs, "seconds": round(time.monotonic() - self.started, 3)}
+        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            plot_log(self.folder / LOG_FILE, self.folder / "curves.png")
+
+
+__all__ = [
+    "EncodedRows",
+    "Progress",
+    "Trainer",
+    "build_arguments",
+    "build_token_trainer",
+    "make_collator",
+    "save_trained",
+    "token_losses",
+]

@@ -1,0 +1,1 @@
+"""Tuning: adapters attached, saved, merged and switched."""

@@ -1,0 +1,285 @@
+"""What every tuner built on PEFT shares: add, load, save and merge one adapter of a model.
+
+Tuners import this module at their top, so it imports torch and PEFT only when a function runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from swift_core import SwiftError
+from swift_plugin_runtime.loading.heads import heads_in
+from swift_plugin_runtime.loading.layers import base_of
+
+WEIGHTS = "adapter_model.safetensors"
+
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Model types for which PEFT refuses adapters on `out_proj`."""
+
+
+def attach(model: Any, config: Any, name: str) -> Any:
+    """The model with a new trainable adapter; a second one joins the first, and both are active."""
+    import peft
+
+    if not isinstance(model, peft.PeftModel):
+        if heads_in(model):
+            config.task_type = "SEQ_CLS"
+            config.modules_to_save = sorted({*(config.modules_to_save or ()), *heads_in(model)})
+        elif not hasattr(model, "prepare_inputs_for_generation"):
+            config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders have none
+        with warnings.catch_warnings():  # PEFT 0.21 asks transformers by a name that is going away
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+            return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
+    before = _active(model)
+    _refuse_strangers(config, model.peft_config[before[0]])
+    model.add_adapter(name, config, autocast_adapter_dtype=False)
+    model.base_model.set_adapter([*before, name])
+    return keep_training(model)
+
+
+ALONE = {
+    "ADALORA": "it shares out one budget of ranks",
+    "LN_TUNING": "both would train the same norms",
+    "TRAINABLE_TOKENS": "both would train rows of the same table",
+}
+"""Methods of PEFT of which a model takes one, and why."""
+
+
+def _refuse_strangers(config: Any, there: Any) -> None:
+    """PEFT wraps a model for one sort of adapter; another sort would be taken for the first, or fail midway."""
+    if config.peft_type == there.peft_type and config.peft_type.value in ALONE:
+        kind = config.peft_type.value
+        raise SwiftError(f"A model takes one {kind.lower()} tuner: {ALONE[kind]}. Put what you want into one.")
+    if config.peft_type != there.peft_type:
+        one, other = (c.peft_type.value.lower() for c in (there, config))
+        raise SwiftError(
+            f"A model that PEFT has wrapped for {one} adapters takes no {other} beside them. Train them one after "
+            "the other, or merge the first: --merge_lora true."
+        )
+
+
+def refuse_adapted(model: Any, name: str) -> None:
+    """SwiftError where PEFT has an adapter on the model already: PEFT computes some starts on plain models alone."""
+    import peft
+
+    if isinstance(model, peft.PeftModel):
+        raise SwiftError(f"The start of {name} is computed on a model without adapters: name {name} before the others.")
+
+
+def freeze(model: Any) -> None:
+    """Freeze what no earlier tuner trains: all of a plain model; PEFT has frozen its own base already."""
+    import peft
+
+    model.swift_tuned = True
+    if not isinstance(model, peft.PeftModel):
+        model.requires_grad_(False)
+
+
+def train_unfrozen(job: Any, model: Any) -> None:
+    """Train every weight, save the parts that the freeze flags keep."""
+    frozen = frozen_by(job)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(frozen is None or not frozen(name))
+
+
+def keep_training(model: Any) -> Any:
+    """The model with modules marked `swift_trains` trained: PEFT has frozen what an earlier tuner made to train."""
+    for module in model.modules():
+        if getattr(module, "swift_trains", False):
+            module.requires_grad_(True)
+    return model
+
+
+def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
+    """The model with a saved adapter added under `name`; active, and trainable if asked."""
+    import peft
+    from safetensors.torch import load_file
+
+    config = peft.PeftConfig.from_pretrained(folder)
+    config.inference_mode = not trainable
+    model = attach(model, config, name)
+    result = peft.set_peft_model_state_dict(model, load_file(Path(folder, WEIGHTS)), adapter_name=name)
+    strange = [k for k in getattr(result, "unexpected_keys", []) if k != "prompt_embeddings"]  # PEFT loads that apart
+    if strange:
+        raise SwiftError(f"The adapter {folder} does not fit this model: {strange[:3]} …")
+    return model
+
+
+def save(model: Any, folder: str, name: str, base: Any) -> bool:
+    """Write a plain PEFT adapter into `folder`. base: id or path of the base model, for others to find."""
+    config = copy.copy(model.peft_config[name])
+    if getattr(config, "init_lora_weights", True) in ("eva", "gaussian", "orthogonal"):
+        config.init_lora_weights = True  # a start that loading overwrites: nobody need draw it again
+        config.eva_config = None
+    write(folder, state(model, name), config, base)
+    return True
+
+
+def state(model: Any, name: str) -> dict[str, Any]:
+    """The weights of one adapter under PEFT's names, whole, on the CPU."""
+    import peft
+
+    held = peft.get_peft_model_state_dict(model, adapter_name=name)
+    others = {module.swift_key for module in model.modules() if hasattr(module, "swift_key")}
+    return {k: _plain(v) for k, v in held.items() if not others & set(k.split("."))}
+
+
+def write(folder: str, weights: dict[str, Any], config: Any, base: Any) -> None:
+    """An adapter in PEFT's own form."""
+    from safetensors.torch import save_file
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_file(weights, Path(folder, WEIGHTS), metadata={"format": "pt"})
+    config = copy.copy(config)
+    config.inference_mode, config.base_model_name_or_path = True, str(base) if base else config.base_model_name_or_path
+    config.save_pretrained(folder)
+
+
+def take_out(model: Any, name: str) -> None:
+    """Subtract s·B·A of an adapter from the frozen weights that it adapts."""
+    import torch
+
+    with torch.no_grad():
+        for module in model.modules():
+            if name in getattr(module, "lora_A", {}):
+                weight = module.get_base_layer().weight
+                weight -= module.get_delta_weight(name).to(weight.dtype)
+
+
+def below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The part of a state whose names begin with `prefix`, without it."""
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def merge(model: Any, name: str) -> Any:
+    """The base model with every active adapter folded into its weights."""
+    import peft
+
+    if not isinstance(model, peft.PeftModel):
+        return model  # an earlier tuner's merge has folded all of them
+    _refuse_hidden_weights(model)
+    return model.merge_and_unload(safe_merge=True)
+
+
+def _refuse_hidden_weights(model: Any) -> None:
+    """A linear layer that computes its weight when asked would take the merge and forget it."""
+    import torch
+
+    for name, module in model.named_modules():
+        base = getattr(module, "base_layer", None)
+        if isinstance(base, torch.nn.Linear) and "weight" not in dict(base.named_parameters(recurse=False)):
+            raise SwiftError(
+                f"{name} holds no plain weight to merge into, but a quantized form of it. "
+                "Merge into the model that was quantized: --quantizer none."
+            )
+
+
+def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
+    """Module names to adapt: `all-linear` means every linear layer of the parts that are not frozen.
+
+    The output head is left out, as in the LoRA paper's follow-ups and in PEFT. Without a job or card every
+    linear layer counts.
+    """
+    if wanted != ["all-linear"]:
+        return wanted if len(wanted) > 1 else wanted[0]
+    frozen = frozen_by(job)
+    model = base_of(model)
+    linear = dict(_linear_layers(model))
+    unfit = {name for name, module in linear.items() if _takes_no_adapter(model, name, module)}
+    unfit |= {name for name in linear if name.split(".")[0] in heads_in(model)}
+    if frozen is None and not unfit and _known_to_peft(model, linear):
+        return "all-linear"
+    unfit |= {name for name in linear if frozen and frozen(name)}
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    found = [name for name, module in linear.items() if module is not head and name not in unfit]
+    if not found:
+        raise SwiftError(f"{type(model).__name__} has no linear layer to adapt; name the layers: --target_modules.")
+    return found
+
+
+def _linear_layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """(dotted name, module) of each linear layer; one that an earlier adapter wraps counts once, as the wrapper."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    wrapped = ""
+    for name, module in model.named_modules():
+        if wrapped and name.startswith(wrapped):
+            continue
+        wrapper = isinstance(module, BaseTunerLayer)
+        wrapped = f"{name}." if wrapper else ""
+        if is_linear(module.get_base_layer() if wrapper else module):
+            yield name, module
+
+
+def is_linear(module: Any) -> bool:
+    """Whether a module computes x·W, plain or from quantized weights."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, torch.nn.Linear | Conv1D) or type(module).__name__ in QUANTIZED
+
+
+QUANTIZED = ("HQQLinear", "EetqLinear", "EETQLinear", "QuantizedLinear", "TorchQuantLinear", "AwqTorchQuantLinear")
+"""Linear layers of quantizers that are not `torch.nn.Linear`."""
+
+
+def _known_to_peft(model: Any, linear: dict[str, Any]) -> bool:
+    """PEFT's own `all-linear` serves plain transformers models, and then reads well in adapter_config.json."""
+    import transformers
+
+    plain = not any(type(module).__name__ in QUANTIZED for module in linear.values())
+    return isinstance(model, transformers.PreTrainedModel) and plain and not getattr(model, "swift_tuned", False)
+
+
+def _takes_no_adapter(model: Any, name: str, module: Any) -> bool:
+    """Linear layers that only look like one: routers of experts, which return more than a tensor, the output
+    projection of Mamba's blocks, whose kernel reads the weight past the adapter (PEFT refuses it), and the layers
+    of another tuner."""
+    if getattr(module, "swift_added", False):
+        return True
+    router = type(module).__module__.startswith("transformers.models.")
+    return router or (name.endswith("out_proj") and _model_type(model) in MAMBA)
+
+
+def _model_type(model: Any) -> str:
+    return getattr(getattr(model, "config", None), "model_type", "")
+
+
+def frozen_by(job: Any) -> Callable[[str], bool] | None:
+    """Whether --freeze_vit, --freeze_aligner and --freeze_llm keep a module or parameter out of training.
+
+    A name belongs to the part whose prefix fits it longest: an aligner may lie inside the vision tower, and is
+    then trained or frozen by its own flag. None where no flag applies.
+    """
+    if job is None or not job.many("model"):
+        return None
+    modules, options = job.card.modules, job.options
+    parts = {
+        "freeze_vit": modules.vision_tower + modules.audio_tower + modules.generator,
+        "freeze_aligner": modules.aligner,
+        "freeze_llm": modules.language_model,
+    }
+    kept = {prefix: getattr(options, flag, False) for flag, prefixes in parts.items() for prefix in prefixes}
+    if not any(kept.values()) or not (modules.towers() or getattr(options, "freeze_llm", False)):
+        return None
+
+    def frozen(name: str) -> bool:
+        name = f"{name.removeprefix('base_model.model.')}."
+        fitting = [prefix for prefix in kept if name.startswith(f"{prefix}.")]
+        return bool(fitting) and kept[max(fitting, key=len)]
+
+    return frozen
+
+
+def _active(model: Any) -> list[str]:
+    active = model.base_model.active_adapter
+    return list(active) if isinstance(active, list | tuple) else [active]
+
+
+def _plain(value: Any) -> Any:
+    value = value.full_tensor() if hasattr(value, "full_tensor") else value
+    return value.detach().cpu().contiguous()

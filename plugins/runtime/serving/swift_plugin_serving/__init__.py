@@ -1,0 +1,1 @@
+"""Serving: an engine behind HTTP, and engines that stand behind HTTP elsewhere."""

@@ -1,0 +1,62 @@
+"""`python -m swift_testing.conformance [--jobs 2] [families…]`: climb the ladder, write results.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from typing import Any
+
+from swift_core.catalogue.conformance import FILE
+from swift_core.catalogue.entries import Catalogue, Entry
+from swift_testing.conformance import RUNGS
+
+
+def main() -> None:
+    """Climb for the named families, or for all, and merge what was found into the recorded results."""
+    words = argparse.ArgumentParser(prog="python -m swift_testing.conformance", description=__doc__)
+    words.add_argument("families", nargs="*", help="model types; left out: every installed family")
+    words.add_argument("--jobs", type=int, default=2, help="children at a time")
+    words.add_argument("--dry", action="store_true", help="print only, leave results.json as it is")
+    asked = words.parse_args()
+    catalogue = Catalogue.installed()
+    entries = [catalogue.find("model", n) for n in asked.families] or catalogue.of_kind("model")
+    found = run(entries, asked.jobs)
+    if not asked.dry:
+        write(found, whole=not asked.families)
+    counts = Counter(r["rung"] for r in found.values())
+    print(", ".join(f"{counts[rung]} {rung}" for rung in RUNGS), file=sys.stderr)
+
+
+def run(entries: list[Entry], jobs: int) -> dict[str, dict[str, Any]]:
+    """Family → result; one line on standard error for each as it comes."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from swift_testing.conformance import libraries, texts
+    from swift_testing.conformance.climb import climb, stamp
+    from swift_testing.conformance.runner import each
+
+    libraries.load()
+    names = sorted({t for e in entries for t in e.load().checkpoints})
+    templates = texts.check_all(names, jobs)
+    found, made = {}, stamp()
+    for entry, result in each(lambda e: climb(e, templates), entries, jobs):
+        if "failed" in result:
+            result = {"rung": "template", "reason": result["failed"], "figures": {}}
+        found[entry.name] = {**result, **made}
+        print(f"{entry.name}: {result['rung']}  {result['reason']}", file=sys.stderr, flush=True)
+    return found
+
+
+def write(found: dict[str, dict[str, Any]], whole: bool) -> None:
+    """Record the results; those of other families stay, unless this was a whole run."""
+    before = {} if whole or not FILE.is_file() else json.loads(FILE.read_text(encoding="utf-8"))
+    merged = dict(sorted({**before, **found}.items()))
+    lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in merged.items())
+    FILE.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""One family up the ladder: which rung it reaches, with its figures, or the reason why it stops."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+import traceback
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from swift_core.catalogue.entries import Entry
+from swift_core.contract.cards import Family
+from swift_core.contract.errors import SwiftError
+from swift_testing.conformance.media import check_media
+from swift_testing.conformance.models import Failed, check_model
+from swift_testing.conformance.processors import make_processor
+from swift_testing.conformance.tiny_family import architecture, write_checkpoint
+
+VERSIONS = ("swift-core", "torch", "transformers", "peft")
+
+
+def climb(entry: Entry, templates: dict[str, str]) -> dict[str, Any]:
+    """The result of one family. templates: what is wrong with each template, empty where nothing is.
+
+    A rung counts only above rungs that hold; the model and every medium are tried all the same, and what fails
+    is named. `media`: modality → `passed`, or why not.
+    """
+    card: Family = entry.load()
+    found: dict[str, Any] = {"figures": {}, "media": {}}
+    broken = [f"template {n}: {templates[n]}" for n in card.checkpoints if templates.get(n, "not found")]
+    reason = why_not_built(card) or _tried(card, found)
+    missed = [f"{m}: {why}" for m, why in found["media"].items() if why != "passed"]
+    rung = "card" if broken else "template" if reason else "media" if found["media"] and not missed else "model"
+    return {"rung": rung, "reason": "; ".join([*broken[:1], *filter(None, [reason]), *missed]), **found}
+
+
+def _tried(card: Family, found: dict[str, Any]) -> str:
+    """Why the model fails; its figures and what became of each medium are put into `found`."""
+    with tempfile.TemporaryDirectory(prefix="swift-ladder-") as work:
+        reason = attempt(lambda: found["figures"].update(_model_rung(card, Path(work, "text"))))
+        if set(card.modality) != {"text"}:
+            failed = attempt(lambda: _media_into(found, card, Path(work, "media")))
+            if failed:
+                found["media"] = {m: failed for m in card.modality if m != "text"}
+    return reason
+
+
+def _media_into(found: dict[str, Any], card: Family, work: Path) -> None:
+    media, packing = media_rung(card, work)
+    found["media"].update(media)
+    if packing:
+        found["figures"]["packing"] = packing
+
+
+def why_not_built(card: Family) -> str:
+    """The reason why no tiny model of the family can be made from what is installed; empty where one can."""
+    if card.remote_code:
+        return f"remote code: {card.remote_code}"
+    if not architecture(card):
+        return "no architecture of its own: the card describes a way to use other families' models"
+    return ""
+
+
+def _model_rung(card: Family, work: Path) -> dict[str, Any]:
+    return check_model(card, write_checkpoint(card, work / "model"), work)
+
+
+def media_rung(card: Family, work: Path) -> tuple[dict[str, str], str]:
+    """(modality → `passed` or why not; whether rows pack) of a tiny model with its tiny processor."""
+    processor, changes = make_processor(card)
+    return check_media(card, write_checkpoint(card, work / "model", processor, **changes), work)
+
+
+def attempt(check: Callable[[], Any]) -> str:
+    """Why a check failed; empty where it passed."""
+    try:
+        check()
+    except (Failed, SwiftError) as error:
+        return str(error)
+    except ImportError as error:
+        return " ".join(str(error).split()).partition(" Check out")[0].partition(" You can install")[0]
+    except Exception as error:  # any class may fail in any way: the reason is the result
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(str(error).split())[:300]
+        return f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})"
+    return ""
+
+
+def stamp() -> dict[str, Any]:
+    """Date and versions of a run."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": {name: version(name) for name in VERSIONS},
+    }

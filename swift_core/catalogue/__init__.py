@@ -1,0 +1,1 @@
+"""The catalogue: what is installed, read without importing any of it."""

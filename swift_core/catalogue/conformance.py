@@ -1,0 +1,17 @@
+"""Recorded results of the conformance ladder."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("conformance.json")
+
+
+@functools.cache
+def recorded() -> dict[str, dict[str, Any]]:
+    """Family name → `{"rung", "reason", "date", "versions", "figures"}`, as the last conformance run wrote it."""
+    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    return found

@@ -1,0 +1,1 @@
+"""The contract: hooks, kinds, and the words that they are written in. It imports nothing else of swift-core."""

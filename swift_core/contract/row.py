@@ -1,0 +1,139 @@
+"""The standard row: what every data set becomes before a template sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from swift_core.contract.errors import SwiftError
+
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass
+class Row:
+    """One example.
+
+    messages: `{"role": system | user | assistant | tool, "content": str}`, an assistant's also
+    `tool_calls: [{"name", "arguments"}]`, `reasoning_content` (thoughts: str), `loss` (bool: train this
+    turn or not) and `loss_scale` (float).
+    Media placeholders `<image>`, `<video>`, `<audio>` stand in the content, in the order of the lists below.
+    images, videos, audios: paths, bytes, arrays or PIL images. tools: OpenAI function schemas.
+    objects: `{"ref": [str], "bbox": [[x1, y1, x2, y2]], "bbox_type": real | norm_1 | norm_1000,
+    "image_id": [int]}`. image_sizes: (width, height) in pixels per image, filled when they are opened.
+    video_rates: frames per second of each video, filled when they are opened.
+    rejected: the messages of the worse conversation (preference methods). label: target of
+    classification and of KTO. extra: every other column, kept for rewards. where: file:line or id:index.
+    """
+
+    messages: list[dict[str, Any]]
+    images: list[Any] = field(default_factory=list)
+    videos: list[Any] = field(default_factory=list)
+    audios: list[Any] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    objects: dict[str, Any] = field(default_factory=dict)
+    image_sizes: list[tuple[int, int]] = field(default_factory=list)
+    video_rates: list[float] = field(default_factory=list)
+    rejected: list[dict[str, Any]] | None = None
+    label: Any = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    where: str = "row"
+
+    @property
+    def media(self) -> dict[str, list[Any]]:
+        """The media lists that are not empty, by modality name."""
+        if not (self.images or self.videos or self.audios):
+            return {}
+        named = {"image": self.images, "video": self.videos, "audio": self.audios}
+        return {name: values for name, values in named.items() if values}
+
+    @property
+    def answer(self) -> str:
+        """The last assistant turn's text, or an empty string."""
+        last = self.messages[-1] if self.messages else {}
+        return str(last.get("content") or "") if last.get("role") == "assistant" else ""
+
+    def prompt(self) -> Row:
+        """The same row without its last assistant turn, ready to be answered."""
+        import dataclasses
+
+        keep = self.messages[:-1] if self.messages and self.messages[-1]["role"] == "assistant" else self.messages
+        return dataclasses.replace(self, messages=list(keep))
+
+    def with_messages(self, messages: list[dict[str, Any]]) -> Row:
+        """The same row with another conversation."""
+        import dataclasses
+
+        return dataclasses.replace(self, messages=messages)
+
+
+def check_row(row: Row) -> Row:
+    """The row itself; a SwiftError with its place where it cannot be trained or asked."""
+    if not row.messages:
+        raise SwiftError(f"{row.where}: the row has no messages.")
+    for number, message in enumerate(row.messages, 1):
+        _check_message(message, f"{row.where}, message {number}")
+    _check_order(row)
+    _check_placeholders(row)
+    if row.rejected is not None:
+        _check_rejected(row)
+    _check_objects(row)
+    return row
+
+
+def _check_rejected(row: Row) -> None:
+    """The worse conversation must be as sound as the better one."""
+    import dataclasses
+
+    if not row.rejected:
+        raise SwiftError(f"{row.where}: the rejected answer is empty.")
+    check_row(dataclasses.replace(row, messages=row.rejected, rejected=None, where=f"{row.where}, rejected"))
+
+
+def _check_message(message: Any, where: str) -> None:
+    if not isinstance(message, dict) or "role" not in message:
+        raise SwiftError(f"{where}: a message is an object with role and content, found {message!r}.")
+    role = message["role"]
+    if role not in ROLES:
+        raise SwiftError(f"{where}: unknown role {role!r}. Roles are {', '.join(ROLES)}.")
+    content = message.get("content")
+    if content is not None and not isinstance(content, str):
+        raise SwiftError(f"{where}: the content must be text, found {type(content).__name__}.")
+    if role == "assistant" and not (content or message.get("tool_calls")):
+        raise SwiftError(f"{where}: the assistant says nothing. Remove the row or give it an answer.")
+
+
+def _check_order(row: Row) -> None:
+    before = None
+    for number, message in enumerate(row.messages, 1):
+        role = message["role"]
+        if role == "system" and number > 1:
+            raise SwiftError(f"{row.where}, message {number}: the system message must come first.")
+        if role == before and role != "tool":
+            raise SwiftError(f"{row.where}, message {number}: two {role} messages in a row.")
+        if role == "tool" and before not in ("assistant", "tool"):
+            raise SwiftError(f"{row.where}, message {number}: a tool result must follow the assistant's call.")
+        before = role
+
+
+def _check_placeholders(row: Row) -> None:
+    text = "".join(m.get("content") or "" for m in row.messages)
+    for name, values in {"image": row.images, "video": row.videos, "audio": row.audios}.items():
+        count = text.count(f"<{name}>")
+        if count != len(values):
+            raise SwiftError(
+                f"{row.where}: {count} <{name}> in the text but {len(values)} given in {name}s. They must agree."
+            )
+
+
+def _check_objects(row: Row) -> None:
+    """As many `<bbox>` as boxes; a row that awaits its answer may hold more boxes, for the evaluator."""
+    if not row.objects and not row.images:
+        return  # text about boxes
+    text = "".join(m.get("content") or "" for m in row.messages)
+    boxes, marks = len(row.objects.get("bbox") or []), text.count("<bbox>")
+    if marks > boxes or (marks < boxes and row.messages[-1]["role"] == "assistant"):
+        raise SwiftError(f"{row.where}: {marks} <bbox> in the text but {boxes} in objects.bbox. They must agree.")
+    refs, marks = len(row.objects.get("ref") or []), text.count("<ref-object>")
+    if marks > refs:
+        raise SwiftError(f"{row.where}: {marks} <ref-object> in the text but only {refs} in objects.ref.")

@@ -1,0 +1,61 @@
+"""Whether a component's hooks fit the contract: hooks that exist, with arguments that their specs give."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from swift_core.contract import hooks
+from swift_core.contract.errors import did_you_mean
+from swift_core.contract.hooks import hookimpl
+
+_SPEC_MARK = "swift_core_spec"
+_IMPL_MARK = f"{hookimpl.project_name}_impl"
+
+
+def hook_specs() -> dict[str, inspect.Signature]:
+    """Every hook of the contract with its signature, in the order data flows."""
+    found = {n: f for n, f in vars(hooks).items() if hasattr(f, _SPEC_MARK)}
+    return {name: inspect.signature(function) for name, function in found.items()}
+
+
+def implementations(component: Any) -> dict[str, Callable[..., Any]]:
+    """The hooks that a component's class implements, by name."""
+    return dict(_marked(component if isinstance(component, type) else type(component)))
+
+
+def _marked(owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for name in dir(owner):
+        function = inspect.getattr_static(owner, name)
+        options = getattr(function, _IMPL_MARK, None)
+        if options:
+            yield options.get("specname") or name, function
+
+
+def broken_hooks(component: Any) -> list[str]:
+    """One line for each implementation of a hook that does not exist, or with an argument that its spec lacks."""
+    return _broken_hooks(component if isinstance(component, type) else type(component))
+
+
+@functools.cache
+def _broken_hooks(owner: type) -> list[str]:
+    specs = hook_specs()
+    lines = []
+    for name, function in implementations(owner).items():
+        if name not in specs:
+            lines.append(f"implements a hook {name!r} that does not exist.{did_you_mean(name, specs)}")
+        else:
+            lines += _wrong_arguments(name, function, specs[name])
+    return lines
+
+
+def _wrong_arguments(name: str, function: Callable[..., Any], spec: inspect.Signature) -> list[str]:
+    asked = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    return [
+        f"implements hook {name!r} with an argument {word!r} that the hook does not give."
+        f"{did_you_mean(word, spec.parameters)} It gives: {', '.join(spec.parameters)}."
+        for word in asked[1:]  # the first is self
+        if word not in spec.parameters
+    ]

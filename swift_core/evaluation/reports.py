@@ -1,0 +1,71 @@
+"""What evaluators share beside their data sets: asking the engine, and writing what came back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import track
+
+from swift_core.contract.engine import Engine, Reply, Request
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
+from swift_core.data.load import batches
+from swift_core.inference.conversation import ask, first_adapter
+from swift_core.jobs.steps import with_system
+
+if TYPE_CHECKING:
+    from swift_core.job.job import Job
+
+
+class LateEngine:
+    """An engine that starts when it is first used, so that bad data is found before a model is loaded."""
+
+    def __init__(self, start: Callable[[], Engine]):
+        self._start = start
+        self._engine: Engine | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._engine is None:
+            self._engine = self._start()
+        return getattr(self._engine, name)
+
+    def close(self) -> None:
+        """Close the engine if it was ever started."""
+        if self._engine is not None:
+            self._engine.close()
+
+
+def answer_all(
+    job: Job, engine: Engine, rows: list[Row], what: str, whole: bool = False
+) -> tuple[list[Request], list[Reply]]:
+    """What was asked for each row, and what came back, in order; the last assistant turn of a row is left out.
+
+    The first adapter answers where there is one. what: the data set's name, for the progress bar. whole: leave
+    the last turn in, for an engine that scores answers.
+    """
+    if not rows:
+        raise SwiftError(f"{what}: no rows are left to measure on.")
+    adapter, options = first_adapter(engine), job.options
+    requests = [ask(with_system(job, row), options, adapter, options.seed + n, whole) for n, row in enumerate(rows)]
+    size = options.max_batch_size * (16 if getattr(engine, "batches_itself", False) else 1)
+    slices = list(batches(requests, size))
+    shown = track(slices, what, console=Console(stderr=True), disable=len(slices) < 2)
+    return requests, [reply for part in shown for reply in engine.generate(part)]
+
+
+def write_results(job: Job, evaluator: str, name: str, rows: Iterable[dict[str, Any]]) -> str:
+    """Per-row results as JSONL under the output folder; returns the path."""
+    path = Path(job.options.output_dir, evaluator, f"{name}.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(r, ensure_ascii=False, default=str) + "\n" for r in rows), encoding="utf-8")
+    return str(path)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are there; None where there are none."""
+    there = [v for v in values if v is not None]
+    return sum(there) / len(there) if there else None

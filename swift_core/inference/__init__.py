@@ -1,0 +1,1 @@
+"""Inference: asking an engine, and reading its answers."""

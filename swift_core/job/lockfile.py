@@ -1,0 +1,142 @@
+"""The lock file beside every checkpoint: what made it, and what a later job takes over from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.contract.errors import SwiftError
+from swift_core.job.job import Chosen
+from swift_core.job.options import fields_of
+from swift_core.job.specs import JobSpec
+from swift_core.version import __version__
+
+if TYPE_CHECKING:
+    from swift_core.job.job import Job
+
+LOCK_FILE = "swift.lock.json"
+"""Written beside every checkpoint: the components, versions and options that made it."""
+
+INHERITED = (
+    "model",
+    "model_type",
+    "template",
+    "system",
+    "enable_thinking",
+    "preserve_thinking",
+    "agent",
+    "bbox",
+    "quantizer",
+    "torch_dtype",
+    "max_pixels",
+)
+"""Options that a job takes over from the training run whose checkpoint it is given."""
+
+
+def lock_of(job: Job) -> dict[str, Any]:
+    """What made this job: components with versions, and the options that differ from their defaults."""
+    return {
+        "swift_core": __version__,
+        "job": job.spec.name,
+        "model": job.options.model,
+        "model_type": next((c.entry.name for c in job.many("model")), None),
+        "template": getattr(job.options, "template", None),
+        "components": [
+            {
+                "kind": c.kind,
+                "name": c.entry.name,
+                "label": c.label,
+                "package": c.entry.package,
+                "version": c.entry.version,
+                "options": _plain_options(c.component),
+            }
+            for c in job.chosen
+        ],
+        "options": _plain_options(job.options),
+    }
+
+
+def write_lock(job: Job, folder: str | Path) -> None:
+    """Save the lock beside a checkpoint."""
+    text = json.dumps(lock_of(job), indent=2, ensure_ascii=False, default=str)
+    Path(folder, LOCK_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _plain_options(owner: Any) -> dict[str, Any]:
+    if isinstance(owner, type) or not dataclasses.is_dataclass(owner) or hasattr(owner, "name"):
+        return {}  # facts of a card or a template are not options
+    return {name: getattr(owner, name) for name, f in fields_of(type(owner)).items() if not f.metadata.get("secret")}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; {} where there is no file. SwiftError where it is broken."""
+    if not path.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SwiftError(f"{path} is not valid JSON: {error}") from None
+    return found
+
+
+def inherit(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Fill what the user left out from the lock of `--ckpt_dir` or of the first adapter."""
+    folder = values.get("ckpt_dir") or _first_adapter(values)
+    if not folder:
+        return
+    lock = read_json(Path(str(folder), LOCK_FILE))
+    saved = {**lock.get("options", {}), **{k: lock.get(k) for k in ("model", "model_type", "template")}}
+    for name in INHERITED:
+        if name not in values and saved.get(name) is not None and name in fields_of(spec.options_class()):
+            values[name], sources[name] = saved[name], f"{folder}/{LOCK_FILE}"
+    if values.get("ckpt_dir"):
+        _point_at_checkpoint(values, sources, Path(str(folder)))
+
+
+def _first_adapter(values: dict[str, Any]) -> str | None:
+    adapters = values.get("adapters") or []
+    first = adapters if isinstance(adapters, str) else next(iter(adapters), None)
+    return str(first).rpartition("=")[2] if first else None
+
+
+def _point_at_checkpoint(values: dict[str, Any], sources: dict[str, str], folder: Path) -> None:
+    """A checkpoint with whole weights is the model; one with tuners alone is an adapter of it."""
+    if not folder.is_dir():
+        raise SwiftError(f"The checkpoint folder {str(folder)!r} does not exist.")
+    if (folder / "config.json").is_file():
+        values["model"], sources["model"] = str(folder), "--ckpt_dir"
+    else:
+        values["adapters"], sources["adapters"] = [str(folder)], "--ckpt_dir"
+
+
+def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Chosen]:
+    """The tuners that wrote `folder`, not yet loaded, with the options they had.
+
+    name: the label of a single tuner; several keep the labels they were saved under.
+    """
+    components = read_json(folder / LOCK_FILE).get("components", [])
+    tuners = [c for c in components if c["kind"] == "tuner"]
+    if not tuners and (folder / "adapter_config.json").is_file():
+        tuners = [{"name": "lora", "label": name}]
+    if not tuners:
+        raise SwiftError(f"{str(folder)!r} holds no tuner: it has neither adapter_config.json nor {LOCK_FILE}.")
+    out = []
+    for tuner in tuners:
+        single = len(tuners) == 1
+        label = name if single else f"{name}_{tuner['label']}"
+        place = folder if single else folder / tuner["label"]
+        entry = catalogue.find("tuner", tuner["name"])
+        out.append(Chosen(entry, label, f"adapter {folder}", None, str(place), tuner.get("options", {})))
+    return out
+
+
+def options_in_lock(entry: Entry, why: str) -> dict[str, Any]:
+    """The options that a component had in the run whose lock file chose it (a quantizer's bits, for one)."""
+    if not why.endswith(LOCK_FILE):
+        return {}
+    made = read_json(Path(why)).get("components", [])
+    found: list[dict[str, Any]] = [c["options"] for c in made if (c["kind"], c["name"]) == (entry.kind, entry.name)]
+    return found[0] if found else {}

@@ -1,0 +1,185 @@
+"""Which components a job needs: what the user named, what the model's card says, and the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.source import is_source, read_source
+from swift_core.job.family_lookup import find_family
+from swift_core.job.job import Chosen
+from swift_core.job.lockfile import options_in_lock, read_json, saved_tuners
+from swift_core.job.options import fields_of
+from swift_core.job.specs import JobSpec
+
+QUANTIZED_BY = {
+    **{name: name for name in ("gptq", "awq", "aqlm")},
+    "bitsandbytes": "bnb",
+    "compressed-tensors": "llm_compressor",
+}
+"""`quant_method` in a checkpoint's config.json → the component that loads it."""
+
+
+def _adapter_name(folder: str, number: int) -> str:
+    return Path(folder).name.replace(".", "_") or f"adapter{number}"
+
+
+def choose(
+    spec: JobSpec, options: Any, sources: dict[str, str], catalogue: Catalogue, mistakes: list[str]
+) -> list[Chosen]:
+    """Every component of the job, loaded as class or instance; mistakes are collected, not raised."""
+    picker = _Picker(options, sources, catalogue, mistakes)
+    picker.family()
+    for name, f in fields_of(type(options)).items():
+        kind = f.metadata.get("kind")
+        if kind and kind != "model":
+            picker.named(kind, name)
+    picker.adapters()
+    picker.data_readers()
+    picker.exports()
+    picker.rollouts()
+    picker.load()
+    return picker.chosen
+
+
+class _Picker:
+    def __init__(self, options: Any, sources: dict[str, str], catalogue: Catalogue, mistakes: list[str]):
+        self.options, self.sources, self.catalogue, self.mistakes = options, sources, catalogue, mistakes
+        self.chosen: list[Chosen] = []
+
+    def family(self) -> None:
+        """The model's family; its card fills template, bbox and patchers that the user left out."""
+        if not self.options.model:
+            if self.options.loader:
+                self.mistakes.append("Which model? Say --model with a hub id or a local folder.")
+            return
+        try:
+            found = find_family(self.catalogue, self.options.model, self.options.model_type)
+            card = found.entry.load()
+        except SwiftError as error:
+            self.mistakes.append(str(error))
+            return
+        self.chosen.append(Chosen(found.entry, found.entry.name, found.why, card))
+        self._fill("model_type", found.entry.name, found.why)
+        self._fill("template", found.template or card.template, "card")
+        self._fill("bbox", card.bbox, "card")
+        self._quantized()
+        self.options.patcher = [*card.patchers, *self.options.patcher]
+
+    def _quantized(self) -> None:
+        """The quantizer of a checkpoint that is quantized already, where it is at hand and nothing else was said."""
+        file = Path(self.options.model, "config.json")
+        made = read_json(file).get("quantization_config") or {}
+        name = QUANTIZED_BY.get(str(made.get("quant_method")))
+        if (
+            name
+            and "quantizer" not in self.sources
+            and any(e.name == name for e in self.catalogue.of_kind("quantizer"))
+        ):
+            self.options.quantizer, self.sources["quantizer"] = name, str(file)
+
+    def _fill(self, name: str, value: str, why: str) -> None:
+        if getattr(self.options, name) is None:
+            setattr(self.options, name, value)
+            self.sources[name] = why
+
+    def named(self, kind: str, field_name: str) -> None:
+        """Components that an option names; the agent format comes from the template if none is named."""
+        value = getattr(self.options, field_name)
+        if kind == "agent" and value is None:
+            value = self._agent_of_template()
+        if kind == "tuner" and self.options.adapters and field_name not in self.sources:
+            value = []  # training goes on with the given adapters; a new one only if asked for
+        for word in value if isinstance(value, list) else [value]:
+            if word:
+                self.add(kind, word, self.sources.get(field_name, "default"))
+
+    def _agent_of_template(self) -> str | None:
+        """The agent format that the template names, if it is installed: only rows with tools need one."""
+        for item in self.chosen:
+            if item.kind == "template":
+                agent = item.entry.load().agent
+                installed = any(e.name == agent for e in self.catalogue.of_kind("agent"))
+                self.options.agent = agent if installed else None
+                self.sources["agent"] = f"template {item.label}"
+        return self.options.agent
+
+    def add(self, kind: str, word: str, why: str) -> None:
+        """One component by name, `label=name` or `name@package`; twice the same is once."""
+        label, equals, name = word.partition("=")
+        try:
+            entry = self.catalogue.find(kind, name if equals else word)
+        except SwiftError as error:
+            self.mistakes.append(str(error))
+            return
+        label = label if equals else self._label(entry)
+        if not any(c.kind == kind and c.entry == entry and c.label == label for c in self.chosen):
+            self.chosen.append(Chosen(entry, label, why, saved=options_in_lock(entry, why)))
+
+    def _label(self, entry: Entry) -> str:
+        """A component is called by its name; a tuner `default`, since PEFT forbids adapters called `lora`."""
+        if entry.kind != "tuner":
+            return entry.name
+        others = [c for c in self.chosen if c.kind == "tuner" and c.entry != entry]
+        return f"default{len(others) + 1}" if others else "default"
+
+    def load(self) -> None:
+        """Import every chosen component, its requirements met; nothing while a name is still wrong."""
+        for item in self.chosen:
+            if not self.mistakes:
+                try:
+                    item.component = item.component or item.entry.load()
+                    item.entry.check_requirements(getattr(item.component, "requires", ()))
+                except SwiftError as error:
+                    self.mistakes.append(str(error))
+
+    def adapters(self) -> None:
+        """The tuners that wrote each `--adapters` folder, with the options they had."""
+        for number, word in enumerate(self.options.adapters):
+            given, _, folder = word.rpartition("=")
+            try:
+                self._adapter(given or _adapter_name(folder, number), Path(folder))
+            except SwiftError as error:
+                self.mistakes.append(str(error))
+
+    def _adapter(self, name: str, folder: Path) -> None:
+        if any(c.adapter == name for c in self.chosen):
+            raise SwiftError(f"Two adapters are called {name!r}; name them: --adapters one=FOLDER two=FOLDER.")
+        if "." in name:
+            raise SwiftError(f"An adapter cannot be called {name!r}: its name becomes a module's, so no dots.")
+        for item in saved_tuners(self.catalogue, folder, name):
+            item.adapter = name
+            self.chosen.append(item)
+
+    def data_readers(self) -> None:
+        """The component that reads each data source: by its hub, and by its id where one is published."""
+        for word in self._data_words():
+            try:
+                source = read_source(word, self.options.use_hf)
+            except SwiftError as error:
+                self.mistakes.append(str(error))
+                continue
+            self.add("dataset", source.hub, f"--dataset {word}")
+
+    def _data_words(self) -> list[str]:
+        """All that names data; of an evaluation's data sets those that are not an evaluator's own names."""
+        options = self.options
+        words = getattr(options, "dataset", []) + getattr(options, "val_dataset", [])
+        words += [w for w in getattr(options, "eval_dataset", []) if is_source(w)]
+        config = getattr(options, "custom_eval_config", None)
+        return [*words, config] if config else words
+
+    def exports(self) -> None:
+        """The short forms --merge_lora and --to_ollama of an export."""
+        if hasattr(self.options, "exporter"):
+            short = {"merge_lora": "merge-lora", "to_ollama": "ollama"}
+            for flag, name in short.items():
+                if getattr(self.options, flag):
+                    self.add("exporter", name, f"--{flag}")
+
+    def rollouts(self) -> None:
+        """The short form --use_vllm of a training."""
+        if getattr(self.options, "use_vllm", False):
+            self.add("backend", "vllm", "--use_vllm")

@@ -1,0 +1,124 @@
+"""Steps that several jobs share: loading a model with its adapters, and the system text of the job."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
+from swift_core.jobs.writing import source_of
+
+if TYPE_CHECKING:
+    from swift_core.job.job import Chosen, Job
+
+
+def load_model(job: Job, resume: str | None = None) -> tuple[Any, Any]:
+    """(model, processor) of the job: resolved, loaded, quantized where asked, patched.
+
+    resume: a checkpoint whose whole weights, where it holds any, stand in for the model's.
+    """
+    whole = resume is not None and Path(resume, "config.json").is_file()
+    source, revision = (resume, None) if whole else (job.options.model, job.options.model_revision)
+    path = job.hook.resolve_checkpoint(job=job, model=source, revision=revision)
+    config = job.hook.load_config(job=job, path=path)
+    quantization = job.hook.quantization_config(job=job, config=config)
+    model = job.hook.load_model(job=job, path=path, config=config, quantization=quantization)
+    processor = job.hook.load_processor(job=job, path=path, config=config)
+    job.hook.patch_model(job=job, model=model)
+    return model, processor
+
+
+def load_adapters(job: Job, model: Any, trainable: bool = False) -> Any:
+    """The model with the tuners of every `--adapters` folder added, under their labels."""
+    for item in job.many("tuner"):
+        if item.folder:
+            arguments = {"folder": item.folder, "name": item.label, "trainable": trainable}
+            model = job.call(item, "load_tuner", model=model, **arguments) or model
+    return model
+
+
+def merge_adapters(job: Job, model: Any) -> Any:
+    """The model with every loaded adapter folded into its weights."""
+    for item in reversed(job.many("tuner")):
+        if item.folder:
+            model = job.call(item, "merge_tuner", model=model, name=item.label) or model
+    return model
+
+
+def adapters_by_name(job: Job) -> dict[str, list[Chosen]]:
+    """The tuners of each `--adapters` folder by the adapter's name, in option order."""
+    found: dict[str, list[Chosen]] = {}
+    for item in job.many("tuner"):
+        if item.adapter:
+            found.setdefault(item.adapter, []).append(item)
+    return found
+
+
+def with_system(job: Job, row: Row) -> Row:
+    """The row with the job's system text where it has none of its own."""
+    system = job.options.system
+    if not system or row.messages[0]["role"] == "system":
+        return row
+    return row.with_messages([{"role": "system", "content": system}, *row.messages])
+
+
+def find_resume(job: Job) -> str | None:
+    """The checkpoint to go on from; `last` is the newest whole one in the output folder."""
+    wanted = job.options.resume_from_checkpoint
+    if wanted in (None, "", "false", "False"):
+        return None
+    if wanted in ("last", "true", "True"):
+        found = checkpoints(Path(job.options.output_dir))
+        if not found:
+            raise SwiftError(f"There is no checkpoint in {job.options.output_dir} to go on from.")
+        return str(found[-1])
+    if not Path(wanted, "trainer_state.json").is_file():
+        raise SwiftError(f"{wanted!r} is not a checkpoint of a training run: it has no trainer_state.json.")
+    return str(wanted)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints in an output folder, oldest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+
+
+def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:
+    """The model with every tuner of the job, in option order: new, or as it was saved.
+
+    resume: a checkpoint of this very run, whose tuners go on training.
+    """
+    for item in job.many("tuner"):
+        saved = _checkpoint_of(job, item, resume) or item.folder
+        loaded = saved and job.call(item, "load_tuner", model=model, folder=saved, name=item.label, trainable=True)
+        model = loaded or job.call(item, "attach_tuner", model=model, name=item.label)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise SwiftError("Nothing would be trained: every parameter is frozen. Check --tuner and the freeze flags.")
+    return model
+
+
+def _checkpoint_of(job: Job, item: Any, resume: str | None) -> str | None:
+    """Where the checkpoint has this tuner; a tuner that saves nothing of its own (full) finds nothing there."""
+    if resume is None:
+        return None
+    return resume if len(job.many("tuner")) == 1 else str(Path(resume, item.label))
+
+
+def without_quantizer(job: Job) -> Job:
+    """The same job with a base model in its own precision."""
+    options = dataclasses.replace(job.options, quantizer=None)
+    return changed(job, options, [c for c in job.chosen if c.kind != "quantizer"])
+
+
+def go_on_from(job: Job, folder: str) -> Job:
+    """The same job with a plain checkpoint as its model and no adapters; itself if `folder` holds no model."""
+    if not Path(folder, "config.json").is_file():
+        return job
+    source = job.options.ckpt_dir or str(source_of(job))
+    options = dataclasses.replace(job.options, model=folder, adapters=[], ckpt_dir=source)
+    return without_quantizer(changed(job, options, [c for c in job.chosen if c.folder is None]))
+
+
+def changed(job: Job, options: Any, chosen: list[Any] | None = None) -> Job:
+    return dataclasses.replace(job, options=options, chosen=job.chosen if chosen is None else chosen)
