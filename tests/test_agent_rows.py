@@ -261,7 +261,7 @@ def test_a_token_never_reaches_from_the_prompt_into_an_answer():
 # -- the loss ----------------------------------------------------------------------------------------------
 def test_weights_count_alike_padded_packed_and_alone(qwen2, tokenizer, tmp_path):
     from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
-    from swift_plugin_runtime.training.trainer.trainer import token_losses
+    from swift_plugin_runtime.training.trainer import token_losses
 
     job = job_for(qwen2, "react", "agentflan")
     plain = to_row({"query": "Hello", "response": "Final Answer: hello."})

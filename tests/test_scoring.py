@@ -46,7 +46,7 @@ def test_infer_says_what_the_model_finds(trainer, tuner, told, qwen2, write_rows
         import base64
         import struct
 
-        from swift_plugin_runtime.scoring.trainer.texts import embed
+        from swift_plugin_runtime.scoring.texts import embed
 
         wanted = embed(model, batch["texts"], "mean").tolist()[::2]
         assert all(math.isclose(sum(v * v for v in r["embedding"]), 1, rel_tol=1e-4) for r in replies)

@@ -301,7 +301,7 @@ def test_upload_is_tried_with_the_whole_checkpoint(qwen2, write_rows, tmp_path, 
 
 def test_curves_share_plots():
     """A metric of training and evaluation, and both sides of pairs, stand in one plot each."""
-    from swift_plugin_runtime.training.trainer.plots import panels_of
+    from swift_plugin_runtime.training.plots import panels_of
 
     names = ["loss", "eval_loss", "rewards/chosen", "rewards/rejected", "eval_rewards/chosen", "rewards/margins", "kl"]
     panels = panels_of({name: [(1, 0.0), (2, 1.0)] for name in names})

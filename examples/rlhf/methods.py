@@ -243,7 +243,7 @@ def plot(folder: Path, found: dict[str, dict[str, Any]]) -> Path:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from swift_plugin_runtime.training.trainer.plots import read_series
+    from swift_plugin_runtime.training.plots import read_series
 
     columns = 4
     rows = -(-len(found) // columns)

@@ -31,7 +31,7 @@ class TransformersBackend:
 
     @hookimpl
     def start_engine(self, job: Any) -> Any:
-        from swift_plugin_runtime.scoring.trainer.scorer import ScoringEngine, gives_numbers
+        from swift_plugin_runtime.scoring.scorer import ScoringEngine, gives_numbers
 
         model, processor = load_model(job)
         scores = gives_numbers(job, model)  # before PEFT wraps it: its wrapper always generates

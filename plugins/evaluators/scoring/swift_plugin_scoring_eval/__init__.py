@@ -53,7 +53,7 @@ class ScoringEvaluator:
 def form_of(row: Row) -> str | None:
     """What a row can measure: pairs, similarity, ranking or labels; None where it has none of these columns."""
     from swift_plugin_runtime.encoding.row_filter import is_number
-    from swift_plugin_runtime.scoring.trainer.texts import texts_in
+    from swift_plugin_runtime.scoring.texts import texts_in
 
     if row.rejected:
         return "pairs"
@@ -143,7 +143,7 @@ def _list(value: Any) -> list[Any]:
 
 def similarity(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numbers]]:
     """How well the cosine of two texts agrees with `label`."""
-    from swift_plugin_runtime.scoring.trainer.texts import text_row, texts_in
+    from swift_plugin_runtime.scoring.texts import text_row, texts_in
 
     queries = [n["embedding"] for n in ask(rows, "embedding")]
     others = [n["embedding"] for n in ask([text_row(r, texts_in(r, "positive")[0]) for r in rows], "embedding")]
@@ -156,8 +156,8 @@ def similarity(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numb
 
 def ranking(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numbers]]:
     """Each query's documents in the order of their scores, or all documents in the order of their cosines."""
-    from swift_plugin_runtime.scoring.trainer.relevance import answered
-    from swift_plugin_runtime.scoring.trainer.texts import texts_in
+    from swift_plugin_runtime.scoring.relevance import answered
+    from swift_plugin_runtime.scoring.texts import texts_in
 
     documents = [[*texts_in(r, "positive"), *texts_in(r, "negative")] for r in rows]
     asked = [answered(row, text) for row, texts in zip(rows, documents, strict=True) for text in texts]
@@ -180,7 +180,7 @@ def ranked(scores: list[float], good: int) -> list[bool]:
 def retrieval(ask: Asker, rows: list[Row], documents: list[list[str]]) -> tuple[dict[str, float], list[Numbers]]:
     """Every query among the documents of all rows; a document that stands in several rows is one."""
     import numpy as np
-    from swift_plugin_runtime.scoring.trainer.texts import text_row, texts_in
+    from swift_plugin_runtime.scoring.texts import text_row, texts_in
 
     corpus = list(dict.fromkeys(text for texts in documents for text in texts))
     vectors = np.array([n["embedding"] for n in ask([text_row(rows[0], text) for text in corpus], "embedding")])

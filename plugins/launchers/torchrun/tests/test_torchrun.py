@@ -175,7 +175,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(place):
 
 def test_deepspeed_wants_a_gpu_and_known_settings(place):
     import torch
-    from swift_plugin_runtime.training.trainer.sharding import STAGES, zero_settings
+    from swift_plugin_runtime.training.sharding import STAGES, zero_settings
 
     if not torch.cuda.is_available():
         with pytest.raises(SwiftError, match="--deepspeed needs a GPU"):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.encoding.multimodal import lay_beside
-from swift_plugin_runtime.training.trainer.trainer import token_losses
+from swift_plugin_runtime.training.trainer import token_losses
 from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError

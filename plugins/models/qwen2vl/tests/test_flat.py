@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
 from swift_plugin_runtime.batching.padding_free import FlatRows, counter_of, keep_rows_apart, witnesses
-from swift_plugin_runtime.training.trainer.trainer import token_losses
+from swift_plugin_runtime.training.trainer import token_losses
 from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError

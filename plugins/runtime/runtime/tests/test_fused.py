@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
-from swift_plugin_runtime.training.trainer import fused_loss
+from swift_plugin_runtime.training import fused_loss
 from torch.nn import functional
 
 from swift_core import SwiftError

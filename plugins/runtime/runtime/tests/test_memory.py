@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
-from swift_plugin_runtime.training.trainer.memory import activation_bytes, recomputes, training_bytes
+from swift_plugin_runtime.training.memory import activation_bytes, recomputes, training_bytes
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core.job.options import Given

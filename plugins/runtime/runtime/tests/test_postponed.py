@@ -15,7 +15,7 @@ USES = {
 }
 BEGIN = """
 import sys
-from swift_plugin_runtime.training.trainer.postponed import Postponed, postpone
+from swift_plugin_runtime.training.postponed import Postponed, postpone
 postpone("datasets")
 """
 

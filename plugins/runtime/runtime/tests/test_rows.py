@@ -11,7 +11,7 @@ import torch
 from swift_plugin_runtime.encoding import arrow_cache
 from swift_plugin_runtime.encoding import datasets as module
 from swift_plugin_runtime.encoding.datasets import Encoder, LazyRows, StreamedRows, encode_rows, pack, packs_of
-from swift_plugin_runtime.training.trainer.trainer import build_token_trainer
+from swift_plugin_runtime.training.trainer import build_token_trainer
 from swift_testing.contracts import write_rows
 from swift_testing.tiny import tiny_qwen2
 

@@ -96,7 +96,7 @@ class TunerContract(ComponentContract):
 
     def train(self, family: str, folder: str) -> Trained:
         """Tune, train and save one tiny model."""
-        from swift_plugin_runtime.training.trainer.trainer import save_trained
+        from swift_plugin_runtime.training.trainer import save_trained
 
         tuned = self.tune(family)
         start = logits_of(tuned.model)
@@ -244,7 +244,7 @@ def _learned(tuned: Tuned, packed: bool) -> dict[str, Any]:
     """`loss` and each gradient of some rows, laid end to end or padded, as the trainer batches them."""
     from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
     from swift_plugin_runtime.batching.padding_free import counter_of, keep_rows_apart
-    from swift_plugin_runtime.training.trainer.trainer import token_losses
+    from swift_plugin_runtime.training.trainer import token_losses
 
     model = copy.deepcopy(tuned.model).train()
     model.zero_grad()

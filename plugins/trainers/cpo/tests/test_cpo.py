@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 from swift_plugin_cpo import Cpo
-from swift_plugin_runtime.alignment.reference.preference import Answers
+from swift_plugin_runtime.alignment.preference import Answers
 from swift_testing import TrainerInvariants
 
 PAIR = {"query": "What is the answer?", "response": "It is here.", "rejected_response": "In the city."}

@@ -53,7 +53,7 @@ class Dpo:
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-        from swift_plugin_runtime.alignment.reference.preference import build_pair_trainer
+        from swift_plugin_runtime.alignment.preference import build_pair_trainer
 
         self.weighted_losses()
         return build_pair_trainer(job, model, processor, rows, eval_rows, method=self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from swift_plugin_runtime.alignment.reference.preference import Answers
+from swift_plugin_runtime.alignment.preference import Answers
 from torch.nn.functional import logsigmoid
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_dpo.losses import LOSSES
-from swift_plugin_runtime.alignment.reference.preference import Answers, encode_pairs
+from swift_plugin_runtime.alignment.preference import Answers, encode_pairs
 from swift_testing import TrainerInvariants
 from swift_testing.contracts_trainers import unsettle
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl

@@ -40,7 +40,7 @@ class Embedding:
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.encoding.row_filter import usable
-        from swift_plugin_runtime.scoring.trainer.trainer import build_scoring_trainer
+        from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
         train, held = (
             usable(job, part, self.fault, "texts to compare") if part else None for part in (rows, eval_rows)
@@ -50,7 +50,7 @@ class Embedding:
     def fault(self, row: Any) -> str | None:
         """What is wrong with the columns of a row."""
         from swift_plugin_runtime.encoding.row_filter import is_number
-        from swift_plugin_runtime.scoring.trainer.texts import fault_of
+        from swift_plugin_runtime.scoring.texts import fault_of
 
         if self.loss_type == "infonce":
             return fault_of(row, "positive") or fault_of(row, "negative", needed=False)
@@ -65,7 +65,7 @@ class Embedding:
 
     def losses(self, trainer: Any, model: Any, batch: Any) -> Any:
         """One loss per row; notes how often the positive is the nearest, or how well cosines agree."""
-        from swift_plugin_runtime.scoring.trainer.texts import embed
+        from swift_plugin_runtime.scoring.texts import embed
 
         vectors = trainer.by_row(embed(model, batch["texts"], self.pooling), batch)
         if self.loss_type == "infonce":
@@ -77,7 +77,7 @@ class Embedding:
 
 def compared(row: Any) -> list[Any]:
     """The texts of a row in order: the query, its positives, its hard negatives."""
-    from swift_plugin_runtime.scoring.trainer.texts import text_row, texts_in
+    from swift_plugin_runtime.scoring.texts import text_row, texts_in
 
     query = row.prompt()
     others = [*texts_in(row, "positive"), *texts_in(row, "negative")]
@@ -90,7 +90,7 @@ def infonce(vectors: Any, rows: Any, temperature: float, in_batch: bool) -> tupl
     vectors: per row [texts, size] of unit length, query first. in_batch: all other rows' texts are negatives.
     """
     import torch
-    from swift_plugin_runtime.scoring.trainer.texts import texts_in
+    from swift_plugin_runtime.scoring.texts import texts_in
 
     losses, first = [], []
     for place, (own, row) in enumerate(zip(vectors, rows, strict=True)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from swift_plugin_runtime.alignment.reference.preference import answer_logps, silenced
-from swift_plugin_runtime.alignment.reference.reference import AlignmentTrainer, Reference
+from swift_plugin_runtime.alignment.preference import answer_logps, silenced
+from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
-from swift_plugin_runtime.training.trainer.trainer import build_arguments, make_collator
+from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 from swift_core import SwiftError
 from swift_core.contract.row import Row

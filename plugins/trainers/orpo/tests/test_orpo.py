@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_orpo import Orpo, log_odds
-from swift_plugin_runtime.alignment.reference.preference import Answers
+from swift_plugin_runtime.alignment.preference import Answers
 from swift_testing import TrainerInvariants
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import build_trainer, unsettle, with_pictures

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from swift_plugin_runtime.alignment.reference.reference import labelled_logps
+from swift_plugin_runtime.alignment.reference import labelled_logps
 from swift_plugin_runtime.rollouts.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
 from transformers.utils import ModelOutput
 

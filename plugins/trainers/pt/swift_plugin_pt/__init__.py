@@ -17,6 +17,6 @@ class Pretrain:
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-        from swift_plugin_runtime.training.trainer.trainer import build_token_trainer
+        from swift_plugin_runtime.training.trainer import build_token_trainer
 
         return build_token_trainer(job, model, processor, rows, eval_rows)

@@ -34,7 +34,7 @@ class Reranker:
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.encoding.row_filter import usable
-        from swift_plugin_runtime.scoring.trainer.trainer import build_scoring_trainer
+        from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
         train, held = (
             usable(job, part, self.fault, "documents to rank") if part else None for part in (rows, eval_rows)
@@ -47,7 +47,7 @@ class Reranker:
 
     def fault(self, row: Any) -> str | None:
         """What is wrong with the columns of a row: listwise needs both sides, pointwise either."""
-        from swift_plugin_runtime.scoring.trainer.texts import fault_of, texts_in
+        from swift_plugin_runtime.scoring.texts import fault_of, texts_in
 
         both = self.loss_type == "listwise"
         found = fault_of(row, "positive", needed=both) or fault_of(row, "negative", needed=both)
@@ -57,14 +57,14 @@ class Reranker:
 
     def items(self, batch: Any) -> int:
         """Documents in a batch, or under listwise positives."""
-        from swift_plugin_runtime.scoring.trainer.texts import texts_in
+        from swift_plugin_runtime.scoring.texts import texts_in
 
         return sum(len(texts_in(r, "positive")) if self.loss_type == "listwise" else size_of(r) for r in batch["rows"])
 
     def losses(self, trainer: Any, model: Any, batch: Any) -> Any:
         """One loss per document (pointwise) or positive (listwise); notes the rank of the first positive."""
         import torch
-        from swift_plugin_runtime.scoring.trainer.texts import texts_in
+        from swift_plugin_runtime.scoring.texts import texts_in
 
         scores = trainer.by_row(self.scores(trainer, model, batch), batch)
         split = [len(texts_in(row, "positive")) for row in batch["rows"]]
@@ -104,8 +104,8 @@ class GenerativeReranker(Reranker):
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.encoding.row_filter import usable
         from swift_plugin_runtime.loading.processor import tokenizer_of
-        from swift_plugin_runtime.scoring.trainer.relevance import Judge
-        from swift_plugin_runtime.scoring.trainer.trainer import build_scoring_trainer
+        from swift_plugin_runtime.scoring.relevance import Judge
+        from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
         words = self.positive_token, self.negative_token
         self.judge = Judge.of(tokenizer_of(processor), *words, prompt=self.prompt, instruction=self.instruction)
@@ -125,15 +125,15 @@ class GenerativeReranker(Reranker):
 
 def documents(row: Any) -> list[Any]:
     """The row's documents, positives first, each as the answer to the query."""
-    from swift_plugin_runtime.scoring.trainer.relevance import answered
-    from swift_plugin_runtime.scoring.trainer.texts import texts_in
+    from swift_plugin_runtime.scoring.relevance import answered
+    from swift_plugin_runtime.scoring.texts import texts_in
 
     return [answered(row, text) for text in [*texts_in(row, "positive"), *texts_in(row, "negative")]]
 
 
 def size_of(row: Any) -> int:
     """How many documents a row has."""
-    from swift_plugin_runtime.scoring.trainer.texts import texts_in
+    from swift_plugin_runtime.scoring.texts import texts_in
 
     return len(texts_in(row, "positive")) + len(texts_in(row, "negative"))
 

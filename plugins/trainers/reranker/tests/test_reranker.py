@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from swift_plugin_reranker import listwise, pointwise
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.scoring.trainer.relevance import Judge
+from swift_plugin_runtime.scoring.relevance import Judge
 from swift_testing import TrainerInvariants
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import build_trainer, unsettle

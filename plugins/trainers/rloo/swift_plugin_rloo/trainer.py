@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from swift_plugin_runtime.alignment.reference.reference import token_logps
+from swift_plugin_runtime.alignment.reference import token_logps
 from swift_plugin_runtime.rollouts.policy import PolicyTrainer, clipped_losses
 
 

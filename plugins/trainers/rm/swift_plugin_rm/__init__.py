@@ -29,9 +29,9 @@ class Rm:
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-        from swift_plugin_runtime.alignment.reference.preference import pairs_in, sides_of
+        from swift_plugin_runtime.alignment.preference import pairs_in, sides_of
         from swift_plugin_runtime.encoding.row_filter import usable
-        from swift_plugin_runtime.scoring.trainer.trainer import build_scoring_trainer
+        from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
         train, held = (
             usable(job, pairs_in(job, part), margin_fault, "a margin") if part else None for part in (rows, eval_rows)

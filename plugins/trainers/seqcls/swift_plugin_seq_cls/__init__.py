@@ -31,7 +31,7 @@ class SeqCls:
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.encoding.row_filter import usable
-        from swift_plugin_runtime.scoring.trainer.trainer import build_scoring_trainer
+        from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
         count = model.config.num_labels
         if self.problem_type == "single" and count < 2:

@@ -25,7 +25,7 @@ class SimPo:
 
     @hookimpl
     def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-        from swift_plugin_runtime.alignment.reference.preference import build_pair_trainer
+        from swift_plugin_runtime.alignment.preference import build_pair_trainer
 
         return build_pair_trainer(job, model, processor, rows, eval_rows, method=self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
-from swift_plugin_runtime.alignment.reference.preference import Answers
+from swift_plugin_runtime.alignment.preference import Answers
 from swift_plugin_simpo import SimPo
 from swift_testing import TrainerInvariants
 

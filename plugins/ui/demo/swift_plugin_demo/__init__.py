@@ -161,7 +161,7 @@ def plot_losses(place: Path, logs: dict[str, Path]) -> Path:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from swift_plugin_runtime.training.trainer.plots import read_series
+    from swift_plugin_runtime.training.plots import read_series
 
     figure, axis = pyplot.subplots(figsize=(7, 4))
     for name, log in logs.items():

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from swift_core import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
-from swift_plugin_runtime.alignment.reference.reference import AlignmentTrainer, Reference, token_logps
+from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, token_logps
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
-from swift_plugin_runtime.training.trainer.trainer import build_arguments, make_collator
+from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 
 @dataclass(frozen=True)

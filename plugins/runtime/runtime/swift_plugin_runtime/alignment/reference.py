@@ -14,7 +14,7 @@ from swift_core.jobs.steps import attach_tuners, find_resume, load_model
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.rollouts.rollout import evaluating
-from swift_plugin_runtime.training.trainer.trainer import Trainer
+from swift_plugin_runtime.training.trainer import Trainer
 
 
 def token_logps(model: Any, inputs: dict[str, Any], temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from swift_core import SwiftError
-from swift_plugin_runtime.training.trainer.trainer import learning_rate
+from swift_plugin_runtime.training.trainer import learning_rate
 
 Group = dict[str, Any]
 State = dict[str, Any]

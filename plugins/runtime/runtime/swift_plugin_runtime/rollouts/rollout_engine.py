@@ -11,7 +11,7 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
-from swift_plugin_runtime.alignment.reference.reference import AlignmentTrainer
+from swift_plugin_runtime.alignment.reference import AlignmentTrainer
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.rollouts.rollout import (
     Completion,

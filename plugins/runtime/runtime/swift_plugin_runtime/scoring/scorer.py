@@ -20,8 +20,8 @@ from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import load_adapters, load_model
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.scoring.trainer.relevance import Judge
-from swift_plugin_runtime.scoring.trainer.texts import embed
+from swift_plugin_runtime.scoring.relevance import Judge
+from swift_plugin_runtime.scoring.texts import embed
 
 
 class Scorer:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from swift_core import SwiftError
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.loading.layers import base_of
-from swift_plugin_runtime.training.trainer.sharding import answering
+from swift_plugin_runtime.training.sharding import answering
 
 TOGETHER = 2**24
 """Logits that are held at a time: 64 MiB in float32."""

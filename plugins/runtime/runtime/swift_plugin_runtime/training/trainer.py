@@ -37,11 +37,11 @@ from swift_plugin_runtime.encoding.media_check import media_in, reaching
 from swift_plugin_runtime.loading import hub
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.training.trainer import sharding
-from swift_plugin_runtime.training.trainer.fused_loss import head_for, losing
-from swift_plugin_runtime.training.trainer.memory import recomputes
-from swift_plugin_runtime.training.trainer.plots import plot_log
-from swift_plugin_runtime.training.trainer.postponed import postpone
+from swift_plugin_runtime.training import sharding
+from swift_plugin_runtime.training.fused_loss import head_for, losing
+from swift_plugin_runtime.training.memory import recomputes
+from swift_plugin_runtime.training.plots import plot_log
+from swift_plugin_runtime.training.postponed import postpone
 
 postpone("datasets")  # before the name `transformers.Trainer` is first used, which imports it
 from transformers.trainer_utils import rotate_checkpoints, seed_worker  # noqa: E402

@@ -258,7 +258,7 @@ def head_loss(task: str, outputs: Any, batch: dict[str, Any]) -> Any:
 # -- saving -----------------------------------------------------------------------------------------------
 def check_saved(card: Family, job: Job, model: Any, tokenizer: Any, items: list[dict[str, Any]], work: Path) -> None:
     """Adapter saved and loaded, merged, saved and loaded again: the same outputs each time; then three tokens."""
-    from swift_plugin_runtime.training.trainer.trainer import save_trained
+    from swift_plugin_runtime.training.trainer import save_trained
 
     batch = as_batch(items, tokenizer)
     trained = logits_of(model, batch)
