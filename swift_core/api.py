@@ -18,10 +18,11 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract.errors import SwiftError, did_you_mean
-from swift_core.job.job import Chosen, Job
-from swift_core.job.lockfile import saved_tuners, write_lock
+from swift_core.job.job import PreparedJob
+from swift_core.job.lockfile import saved_tuners
 from swift_core.job.options import Given, build
 from swift_core.job.prepare import prepare, refuse_unsupported
+from swift_core.job.selected import Selected
 from swift_core.job.specs import find_job
 
 
@@ -45,7 +46,7 @@ def prepare_model(model: Any, tuners: dict[str, Any] | Any) -> Any:
     named = tuners if isinstance(tuners, dict) else {"default": tuners}
     job = _job([_chosen(label, tuner) for label, tuner in named.items()])
     refuse_unsupported(job)
-    for item in job.chosen:
+    for item in job.selected:
         model = job.call(item, "attach_tuner", model=model, name=item.label)
     model.swift_job = job
     return model
@@ -55,19 +56,19 @@ def save_pretrained(model: Any, folder: str | Path) -> None:
     """Write the tuners of a model from `prepare_model`: one into `folder`, several into a subfolder each."""
     job = _job_of(model)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for item in job.chosen:
-        place = Path(folder) if len(job.chosen) == 1 else Path(folder, item.label)
+    for item in job.selected:
+        place = Path(folder) if len(job.selected) == 1 else Path(folder, item.label)
         job.call(item, "save_tuner", model=model, folder=str(place), name=item.label)
-    write_lock(job, folder)
+    job.write_lock(folder)
 
 
 def from_pretrained(model: Any, folder: str | Path, trainable: bool = False) -> Any:
     """`model` with the tuners that were saved in `folder`, by us or by PEFT."""
-    chosen = saved_tuners(Catalogue.installed(), Path(folder), "default")
-    for item in chosen:
+    selected = saved_tuners(Catalogue.installed(), Path(folder), "default")
+    for item in selected:
         item.component = build(item.entry.load(), item.saved, item.entry.title)
-    job = _job(chosen)
-    for item in job.chosen:
+    job = _job(selected)
+    for item in job.selected:
         arguments = {"folder": item.folder, "name": item.label, "trainable": trainable}
         model = job.call(item, "load_tuner", model=model, **arguments) or model
     model.swift_job = job
@@ -77,7 +78,7 @@ def from_pretrained(model: Any, folder: str | Path, trainable: bool = False) -> 
 def merge(model: Any) -> Any:
     """The plain model with every tuner of `prepare_model` or `from_pretrained` folded into its weights."""
     job = _job_of(model)
-    for item in reversed(job.chosen):
+    for item in reversed(job.selected):
         model = job.call(item, "merge_tuner", model=model, name=item.label) or model
     return model
 
@@ -98,7 +99,7 @@ def deactivate(model: Any, *names: str, offload: str = "none") -> None:
 
 def _switch(model: Any, names: tuple[str, ...], active: bool, offload: str) -> None:
     job = _job_of(model)
-    there = {item.label: item for item in job.chosen}
+    there = {item.label: item for item in job.selected}
     for name in names:
         if name not in there:
             raise SwiftError(f"The model has no tuner {name!r}.{did_you_mean(name, there)} It has {', '.join(there)}.")
@@ -107,27 +108,27 @@ def _switch(model: Any, names: tuple[str, ...], active: bool, offload: str) -> N
             raise SwiftError(f"{there[name].entry.title} changed the model's own weights: it cannot be left out.")
 
 
-def _chosen(label: str, tuner: Any) -> Chosen:
+def _chosen(label: str, tuner: Any) -> Selected:
     if isinstance(tuner, str):
         entry = Catalogue.installed().find("tuner", tuner)
-        return Chosen(entry, label, "Python", entry.load()())
+        return Selected(entry, label, "Python", entry.load()())
     kind = type(tuner)
     for entry in Catalogue.installed().of_kind("tuner"):
         if entry.target == f"{kind.__module__}:{kind.__qualname__}":
-            return Chosen(entry, label, "Python", tuner)
+            return Selected(entry, label, "Python", tuner)
     if not hasattr(tuner, "attach_tuner"):
         raise SwiftError(f"{label!r}: {tuner!r} is not a tuner; give a tuner component or its name.")
     entry = Entry("tuner", kind.__qualname__, "(not installed)", "0", "", f"{kind.__module__}:{kind.__qualname__}")
-    return Chosen(entry, label, "Python", tuner)
+    return Selected(entry, label, "Python", tuner)
 
 
-def _job(chosen: list[Chosen]) -> Job:
+def _job(selected: list[Selected]) -> PreparedJob:
     spec = find_job("sft")
-    return Job(spec, spec.options_class()(), chosen)
+    return PreparedJob(spec, spec.options_class()(), selected)
 
 
-def _job_of(model: Any) -> Job:
+def _job_of(model: Any) -> PreparedJob:
     job = getattr(model, "swift_job", None)
-    if not isinstance(job, Job):
+    if not isinstance(job, PreparedJob):
         raise SwiftError("This model has no tuners of ours; prepare it with prepare_model or from_pretrained.")
     return job

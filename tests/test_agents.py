@@ -12,7 +12,8 @@ from swift_testing.templates import job_with as job_of_template
 from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.row import Row
-from swift_core.job.job import Chosen, Job
+from swift_core.job.job import PreparedJob
+from swift_core.job.selected import Selected
 from swift_core.job.specs import find_job
 from swift_core.jobs.options import TrainOptions
 from swift_core.templates.encode import IGNORED, encode_spans
@@ -60,7 +61,7 @@ EMPTY = {"name": "now", "arguments": {}}
 def job_with(name):
     """A job that holds this agent format alone."""
     entry = Catalogue.installed().find("agent", name)
-    return Job(find_job("sft"), TrainOptions(), [Chosen(entry, name, "test", entry.load()())])
+    return PreparedJob(find_job("sft"), TrainOptions(), [Selected(entry, name, "test", entry.load()())])
 
 
 JOBS = {name: job_with(name) for name in FORMATS}

@@ -10,7 +10,8 @@ from swift_core.contract.row import Row
 from swift_core.data.boxes import fill_placeholders, pixel_boxes, share_objects
 from swift_core.data.convert import to_row
 from swift_core.data.media import shrunk_size
-from swift_core.job.job import Chosen, Job
+from swift_core.job.job import PreparedJob
+from swift_core.job.selected import Selected
 from swift_core.job.specs import find_job
 from swift_core.jobs.options import TrainOptions
 
@@ -25,7 +26,7 @@ def job_with(name, max_pixels=None):
     entry = Catalogue.installed().find("bbox", name)
     component = entry.load()
     component = component() if isinstance(component, type) else component
-    return Job(find_job("sft"), TrainOptions(max_pixels=max_pixels), [Chosen(entry, name, "test", component)])
+    return PreparedJob(find_job("sft"), TrainOptions(max_pixels=max_pixels), [Selected(entry, name, "test", component)])
 
 
 @pytest.fixture(scope="module")

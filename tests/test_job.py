@@ -9,7 +9,6 @@ import pytest
 from swift_core import SwiftError
 from swift_core.cli.work import explanation
 from swift_core.contract.errors import SwiftErrors
-from swift_core.job.lockfile import write_lock
 from swift_core.job.options import Given, read_arguments, read_config
 from swift_core.job.prepare import prepare
 
@@ -74,7 +73,7 @@ def test_two_jobs_do_not_see_each_other(qwen2, write_rows):
     one = prepare("sft", given(model=qwen2, dataset=[rows], lora_rank=2))
     two = prepare("sft", given(model=qwen2, dataset=[rows], lora_rank=5))
     assert one.one("tuner").lora_rank == 2 and two.one("tuner").lora_rank == 5
-    assert one.relay is not two.relay
+    assert one.plugin_manager is not two.plugin_manager
 
 
 def test_missing_model_and_unknown_family(tmp_path):
@@ -102,7 +101,7 @@ def test_explain_shows_the_chain(qwen2, write_rows):
 def test_lock_records_versions_and_options(qwen2, write_rows, tmp_path):
     rows = write_rows([{"query": "a", "response": "b"}])
     job = prepare("sft", given(model=qwen2, dataset=[rows], lora_rank=3))
-    write_lock(job, tmp_path)
+    job.write_lock(tmp_path)
     lock = json.loads((tmp_path / "swift.lock.json").read_text())
     tuner = next(c for c in lock["components"] if c["kind"] == "tuner")
     assert tuner["package"] == "swift-plugin-lora" and tuner["options"]["lora_rank"] == 3 and tuner["version"]

@@ -62,7 +62,7 @@ def test_two_tuners_train_together_switch_apart_and_load_again(pair, tmp_path):
     save_pretrained(model, tmp_path)
     again = from_pretrained(base(), tmp_path)
     assert near(logits_of(again), both)
-    names = [item.label for item in again.swift_job.chosen]
+    names = [item.label for item in again.swift_job.selected]
     deactivate(again, next(n for n in names if n.endswith("second")))
     assert near(logits_of(again), alone[0])
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue
-from swift_core.job.job import Job
+from swift_core.contract.job import Job
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 

@@ -10,7 +10,8 @@ import pytest
 from swift_core import SwiftError, hookimpl
 from swift_core.contract.row import Row
 from swift_core.evaluation.rewards import score_all
-from swift_core.job.job import Chosen, Job
+from swift_core.job.job import PreparedJob
+from swift_core.job.selected import Selected
 from swift_core.job.specs import find_job
 
 ROWS = [Row([{"role": "user", "content": "?"}], where=f"q.jsonl:{n}") for n in (1, 2)]
@@ -31,8 +32,8 @@ class Gives:
 
 def ask(*components, timeout=0.0, rows=ROWS):
     entry = SimpleNamespace(kind="reward", name="mine", title="mine")
-    chosen = [Chosen(entry, f"r{n}", "test", component) for n, component in enumerate(components)]
-    job = Job(find_job("sample"), SimpleNamespace(reward_timeout=timeout), chosen)
+    chosen = [Selected(entry, f"r{n}", "test", component) for n, component in enumerate(components)]
+    job = PreparedJob(find_job("sample"), SimpleNamespace(reward_timeout=timeout), chosen)
     return score_all(job, rows, ["a", "bb"])
 
 

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import run
-from swift_core.job.job import Job
+from swift_core.contract.job import Job
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 

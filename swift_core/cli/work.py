@@ -12,11 +12,11 @@ from typing import Any
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.kinds import KINDS
-from swift_core.job.job import Job
+from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import inherit
 from swift_core.job.options import Given, OptionInfo, build, describe_options, read_arguments, read_config
 from swift_core.job.prepare import own_options, prepare
-from swift_core.job.resolve import choose
+from swift_core.job.resolve import select_components
 from swift_core.job.specs import JobSpec, find_job
 
 
@@ -52,11 +52,11 @@ def _named_components(name: str, words: list[str]) -> list[Any]:
     """The components that the words choose; mistakes do not matter to a help text."""
     spec = find_job(name)
     options, sources = _lenient(spec, words)
-    chosen = choose(spec, options, sources, Catalogue.installed(), [])
-    for item in chosen:
+    selected = select_components(spec, options, sources, Catalogue.installed(), [])
+    for item in selected:
         with contextlib.suppress(SwiftError):
             item.component = item.component or item.entry.load()
-    return chosen
+    return selected
 
 
 def _lenient(spec: JobSpec, words: list[str]) -> tuple[Any, dict[str, str]]:
@@ -93,11 +93,11 @@ def explain(words: list[str]) -> None:
         print(line)
 
 
-def explanation(job: Job) -> list[str]:
+def explanation(job: PreparedJob) -> list[str]:
     """The resolved chain of a job as lines of text."""
     lines = [f"swift {job.spec.name}: {job.spec.summary}", "", "components"]
-    for item in job.chosen:
-        lines.append(f"  {item.kind} {item.label}: {item.entry.package} {item.entry.version}, chosen by {item.why}")
+    for item in job.selected:
+        lines.append(f"  {item.kind} {item.label}: {item.entry.package} {item.entry.version}, selected by {item.why}")
         lines.append(f"    {_place(item)}")
         lines += [f"    --{n} {v!r} ({s})" for n, v, s in _values(item.component, item.label, job)]
     lines += ["", "options"]
@@ -107,7 +107,7 @@ def explanation(job: Job) -> list[str]:
     return lines
 
 
-def _values(owner: Any, label: str, job: Job) -> list[tuple[str, Any, str]]:
+def _values(owner: Any, label: str, job: PreparedJob) -> list[tuple[str, Any, str]]:
     if hasattr(owner, "name"):
         return []  # a card or a template: facts, not options
     infos = describe_options(type(owner))
@@ -116,7 +116,7 @@ def _values(owner: Any, label: str, job: Job) -> list[tuple[str, Any, str]]:
     return [(name, shown[name], job.sources.get(key, "default")) for name, key in keys]
 
 
-def _hook_lines(job: Job) -> list[str]:
+def _hook_lines(job: PreparedJob) -> list[str]:
     lines = []
     for hook in dict.fromkeys(h for kind in KINDS.values() for h in kind.hooks):
         for implementation in reversed(getattr(job.hook, hook).get_hookimpls()):

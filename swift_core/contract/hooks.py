@@ -14,9 +14,9 @@ import pluggy
 
 if TYPE_CHECKING:
     from swift_core.contract.engine import Engine, RolloutEngine, Server
+    from swift_core.contract.job import Job
     from swift_core.contract.row import Row
     from swift_core.contract.source import Source
-    from swift_core.job.job import Job
 
 hookspec = pluggy.HookspecMarker("swift_core")
 hookimpl = pluggy.HookimplMarker("swift_core")

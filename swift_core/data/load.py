@@ -12,7 +12,7 @@ from swift_core.contract.source import Source, read_source
 from swift_core.data.convert import to_row
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 Item = TypeVar("Item")
 

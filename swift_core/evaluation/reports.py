@@ -18,7 +18,7 @@ from swift_core.inference.conversation import ask, first_adapter
 from swift_core.jobs.steps import with_system
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
 class LateEngine:

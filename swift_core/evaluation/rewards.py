@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Chosen, Job
+    from swift_core.contract.job import Job, Selected
 
 
 def score_all(job: Job, rows: list[Row], completions: list[str]) -> list[list[float]]:
@@ -27,7 +28,7 @@ def score_all(job: Job, rows: list[Row], completions: list[str]) -> list[list[fl
     return [list(values) for values in zip(*columns, strict=True)]
 
 
-def _side_by_side(job: Job, items: list[Chosen], rows: list[Row], completions: list[str]) -> list[list[float]]:
+def _side_by_side(job: Job, items: Sequence[Selected], rows: list[Row], completions: list[str]) -> list[list[float]]:
     """What each reward gives, all at work at the same time: a judge's answers take long and no computing.
 
     A reward that says `in_main_thread = True` works in the caller's thread, and no time-out ends it.
@@ -63,7 +64,7 @@ def _value(found: Any) -> Any:
     return found
 
 
-def _column(job: Job, item: Chosen, rows: list[Row], completions: list[str]) -> list[float]:
+def _column(job: Job, item: Selected, rows: list[Row], completions: list[str]) -> list[float]:
     values = _scores(job, item, rows, completions)
     if not isinstance(values, list) or len(values) != len(completions):
         found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
@@ -79,7 +80,7 @@ def _finite(value: Any) -> bool:
     return hasattr(value, "__float__") and math.isfinite(value)
 
 
-def _scores(job: Job, item: Chosen, rows: list[Row], completions: list[str]) -> Any:
+def _scores(job: Job, item: Selected, rows: list[Row], completions: list[str]) -> Any:
     try:
         return job.call(item, "score", rows=rows, completions=completions)
     except SwiftError:
@@ -89,7 +90,7 @@ def _scores(job: Job, item: Chosen, rows: list[Row], completions: list[str]) -> 
         raise SwiftError(f"reward {item.label} failed on {place}: {type(error).__name__}: {error}") from error
 
 
-def _failing_row(job: Job, item: Chosen, rows: list[Row], completions: list[str]) -> str:
+def _failing_row(job: Job, item: Selected, rows: list[Row], completions: list[str]) -> str:
     """Where the first row stands that fails by itself, or the whole batch where each is fine alone."""
     for row, completion in zip(rows, completions, strict=True):
         try:

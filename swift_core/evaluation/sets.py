@@ -14,7 +14,7 @@ from swift_core.data.convert import COLUMNS
 from swift_core.data.readers import READERS
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 Pattern = Literal["choice", "qa"]
 PATTERNS: dict[str, Pattern] = {"CEval": "choice", "General-QA": "qa"}

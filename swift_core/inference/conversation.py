@@ -15,7 +15,7 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row, check_row
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
 def stream_one(engine: Engine, request: Request) -> Generator[str, None, Reply]:

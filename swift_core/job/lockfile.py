@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract.errors import SwiftError
-from swift_core.job.job import Chosen
 from swift_core.job.options import fields_of
+from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec
 from swift_core.version import __version__
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 LOCK_FILE = "swift.lock.json"
 """Written beside every checkpoint: the components, versions and options that made it."""
@@ -53,7 +53,7 @@ def lock_of(job: Job) -> dict[str, Any]:
                 "version": c.entry.version,
                 "options": _plain_options(c.component),
             }
-            for c in job.chosen
+            for c in job.selected
         ],
         "options": _plain_options(job.options),
     }
@@ -112,7 +112,7 @@ def _point_at_checkpoint(values: dict[str, Any], sources: dict[str, str], folder
         values["adapters"], sources["adapters"] = [str(folder)], "--ckpt_dir"
 
 
-def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Chosen]:
+def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Selected]:
     """The tuners that wrote `folder`, not yet loaded, with the options they had.
 
     name: the label of a single tuner; several keep the labels they were saved under.
@@ -129,7 +129,7 @@ def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Chosen]:
         label = name if single else f"{name}_{tuner['label']}"
         place = folder if single else folder / tuner["label"]
         entry = catalogue.find("tuner", tuner["name"])
-        out.append(Chosen(entry, label, f"adapter {folder}", None, str(place), tuner.get("options", {})))
+        out.append(Selected(entry, label, f"adapter {folder}", None, str(place), tuner.get("options", {})))
     return out
 
 

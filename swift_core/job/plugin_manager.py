@@ -1,4 +1,4 @@
-"""The hook relay where it is asked for every turn of every row."""
+"""Calling a hook directly, where it is asked for every turn of every row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def direct(caller: Any) -> Callable[..., Any]:
-    """A `firstresult` hook without the relay's bookkeeping, where one plain function is all that answers it.
+    """A `firstresult` hook without the plugin manager's bookkeeping, where one plain function is all that answers it.
 
     Takes keyword arguments only, as every hook does. What registers later is not asked.
     """

@@ -8,14 +8,15 @@ from typing import Any
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.capability import Supported, Unsupported
 from swift_core.contract.errors import SwiftError, SwiftErrors
-from swift_core.job.job import Chosen, Job
+from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import inherit
 from swift_core.job.options import Given, build, fields_of, match_field, spread_namespaces, unknown
-from swift_core.job.resolve import choose
+from swift_core.job.resolve import select_components
+from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec, find_job
 
 
-def prepare(name: str, given: Iterable[Given], catalogue: Catalogue | None = None) -> Job:
+def prepare(name: str, given: Iterable[Given], catalogue: Catalogue | None = None) -> PreparedJob:
     """A job from what the user said; every mistake in it is reported together, as one SwiftErrors."""
 
     spec = find_job(name)
@@ -27,13 +28,13 @@ def prepare(name: str, given: Iterable[Given], catalogue: Catalogue | None = Non
     options = _attempt(mistakes, build, spec.options_class(), values, f"swift {name}")
     if options is None:
         raise SwiftErrors(mistakes)
-    chosen = choose(spec, options, sources, catalogue, mistakes)
+    selected = select_components(spec, options, sources, catalogue, mistakes)
     if mistakes:
         raise SwiftErrors(mistakes)
-    _instantiate(chosen, rest, sources, mistakes, spec)
+    _instantiate(selected, rest, sources, mistakes, spec)
     if mistakes:
         raise SwiftErrors(mistakes)
-    job = Job(spec, options, chosen, sources, given=given)
+    job = PreparedJob(spec, options, selected, sources, given=given)
     refuse_unsupported(job)
     return job
 
@@ -64,27 +65,27 @@ def _attempt(mistakes: list[str], function: Any, *arguments: Any) -> Any:
 
 
 def _instantiate(
-    chosen: list[Chosen], rest: list[Given], sources: dict[str, str], mistakes: list[str], spec: JobSpec
+    selected: list[Selected], rest: list[Given], sources: dict[str, str], mistakes: list[str], spec: JobSpec
 ) -> None:
     """Give each component the options that are meant for it, and build it."""
-    rest = spread_namespaces(rest, [c.label for c in chosen] + [c.entry.name for c in chosen])
-    taken: dict[int, dict[str, Any]] = {id(c): dict(c.saved) for c in chosen}
+    rest = spread_namespaces(rest, [c.label for c in selected] + [c.entry.name for c in selected])
+    taken: dict[int, dict[str, Any]] = {id(c): dict(c.saved) for c in selected}
     for g in rest:
-        owners = [(c, f) for c in chosen if (f := _meant_for(c, g.key))]
+        owners = [(c, f) for c in selected if (f := _meant_for(c, g.key))]
         if not owners:
-            mistakes.append(unknown(g.key, g.source, _known_keys(spec, chosen)))
+            mistakes.append(unknown(g.key, g.source, _known_keys(spec, selected)))
         elif len({c.entry.name for c, _ in owners}) > 1:
             forms = " or ".join(f"--{c.label}.{g.key}" for c, _ in owners)
             mistakes.append(f"--{g.key} belongs to several components here. Say {forms}.")
         for c, field_name in owners:
             taken[id(c)][field_name] = g.value
             sources[f"{c.label}.{field_name}"] = g.source
-    for c in chosen:
+    for c in selected:
         if isinstance(c.component, type):
             c.component = _attempt(mistakes, build, c.component, taken[id(c)], f"{c.kind} {c.entry.name}")
 
 
-def _meant_for(item: Chosen, key: str) -> str | None:
+def _meant_for(item: Selected, key: str) -> str | None:
     if not isinstance(item.component, type):
         return None
     space, dot, inner = key.partition(".")
@@ -95,8 +96,8 @@ def _meant_for(item: Chosen, key: str) -> str | None:
     return None
 
 
-def _known_keys(spec: JobSpec, chosen: list[Chosen]) -> list[str]:
-    owners = [spec.options_class(), *(c.component for c in chosen if isinstance(c.component, type))]
+def _known_keys(spec: JobSpec, selected: list[Selected]) -> list[str]:
+    owners = [spec.options_class(), *(c.component for c in selected if isinstance(c.component, type))]
     names = []
     for owner in owners:
         for name, f in fields_of(owner).items():
@@ -104,7 +105,7 @@ def _known_keys(spec: JobSpec, chosen: list[Chosen]) -> list[str]:
     return names
 
 
-def refuse_unsupported(job: Job) -> None:
+def refuse_unsupported(job: PreparedJob) -> None:
     """Ask every component's capabilities about everything else in the job; SwiftErrors with the reasons.
 
     A component's own kind means another of that kind, and `Supported` by name is an exception to its kind: a
@@ -113,9 +114,9 @@ def refuse_unsupported(job: Job) -> None:
     flags = {name for name, value in vars(job.options).items() if value is True}
     flags |= {m for c in job.many("model") for m in c.component.modality}
     mistakes = []
-    for item in job.chosen:
+    for item in job.selected:
         answers = getattr(item.component, "capabilities", {})
-        others = [c for c in job.chosen if c is not item]
+        others = [c for c in job.selected if c is not item]
         kinds = {c.kind for c in others if not isinstance(answers.get(c.entry.name), Supported)}
         features = flags | kinds | {c.entry.name for c in others}
         for feature, answer in answers.items():

@@ -9,9 +9,9 @@ from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.source import is_source, read_source
 from swift_core.job.family_lookup import find_family
-from swift_core.job.job import Chosen
 from swift_core.job.lockfile import options_in_lock, read_json, saved_tuners
 from swift_core.job.options import fields_of
+from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec
 
 QUANTIZED_BY = {
@@ -26,9 +26,9 @@ def _adapter_name(folder: str, number: int) -> str:
     return Path(folder).name.replace(".", "_") or f"adapter{number}"
 
 
-def choose(
+def select_components(
     spec: JobSpec, options: Any, sources: dict[str, str], catalogue: Catalogue, mistakes: list[str]
-) -> list[Chosen]:
+) -> list[Selected]:
     """Every component of the job, loaded as class or instance; mistakes are collected, not raised."""
     picker = _Picker(options, sources, catalogue, mistakes)
     picker.family()
@@ -41,13 +41,13 @@ def choose(
     picker.exports()
     picker.rollouts()
     picker.load()
-    return picker.chosen
+    return picker.selected
 
 
 class _Picker:
     def __init__(self, options: Any, sources: dict[str, str], catalogue: Catalogue, mistakes: list[str]):
         self.options, self.sources, self.catalogue, self.mistakes = options, sources, catalogue, mistakes
-        self.chosen: list[Chosen] = []
+        self.selected: list[Selected] = []
 
     def family(self) -> None:
         """The model's family; its card fills template, bbox and patchers that the user left out."""
@@ -61,7 +61,7 @@ class _Picker:
         except SwiftError as error:
             self.mistakes.append(str(error))
             return
-        self.chosen.append(Chosen(found.entry, found.entry.name, found.why, card))
+        self.selected.append(Selected(found.entry, found.entry.name, found.why, card))
         self._fill("model_type", found.entry.name, found.why)
         self._fill("template", found.template or card.template, "card")
         self._fill("bbox", card.bbox, "card")
@@ -98,7 +98,7 @@ class _Picker:
 
     def _agent_of_template(self) -> str | None:
         """The agent format that the template names, if it is installed: only rows with tools need one."""
-        for item in self.chosen:
+        for item in self.selected:
             if item.kind == "template":
                 agent = item.entry.load().agent
                 installed = any(e.name == agent for e in self.catalogue.of_kind("agent"))
@@ -115,19 +115,19 @@ class _Picker:
             self.mistakes.append(str(error))
             return
         label = label if equals else self._label(entry)
-        if not any(c.kind == kind and c.entry == entry and c.label == label for c in self.chosen):
-            self.chosen.append(Chosen(entry, label, why, saved=options_in_lock(entry, why)))
+        if not any(c.kind == kind and c.entry == entry and c.label == label for c in self.selected):
+            self.selected.append(Selected(entry, label, why, saved=options_in_lock(entry, why)))
 
     def _label(self, entry: Entry) -> str:
         """A component is called by its name; a tuner `default`, since PEFT forbids adapters called `lora`."""
         if entry.kind != "tuner":
             return entry.name
-        others = [c for c in self.chosen if c.kind == "tuner" and c.entry != entry]
+        others = [c for c in self.selected if c.kind == "tuner" and c.entry != entry]
         return f"default{len(others) + 1}" if others else "default"
 
     def load(self) -> None:
-        """Import every chosen component, its requirements met; nothing while a name is still wrong."""
-        for item in self.chosen:
+        """Import every selected component, its requirements met; nothing while a name is still wrong."""
+        for item in self.selected:
             if not self.mistakes:
                 try:
                     item.component = item.component or item.entry.load()
@@ -145,13 +145,13 @@ class _Picker:
                 self.mistakes.append(str(error))
 
     def _adapter(self, name: str, folder: Path) -> None:
-        if any(c.adapter == name for c in self.chosen):
+        if any(c.adapter == name for c in self.selected):
             raise SwiftError(f"Two adapters are called {name!r}; name them: --adapters one=FOLDER two=FOLDER.")
         if "." in name:
             raise SwiftError(f"An adapter cannot be called {name!r}: its name becomes a module's, so no dots.")
         for item in saved_tuners(self.catalogue, folder, name):
             item.adapter = name
-            self.chosen.append(item)
+            self.selected.append(item)
 
     def data_readers(self) -> None:
         """The component that reads each data source: by its hub, and by its id where one is published."""

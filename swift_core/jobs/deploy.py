@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
 def run(job: Job) -> None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.errors import SwiftError
 from swift_core.evaluation.reports import LateEngine
-from swift_core.job.lockfile import write_lock
 from swift_core.version import __version__
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 REPORT = "report.json"
 
@@ -94,6 +93,6 @@ def _write(job: Job, reports: list[dict[str, Any]]) -> dict[str, Any]:
         "reports": reports,
     }
     file.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    write_lock(job, options.output_dir)
+    job.write_lock(options.output_dir)
     job.say(f"The report is in {file}.")
     return {**whole, "file": str(file)}

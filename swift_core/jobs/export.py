@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.errors import SwiftError
 from swift_core.data.load import load_all
-from swift_core.job.lockfile import LOCK_FILE, write_lock
-from swift_core.jobs.steps import changed, go_on_from, without_quantizer
+from swift_core.job.lockfile import LOCK_FILE
+from swift_core.jobs.steps import go_on_from, without_quantizer
 from swift_core.jobs.writing import writing
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _placed(job: Job, label: str, several: bool) -> Job:
     """The job writing into a subfolder of --output_dir where several exports would share it."""
     if not (several and job.options.output_dir):
         return job
-    return changed(job, dataclasses.replace(job.options, output_dir=str(Path(job.options.output_dir, label))))
+    return job.changed(options=dataclasses.replace(job.options, output_dir=str(Path(job.options.output_dir, label))))
 
 
 def _quantize(job: Job, quantizer: Any) -> str:
@@ -66,9 +66,9 @@ def _quantize(job: Job, quantizer: Any) -> str:
     else:
         rows = []
     path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
-    job = changed(job, job.options, [*job.chosen, quantizer])
+    job = job.changed(selected=[*job.selected, quantizer])
     with writing(job, quantizer.entry.name) as place:
         if job.call(quantizer, "quantize_model", path=path, rows=rows, folder=str(place.staging)) is None:
             raise SwiftError(f"{quantizer.entry.title} quantizes only while a model loads, not into a checkpoint.")
-        write_lock(job, place.staging)
+        job.write_lock(place.staging)
     return str(place.final)

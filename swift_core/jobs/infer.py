@@ -15,10 +15,9 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all, split_rows
 from swift_core.inference.conversation import ask, first_adapter, sampling
-from swift_core.job.lockfile import lock_of
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 RESULT = "result.jsonl"
 
@@ -145,7 +144,7 @@ def _line(value: Any) -> str:
 
 def _mark(job: Job) -> str:
     """A line that differs wherever the answers could: components, versions and options."""
-    lock = lock_of(job)
+    lock = job.lock()
     apart = ("resume", "result_path", "stream", "max_batch_size")
     lock["options"] = {k: v for k, v in lock["options"].items() if k not in apart}
     return "#" + hashlib.sha256(json.dumps(lock, sort_keys=True, default=str).encode()).hexdigest()

@@ -18,11 +18,10 @@ from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all
 from swift_core.evaluation.rewards import score_all
 from swift_core.inference.conversation import ask, first_adapter
-from swift_core.job.lockfile import lock_of
 from swift_core.jobs.steps import with_system
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
 @dataclass
@@ -188,7 +187,7 @@ def plain_media(item: Any) -> str:
 
 def _mark(job: Job) -> str:
     """Differs wherever the answers could: model, components and options, but not how many are drawn together."""
-    lock = lock_of(job)
+    lock = job.lock()
     apart = ("dataset", "output_file", "max_batch_size", "device")
     lock["options"] = {k: v for k, v in lock["options"].items() if k not in apart}
     return hashlib.sha256(json.dumps(lock, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -11,7 +11,7 @@ from swift_core.contract.row import Row
 from swift_core.jobs.writing import source_of
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Chosen, Job
+    from swift_core.contract.job import Job, Selected
 
 
 def load_model(job: Job, resume: str | None = None) -> tuple[Any, Any]:
@@ -47,9 +47,9 @@ def merge_adapters(job: Job, model: Any) -> Any:
     return model
 
 
-def adapters_by_name(job: Job) -> dict[str, list[Chosen]]:
+def adapters_by_name(job: Job) -> dict[str, list[Selected]]:
     """The tuners of each `--adapters` folder by the adapter's name, in option order."""
-    found: dict[str, list[Chosen]] = {}
+    found: dict[str, list[Selected]] = {}
     for item in job.many("tuner"):
         if item.adapter:
             found.setdefault(item.adapter, []).append(item)
@@ -108,7 +108,7 @@ def _checkpoint_of(job: Job, item: Any, resume: str | None) -> str | None:
 def without_quantizer(job: Job) -> Job:
     """The same job with a base model in its own precision."""
     options = dataclasses.replace(job.options, quantizer=None)
-    return changed(job, options, [c for c in job.chosen if c.kind != "quantizer"])
+    return job.changed(options=options, selected=[c for c in job.selected if c.kind != "quantizer"])
 
 
 def go_on_from(job: Job, folder: str) -> Job:
@@ -117,8 +117,4 @@ def go_on_from(job: Job, folder: str) -> Job:
         return job
     source = job.options.ckpt_dir or str(source_of(job))
     options = dataclasses.replace(job.options, model=folder, adapters=[], ckpt_dir=source)
-    return without_quantizer(changed(job, options, [c for c in job.chosen if c.folder is None]))
-
-
-def changed(job: Job, options: Any, chosen: list[Any] | None = None) -> Job:
-    return dataclasses.replace(job, options=options, chosen=job.chosen if chosen is None else chosen)
+    return without_quantizer(job.changed(options=options, selected=[c for c in job.selected if c.folder is None]))

@@ -15,7 +15,7 @@ from swift_core.job.options import fields_of
 from swift_core.jobs.steps import attach_tuners, checkpoints, find_resume, load_model
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
 def run(job: Job) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from swift_core.job.lockfile import LOCK_FILE, read_json
 from swift_core.job.specs import JOBS
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ def writing(job: Job, suffix: str) -> Iterator[Place]:
     suffix: `merged` in the default name `<checkpoint>-merged`. Raises SwiftError where the place is taken.
     """
     final = destination(job, suffix)
-    _refuse_taken(final, job.options.exist_ok)
+    _refuse_taken(job, final)
     staging = final.with_name(f".{final.name}.writing")
     shutil.rmtree(staging, ignore_errors=True)
     try:
@@ -64,14 +64,14 @@ def source_of(job: Job) -> Path:
     return found.resolve() if found.exists() else Path(found.name)
 
 
-def _refuse_taken(final: Path, exist_ok: bool) -> None:
+def _refuse_taken(job: Job, final: Path) -> None:
     """Only an earlier export may be replaced: --exist_ok must not cost anyone a training run."""
     if not final.exists() or (final.is_dir() and not any(final.iterdir())):
         return
-    if not exist_ok:
+    if not job.options.exist_ok:
         raise SwiftError(f"{final} is there already. Choose another --output_dir, or replace it: --exist_ok true.")
     made_by = read_json(final / LOCK_FILE).get("job")
-    if made_by not in [name for name, spec in JOBS.items() if spec.module == __name__]:
+    if made_by not in [name for name, spec in JOBS.items() if spec.module == job.spec.module]:
         raise SwiftError(f"{final} is not an earlier export, so --exist_ok does not replace it. Choose another place.")
 
 

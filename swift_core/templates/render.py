@@ -12,7 +12,7 @@ from swift_core.templates.declaration import Template
 from swift_core.templates.turns import Turn, own_tools, turns_of
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
 @dataclass(slots=True)

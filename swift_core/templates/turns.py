@@ -14,7 +14,7 @@ from swift_core.data.boxes import PLACEHOLDER, share_objects
 from swift_core.templates.declaration import Template
 
 if TYPE_CHECKING:
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 COUNTED = re.compile(r"\{(n|path|([^{}]+)\*(\d+))\}")
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
-from swift_core.job.lockfile import write_lock
 from swift_core.jobs.steps import load_adapters, load_model, merge_adapters, without_quantizer
 from swift_core.jobs.writing import writing
 from swift_core.templates.forms import jinja
@@ -27,7 +26,7 @@ class MergeLora:
             model = merge_adapters(job, load_adapters(job, _plain(model)))
             _set_chat_template(job, processor)
             job.hook.save_model(job=job, model=model, processor=processor, folder=str(place.staging))
-            write_lock(without_quantizer(job), place.staging)
+            without_quantizer(job).write_lock(place.staging)
         return str(place.final)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import Experimental, SwiftError, hookimpl
-from swift_core.job.lockfile import write_lock
 from swift_core.jobs.writing import writing
 from swift_core.templates.forms import ollama
 
@@ -28,7 +27,7 @@ class Ollama:
         text = modelfile(job, Path(path).resolve(), adapter, getattr(processor, "tokenizer", processor))
         with writing(job, "ollama") as place:
             (place.staging / "Modelfile").write_text(text, encoding="utf-8")
-            write_lock(job, place.staging)
+            job.write_lock(place.staging)
         job.say(f"ollama create my-model -f {place.final / 'Modelfile'}")
         return str(place.final)
 

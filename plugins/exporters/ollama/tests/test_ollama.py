@@ -82,7 +82,7 @@ def test_the_go_template_writes_what_swift_renders(folders, family, template, sy
 @pytest.mark.parametrize("system", ["", "Be {brief}."])
 def test_rounds_braces_and_bos(folders, system):
     job = exporting(folders["qwen2"])
-    next(c for c in job.chosen if c.kind == "template").component = ROUNDS
+    next(c for c in job.selected if c.kind == "template").component = ROUNDS
     messages = [{"role": "system", "content": system}] * bool(system) + CHAT
     expected = ours(job, messages, Tokens)
     assert "<s>" + go(ollama(ROUNDS, "<s>", "</s>"), messages) == expected

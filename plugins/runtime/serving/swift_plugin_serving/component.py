@@ -10,10 +10,10 @@ from swift_core import hookimpl
 
 if TYPE_CHECKING:
     from swift_core.contract.engine import Engine
-    from swift_core.job.job import Job
+    from swift_core.contract.job import Job
 
 
-@dataclass
+@dataclass(eq=False)
 class OpenAIServer:
     """Serves with OpenAI's HTTP interface: chat, completions, embeddings, reranking and scores."""
 
@@ -54,7 +54,7 @@ class Opened:
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class Remote:
     """Asks the server at `--eval_url` rather than loading a model."""
 

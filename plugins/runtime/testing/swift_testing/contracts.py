@@ -16,9 +16,9 @@ import pytest
 from swift_core.catalogue.entries import Catalogue, Entry, summary_of
 from swift_core.contract.capability import Experimental, Supported, Unsupported
 from swift_core.contract.errors import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.kinds import KINDS
 from swift_core.contract.signatures import implementations
-from swift_core.job.job import Job
 from swift_core.job.options import Given, describe_options, json_schema
 from swift_core.job.prepare import prepare
 

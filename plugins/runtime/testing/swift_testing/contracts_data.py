@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from swift_core.contract.errors import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.contract.source import Source, read_source
 from swift_core.data.convert import to_row
-from swift_core.job.job import Job
 from swift_core.templates.declaration import Template
 from swift_core.templates.encode import IGNORED
 from swift_core.templates.forms import jinja, ollama

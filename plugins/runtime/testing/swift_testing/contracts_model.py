@@ -11,8 +11,8 @@ import pytest
 
 from swift_core.contract.cards import Family
 from swift_core.contract.errors import SwiftError
+from swift_core.contract.job import Job
 from swift_core.job.family_lookup import find_family, load_cards
-from swift_core.job.job import Job
 from swift_core.job.lockfile import read_json
 from swift_core.jobs.steps import load_model
 from swift_testing.contracts import CHAT, ComponentContract, catalogue, tiny_model

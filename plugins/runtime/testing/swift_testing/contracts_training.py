@@ -16,8 +16,8 @@ import pytest
 
 from swift_core.contract.capability import Unsupported
 from swift_core.contract.errors import SwiftError
+from swift_core.contract.job import Job
 from swift_core.data.convert import to_row
-from swift_core.job.job import Job
 from swift_core.job.lockfile import LOCK_FILE
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare

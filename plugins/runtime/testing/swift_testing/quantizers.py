@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from swift_core.contract.errors import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.signatures import implementations
-from swift_core.job.job import Job
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import attach_tuners, load_model

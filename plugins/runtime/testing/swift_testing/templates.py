@@ -10,7 +10,8 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.row import Row
-from swift_core.job.job import Chosen, Job
+from swift_core.job.job import PreparedJob
+from swift_core.job.selected import Selected
 from swift_core.job.specs import find_job
 from swift_core.templates.declaration import Template
 from swift_core.templates.forms import jinja, ollama
@@ -30,15 +31,15 @@ TEXTS = (
 )
 
 
-def job_with(template: Template, loss_scale: str = "default", agent: str | None = None, **options: Any) -> Job:
+def job_with(template: Template, loss_scale: str = "default", agent: str | None = None, **options: Any) -> PreparedJob:
     """A job that can render rows and nothing else: real components, no model and no files."""
     names = {"template": template.name, "loss_scale": loss_scale, "agent": agent}
     chosen = []
     for kind, name in names.items():
         if name:
             entry = _catalogue().find(kind, name) if kind != "template" else _catalogue().of_kind("template")[0]
-            chosen.append(Chosen(entry, name, "test", template if kind == "template" else entry.load()()))
-    return Job(find_job("train"), SimpleNamespace(**options), chosen)
+            chosen.append(Selected(entry, name, "test", template if kind == "template" else entry.load()()))
+    return PreparedJob(find_job("train"), SimpleNamespace(**options), chosen)
 
 
 @functools.cache
@@ -46,17 +47,19 @@ def _catalogue() -> Catalogue:
     return Catalogue.installed()
 
 
-def spans(job: Job, messages: list[Message], tokenizer: Any, generation: bool = False, **row: Any) -> list[Span]:
+def spans(
+    job: PreparedJob, messages: list[Message], tokenizer: Any, generation: bool = False, **row: Any
+) -> list[Span]:
     """The conversation as spans."""
     return spans_of(job, Row(messages=messages, **row), tokenizer, generation)
 
 
-def text_of(job: Job, messages: list[Message], tokenizer: Any, generation: bool = False, **row: Any) -> str:
+def text_of(job: PreparedJob, messages: list[Message], tokenizer: Any, generation: bool = False, **row: Any) -> str:
     """The conversation as the job's template writes it."""
     return "".join(s.text for s in spans(job, messages, tokenizer, generation, **row))
 
 
-def trained_of(job: Job, messages: list[Message], tokenizer: Any) -> str:
+def trained_of(job: PreparedJob, messages: list[Message], tokenizer: Any) -> str:
     """What of the conversation is trained."""
     return "".join(s.text for s in spans(job, messages, tokenizer) if s.weight > 0)
 

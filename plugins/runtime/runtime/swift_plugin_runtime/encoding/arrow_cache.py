@@ -20,7 +20,6 @@ import torch
 import swift_core
 from swift_core.catalogue.venvs import cache_home
 from swift_core.contract.row import Row
-from swift_core.job.lockfile import lock_of
 from swift_plugin_runtime.loading.processor import tokenizer_of
 
 COLUMNS = {"input_ids": pyarrow.int32(), "labels": pyarrow.int32(), "loss_scale": pyarrow.float32()}
@@ -143,7 +142,7 @@ def file_for(job: Any, rows: list[Row], processor: Any) -> Path:
 
 
 def _settings(job: Any) -> list[str]:
-    chosen = [c for c in lock_of(job)["components"] if c["kind"] in DECIDES]
+    chosen = [c for c in job.lock()["components"] if c["kind"] in DECIDES]
     options = {name: getattr(job.options, name) for name in OPTIONS}
     said = json.dumps([chosen, options], sort_keys=True, default=str)
     return [said, *(str(vars(c.component)) for kind in ("template", "model") for c in job.many(kind))]

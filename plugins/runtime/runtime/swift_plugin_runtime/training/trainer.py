@@ -19,7 +19,6 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from swift_core import SwiftError
-from swift_core.job.lockfile import write_lock
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, keep_rows_apart, why_padded, witnesses
@@ -331,7 +330,7 @@ def save_trained(job: Any, model: Any, processor: Any, folder: str) -> None:
         job.hook.save_model(job=job, model=model, processor=processor, folder=folder)
     else:
         processor.save_pretrained(folder)
-    write_lock(job, folder)
+    job.write_lock(folder)
 
 
 class Speed:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract.cards import Family
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.convert import to_row
-from swift_core.job.job import Job
 from swift_core.jobs.steps import with_system
 from swift_core.templates.encode import IGNORED
 from swift_core.templates.render import spans_of

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract.cards import Family
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.convert import to_row
-from swift_core.job.job import Job
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import attach_tuners, load_adapters, merge_adapters
