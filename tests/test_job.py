@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_plugin_runtime.training.options import training_options
 
 from swift_core import SwiftError
 from swift_core.cli.work import explanation
@@ -28,10 +29,10 @@ def test_values_are_typed_and_their_source_is_known(qwen2, write_rows, tmp_path)
     words = read_arguments(["--max-length", "128", "--lora.alpha", "16"])
     rows = write_rows([{"query": "a", "response": "b"}])
     job = prepare("sft", [*read_config(config), *given(model=qwen2, dataset=[rows]), *words])
-    assert job.options.learning_rate == 1e-3 and job.options.max_length == 128
+    assert training_options(job).learning_rate == 1e-3 and job.options.max_length == 128
     lora = job.one("tuner")
     assert (lora.lora_rank, lora.lora_alpha) == (4, 16)
-    assert job.sources["learning_rate"] == str(config) and job.sources["max_length"] == "command line"
+    assert job.sources["sft.learning_rate"] == str(config) and job.sources["max_length"] == "command line"
     assert job.sources["template"] == "card" and job.options.template == "qwen"
 
 
@@ -39,7 +40,7 @@ def test_swift_aliases(qwen2, write_rows):
     rows = write_rows([{"query": "a", "response": "b"}])
     job = prepare("sft", given(model=qwen2, dataset=[rows], train_type="full", batch_size=2, agent_template="hermes"))
     assert [c.entry.name for c in job.many("tuner")] == ["full"]
-    assert job.options.per_device_train_batch_size == 2 and job.options.agent == "hermes"
+    assert training_options(job).per_device_train_batch_size == 2 and job.options.agent == "hermes"
 
 
 def test_all_mistakes_are_reported_together(qwen2, write_rows):

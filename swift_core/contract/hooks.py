@@ -189,9 +189,18 @@ def create_optimizer(job: Job, model: Any) -> Any:
     """A `torch.optim.Optimizer` over the model's trainable parameters."""
 
 
+@hookspec
+def check_job(job: Job) -> None:
+    """Refuse, with a SwiftError, what this trainer cannot do; called before data and model are loaded.
+
+    .. versionadded:: 0.2
+    """
+
+
 @hookspec(firstresult=True)
 def build_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
-    """An object with `train(resume_from_checkpoint)`, `evaluate()`, `save_model(folder)` and `state`.
+    """An object with `train(resume_from_checkpoint)`, `evaluate()`, `save_model(folder)`, `best_checkpoint()` (a
+    folder, or None where the newest is meant) and `state`.
 
     rows, eval_rows: sequences of `Row`; eval_rows may be None.
     """
@@ -233,7 +242,10 @@ def start_engine(job: Job) -> Engine | None:
 
 @hookspec(firstresult=True)
 def open_server(job: Job) -> Server | None:
-    """A server that has its port and waits for an engine. SwiftError where the port is not to be had."""
+    """A server that has its port and waits for an engine. SwiftError where the port is not to be had.
+
+    .. versionadded:: 0.2
+    """
 
 
 @hookspec(firstresult=True)

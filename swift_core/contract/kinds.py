@@ -114,7 +114,7 @@ _ROWS = (
         "trainer",
         "trainers",
         "1",
-        "build_trainer",
+        "check_job build_trainer",
         "A training method: pt, sft, dpo, grpo …",
     ),
     _row(

@@ -111,7 +111,8 @@ def refuse_unsupported(job: PreparedJob) -> None:
     A component's own kind means another of that kind, and `Supported` by name is an exception to its kind: a
     tuner with `{"tuner": Unsupported(…), "neftune": Supported()}` stands alone, or beside neftune.
     """
-    flags = {name for name, value in vars(job.options).items() if value is True}
+    owners = [job.options, *(c.component for c in job.selected if not isinstance(c.component, type))]
+    flags = {name for owner in owners for name in fields_of(type(owner)) if getattr(owner, name) is True}
     flags |= {m for c in job.many("model") for m in c.component.modality}
     mistakes = []
     for item in job.selected:

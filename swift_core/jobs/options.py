@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from swift_core.job.options import option
 
@@ -84,75 +84,15 @@ class TrainOptions(ModelOptions, DataOptions):
         None, "A checkpoint folder, or `last`, to go on from as if never stopped."
     )
 
-    num_train_epochs: float = option(3.0, "Passes over the rows.", gt=0)
     max_steps: int = option(-1, "Optimizer steps, overrides epochs where positive.")
-    per_device_train_batch_size: int = option(1, "Rows per step and device.", ge=1, aliases=("batch_size",))
-    per_device_eval_batch_size: int = option(1, "Rows per evaluation step and device.", ge=1)
-    gradient_accumulation_steps: int = option(1, "Batches per optimizer step.", ge=1)
-    learning_rate: float | None = option(None, "Peak learning rate; left out: 1e-4 for adapters, 1e-5 for full.", ge=0)
-    lr_scheduler_type: str = option("cosine", "Schedule of the learning rate, as transformers names it.")
-    warmup_ratio: float = option(0.03, "Share of the steps spent warming up.", ge=0, le=1)
-    weight_decay: float = option(0.1, "AdamW's decay λ.", ge=0)
-    adam_beta1: float = option(0.9, "AdamW's β₁.", ge=0, lt=1)
-    adam_beta2: float = option(0.95, "AdamW's β₂.", ge=0, lt=1)
-    max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.", ge=0)
-    bf16: bool | None = option(None, "Compute in bfloat16; left out: where the device is a GPU that can.")
-    fp16: bool = option(False, "Compute in float16 with loss scaling.")
-    gradient_checkpointing: bool | None = option(
-        None,
-        "Recompute activations: 30 % slower, far less memory; left out: in pt and sft where a batch would not fit "
-        "into the GPU, and nowhere else.",
-    )
-    packing: bool = option(False, "Join rows up to max_length tokens, each attending to itself alone.")
-    padding_free: bool | None = option(
-        None, "Lay the rows of a batch end to end, each attending to itself; left out: wherever that is exact."
-    )
-    fused_loss: Literal["auto", "chunked", "cce", "off"] = option(
-        "auto",
-        "Head and cross-entropy in one, so that the logits of a batch are never held; auto: chunked, where the model's "
-        "logits are its head's; cce: Cut Cross-Entropy's kernel, which needs a GPU.",
-    )
-    truncation_strategy: Literal["raise", "delete", "left", "right"] = option(
-        "delete", "What happens to rows longer than max_length: an error, dropped and counted, or cut."
-    )
     streaming: bool = option(
         False, "Read, encode and pack rows while training runs, in memory that does not grow; needs --max_steps."
     )
     shuffle_buffer_size: int = option(1000, "Rows of a stream among which the next one is drawn.", ge=1)
-    lazy_tokenize: bool | None = option(
-        None, "Encode a row when its turn comes, in every epoch anew; left out: where there are many rows with media."
-    )
-    cache_dataset: bool = option(
-        True, "Keep encoded rows of text on disk, so that the next run on the same rows starts at once."
-    )
-    dataset_num_proc: int = option(1, "Processes that encode rows before training.", ge=1)
-    freeze_vit: bool = option(True, "Keep the vision tower as it is.")
-    freeze_aligner: bool = option(True, "Keep the aligner between vision tower and language model as it is.")
-    freeze_llm: bool = option(False, "Keep the language model as it is.")
 
-    logging_steps: int = option(5, "Steps between two log lines.", ge=1)
-    save_steps: int = option(500, "Steps between two checkpoints.", ge=1)
-    eval_steps: int | None = option(None, "Steps between two evaluations; left out: as save_steps.")
-    save_strategy: Literal["steps", "epoch", "no"] = option("steps", "When checkpoints are written.")
-    save_total_limit: int | None = option(None, "Newest checkpoints to keep.")
-    save_only_model: bool = option(False, "Leave out optimizer state: smaller, cannot be resumed exactly.")
-    load_best_model_at_end: bool = option(False, "End with the checkpoint of the lowest evaluation loss.")
-    early_stopping_patience: int | None = option(
-        None, "Stop after so many evaluations without a better figure, and keep the best.", ge=1,
-        aliases=("early_stop_interval",),
-    )  # fmt: skip
     push_to_hub: bool = option(False, "Upload the last (or best) checkpoint when training ends.")
     hub_model_id: str | None = option(None, "Repository to upload to, owner/name.")
     hub_token: str | None = option(None, "Token for the upload.", secret=True)
-    hub_private_repo: bool = option(False, "Make the repository private.")
-    report_to: list[str] = option([], "Extra loggers: tensorboard, wandb, swanlab.")
-    dataloader_num_workers: int | None = option(
-        None, "Processes that collate batches; left out: one on a GPU where rows are encoded while training runs.", ge=0
-    )
-    ddp_backend: str | None = option(None, "Backend of torch.distributed; left out: nccl on GPUs, gloo on CPUs.")
-    deepspeed: str | None = option(None, "zero0 … zero3, zero2_offload, zero3_offload, or a JSON file.")
-    fsdp: bool = option(False, "Shard parameters, gradients and optimizer state with FSDP2.")
-    training_args: dict[str, Any] = option({}, "JSON of further transformers.TrainingArguments.")
 
 
 @dataclass(kw_only=True)

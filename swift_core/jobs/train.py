@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(job: Job) -> dict[str, Any]:
     """Train; returns `{"output_dir", "checkpoint", "metrics"}`."""
     place_output(job)
-    check_processes(job)
+    job.hook.check_job(job=job)
     check_rollouts(job)
     if job.options.push_to_hub and not job.options.hub_model_id:
         raise SwiftError("--push_to_hub uploads to a repository: say --hub_model_id owner/name.")
@@ -85,9 +85,7 @@ def check_streaming(job: Job) -> None:
 def finish(job: Job, trainer: Any) -> str:
     """Make sure that the end of the run is saved, and say where everything is."""
     folder = Path(job.options.output_dir)
-    watched = job.options.load_best_model_at_end or job.options.early_stopping_patience
-    best = trainer.state.best_model_checkpoint if watched else None
-    last = best or str(folder / f"checkpoint-{trainer.state.global_step}")
+    last = trainer.best_checkpoint() or str(folder / f"checkpoint-{trainer.state.global_step}")
     if not Path(last).is_dir():
         trainer.save_model(last)
     lines = {"checkpoint": last, "log": folder / "logging.jsonl", "curves": folder / "curves.png"}
@@ -95,16 +93,6 @@ def finish(job: Job, trainer: Any) -> str:
         lines["uploaded to"] = trainer.publish(last)
     job.say("Done.\n" + "\n".join(f"  {k}: {v}" for k, v in lines.items() if k == "uploaded to" or Path(v).exists()))
     return last
-
-
-def check_processes(job: Job) -> None:
-    """Refuse to split a model among processes where there is one only."""
-    options = job.options
-    wanted = [f"--{name}" for name in ("fsdp", "deepspeed") if getattr(options, name)]
-    if len(wanted) > 1:
-        raise SwiftError("--fsdp and --deepspeed both split the model among processes; choose one.")
-    if wanted and not (options.launcher or "LOCAL_RANK" in os.environ):
-        raise SwiftError(f"{wanted[0]} splits the model among processes; say how many: --launcher torchrun.")
 
 
 def check_rollouts(job: Job) -> None:

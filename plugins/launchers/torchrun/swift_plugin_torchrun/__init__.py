@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 import socket
 import subprocess
@@ -32,8 +31,6 @@ class Torchrun:
     def launch(self, job: Any, command: list[str]) -> int:
         if self.node_rank >= self.nnodes:
             raise SwiftError(f"--node_rank {self.node_rank}: of {self.nnodes} machines the last is {self.nnodes - 1}.")
-        if getattr(job.options, "deepspeed", None):
-            _check_deepspeed()
         words = ["-m", "swift_plugin_torchrun.agent", *self.place(), "--nproc_per_node", str(self.processes())]
         return _run_until_the_end([sys.executable, *words, *command])
 
@@ -63,15 +60,6 @@ def _check_port(port: int) -> None:
             probe.bind(("", port))
         except OSError as error:
             raise SwiftError(f"--master_port {port} cannot be used: {error.strerror}. Choose another.") from None
-
-
-def _check_deepspeed() -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        raise SwiftError("--deepspeed needs a GPU, and this machine shows none; --fsdp true works on CPUs as well.")
-    if importlib.util.find_spec("deepspeed") is None:
-        raise SwiftError("DeepSpeed is not installed: pip install 'swift-plugin-torchrun[deepspeed]'")
 
 
 def _run_until_the_end(words: list[str]) -> int:

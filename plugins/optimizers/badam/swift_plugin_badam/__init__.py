@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from swift_plugin_runtime.training.options import training_options
+
 from swift_core import SwiftError, Unsupported, hookimpl, option
 
 
@@ -42,6 +44,12 @@ class BAdam:
             for parameter in rest:
                 parameter.requires_grad_(False)
         settings = layerwise.adam_settings(job)
+        decay = training_options(job).weight_decay
         return BlockAdamW(
-            blocks, self.badam_switch_interval, self.badam_order, job.options.seed, job.options.weight_decay, settings
+            blocks,
+            self.badam_switch_interval,
+            self.badam_order,
+            job.options.seed,
+            decay,
+            settings,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from swift_plugin_runtime.training.options import training_options
+
 from swift_core import SwiftError, Unsupported, hookimpl, option
 
 
@@ -41,7 +43,7 @@ class GaLore:
         torch.serialization.add_safe_globals([GaLoreProjector])
         if self.galore_layerwise:
             return self.layerwise(job, model)
-        o = job.options
+        o = training_options(job)
         return GaLoreAdamW(
             self.groups(model, o.weight_decay),
             lr=learning_rate(job),
@@ -57,7 +59,7 @@ class GaLore:
         from swift_plugin_galore.layerwise import LayerwiseGaLore
 
         layerwise.check_layerwise(job, "GaLore, layer by layer,")
-        groups = [{"matrix": "rank" in g, **g} for g in self.groups(model, job.options.weight_decay)]
+        groups = [{"matrix": "rank" in g, **g} for g in self.groups(model, training_options(job).weight_decay)]
         return LayerwiseGaLore(groups, layerwise=True, **layerwise.adam_settings(job))
 
     def groups(self, model: Any, decay: float) -> list[dict[str, Any]]:

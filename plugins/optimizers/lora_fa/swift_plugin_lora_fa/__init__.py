@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from swift_plugin_runtime.training.options import training_options
+
 from swift_core import SwiftError, hookimpl
 
 
@@ -28,6 +30,6 @@ class LoraFa:
             r=config.r,
             lora_alpha=config.lora_alpha,
             lr=learning_rate(job),
-            weight_decay=job.options.weight_decay,
+            weight_decay=training_options(job).weight_decay,
             use_rslora=config.use_rslora,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from swift_plugin_runtime.training.options import training_options
+
 from swift_core import SwiftError, hookimpl, option
 
 
@@ -27,7 +29,7 @@ class LoraPlus:
 
         if not any("lora_B" in name for name, p in model.named_parameters() if p.requires_grad):
             raise SwiftError("LoRA+ is an optimizer of LoRA's matrices, and none train here: say --tuner lora.")
-        o = job.options
+        o = training_options(job)
         return create_loraplus_optimizer(
             model,
             torch.optim.AdamW,

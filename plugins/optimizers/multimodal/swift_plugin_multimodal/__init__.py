@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from swift_plugin_runtime.training.options import training_options
+
 from swift_core import hookimpl, option
 
 
@@ -28,7 +30,7 @@ class Multimodal:
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 rate = self.rate_of(job, name) or settings["lr"]
-                decay = job.options.weight_decay if parameter.dim() > 1 else 0.0
+                decay = training_options(job).weight_decay if parameter.dim() > 1 else 0.0
                 made.setdefault((rate, decay), []).append(parameter)
         groups = [{"params": ps, "lr": rate, "weight_decay": decay} for (rate, decay), ps in made.items()]
         return torch.optim.AdamW(groups, **settings)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from swift_plugin_runtime.training.options import training_options
+
 from swift_core import SwiftError, Unsupported, hookimpl, option
 
 
@@ -26,10 +28,11 @@ class ScheduleFree:
         import schedulefree
         from swift_plugin_runtime.optimizing import layerwise
 
-        if job.options.lr_scheduler_type != "constant":
+        schedule = training_options(job).lr_scheduler_type
+        if schedule != "constant":
             raise SwiftError(
                 f"A schedule-free optimizer averages in the place of a schedule; --lr_scheduler_type "
-                f"{job.options.lr_scheduler_type} would lower the rate a second time. Say --lr_scheduler_type constant."
+                f"{schedule} would lower the rate a second time. Say --lr_scheduler_type constant."
             )
         groups = [{k: v for k, v in g.items() if k != "matrix"} for g in layerwise.groups(job, model)]
         settings = {**layerwise.adam_settings(job), "r": self.schedule_free_r}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class Cpo:
+class Cpo(TrainingOptions):
     """Contrastive preference optimisation (arXiv 2401.08417): pairs without a reference, plus imitation."""
 
     swift_api = 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import SwiftError, Unsupported, hookimpl, option
 
 Loss = Literal[
@@ -27,7 +29,7 @@ Loss = Literal[
 
 
 @dataclass(kw_only=True, eq=False)
-class Dpo:
+class Dpo(TrainingOptions):
     """Direct preference optimisation (arXiv 2305.18290): learns from pairs of a better and a worse answer."""
 
     swift_api = 1

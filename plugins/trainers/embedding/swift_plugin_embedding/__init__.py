@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class Embedding:
+class Embedding(TrainingOptions):
     """Text embeddings by InfoNCE (arXiv 1807.03748), contrastive loss (Hadsell et al., 2006) or cosine regression.
 
     Columns: query (or messages), `positive`: a text or several, `negative`: hard negatives (infonce alone),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import SwiftError, Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class Gkd:
+class Gkd(TrainingOptions):
     """Generalised knowledge distillation (arXiv 2306.13649): a teacher's distributions, on given or own answers."""
 
     swift_api = 1

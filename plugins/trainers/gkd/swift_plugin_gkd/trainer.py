@@ -12,6 +12,7 @@ from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows,
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.rollouts.rollout import Prompt, Sampling, encode_prompts, learning_row
 from swift_plugin_runtime.rollouts.rollout_engine import DrawingTrainer
+from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 from torch.nn import functional
 
@@ -126,7 +127,7 @@ def build_distillation_trainer(
         method,
         load_teacher(job, method.teacher_model, processor),
         model=model,
-        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
+        args=build_arguments(job, eval_strategy=training_options(job).save_strategy if held else "no"),
         train_dataset=train,
         eval_dataset=held,
         data_collator=lambda items: {"items": items},
@@ -145,7 +146,7 @@ def encode_both(job: Any, rows: Any, processor: Any, method: Any, what: str) -> 
     limit, items = row_limit(job, processor), []
     for group in batches(rows, ENCODE_TOGETHER):
         for row, item in zip(group, encode_some(job, group, processor), strict=True):
-            fitted = fit(item, limit, job.options.truncation_strategy, row.where)
+            fitted = fit(item, limit, training_options(job).truncation_strategy, row.where)
             items += [] if fitted is None else [(fitted, prompts.get(id(row)))]
     if len(items) < len(rows):
         job.say(f"dropped {len(rows) - len(items)} of {len(rows)} {what} longer than {limit} tokens")

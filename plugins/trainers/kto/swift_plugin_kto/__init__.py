@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class Kto:
+class Kto(TrainingOptions):
     """Kahneman-Tversky optimisation (arXiv 2402.01306): learns from single answers labelled good or bad."""
 
     swift_api = 1

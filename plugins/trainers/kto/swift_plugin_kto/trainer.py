@@ -9,6 +9,7 @@ from swift_plugin_runtime.alignment.preference import answer_logps, silenced
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
+from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 from swift_core import SwiftError
@@ -99,7 +100,7 @@ def build_label_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
         method,
         Reference(job, model),
         model=model,
-        args=build_arguments(job, eval_strategy=job.options.save_strategy if eval_rows else "no"),
+        args=build_arguments(job, eval_strategy=training_options(job).save_strategy if eval_rows else "no"),
         train_dataset=encode_labelled(job, rows, processor, "training rows"),
         eval_dataset=encode_labelled(job, eval_rows, processor, "evaluation rows") if eval_rows else None,
         data_collator=collate,
@@ -109,7 +110,7 @@ def build_label_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
 def encode_labelled(job: Any, rows: list[Row], processor: Any, what: str) -> EncodedRows:
     """(answer, the question with the next row's answer, label) of each row; dropped where one is too long."""
     kept = usable(job, rows, _fault, "a label")
-    limit, strategy = row_limit(job, processor), job.options.truncation_strategy
+    limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
     items = []
     for group in batches(list(zip(kept, [*kept[1:], kept[0]], strict=True)), ENCODE_TOGETHER):
         answers = encode_some(job, [_alone(row, row) for row, _ in group], processor)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class Orpo:
+class Orpo(TrainingOptions):
     """Odds-ratio preference optimisation (arXiv 2403.07691): supervised loss plus the odds of chosen to rejected."""
 
     swift_api = 1

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_runtime.alignment.reference import labelled_logps
 from swift_plugin_runtime.rollouts.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
+from swift_plugin_runtime.training.options import training_options
 from transformers.utils import ModelOutput
 
 from swift_core import SwiftError
@@ -150,7 +151,7 @@ def build_actor_critic_trainer(
     job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
 ) -> ActorCriticTrainer:
     """The policy with its value head, which a resumed run takes from its checkpoint."""
-    if job.options.deepspeed:
+    if training_options(job).deepspeed:
         raise SwiftError("ppo's value head wraps the model, which --deepspeed does not save yet; leave it out.")
     both = ActorCritic(model)
     resume = find_resume(job)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import hookimpl
 
 
 @dataclass(kw_only=True, eq=False)
-class Pretrain:
+class Pretrain(TrainingOptions):
     """Pre-training: next-token loss on whole texts."""
 
     swift_api = 1

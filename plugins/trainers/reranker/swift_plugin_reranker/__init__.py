@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class Reranker:
+class Reranker(TrainingOptions):
     """Reranker (arXiv 1901.04085): scores query and document together, pointwise or listwise.
 
     Columns: query (or messages), `positive`: documents that answer it, `negative`: documents that do not. The

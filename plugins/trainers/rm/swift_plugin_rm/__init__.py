@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class Rm:
+class Rm(TrainingOptions):
     """Reward model (arXiv 2203.02155): a score per conversation, learnt from pairs of a better and a worse answer.
 
     Rows are those of DPO; a column `margin` says by how much the better score should be ahead (Llama 2).

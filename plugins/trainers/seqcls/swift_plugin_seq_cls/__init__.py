@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import SwiftError, Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class SeqCls:
+class SeqCls(TrainingOptions):
     """Sequence classification: one class, several at once, or numbers, from a column `label`; say --num_labels.
 
     label: a class number from 0 (single), a list of class numbers (multi), a number or a list of as many as

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import hookimpl
 
 
 @dataclass(kw_only=True, eq=False)
-class Sft:
+class Sft(TrainingOptions):
     """Supervised fine-tuning: next-token loss on what the assistant says."""
 
     swift_api = 1

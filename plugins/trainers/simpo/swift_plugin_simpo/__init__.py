@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from swift_plugin_runtime.training.options import TrainingOptions
+
 from swift_core import Unsupported, hookimpl, option
 
 
 @dataclass(kw_only=True, eq=False)
-class SimPo:
+class SimPo(TrainingOptions):
     """Simple preference optimisation (arXiv 2405.14734): pairs by likelihood per token, with a target margin."""
 
     swift_api = 1

@@ -14,6 +14,7 @@ from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, token_logps
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
+from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 
@@ -127,7 +128,7 @@ def build_pair_trainer(
         method,
         Reference(job, model) if method.needs_reference else None,
         model=model,
-        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
+        args=build_arguments(job, eval_strategy=training_options(job).save_strategy if held else "no"),
         train_dataset=train,
         eval_dataset=held,
         data_collator=lambda pairs: join([pair[0] for pair in pairs] + [pair[1] for pair in pairs]),
@@ -137,7 +138,7 @@ def build_pair_trainer(
 def encode_pairs(job: Any, rows: list[Row], processor: Any, what: str = "pairs") -> EncodedRows:
     """Rows as (chosen, rejected) encoded conversations; a pair is dropped where one side is too long."""
     kept = pairs_in(job, rows)
-    limit, strategy = row_limit(job, processor), job.options.truncation_strategy
+    limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
     items, short = [], 0
     with tqdm(total=len(kept), desc=f"encoding {what}", disable=len(kept) < 512, leave=False) as bar:
         for group in batches(kept, ENCODE_TOGETHER):

@@ -18,6 +18,7 @@ from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
 from swift_plugin_runtime.encoding.datasets import encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.media_check import media_in
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+from swift_plugin_runtime.training.options import training_options
 
 PROBE = 12
 """Tokens of each made-up row, and at the end of each row, that are compared."""
@@ -98,7 +99,7 @@ def witnesses(job: Any, rows: list[Row], processor: Any) -> list[dict[str, Any]]
         found |= {id(row): row for row in [row for row in rows if name in row.media][:2]}
     if not found:
         return []
-    limit, strategy = row_limit(job, processor), job.options.truncation_strategy
+    limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
     encoded = zip(found.values(), encode_some(job, list(found.values()), processor), strict=True)
     fitting = [fit(item, limit, strategy, row.where) for row, item in encoded]
     return [item for item in fitting if item is not None]

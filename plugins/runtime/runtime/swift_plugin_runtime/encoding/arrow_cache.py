@@ -21,6 +21,7 @@ import swift_core
 from swift_core.catalogue.venvs import cache_home
 from swift_core.contract.row import Row
 from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.training.options import training_options
 
 COLUMNS = {"input_ids": pyarrow.int32(), "labels": pyarrow.int32(), "loss_scale": pyarrow.float32()}
 """What is kept of a row; one that holds anything else is not stored."""
@@ -33,7 +34,7 @@ DAYS = 30
 DECIDES = ("model", "loader", "template", "agent", "loss_scale", "bbox")
 """Kinds of components that have a say in how a row is encoded."""
 
-OPTIONS = "system enable_thinking preserve_thinking max_length truncation_strategy strict".split()
+OPTIONS = "system enable_thinking preserve_thinking max_length strict".split()
 """Options of the job that have one."""
 
 
@@ -144,6 +145,7 @@ def file_for(job: Any, rows: list[Row], processor: Any) -> Path:
 def _settings(job: Any) -> list[str]:
     chosen = [c for c in job.lock()["components"] if c["kind"] in DECIDES]
     options = {name: getattr(job.options, name) for name in OPTIONS}
+    options["truncation_strategy"] = training_options(job).truncation_strategy
     said = json.dumps([chosen, options], sort_keys=True, default=str)
     return [said, *(str(vars(c.component)) for kind in ("template", "model") for c in job.many(kind))]
 

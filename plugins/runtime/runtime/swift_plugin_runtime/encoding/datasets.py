@@ -16,6 +16,7 @@ from swift_core.data.load import batches
 from swift_core.data.stream import RowStream, in_groups, shuffled
 from swift_plugin_runtime.encoding import arrow_cache
 from swift_plugin_runtime.encoding.forked import in_processes
+from swift_plugin_runtime.training.options import training_options
 
 ENCODE_TOGETHER = 64
 """Rows per tokenizer call; larger batches gain nothing measurable."""
@@ -52,7 +53,7 @@ class Encoder:
 
     def __init__(self, job: Any, processor: Any):
         self.job, self.processor = job, processor
-        self.limit, self.strategy = row_limit(job, processor), job.options.truncation_strategy
+        self.limit, self.strategy = row_limit(job, processor), training_options(job).truncation_strategy
         self.counts: dict[str, int] = {"seen": 0, "long": 0, "bad": 0}
         self.first_bad = ""
 
@@ -170,7 +171,7 @@ def encode_rows(job: Any, rows: list[Row], processor: Any, what: str = "rows") -
     Every row that is encoded here is checked; what is too long is dropped or cut, and its effect said.
     """
     encoder, media = Encoder(job, processor), sum(bool(row.media) for row in rows)
-    lazy = media > LAZY_FROM if job.options.lazy_tokenize is None else job.options.lazy_tokenize
+    lazy = media > LAZY_FROM if training_options(job).lazy_tokenize is None else training_options(job).lazy_tokenize
     if lazy:
         job.say(f"{what} are encoded when their turn comes; --lazy_tokenize false encodes them first")
         return LazyRows(rows, encoder)
@@ -195,7 +196,7 @@ def nothing_left(what: str, encoder: Encoder) -> SwiftError:
 def _stored(rows: list[Row], encoder: Encoder, what: str) -> arrow_cache.StoredRows | None:
     """Rows of text, from the cache or for it; None where they hold more than can be stored."""
     job = encoder.job
-    file = arrow_cache.file_for(job, rows, encoder.processor) if job.options.cache_dataset else None
+    file = arrow_cache.file_for(job, rows, encoder.processor) if training_options(job).cache_dataset else None
     found = arrow_cache.open_cached(file) if file else None
     if found is not None:
         job.say(f"{len(found)} encoded {what} are at hand from an earlier run ({file})")
@@ -217,7 +218,7 @@ def _all(rows: list[Row], encoder: Encoder, what: str, keep: Callable[[list[Any]
         return (keep(encoder(group)) for group in mine)
 
     with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < STORE_FROM, leave=False) as bar:
-        for made in in_processes(work, groups, encoder, encoder.job.options.dataset_num_proc):
+        for made in in_processes(work, groups, encoder, training_options(encoder.job).dataset_num_proc):
             yield from made
             bar.update(min(ENCODE_TOGETHER, len(rows) - bar.n))
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from swift_core import SwiftError
+from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import learning_rate
 
 Group = dict[str, Any]
@@ -82,7 +83,7 @@ def decay(parameter: Any, group: Group) -> None:
 
 def adam_settings(job: Any) -> dict[str, Any]:
     """lr, betas and eps of the job."""
-    o = job.options
+    o = training_options(job)
     return {"lr": learning_rate(job), "betas": (o.adam_beta1, o.adam_beta2), "eps": 1e-8}
 
 
@@ -91,7 +92,7 @@ def groups(job: Any, model: Any, matrices: Iterable[Any] = (), **matrix: Any) ->
     chosen = list(matrices)
     ids = {id(p) for p in chosen}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in ids]
-    wanted = job.options.weight_decay
+    wanted = training_options(job).weight_decay
     made: list[Group] = [
         {"params": chosen, "weight_decay": wanted, "matrix": True, **matrix},
         {"params": [p for p in rest if p.dim() > 1], "weight_decay": wanted},
@@ -117,10 +118,10 @@ def hidden_matrices(model: Any, targets: list[str] | None = None) -> list[Any]:
 
 def check_layerwise(job: Any, name: str) -> None:
     """A gradient that is used at once can be neither summed over batches nor clipped by the norm of all."""
-    if job.options.gradient_accumulation_steps > 1:
+    if training_options(job).gradient_accumulation_steps > 1:
         raise SwiftError(
             f"{name} uses each gradient as soon as it is there, so batches cannot be summed: say "
             "--gradient_accumulation_steps 1, and a larger --per_device_train_batch_size."
         )
-    if job.options.max_grad_norm:
+    if training_options(job).max_grad_norm:
         job.say(f"{name}: gradients are used one by one, so --max_grad_norm clips none of them")

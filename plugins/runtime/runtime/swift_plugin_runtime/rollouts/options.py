@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swift_core import Unsupported, option
+from swift_plugin_runtime.training.options import TrainingOptions
 
 
 @dataclass(kw_only=True, eq=False)
-class RolloutOptions:
+class RolloutOptions(TrainingOptions):
     """How answers are drawn and scored, and how many steps are made on them."""
 
     swift_api = 1

@@ -25,6 +25,7 @@ from swift_plugin_runtime.rollouts.rollout import (
     learning_row,
 )
 from swift_plugin_runtime.rollouts.rollout_engine import DrawingTrainer
+from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 Batch = dict[str, Any]
@@ -287,7 +288,7 @@ def build_policy_trainer(
         method,
         Reference(job, model if policy is None else policy) if method.beta else None,
         model=model,
-        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no", **best),
+        args=build_arguments(job, eval_strategy=training_options(job).save_strategy if held else "no", **best),
         train_dataset=train,
         eval_dataset=held,
         data_collator=lambda prompts: {"prompts": prompts},

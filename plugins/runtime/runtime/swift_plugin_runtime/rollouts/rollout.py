@@ -19,6 +19,7 @@ from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.training.options import training_options
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _fits(job: Any, row: Row, encoded: dict[str, Any], longest: int | None) -> b
     length = len(encoded["input_ids"])
     if longest is None or length <= longest:
         return True
-    if job.options.truncation_strategy == "raise":
+    if training_options(job).truncation_strategy == "raise":
         raise SwiftError(f"{row.where}: a prompt of {length} tokens; max_length leaves {longest} beside the answer.")
     return False
 

@@ -15,6 +15,7 @@ from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, row_limit
 from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 
@@ -38,7 +39,7 @@ def encode_groups(
     with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
         for part in batches(rows, ENCODE_TOGETHER):
             for row, encoded in zip(part, _encode(job, [texts(row) for row in part], processor, asked), strict=True):
-                fitted = [_fit(item, limit, job.options.truncation_strategy, row.where) for item in encoded]
+                fitted = [_fit(item, limit, training_options(job).truncation_strategy, row.where) for item in encoded]
                 short += any(new is not old for new, old in zip(fitted, encoded, strict=True))
                 kept = [item for item in fitted if item is not None]
                 if len(kept) == len(fitted):
@@ -142,7 +143,7 @@ def build_scoring_trainer(
         processor,
         method,
         model=model,
-        args=build_arguments(job, eval_strategy=job.options.save_strategy if held else "no"),
+        args=build_arguments(job, eval_strategy=training_options(job).save_strategy if held else "no"),
         train_dataset=train,
         eval_dataset=held,
         data_collator=collate,

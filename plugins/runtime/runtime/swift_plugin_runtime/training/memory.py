@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from swift_plugin_runtime.loading.layers import base_of
+from swift_plugin_runtime.training.options import training_options
 
 GIB = 2**30
 
@@ -24,10 +25,10 @@ def recomputes(job: Any, model: Any, longest: int | None) -> bool:
 
     longest: None where it is not known; then nothing is recomputed.
     """
-    asked = job.options.gradient_checkpointing
+    asked = training_options(job).gradient_checkpointing
     if asked is not None or longest is None or model.device.type != "cuda" or job.objection("gradient_checkpointing"):
         return bool(asked)
-    tokens = longest * job.options.per_device_train_batch_size
+    tokens = longest * training_options(job).per_device_train_batch_size
     kept = activation_bytes(base_of(model).config.get_text_config(), tokens, model.dtype.itemsize)
     free = SPARE * torch.cuda.mem_get_info(model.device)[0] - training_bytes(model)
     if kept > free:

@@ -39,6 +39,7 @@ from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.training import sharding
 from swift_plugin_runtime.training.fused_loss import head_for, losing
 from swift_plugin_runtime.training.memory import recomputes
+from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.plots import plot_log
 from swift_plugin_runtime.training.postponed import postpone
 
@@ -64,18 +65,18 @@ class Trainer(transformers.Trainer):
     def __init__(self, job: Any, processor: Any, **arguments: Any):
         super().__init__(processing_class=processor, **arguments)
         self.job = job
-        self.sharded = self._shard() if job.options.fsdp else False
+        self.sharded = self._shard() if training_options(job).fsdp else False
         self.staged = False
         self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
         self.loss_is_scaled_for_ga = True
         self.remove_callback(transformers.PrinterCallback)
         self.remove_callback(transformers.ProgressCallback)
         self.add_callback(Progress(self.args.output_dir))
-        if "swanlab" in job.options.report_to:
+        if "swanlab" in training_options(job).report_to:
             self.add_callback(_swanlab_callback())
         self.add_callback(TunerSteps(job))
-        if job.options.early_stopping_patience:
-            self.add_callback(transformers.EarlyStoppingCallback(job.options.early_stopping_patience))
+        if training_options(job).early_stopping_patience:
+            self.add_callback(transformers.EarlyStoppingCallback(training_options(job).early_stopping_patience))
         self.speed = Speed()
         self.media_seen = False
         self.head: Any = None
@@ -107,7 +108,7 @@ class Trainer(transformers.Trainer):
         if self.head is None:
             losses, outputs = token_losses(model, inputs, labels)
             return (losses * weights).sum(), outputs
-        with losing(self.head, self.job.options.fused_loss, labels, weights):
+        with losing(self.head, training_options(self.job).fused_loss, labels, weights):
             outputs = model(**inputs, use_cache=False)
         return outputs.logits.sum(), outputs
 
@@ -127,12 +128,17 @@ class Trainer(transformers.Trainer):
             logs["tokens_per_second"] = round(self.speed.take() * self.accelerator.num_processes)
         super().log(logs, start_time)
 
+    def best_checkpoint(self) -> str | None:
+        """The checkpoint with the best evaluation, where the job keeps it; else None."""
+        o = training_options(self.job)
+        return self.state.best_model_checkpoint if o.load_best_model_at_end or o.early_stopping_patience else None
+
     def publish(self, folder: str) -> str:
         """Upload a checkpoint to the hub in use as --hub_model_id, from the first process; returns its address."""
         o = self.job.options
         if not self.is_world_process_zero():
             return str(o.hub_model_id)
-        return hub.upload(folder, o.hub_model_id, o.use_hf, o.hub_token, o.hub_private_repo)
+        return hub.upload(folder, o.hub_model_id, o.use_hf, o.hub_token, training_options(self.job).hub_private_repo)
 
     def _get_dataloader(
         self,
@@ -381,7 +387,7 @@ def _swanlab_callback() -> Any:
 
 def _watched(job: Any, changes: dict[str, Any]) -> dict[str, Any]:
     """What early stopping needs: evaluations, saved as often, the best of which is kept."""
-    if not job.options.early_stopping_patience:
+    if not training_options(job).early_stopping_patience:
         return {}
     if changes.get("eval_strategy", "no") == "no":
         raise SwiftError(
@@ -396,19 +402,20 @@ def build_arguments(job: Any, recompute: bool = False, **changes: Any) -> transf
 
     recompute: whether activations are computed again where --gradient_checkpointing does not say.
     """
-    o = job.options
+    o, wider = training_options(job), job.options
     recompute = recompute if o.gradient_checkpointing is None else o.gradient_checkpointing
     _check_loggers(o.report_to)
     shared = {
         name: getattr(o, name)
         for name in (
-            "output_dir num_train_epochs max_steps per_device_train_batch_size per_device_eval_batch_size "
+            "num_train_epochs per_device_train_batch_size per_device_eval_batch_size "
             "gradient_accumulation_steps lr_scheduler_type weight_decay adam_beta1 adam_beta2 "
             "max_grad_norm fp16 logging_steps save_steps save_strategy save_total_limit "
-            "save_only_model load_best_model_at_end ddp_backend seed data_seed"
+            "save_only_model load_best_model_at_end ddp_backend"
         ).split()
     }
-    on_gpu = torch.cuda.is_available() and o.device != "cpu"
+    shared |= {name: getattr(wider, name) for name in ("output_dir", "max_steps", "seed", "data_seed")}
+    on_gpu = torch.cuda.is_available() and wider.device != "cpu"
     wanted: dict[str, Any] = {
         **shared,
         "learning_rate": learning_rate(job),
@@ -423,7 +430,7 @@ def build_arguments(job: Any, recompute: bool = False, **changes: Any) -> transf
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "dataloader_num_workers": o.dataloader_num_workers or 0,
-        "train_sampling_strategy": "random" if o.dataset_shuffle else "sequential",
+        "train_sampling_strategy": "random" if wider.dataset_shuffle else "sequential",
         "deepspeed": sharding.zero_settings(o.deepspeed) if o.deepspeed else None,
     }
     return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
@@ -431,8 +438,8 @@ def build_arguments(job: Any, recompute: bool = False, **changes: Any) -> transf
 
 def learning_rate(job: Any) -> float:
     """--learning_rate, else 1e-5 where whole weights train and 1e-4 for adapters."""
-    if job.options.learning_rate is not None:
-        return float(job.options.learning_rate)
+    if training_options(job).learning_rate is not None:
+        return float(training_options(job).learning_rate)
     whole = any(getattr(c.component, "trains_whole_weights", False) for c in job.many("tuner"))
     return 1e-5 if whole else 1e-4
 
@@ -443,9 +450,9 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
     held = encode_rows(job, eval_rows, processor, "evaluation rows") if eval_rows else None
     shown = rows.first(LOOKED_AT) if job.options.streaming else rows
     collator = lay_flat(job, model, processor, shown) or make_collator(job, model, processor)
-    head = head_for(model, job.options.fused_loss)
+    head = head_for(model, training_options(job).fused_loss)
     again = recomputes(job, model, longest_of(job, train, processor))
-    evaluation = job.options.save_strategy if held else "no"
+    evaluation = training_options(job).save_strategy if held else "no"
     trainer = Trainer(
         job,
         processor,
@@ -461,14 +468,14 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
 
 def training_rows(job: Any, rows: Any, processor: Any) -> Any:
     """The data set of rows, or of packs of rows under --packing, that the options ask for."""
-    o, limit = job.options, row_limit(job, processor)
-    if o.packing and limit is None:
+    o, packing, limit = job.options, training_options(job).packing, row_limit(job, processor)
+    if packing and limit is None:
         raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
     if o.streaming:
         shuffle = o.shuffle_buffer_size if o.dataset_shuffle else 1
-        return StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if o.packing else None)
+        return StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if packing else None)
     train = encode_rows(job, rows, processor, "training rows")
-    if not o.packing:
+    if not packing:
         return train
     packs = pack(train, limit, o.data_seed)
     job.say(f"packed {len(train)} rows into {len(packs)} sequences of at most {limit} tokens")
@@ -484,7 +491,7 @@ def longest_of(job: Any, train: Any, processor: Any) -> int | None:
 
 def _feeding(job: Any, train: Any) -> dict[str, Any]:
     """Arguments for rows that are encoded while training runs: beside the GPU; each process reads for itself."""
-    workers = job.options.dataloader_num_workers
+    workers = training_options(job).dataloader_num_workers
     late = any(isinstance(rows, LazyRows | StreamedRows) for rows in (train, getattr(train, "rows", None)))
     if workers is None:
         workers = int(late and job.options.device != "cpu" and torch.cuda.is_available())
@@ -497,7 +504,8 @@ def lay_flat(job: Any, model: Any, processor: Any, rows: Any) -> FlatRows | None
 
     None where batches are padded; SwiftError with the reason where --packing or --padding_free asks in vain.
     """
-    asked = job.options.packing or job.options.padding_free
+    o = training_options(job)
+    asked = o.packing or o.padding_free
     if asked is False:
         return None
     reason, seen = why_padded(job, model), []
@@ -505,7 +513,7 @@ def lay_flat(job: Any, model: Any, processor: Any, rows: Any) -> FlatRows | None
         seen = witnesses(job, rows, processor)
         reason = None if keep_rows_apart(model, seen) else f"in {type(model).__name__} one row reaches into the next"
     if asked and reason:
-        raise SwiftError(f"--{'packing' if job.options.packing else 'padding_free'} is not possible here: {reason}.")
+        raise SwiftError(f"--{'packing' if o.packing else 'padding_free'} is not possible here: {reason}.")
     return None if reason else FlatRows(model, {key for row in seen for key in media_in(row)})
 
 

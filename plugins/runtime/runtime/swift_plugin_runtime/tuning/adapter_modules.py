@@ -78,9 +78,9 @@ class AddedTuner:
         for _, made in added(model, key):
             made.swift_active = active
         if active:
-            offload.bring_back(model, lambda path: f".{key}." in path)
+            bring_back(model, lambda path: f".{key}." in path)
         else:
-            offload.put_away(model, lambda path: f".{key}." in path, offload)
+            put_away(model, lambda path: f".{key}." in path, offload)
         return True
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from swift_core import SwiftError
 from swift_plugin_runtime.loading.heads import heads_in
 from swift_plugin_runtime.loading.layers import base_of
+from swift_plugin_runtime.training.options import training_options
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -257,14 +258,14 @@ def frozen_by(job: Any) -> Callable[[str], bool] | None:
     """
     if job is None or not job.many("model"):
         return None
-    modules, options = job.card.modules, job.options
+    modules, options = job.card.modules, training_options(job)
     parts = {
         "freeze_vit": modules.vision_tower + modules.audio_tower + modules.generator,
         "freeze_aligner": modules.aligner,
         "freeze_llm": modules.language_model,
     }
-    kept = {prefix: getattr(options, flag, False) for flag, prefixes in parts.items() for prefix in prefixes}
-    if not any(kept.values()) or not (modules.towers() or getattr(options, "freeze_llm", False)):
+    kept = {prefix: getattr(options, flag) for flag, prefixes in parts.items() for prefix in prefixes}
+    if not any(kept.values()) or not (modules.towers() or options.freeze_llm):
         return None
 
     def frozen(name: str) -> bool:

@@ -46,7 +46,7 @@ class PeftTuner:
 
     @hookimpl
     def switch_tuner(self, model: Any, name: str, active: bool, offload: str) -> bool:
-        return offload.switch_adapter(model, name, active, offload)
+        return switch_adapter(model, name, active, offload)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -16,7 +16,7 @@ def load() -> None:
     import peft  # noqa: F401
     import transformers
     from swift_plugin_runtime.batching import collate  # noqa: F401
-    from swift_plugin_runtime.training.trainer import trainer  # noqa: F401
+    from swift_plugin_runtime.training import trainer  # noqa: F401
 
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
