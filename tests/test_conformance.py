@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_shifted_fails(qwen: Bench, monkeypatch: pytest.Monke
         kept = labels != -100
         return torch.nn.functional.cross_entropy(outputs.logits[kept], labels[kept], reduction="none"), outputs
 
-    monkeypatch.setattr(qwen.job.options, "fused_loss", "off")
+    monkeypatch.setattr(qwen.job.one("trainer"), "fused_loss", "off")
     monkeypatch.setattr("swift_plugin_runtime.training.trainer.token_losses", unshifted)
     with pytest.raises(Failed, match=r"the trainer's is .*, the cross-entropy of the labels"):
         media.check_loss(qwen)

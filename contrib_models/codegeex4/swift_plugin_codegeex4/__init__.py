@@ -3,13 +3,14 @@
 from typing import Any
 
 from swift_core import Family, Modules, hookimpl
+from swift_core.contract.job import Job
 
 
 class CodeGeeX4(Family):
     """Its tokenizer was written before transformers said on which side to pad."""
 
     @hookimpl
-    def load_processor(self, job: Any, path: str) -> Any:
+    def load_processor(self, job: Job, path: str) -> Any:
         import transformers
         from swift_plugin_runtime.loading.repairs import padding_side
 

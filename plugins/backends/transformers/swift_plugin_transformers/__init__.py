@@ -16,6 +16,7 @@ from typing import Any
 
 from swift_core import SwiftError, hookimpl
 from swift_core.contract.engine import Listener, Reply, Request
+from swift_core.contract.job import Job
 from swift_core.inference.conversation import askable, reply_of, room, served_name, stops_of, stream_one, window_of
 from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, merge_adapters
 
@@ -30,7 +31,7 @@ class TransformersBackend:
     swift_api = 1
 
     @hookimpl
-    def start_engine(self, job: Any) -> Any:
+    def start_engine(self, job: Job) -> Any:
         from swift_plugin_runtime.scoring.scorer import ScoringEngine, gives_numbers
 
         model, processor = load_model(job)
@@ -46,7 +47,7 @@ class TransformersBackend:
 class TransformersEngine:
     """A loaded model that answers; calls from several threads take turns."""
 
-    def __init__(self, job: Any, model: Any, processor: Any):
+    def __init__(self, job: Job, model: Any, processor: Any):
         self.job, self.model, self.processor = job, model, processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.adapters = Adapters(job, model)
@@ -127,7 +128,7 @@ class TransformersEngine:
 class Adapters:
     """The loaded adapters by name, and which of them may answer in one batch."""
 
-    def __init__(self, job: Any, model: Any):
+    def __init__(self, job: Job, model: Any):
         found = {} if job.options.merge_lora else adapters_by_name(job)
         self.model = model
         self.labels = {name: [item.label for item in items] for name, items in found.items()}
@@ -339,7 +340,7 @@ def _greedy(max_new_tokens: int, pad: int) -> Any:
     )
 
 
-def _ends(job: Any, model: Any, tokenizer: Any) -> tuple[set[int], list[str]]:
+def _ends(job: Job, model: Any, tokenizer: Any) -> tuple[set[int], list[str]]:
     """(tokens, texts) that end an answer: the template's stop words, the checkpoint's ends, and the padding."""
     words = [*job.one("template").stop_words(tokenizer), *filter(None, [tokenizer.pad_token])]
     encoded = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]

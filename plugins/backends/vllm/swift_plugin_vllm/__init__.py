@@ -32,6 +32,7 @@ from swift_core.catalogue.venvs import of_entry
 from swift_core.contract.capability import Capability
 from swift_core.contract.components import Requirements
 from swift_core.contract.engine import Listener, Reply, Request
+from swift_core.contract.job import Job
 from swift_core.inference.conversation import askable, reply_of, room, served_name, stops_of, stream_one, window_of
 from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, merge_adapters, with_system
 from swift_core.templates.render import spans_of
@@ -90,7 +91,7 @@ class Vllm:
     vllm_server_port: int = option(8000, "Rollouts: the port of that server.", ge=1)
 
     @hookimpl
-    def start_rollouts(self, job: Any, folder: str, address: dict[str, str] | None) -> Any:
+    def start_rollouts(self, job: Job, folder: str, address: dict[str, str] | None) -> Any:
         from swift_plugin_vllm.rollouts import Rollouts
 
         lora = Path(folder, "adapter_config.json").is_file()
@@ -108,7 +109,7 @@ class Vllm:
             raise
         return Rollouts({"url": server.url, "key": server.key}, name, lora, server)
 
-    def _rollout_server(self, job: Any, folder: str, lora: bool) -> Server:
+    def _rollout_server(self, job: Job, folder: str, lora: bool) -> Server:
         """A started server for the policy saved in `folder`; its log stays in the output folder."""
         if not (_plain_lora(Path(folder)) if lora else Path(folder, "config.json").is_file()):
             raise SwiftError("--use_vllm follows one plain LoRA adapter or whole weights: say --tuner lora, or full.")
@@ -125,7 +126,7 @@ class Vllm:
             raise
 
     @hookimpl
-    def start_engine(self, job: Any) -> VllmEngine:
+    def start_engine(self, job: Job) -> VllmEngine:
         adapters = {} if job.options.merge_lora else _lora_folders(job)
         python = self._interpreter(job)
         folder = tempfile.TemporaryDirectory(prefix="swift-vllm-")
@@ -144,7 +145,7 @@ class Vllm:
             server.stop()
             raise
 
-    def _interpreter(self, job: Any) -> str:
+    def _interpreter(self, job: Job) -> str:
         if self.vllm_python:
             return self.vllm_python
         environment = of_entry(next(c.entry for c in job.many("backend") if c.component is self))
@@ -155,7 +156,7 @@ class Vllm:
 
     def _server(
         self,
-        job: Any,
+        job: Job,
         python: str,
         path: str,
         more: list[str],
@@ -208,12 +209,12 @@ class Vllm:
         return found
 
 
-def _checkpoint(job: Any) -> str:
+def _checkpoint(job: Job) -> str:
     path: str = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
     return path
 
 
-def _merged(job: Any, folder: str) -> str:
+def _merged(job: Job, folder: str) -> str:
     """The checkpoint with the adapters folded in, written into `folder`."""
     model, processor = load_model(job)
     model = merge_adapters(job, load_adapters(job, model))
@@ -222,7 +223,7 @@ def _merged(job: Any, folder: str) -> str:
     return path
 
 
-def _lora_folders(job: Any) -> dict[str, str]:
+def _lora_folders(job: Job) -> dict[str, str]:
     """Adapter name → its folder, all plain LoRA in PEFT's form; SwiftError for any that vLLM cannot load."""
     found = {}
     for name, items in adapters_by_name(job).items():
@@ -262,7 +263,7 @@ def _rank(folder: Path) -> int:
     return max([config["r"], *config.get("rank_pattern", {}).values()])
 
 
-def _dtype(job: Any, path: str) -> str:
+def _dtype(job: Job, path: str) -> str:
     """The precision by name. vLLM's own `auto` would turn float32 into a half type, the loader's does not."""
     if job.options.torch_dtype != "auto":
         return str(job.options.torch_dtype)
@@ -298,7 +299,7 @@ class Server:
                 start_new_session=True,
             )
 
-    def wait(self, job: Any, timeout: float) -> None:
+    def wait(self, job: Job, timeout: float) -> None:
         """Until the server answers; SwiftError with the end of its log if it dies or takes too long."""
         job.say("vLLM is starting …")
         start = told = time.monotonic()
@@ -360,7 +361,7 @@ class VllmEngine:
 
     batches_itself = True
 
-    def __init__(self, job: Any, server: Server, config: Any, processor: Any, models: list[str]):
+    def __init__(self, job: Job, server: Server, config: Any, processor: Any, models: list[str]):
         self.job, self.server, self.processor, self.models = job, server, processor, models
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.window = window_of(job, config)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.job import Job
 from swift_core.data.boxes import fill_placeholders, from_pixels, rescale, to_pixels
 from swift_core.data.media import shrunk_size
 
@@ -27,7 +28,7 @@ class Plain:
     swift_api = 1
 
     @hookimpl
-    def write_boxes(self, job: Any, text: str, row: Any) -> str:
+    def write_boxes(self, job: Job, text: str, row: Any) -> str:
         def written(box: list[float], size: tuple[int, int]) -> str:
             seen = shrunk_size(*size, job.options.max_pixels)
             values = from_pixels(rescale(box, size, seen), self.bbox_type, *seen)
@@ -36,7 +37,7 @@ class Plain:
         return fill_placeholders(text, row, str, written)
 
     @hookimpl
-    def read_boxes(self, job: Any, text: str, width: int, height: int) -> list[dict[str, Any]]:
+    def read_boxes(self, job: Job, text: str, width: int, height: int) -> list[dict[str, Any]]:
         size = (width, height)
         seen = shrunk_size(*size, job.options.max_pixels)
         found = [[float(v) for v in re.findall(NUMBER, m.group())] for m in BOX.finditer(text)]

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.contract.engine import Reply
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import as_row, convert_all, raw_rows
 from swift_core.evaluation.metrics import f1, rouge_l
@@ -45,11 +46,11 @@ class AgentEvaluator:
     steps: Literal["all", "last"] = option("all", "Which assistant turns of a row are measured.")
 
     @hookimpl
-    def evaluate(self, job: Any, engine: Any) -> list[dict[str, Any]]:
+    def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
         read = [(found.name, self._cases(job, found)) for found in eval_sets(job)]
         return [measure(job, engine, name, cases) for name, cases in read]
 
-    def _cases(self, job: Any, found: EvalSet) -> list[Case]:
+    def _cases(self, job: Job, found: EvalSet) -> list[Case]:
         if found.source is None:
             raise SwiftError(f"There is no file {found.name!r}; the evaluator agent measures rows with tools.")
         rows = convert_all(
@@ -131,7 +132,7 @@ def arguments_f1(ref: Call | None, pred: Call | None) -> float:
     return f1(matched, len(wanted), len(given))
 
 
-def measure(job: Any, engine: Any, name: str, cases: list[Case]) -> dict[str, Any]:
+def measure(job: Job, engine: Any, name: str, cases: list[Case]) -> dict[str, Any]:
     """Ask for every step; the report of one data set."""
     requests, replies = answer_all(job, engine, [case.row for case in cases], name)
     results = [
@@ -147,7 +148,7 @@ def measure(job: Any, engine: Any, name: str, cases: list[Case]) -> dict[str, An
     }
 
 
-def _result(job: Any, case: Case, prompt: list[dict[str, Any]], reply: Reply) -> dict[str, Any]:
+def _result(job: Job, case: Case, prompt: list[dict[str, Any]], reply: Reply) -> dict[str, Any]:
     pred = as_step(reply.calls or _read_calls(job, reply.text), reply.text)
     return {
         "where": case.row.where,
@@ -160,11 +161,11 @@ def _result(job: Any, case: Case, prompt: list[dict[str, Any]], reply: Reply) ->
     }
 
 
-def _read_calls(job: Any, text: str) -> list[Call]:
+def _read_calls(job: Job, text: str) -> list[Call]:
     return job.hook.read_calls(job=job, text=text) or []
 
 
-def _cases_of(job: Any, row: Row) -> list[Case]:
+def _cases_of(job: Job, row: Row) -> list[Case]:
     """The steps of one row; SwiftError where it offers no tools, or calls one that it does not offer."""
     if not row.tools:
         raise SwiftError(f"{row.where}: the row has no tools; the evaluator agent measures rows with tools.")

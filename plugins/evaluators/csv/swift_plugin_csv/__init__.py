@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 from swift_core.data.load import raw_rows
 from swift_core.evaluation.sets import EvalSet, eval_sets, form_of
 from swift_plugin_csv import choice, qa
@@ -30,11 +31,11 @@ class CsvEvaluator:
     choice_line: str = option(choice.LINE, "Multiple choice: one line of {choices}, of {letter} and {text}.")
 
     @hookimpl
-    def evaluate(self, job: Any, engine: Any) -> list[dict[str, Any]]:
+    def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
         tasks = [self._read(job, found) for found in eval_sets(job)]  # all of them, before the engine starts
         return [task.measure(job, engine) for task in tasks]
 
-    def _read(self, job: Any, found: EvalSet) -> Any:
+    def _read(self, job: Job, found: EvalSet) -> Any:
         if found.source is None:
             raise SwiftError(
                 f"There is no file {found.name!r}. Published data sets are measured by name with --evaluator evalscope."

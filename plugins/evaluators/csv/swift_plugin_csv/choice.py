@@ -10,6 +10,7 @@ from typing import Any
 
 from swift_core import SwiftError
 from swift_core.contract.engine import Reply, Request
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import convert_all
 from swift_core.data.readers import read_file
@@ -80,7 +81,7 @@ class ChoiceSet:
     shots: list[Question]
     form: Form
 
-    def measure(self, job: Any, engine: Any) -> dict[str, Any]:
+    def measure(self, job: Job, engine: Any) -> dict[str, Any]:
         """Ask every question; accuracy, and the share of answers in which no letter was found."""
         before = [m for shot in self.shots for m in _turns(shot, self.form)]
         asked = [Row([*before, *_turns(q, self.form)], where=q.where) for q in self.questions]
@@ -95,7 +96,7 @@ class ChoiceSet:
         }
 
 
-def read(job: Any, found: EvalSet, raw: Iterable[dict[str, Any]], num_shots: int, form: Form) -> ChoiceSet:
+def read(job: Job, found: EvalSet, raw: Iterable[dict[str, Any]], num_shots: int, form: Form) -> ChoiceSet:
     """The questions of a data set; SwiftError with file:line for a row that cannot be asked or scored."""
     renamed = job.options.columns
     questions = convert_all(job, found.source, raw, lambda row: as_question(row, renamed))

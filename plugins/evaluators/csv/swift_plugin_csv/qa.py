@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core.contract.engine import Reply, Request
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import as_row, convert_all
 from swift_core.evaluation.metrics import bleu, exact_match, rouge_l, rouge_n
@@ -23,7 +24,7 @@ class QaSet:
     name: str
     rows: list[Row]
 
-    def measure(self, job: Any, engine: Any) -> dict[str, Any]:
+    def measure(self, job: Job, engine: Any) -> dict[str, Any]:
         """Ask every question; ROUGE F1 and exact match are means over rows, BLEU is the corpus's."""
         requests, replies = answer_all(job, engine, self.rows, self.name)
         results = [_result(*triple) for triple in zip(self.rows, requests, replies, strict=True)]
@@ -37,7 +38,7 @@ class QaSet:
         }
 
 
-def read(job: Any, found: EvalSet, raw: Iterable[dict[str, Any]]) -> QaSet:
+def read(job: Job, found: EvalSet, raw: Iterable[dict[str, Any]]) -> QaSet:
     """The rows of a data set, as training reads them; SwiftError with file:line for a bad one."""
     rows = convert_all(job, found.source, raw, lambda row: as_row(job, row, found.source, need_answer=True))
     return QaSet(found.name, rows[: job.options.eval_limit])

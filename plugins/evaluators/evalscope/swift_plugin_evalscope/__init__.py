@@ -23,6 +23,7 @@ from swift_plugin_serving.server import running_server
 from swift_core import SwiftError, hookimpl, option
 from swift_core.catalogue import venvs
 from swift_core.contract.components import Requirements
+from swift_core.contract.job import Job
 from swift_core.evaluation.sets import eval_sets
 from swift_core.inference.conversation import first_adapter, sampling
 from swift_plugin_evalscope.files import lay_out
@@ -54,7 +55,7 @@ class EvalScope:
     )
 
     @hookimpl
-    def evaluate(self, job: Any, engine: Any) -> list[dict[str, Any]]:
+    def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
         folder = Path(job.options.output_dir, "evalscope").resolve()
         for name in WRITTEN:
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -78,14 +79,14 @@ class EvalScope:
             if files.subsets[name]
         }
 
-    def _environment(self, job: Any) -> Path:
+    def _environment(self, job: Job) -> Path:
         entry = next(item.entry for item in job.many("evaluator") if item.component is self)
         found = venvs.of_entry(entry)
         if not found.ready:
             job.say(f"Making EvalScope's environment in {found.folder}, once (about 1 GB).")
         return found.create()
 
-    def _task(self, job: Any, args: dict[str, dict[str, Any]], url: str, model: str, folder: Path) -> dict[str, Any]:
+    def _task(self, job: Job, args: dict[str, dict[str, Any]], url: str, model: str, folder: Path) -> dict[str, Any]:
         """The fields of evalscope.TaskConfig; what the user says in `eval_args` wins."""
         given = dict(self.eval_args)
         more = given.pop("dataset_args", {})
@@ -121,7 +122,7 @@ def _generation(options: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _served(job: Any, engine: Any) -> Iterator[tuple[str, str]]:
+def _served(job: Job, engine: Any) -> Iterator[tuple[str, str]]:
     """(address that ends in /v1, model name) of the endpoint that EvalScope asks."""
     options = job.options
     model = first_adapter(engine) or engine.models[0]
@@ -132,7 +133,7 @@ def _served(job: Any, engine: Any) -> Iterator[tuple[str, str]]:
         yield f"{url}/v1", model
 
 
-def _run(job: Any, python: Path, task: dict[str, Any], folder: Path) -> None:
+def _run(job: Job, python: Path, task: dict[str, Any], folder: Path) -> None:
     """Run EvalScope to its end; SwiftError with the last words of its log where it fails."""
     config, log = folder / "task.json", folder / "evalscope.log"
     config.write_text(json.dumps(task, ensure_ascii=False, indent=1), encoding="utf-8")

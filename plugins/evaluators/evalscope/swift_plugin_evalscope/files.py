@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import as_row, convert_all, raw_rows
 from swift_core.data.readers import read_file
@@ -31,7 +32,7 @@ class Files:
     subsets: dict[str, dict[str, str]] = field(default_factory=lambda: {"general_mcq": {}, "general_qa": {}})
 
 
-def lay_out(job: Any, folder: Path, num_shots: int) -> Files:
+def lay_out(job: Job, folder: Path, num_shots: int) -> Files:
     """Write every data set of the job that is a file under `folder`; SwiftError for a bad row."""
     files = Files({name: folder / name for name in BENCHMARKS.values()})
     for place in files.folders.values():
@@ -42,7 +43,7 @@ def lay_out(job: Any, folder: Path, num_shots: int) -> Files:
     return files
 
 
-def _write(job: Any, found: EvalSet, files: Files, num_shots: int) -> None:
+def _write(job: Job, found: EvalSet, files: Files, num_shots: int) -> None:
     raw = list(raw_rows(job, found.source))
     benchmark = BENCHMARKS[form_of(raw, found, job.options.columns)]
     subset = re.sub(r"[^\w.-]", "__", found.name)
@@ -79,7 +80,7 @@ def _write_table(path: Path, rows: list[Raw]) -> None:
         writer.writerows(rows)
 
 
-def _write_answers(path: Path, job: Any, found: EvalSet, raw: list[Raw]) -> None:
+def _write_answers(path: Path, job: Job, found: EvalSet, raw: list[Raw]) -> None:
     rows = convert_all(job, found.source, raw, lambda r: _conversation(as_row(job, r, found.source, need_answer=True)))
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
 

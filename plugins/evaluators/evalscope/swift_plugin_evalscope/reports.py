@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_plugin_evalscope.files import Files
 
 Json = dict[str, Any]
 
 
-def read_reports(job: Any, folder: Path, files: Files) -> list[Json]:
+def read_reports(job: Job, folder: Path, files: Files) -> list[Json]:
     """One report per subset: metric names with their dimensions, as `rouge-l-f1`; `failed` says what is missing."""
     found = sorted(folder.glob("reports/*/*.json"))
     if not found:
@@ -20,7 +21,7 @@ def read_reports(job: Any, folder: Path, files: Files) -> list[Json]:
     return [report for path in found for report in _of_benchmark(job, path, folder, files)]
 
 
-def _of_benchmark(job: Any, path: Path, folder: Path, files: Files) -> list[Json]:
+def _of_benchmark(job: Job, path: Path, folder: Path, files: Files) -> list[Json]:
     whole = json.loads(path.read_text(encoding="utf-8"))
     benchmark = path.stem
     by_subset: dict[str, Json] = {}
@@ -38,7 +39,7 @@ def metric_name(identity: Json) -> str:
     return "-".join([identity["name"], *(str(apart[name]) for name in order)])
 
 
-def _report(job: Any, benchmark: str, subset: str, report: Json, folder: Path, files: Files) -> Json:
+def _report(job: Job, benchmark: str, subset: str, report: Json, folder: Path, files: Files) -> Json:
     own = files.subsets.get(benchmark, {}).get(subset)
     rows = next(folder.glob(f"reviews/*/{benchmark}_{subset}.jsonl"), folder / "reviews")
     failed = failures(rows)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import load_one
 from swift_core.evaluation.reports import answer_all, write_results
@@ -36,11 +37,11 @@ class ScoringEvaluator:
     swift_api = 1
 
     @hookimpl
-    def evaluate(self, job: Any, engine: Any) -> list[dict[str, Any]]:
+    def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
         read = [(found.name, self._rows(job, found)) for found in eval_sets(job)]
         return [measure(job, engine, name, rows) for name, rows in read]
 
-    def _rows(self, job: Any, found: EvalSet) -> list[Row]:
+    def _rows(self, job: Job, found: EvalSet) -> list[Row]:
         from swift_plugin_runtime.encoding.row_filter import usable
 
         if found.source is None:
@@ -70,7 +71,7 @@ def fault_of(row: Row, form: str | None) -> str | None:
     return None if found == form else f"the columns are those of {found}, but the first row's are those of {form}."
 
 
-def measure(job: Any, engine: Any, name: str, rows: list[Row]) -> dict[str, Any]:
+def measure(job: Job, engine: Any, name: str, rows: list[Row]) -> dict[str, Any]:
     """Ask for every text; the report of one data set."""
     form = form_of(rows[0])
     ask = Asker(job, engine, name)
@@ -89,7 +90,7 @@ def measure(job: Any, engine: Any, name: str, rows: list[Row]) -> dict[str, Any]
 class Asker:
     """Asks an engine for numbers about texts."""
 
-    job: Any
+    job: Job
     engine: Any
     name: str
 

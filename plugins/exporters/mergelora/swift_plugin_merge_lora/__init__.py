@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.job import Job
 from swift_core.jobs.steps import load_adapters, load_model, merge_adapters, without_quantizer
 from swift_core.jobs.writing import writing
 from swift_core.templates.forms import jinja
@@ -18,7 +19,7 @@ class MergeLora:
     swift_api = 1
 
     @hookimpl
-    def export_model(self, job: Any) -> str:
+    def export_model(self, job: Job) -> str:
         if not any(c.folder for c in job.many("tuner")):
             raise SwiftError("There is no adapter to merge. Say --adapters FOLDER, or --ckpt_dir with a checkpoint.")
         with writing(job, "merged") as place:
@@ -46,7 +47,7 @@ def _plain(model: Any) -> Any:
         ) from error
 
 
-def _set_chat_template(job: Any, processor: Any) -> None:
+def _set_chat_template(job: Job, processor: Any) -> None:
     """Give the tokenizer the template of the training; a multimodal processor keeps its own, which knows media."""
     tokenizer = getattr(processor, "tokenizer", processor)
     tokenizer.chat_template = jinja(job.one("template"), tokenizer)

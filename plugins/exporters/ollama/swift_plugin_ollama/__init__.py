@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import Experimental, SwiftError, hookimpl
+from swift_core.contract.job import Job
 from swift_core.jobs.writing import writing
 from swift_core.templates.forms import ollama
 
@@ -19,7 +20,7 @@ class Ollama:
     capabilities = {"image": Experimental("the template is written; Ollama itself decides where an image stands.")}
 
     @hookimpl
-    def export_model(self, job: Any) -> str:
+    def export_model(self, job: Job) -> str:
         path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
         adapter = _adapter(job)
         config = job.hook.load_config(job=job, path=path)
@@ -32,7 +33,7 @@ class Ollama:
         return str(place.final)
 
 
-def modelfile(job: Any, weights: Path, adapter: Path | None, tokenizer: Any) -> str:
+def modelfile(job: Job, weights: Path, adapter: Path | None, tokenizer: Any) -> str:
     """The Modelfile's text: FROM, ADAPTER, TEMPLATE, SYSTEM and a PARAMETER stop per stop word."""
     template = job.one("template")
     form = ollama(template, tokenizer.bos_token or "", tokenizer.eos_token or "", tokenizer)
@@ -54,7 +55,7 @@ def _quoted(text: str, always: bool = False) -> str:
     return f'"""{text}"""' if always or '"' in text or "\n" in text else f'"{text}"'
 
 
-def _adapter(job: Any) -> Path | None:
+def _adapter(job: Job) -> Path | None:
     """The folder of the one PEFT adapter that stays apart from its base, or None."""
     folders = [Path(c.folder) for c in job.many("tuner") if c.folder]
     if not folders:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -28,7 +29,7 @@ class Torchrun:
     )
 
     @hookimpl
-    def launch(self, job: Any, command: list[str]) -> int:
+    def launch(self, job: Job, command: list[str]) -> int:
         if self.node_rank >= self.nnodes:
             raise SwiftError(f"--node_rank {self.node_rank}: of {self.nnodes} machines the last is {self.nnodes - 1}.")
         words = ["-m", "swift_plugin_torchrun.agent", *self.place(), "--nproc_per_node", str(self.processes())]

@@ -3,13 +3,14 @@
 from typing import Any
 
 from swift_core import Family, Modules, hookimpl
+from swift_core.contract.job import Job
 
 
 class PaliGemma(Family):
     """A prefix language model: picture and question are read in both directions, the answer from left to right."""
 
     @hookimpl
-    def load_processor(self, job: Any, path: str) -> Any:
+    def load_processor(self, job: Job, path: str) -> Any:
         from swift_plugin_runtime.loading.processor import load_processor
 
         return one_line_break(load_processor(path, job.options.trust_remote_code))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -24,7 +25,7 @@ class Adafactor:
     adafactor_beta1: float | None = option(None, "β₁ of a first moment; none: none is kept.", symbol="β₁")
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         import transformers
         from swift_plugin_runtime.optimizing import layerwise
 

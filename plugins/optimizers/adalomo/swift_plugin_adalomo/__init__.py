@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,7 +27,7 @@ class AdaLomo:
     )
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_adalomo.optimizer import FusedAdaptive

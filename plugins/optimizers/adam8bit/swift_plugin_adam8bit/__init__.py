@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -19,7 +20,7 @@ class Adam8bit:
     adam8bit_min_size: int = option(4096, "Parameters with fewer entries keep moments of 32 bits.", ge=0, symbol="")
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         import bitsandbytes as bnb
         from swift_plugin_runtime.optimizing import layerwise
 

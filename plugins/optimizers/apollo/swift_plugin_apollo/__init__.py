@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,7 +34,7 @@ class Apollo:
     apollo_layerwise: bool = option(False, "Update each weight in the backward pass and drop its gradient.")
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_apollo.optimizer import ApolloAdamW

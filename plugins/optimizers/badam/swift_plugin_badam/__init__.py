@@ -8,6 +8,7 @@ from typing import Any, Literal
 from swift_plugin_runtime.training.options import training_options
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -27,7 +28,7 @@ class BAdam:
     )
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         from swift_plugin_runtime.loading.layers import decoder_layers
         from swift_plugin_runtime.optimizing import layerwise
 

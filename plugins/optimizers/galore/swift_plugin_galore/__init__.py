@@ -8,6 +8,7 @@ from typing import Any, Literal
 from swift_plugin_runtime.training.options import training_options
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,7 +34,7 @@ class GaLore:
     galore_layerwise: bool = option(False, "Update each weight in the backward pass and drop its gradient.")
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         import torch
         from galore_torch import GaLoreAdamW
         from galore_torch.galore_projector import GaLoreProjector
@@ -52,7 +53,7 @@ class GaLore:
             no_deprecation_warning=True,
         )
 
-    def layerwise(self, job: Any, model: Any) -> Any:
+    def layerwise(self, job: Job, model: Any) -> Any:
         """The same updates, each taken as soon as its gradient is there."""
         from swift_plugin_runtime.optimizing import layerwise
 

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.training.options import training_options
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -17,7 +18,7 @@ class LoraFa:
     swift_api = 1
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         from peft.optimizers import create_lorafa_optimizer
         from swift_plugin_runtime.training.trainer import learning_rate
 

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.training.options import training_options
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -22,7 +23,7 @@ class LoraPlus:
     loraplus_lr_embedding: float = option(1e-6, "Learning rate of adapters on embeddings.", ge=0, symbol="")
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         import torch
         from peft.optimizers import create_loraplus_optimizer
         from swift_plugin_runtime.training.trainer import learning_rate

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.training.options import training_options
 
 from swift_core import hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,7 +22,7 @@ class Multimodal:
     vit_lr: float | None = option(None, "Learning rate of vision and audio towers.", gt=0, symbol="")
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         import torch
         from swift_plugin_runtime.optimizing import layerwise
 
@@ -35,7 +36,7 @@ class Multimodal:
         groups = [{"params": ps, "lr": rate, "weight_decay": decay} for (rate, decay), ps in made.items()]
         return torch.optim.AdamW(groups, **settings)
 
-    def rate_of(self, job: Any, name: str) -> float | None:
+    def rate_of(self, job: Job, name: str) -> float | None:
         """The rate of the part in which a parameter lies: the longest prefix of the card's module map decides."""
         modules = job.card.modules
         parts = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,7 +38,7 @@ class QGaLore:
     q_galore_group_size: int = option(256, "Entries of a weight or projection that share a scale.", ge=16, symbol="")
 
     @hookimpl
-    def create_optimizer(self, job: Any, model: Any) -> Any:
+    def create_optimizer(self, job: Job, model: Any) -> Any:
         from swift_plugin_runtime.optimizing import layerwise
 
         from swift_plugin_q_galore.optimizer import QGaLoreAdamW

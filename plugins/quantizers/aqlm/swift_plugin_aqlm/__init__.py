@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,7 +21,7 @@ class Aqlm:
     }
 
     @hookimpl
-    def quantization_config(self, job: Any, config: Any) -> Any:
+    def quantization_config(self, job: Job, config: Any) -> Any:
         import transformers
 
         made = getattr(config, "quantization_config", None)

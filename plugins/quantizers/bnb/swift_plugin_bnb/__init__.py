@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -53,7 +54,7 @@ class Bnb:
         )
 
     @hookimpl
-    def quantize_model(self, job: Any, path: str, folder: str) -> str:
+    def quantize_model(self, job: Job, path: str, folder: str) -> str:
         config = job.hook.load_config(job=job, path=path)
         wanted = self.quantization_config(config)
         model = job.hook.load_model(job=job, path=path, config=config, quantization=wanted)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,14 +21,14 @@ class Eetq:
     }
 
     @hookimpl
-    def quantization_config(self, job: Any, config: Any) -> Any:
+    def quantization_config(self, job: Job, config: Any) -> Any:
         import transformers
 
         check_eetq(job)
         return transformers.EetqConfig("int8")
 
 
-def check_eetq(job: Any) -> None:
+def check_eetq(job: Job) -> None:
     """SwiftError, before anything is loaded, where EETQ cannot run."""
     import importlib.util
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,7 +22,7 @@ class Fp8:
     fp8_block_size: int = option(128, "Rows and columns of a block with one scale.", ge=16, symbol="")
 
     @hookimpl
-    def quantization_config(self, job: Any, config: Any) -> Any:
+    def quantization_config(self, job: Job, config: Any) -> Any:
         import transformers
 
         check_fp8(job)
@@ -29,7 +30,7 @@ class Fp8:
         return transformers.FineGrainedFP8Config(weight_block_size=size)
 
 
-def check_fp8(job: Any) -> None:
+def check_fp8(job: Job) -> None:
     """SwiftError, before anything is loaded, where FP8 products cannot run."""
     import torch
 

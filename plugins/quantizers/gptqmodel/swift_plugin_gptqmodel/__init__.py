@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.components import Requirements
+from swift_core.contract.job import Job
 
 BASE = ("torch==2.13.0", "transformers==5.23.0", "accelerate==1.15.0")
 
@@ -51,7 +52,7 @@ class Calibrated:
         config.quantization_config = settings_of(config, self.method)
 
     @hookimpl
-    def quantize_model(self, job: Any, path: str, rows: Iterable[Any], folder: str) -> str:
+    def quantize_model(self, job: Job, path: str, rows: Iterable[Any], folder: str) -> str:
         from swift_plugin_runtime.quantizing.offline import quantize_apart
 
         self.refuse_settings(job)
@@ -65,7 +66,7 @@ class Calibrated:
         """The arguments of GPTQModel's QuantizeConfig."""
         return {"bits": self.quant_bits, "group_size": self.quant_group_size}
 
-    def refuse_settings(self, job: Any) -> None:
+    def refuse_settings(self, job: Job) -> None:
         """SwiftError for what the method cannot do, before its environment is made."""
         from swift_plugin_runtime.quantizing.offline import refuse_media
 
@@ -91,7 +92,7 @@ class Awq(Calibrated):
 
     method = "awq"
 
-    def refuse_settings(self, job: Any) -> None:
+    def refuse_settings(self, job: Job) -> None:
         super().refuse_settings(job)
         if self.quant_bits != 4:
             raise SwiftError(f"AWQ packs 4 bits; --quant_bits {self.quant_bits} is for gptq.")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from swift_core import Supported, Unsupported, hookimpl, option
 from swift_core.contract.components import Requirements
+from swift_core.contract.job import Job
 
 CALIBRATED = ("FP8", "W4A16", "W8A8")
 """Schemes that look at rows: FP8 for the size of activations, the others for GPTQ's rounding."""
@@ -53,7 +54,7 @@ class LlmCompressor:
         config.quantization_config = settings_of(config)
 
     @hookimpl
-    def quantize_model(self, job: Any, path: str, rows: Iterable[Any], folder: str) -> str:
+    def quantize_model(self, job: Job, path: str, rows: Iterable[Any], folder: str) -> str:
         from swift_plugin_runtime.quantizing.offline import quantize_apart, refuse_media
 
         refuse_media(job, "llm_compressor")

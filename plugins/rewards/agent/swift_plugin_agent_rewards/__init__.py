@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.evaluation.metrics import f1, rouge_l
 
@@ -48,10 +49,10 @@ class ToolBench:
     solution_column: str = option("solution", "Column that holds the reference; without it, the row's own answer.")
 
     @hookimpl
-    def score(self, job: Any, rows: list[Row], completions: list[str]) -> list[float]:
+    def score(self, job: Job, rows: list[Row], completions: list[str]) -> list[float]:
         return [self.common(job, row, text) for row, text in zip(rows, completions, strict=True)]
 
-    def common(self, job: Any, row: Row, text: str) -> float:
+    def common(self, job: Job, row: Row, text: str) -> float:
         """The reward of one completion."""
         wanted_calls, wanted = self.reference(job, row)
         calls = read_calls(job, text)
@@ -62,7 +63,7 @@ class ToolBench:
         same = [c["name"] for c in calls] == [c["name"] for c in wanted_calls]
         return (same + arguments_f1(wanted_calls, calls)) / 2
 
-    def reference(self, job: Any, row: Row) -> tuple[list[Call], str]:
+    def reference(self, job: Job, row: Row) -> tuple[list[Call], str]:
         """(calls, text) of the reference; SwiftError where the row has none."""
         column = row.extra.get(self.solution_column)
         last = row.messages[-1] if row.messages and row.messages[-1]["role"] == "assistant" else {}
@@ -73,7 +74,7 @@ class ToolBench:
         return calls, text
 
 
-def read_calls(job: Any, text: str) -> list[Call]:
+def read_calls(job: Job, text: str) -> list[Call]:
     """The calls of a text, by the job's agent format."""
     if not job.many("agent"):
         raise SwiftError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl, option
+from swift_core.contract.job import Job
 
 LARGEST = 10**300
 """Results above this are refused, and so are powers that would take long to compute."""
@@ -45,12 +46,12 @@ class Calculator:
     longest_expression: int = option(200, "Longest expression in characters.", ge=1)
 
     @hookimpl
-    def respond(self, job: Any, row: Any) -> list[dict[str, str]]:
+    def respond(self, job: Job, row: Any) -> list[dict[str, str]]:
         calls = job.hook.read_calls(job=job, text=row.answer) or []
         return [{"role": "tool", "content": self.result(call)} for call in calls]
 
     @hookimpl
-    def score(self, job: Any, completions: list[str]) -> list[float]:
+    def score(self, job: Job, completions: list[str]) -> list[float]:
         return [float(not job.hook.read_calls(job=job, text=text)) for text in completions]
 
     def result(self, call: dict[str, Any]) -> str:

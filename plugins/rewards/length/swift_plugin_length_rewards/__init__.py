@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.evaluation.metrics import tokens
 
 UNITS = Literal["tokens", "characters"]
 
 
-def lengths(job: Any, completions: list[str], unit: str) -> list[int]:
+def lengths(job: Job, completions: list[str], unit: str) -> list[int]:
     """How long each completion is: in tokens of the job's model, or in characters."""
     if unit == "characters":
         return [len(text) for text in completions]
@@ -26,7 +27,7 @@ def lengths(job: Any, completions: list[str], unit: str) -> list[int]:
     return [len(ids) for ids in tokenizer(completions, add_special_tokens=False)["input_ids"]]
 
 
-def _tokenizer(job: Any) -> Any:
+def _tokenizer(job: Job) -> Any:
     if not job.many("loader"):
         raise SwiftError("Lengths in tokens need the job's model; without one, say --length_unit characters.")
     path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=None)
@@ -53,12 +54,12 @@ class Cosine:
     wrong_long: float = option(0.0, "A wrong answer of length M.")
 
     @hookimpl
-    def score(self, job: Any, rows: list[Row], completions: list[str]) -> list[float]:
+    def score(self, job: Job, rows: list[Row], completions: list[str]) -> list[float]:
         right = self.right(job, rows, completions)
         counted = lengths(job, completions, self.length_unit)
         return [self.value(r > 0.5, n) for r, n in zip(right, counted, strict=True)]
 
-    def right(self, job: Any, rows: list[Row], completions: list[str]) -> list[float]:
+    def right(self, job: Job, rows: list[Row], completions: list[str]) -> list[float]:
         """What the other reward says of each completion."""
         found = [item for item in job.many("reward") if item.label == self.judged_by]
         if not found or found[0].component is self:
@@ -86,7 +87,7 @@ class SoftOverlong:
     length_unit: UNITS = option("tokens", "What lengths are counted in.")
 
     @hookimpl
-    def score(self, job: Any, completions: list[str]) -> list[float]:
+    def score(self, job: Job, completions: list[str]) -> list[float]:
         fine = self.overlong_max_length - self.overlong_cache
         if fine < 0:
             raise SwiftError(f"--overlong_cache {self.overlong_cache} is more than the greatest length.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 
 
@@ -21,7 +22,7 @@ class RewardModel:
     reward_model_dtype: str = option("auto", "Its data type, auto: the checkpoint's own.")
 
     @hookimpl
-    def score(self, job: Any, rows: list[Row], completions: list[str]) -> list[float]:
+    def score(self, job: Job, rows: list[Row], completions: list[str]) -> list[float]:
         from swift_plugin_model_reward.loading import loaded
 
         model, tokenizer = loaded(job, self.reward_model, lambda: self.load(job))
@@ -29,7 +30,7 @@ class RewardModel:
         step = self.reward_model_batch_size
         return [s for n in range(0, len(chats), step) for s in self.scores(model, tokenizer, chats[n : n + step])]
 
-    def load(self, job: Any) -> tuple[Any, Any]:
+    def load(self, job: Job) -> tuple[Any, Any]:
         """SwiftError where it is no reward model."""
         from transformers import AutoModelForSequenceClassification
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 
 
-def loaded(job: Any, source: str, load: Any) -> tuple[Any, Any]:
+def loaded(job: Job, source: str, load: Any) -> tuple[Any, Any]:
     """(model, tokenizer) of `source` from the job's memory, by `load()` where they are not there yet."""
     key = ("reward model", source)
     if key not in job.memo:
@@ -16,7 +17,7 @@ def loaded(job: Any, source: str, load: Any) -> tuple[Any, Any]:
     return found
 
 
-def load(job: Any, source: str, auto_class: Any, dtype: str, device: str | None) -> tuple[Any, Any]:
+def load(job: Job, source: str, auto_class: Any, dtype: str, device: str | None) -> tuple[Any, Any]:
     """(model in eval mode without gradients, tokenizer); SwiftError where it has no chat template to read by."""
     import torch
     from transformers import AutoTokenizer

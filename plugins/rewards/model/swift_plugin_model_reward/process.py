@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 
 REDUCTIONS: dict[str, Callable[[list[float]], float]] = {
@@ -37,10 +38,10 @@ class ProcessRewardModel:
     prm_dtype: str = option("auto", "Its data type, auto: the checkpoint's own.")
 
     @hookimpl
-    def score(self, job: Any, rows: list[Row], completions: list[str]) -> list[float]:
+    def score(self, job: Job, rows: list[Row], completions: list[str]) -> list[float]:
         return [REDUCTIONS[self.prm_reduce](s) if s else 0.0 for s in self.judged(job, rows, completions)]
 
-    def judged(self, job: Any, rows: list[Row], completions: list[str]) -> list[list[float]]:
+    def judged(self, job: Job, rows: list[Row], completions: list[str]) -> list[list[float]]:
         """The probability that a step is right, for each step of each answer; none for an empty answer."""
         from swift_plugin_model_reward.loading import loaded
 
@@ -50,7 +51,7 @@ class ProcessRewardModel:
         size = self.prm_batch_size
         return [s for n in range(0, len(written), size) for s in _judge(model, tokenizer, written[n : n + size])]
 
-    def load(self, job: Any) -> tuple[Any, Any]:
+    def load(self, job: Job) -> tuple[Any, Any]:
         """SwiftError where the model, or the token of its steps, is not there."""
         from transformers import AutoModel, AutoModelForTokenClassification
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract.hooks import hookimpl
+from swift_core.contract.job import Job
 
 
 class TellingBackend:
@@ -16,7 +17,7 @@ class TellingBackend:
     swift_api = 1
 
     @hookimpl
-    def start_rollouts(self, job: Any, folder: str, address: dict[str, str] | None) -> Any:
+    def start_rollouts(self, job: Job, folder: str, address: dict[str, str] | None) -> Any:
         """An engine that tells answers."""
         return Teller()
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,7 +27,7 @@ class Cpo(TrainingOptions):
     label_smoothing: float = option(0.0, "ε: share of pairs whose labels are taken to be flipped.", ge=0, lt=0.5)
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.alignment.preference import build_pair_trainer
 
         return build_pair_trainer(job, model, processor, rows, eval_rows, method=self)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 Loss = Literal[
     "sigmoid",
@@ -54,7 +55,7 @@ class Dpo(TrainingOptions):
     reference_free: bool = option(False, "Take a reference that finds every answer equally likely.")
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.alignment.preference import build_pair_trainer
 
         self.weighted_losses()

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -40,7 +41,7 @@ class Embedding(TrainingOptions):
     )
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.encoding.row_filter import usable
         from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,7 +47,7 @@ class Gkd(TrainingOptions):
         return self.lmbda > 0
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_gkd.trainer import build_distillation_trainer
 
         if not self.teacher_model:

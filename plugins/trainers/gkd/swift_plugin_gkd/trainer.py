@@ -17,6 +17,7 @@ from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 from torch.nn import functional
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.data.load import batches
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
@@ -50,7 +51,7 @@ def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 class DistillationTrainer(DrawingTrainer):
     """Batches bring rows and their prompts; with probability λ the student answers the prompts itself."""
 
-    def __init__(self, job: Any, processor: Any, method: Any, teacher: Any, **arguments: Any):
+    def __init__(self, job: Job, processor: Any, method: Any, teacher: Any, **arguments: Any):
         self.join = make_collator(job, arguments["model"], processor)
         super().__init__(job, processor, None, **arguments)
         self.method = method
@@ -116,7 +117,7 @@ class DistillationTrainer(DrawingTrainer):
 
 
 def build_distillation_trainer(
-    job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
+    job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
 ) -> DistillationTrainer:
     """Rows and their prompts encoded, the teacher loaded."""
     train = encode_both(job, rows, processor, method, "training rows")
@@ -134,7 +135,7 @@ def build_distillation_trainer(
     )
 
 
-def encode_both(job: Any, rows: Any, processor: Any, method: Any, what: str) -> EncodedRows:
+def encode_both(job: Job, rows: Any, processor: Any, method: Any, what: str) -> EncodedRows:
     """(row with its answer, `Prompt`) of each row; None for the side that λ never uses."""
     prompts: dict[int, Prompt] = {}
     if method.lmbda:
@@ -155,7 +156,7 @@ def encode_both(job: Any, rows: Any, processor: Any, method: Any, what: str) -> 
     return EncodedRows(items)
 
 
-def load_teacher(job: Any, source: str, processor: Any) -> Any:
+def load_teacher(job: Job, source: str, processor: Any) -> Any:
     """The teacher, frozen. SwiftError where its tokens are not the student's."""
     told = {name: getattr(job.options, name) for name in TEACHER_OPTIONS}
     told = {name: value for name, value in told.items() if value is not None}

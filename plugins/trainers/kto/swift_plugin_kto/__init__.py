@@ -8,6 +8,7 @@ from typing import Any, Literal
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -28,7 +29,7 @@ class Kto(TrainingOptions):
     undesirable_weight: float = option(1.0, "λ_U: weight of answers labelled false.", gt=0)
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_kto.trainer import build_label_trainer
 
         return build_label_trainer(job, model, processor, rows, eval_rows, self)

@@ -13,6 +13,7 @@ from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 
@@ -30,7 +31,7 @@ def kto_losses(ratio: torch.Tensor, good: torch.Tensor, divergence: torch.Tensor
 class LabelTrainer(AlignmentTrainer):
     """Batches hold answers with labels; the `mismatched` half tells how far policy and reference are apart."""
 
-    def __init__(self, job: Any, processor: Any, method: Any, reference: Reference, **arguments: Any):
+    def __init__(self, job: Job, processor: Any, method: Any, reference: Reference, **arguments: Any):
         super().__init__(job, processor, reference, **arguments)
         self.method = method
 
@@ -86,7 +87,7 @@ class LabelTrainer(AlignmentTrainer):
         return found
 
 
-def build_label_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any) -> LabelTrainer:
+def build_label_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any) -> LabelTrainer:
     """Rows checked and encoded, the reference kept."""
     join = make_collator(job, model, processor)
 
@@ -107,7 +108,7 @@ def build_label_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
     )
 
 
-def encode_labelled(job: Any, rows: list[Row], processor: Any, what: str) -> EncodedRows:
+def encode_labelled(job: Job, rows: list[Row], processor: Any, what: str) -> EncodedRows:
     """(answer, the question with the next row's answer, label) of each row; dropped where one is too long."""
     kept = usable(job, rows, _fault, "a label")
     limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -24,7 +25,7 @@ class Orpo(TrainingOptions):
     beta: float = option(0.1, "Weight of the odds-ratio term (λ in the paper).", ge=0, aliases=("orpo_lambda",))
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.alignment.preference import build_pair_trainer
 
         return build_pair_trainer(job, model, processor, rows, eval_rows, method=self)

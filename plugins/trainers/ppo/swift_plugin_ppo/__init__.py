@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.rollouts.options import RolloutOptions
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,7 +27,7 @@ class Ppo(RolloutOptions):
     whiten_advantages: bool = option(True, "Bring the advantages of a step to mean 0 and deviation 1.")
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_ppo.trainer import build_actor_critic_trainer
 
         return build_actor_critic_trainer(job, model, processor, rows, eval_rows, self)

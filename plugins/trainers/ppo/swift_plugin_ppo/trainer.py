@@ -14,6 +14,7 @@ from swift_plugin_runtime.training.options import training_options
 from transformers.utils import ModelOutput
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.jobs.steps import find_resume
 from swift_core.templates.encode import IGNORED
 
@@ -148,7 +149,7 @@ class ActorCriticTrainer(PolicyTrainer):
 
 
 def build_actor_critic_trainer(
-    job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
+    job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
 ) -> ActorCriticTrainer:
     """The policy with its value head, which a resumed run takes from its checkpoint."""
     if training_options(job).deepspeed:

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import hookimpl
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,7 +19,7 @@ class Pretrain(TrainingOptions):
     streams = True
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.training.trainer import build_token_trainer
 
         return build_token_trainer(job, model, processor, rows, eval_rows)

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.rollouts.options import RolloutOptions
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -28,7 +29,7 @@ class ReinforcePlusPlus(RolloutOptions):
         return not self.baseline if self.kl_in_reward is None else self.kl_in_reward
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.rollouts.policy import build_policy_trainer
 
         from swift_plugin_reinforce.trainer import NormalisedTrainer

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,7 +35,7 @@ class Reranker(TrainingOptions):
     positive_weight: float = option(1.0, "Weight of positives in the pointwise loss.", gt=0)
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.encoding.row_filter import usable
         from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
@@ -103,7 +104,7 @@ class GenerativeReranker(Reranker):
     )
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.encoding.row_filter import usable
         from swift_plugin_runtime.loading.processor import tokenizer_of
         from swift_plugin_runtime.scoring.relevance import Judge

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.rollouts.options import RolloutOptions
 
 from swift_core import hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,7 +19,7 @@ class Rloo(RolloutOptions):
     normalize_advantages: bool = option(False, "Bring the advantages of a step to mean 0 and deviation 1.")
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.rollouts.policy import build_policy_trainer
 
         from swift_plugin_rloo.trainer import LeaveOneOutTrainer

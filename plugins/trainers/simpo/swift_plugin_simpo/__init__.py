@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from swift_plugin_runtime.training.options import TrainingOptions
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,7 +27,7 @@ class SimPo(TrainingOptions):
     cpo_alpha: float = option(0.0, "Weight of the chosen answer's loss per token (CPO-SimPO).", ge=0)
 
     @hookimpl
-    def build_trainer(self, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
+    def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.alignment.preference import build_pair_trainer
 
         return build_pair_trainer(job, model, processor, rows, eval_rows, method=self)

@@ -11,6 +11,7 @@ from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,7 +35,7 @@ class AdaLora(LayerTuner):
         0.5, "γ: weight of the penalty that keeps P and Q orthogonal.", gt=0, symbol="γ"
     )
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.AdaLoraConfig(
@@ -84,7 +85,7 @@ class AdaLora(LayerTuner):
         return self.adalora_orth_reg_weight * sum(terms) / len(terms)
 
     @hookimpl
-    def save_tuner(self, job: Any, model: Any, folder: str, name: str) -> bool:
+    def save_tuner(self, job: Job, model: Any, folder: str, name: str) -> bool:
         """Every matrix at its first rank, the pruned values 0; beside it what the pruning goes by."""
         from safetensors.torch import save_file
 

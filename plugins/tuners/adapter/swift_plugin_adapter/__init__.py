@@ -9,6 +9,7 @@ from swift_plugin_runtime.loading.layers import width_of
 from swift_plugin_runtime.tuning.adapter_modules import AddedTuner, hosts, sublayers
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,7 +21,7 @@ class Adapter(AddedTuner):
     adapter_size: int = option(64, "m: width of the bottleneck.", ge=1, aliases=("adapter_length",), symbol="m")
     adapter_modules: str | None = option(None, "Regex of the modules; left out: attention and MLP of every block.")
 
-    def places(self, job: Any, model: Any) -> dict[str, Any]:
+    def places(self, job: Job, model: Any) -> dict[str, Any]:
         from swift_plugin_adapter.modules import Bottleneck
 
         found = hosts(job, model, self.adapter_modules, sublayers)

@@ -9,6 +9,7 @@ from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 
 from swift_core import hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -31,7 +32,7 @@ class Eva(LowRankTuner):
         return {"init_lora_weights": "eva", "eva_config": peft.EvaConfig(rho=self.eva_rho, tau=self.eva_tau)}
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         import peft
         from swift_plugin_runtime.quantizing.calibration import draw_batches
 

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,7 +24,7 @@ class FourierFt(LayerTuner):
         True, "Coefficients start at 0, so that training starts from the base model; false: normal, as in the paper."
     )
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.FourierFTConfig(

@@ -10,6 +10,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,7 +34,7 @@ class Freeze:
     trainable_parameters_regex: str | None = option(None, "Trained all the same: names in which this regex is found.")
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any) -> Any:
+    def attach_tuner(self, job: Job, model: Any) -> Any:
         train_unfrozen(job, model)
         names = [name for name, _ in model.named_parameters()]
         self.refuse_typing_errors(names)

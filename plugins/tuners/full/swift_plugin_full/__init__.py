@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, Unsupported, hookimpl
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,6 +24,6 @@ class Full:
     }
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any) -> Any:
+    def attach_tuner(self, job: Job, model: Any) -> Any:
         train_unfrozen(job, model)
         return model

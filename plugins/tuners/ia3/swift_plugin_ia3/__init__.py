@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,7 +22,7 @@ class Ia3(LayerTuner):
         ["down_proj"], "Those of them whose inputs are scaled (l_ff), not their outputs (l_k, l_v)."
     )
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.IA3Config(

@@ -10,6 +10,7 @@ from swift_plugin_runtime.loading.layers import decoder_layers
 from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -30,7 +31,7 @@ class Lisa:
     lisa_step_interval: int = option(20, "K: optimizer steps until layers are drawn again.", ge=1, symbol="K")
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any) -> Any:
+    def attach_tuner(self, job: Job, model: Any) -> Any:
         """All weights train until the first step, so that the optimizer knows them all."""
         train_unfrozen(job, model)
         count = len(decoder_layers(job, model)[1])
@@ -40,7 +41,7 @@ class Lisa:
         return model
 
     @hookimpl
-    def before_step(self, job: Any, model: Any, optimizer: Any, step: int) -> None:
+    def before_step(self, job: Job, model: Any, optimizer: Any, step: int) -> None:
         """Draw layers where a period begins; what froze keeps neither gradient nor moments."""
         period = step // self.lisa_step_interval
         if period == model.swift_lisa_period:

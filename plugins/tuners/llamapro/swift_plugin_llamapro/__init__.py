@@ -17,6 +17,7 @@ from swift_plugin_runtime.loading import layers
 from swift_plugin_runtime.tuning import adapters
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 WEIGHTS = "llamapro.safetensors"
 SETTINGS = "llamapro.json"
@@ -46,7 +47,7 @@ class LlamaPro:
     output_modules: list[str] = option([], "Projections that end attention and MLP, where they have unusual names.")
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         count = len(decoder_layers(job, model)[1])
         if self.num_new_blocks > count:
             raise SwiftError(
@@ -55,7 +56,7 @@ class LlamaPro:
         behind = [round((i + 1) * count / self.num_new_blocks) - 1 for i in range(self.num_new_blocks)]
         return self.expand(job, model, behind, name, trainable=True)
 
-    def expand(self, job: Any, model: Any, behind: list[int], name: str, trainable: bool) -> Any:
+    def expand(self, job: Job, model: Any, behind: list[int], name: str, trainable: bool) -> Any:
         """The model with an identity block behind each of the layers `behind`; the rest frozen."""
         path, layers = decoder_layers(job, model)
         model.requires_grad_(False)
@@ -95,7 +96,7 @@ class LlamaPro:
         return True
 
     @hookimpl
-    def load_tuner(self, job: Any, model: Any, folder: str, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         from safetensors.torch import load_file
 
         settings = json.loads(Path(folder, SETTINGS).read_text(encoding="utf-8"))
@@ -139,7 +140,7 @@ def _passing_by(block: Any, args: Any, kwargs: Any, output: Any) -> Any:
     return (given, *output[1:]) if isinstance(output, tuple) else given
 
 
-def decoder_layers(job: Any, model: Any) -> tuple[str, Any]:
+def decoder_layers(job: Job, model: Any) -> tuple[str, Any]:
     """(dotted path, list) of the decoder blocks of the language model."""
     if hasattr(model, "base_model") and hasattr(model.base_model, "tuner_layer_cls"):
         raise SwiftError("LLaMA-Pro changes the depth of a model, so it cannot follow adapters: merge them first.")

@@ -9,6 +9,7 @@ from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.peft_tuner import PeftTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -17,13 +18,13 @@ class LnTuning(PeftTuner):
 
     ln_modules: list[str] = option([], "Names or one regex of the layers; left out: every module called a norm.")
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.LNTuningConfig(target_modules=self.ln_modules or norms(job, model), task_type="CAUSAL_LM")
 
 
-def norms(job: Any, model: Any) -> list[str]:
+def norms(job: Job, model: Any) -> list[str]:
     """Modules with a weight whose class is called a norm, in the parts of the model that are not frozen."""
     frozen = adapters.frozen_by(job)
     return [

@@ -12,6 +12,7 @@ from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -19,7 +20,7 @@ class LoftQ(LowRankTuner):
     """LoRA on a bnb 4-bit base; s·B·A starts as the rank-r part of W − dequantized(Q) (LoftQ, arXiv 2310.08659)."""
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         if not (job is not None and job.many("quantizer")):
             raise SwiftError("LoftQ repairs what quantization lost, and nothing is quantized: say --quantizer bnb.")
         model = adapters.attach(model, self.peft_config(job, model), name)

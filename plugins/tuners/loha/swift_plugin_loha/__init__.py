@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,7 +24,7 @@ class LoHa(LayerTuner):
         0.0, "Share of adapters that are left out of a training step.", ge=0, lt=1, symbol=""
     )
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.LoHaConfig(

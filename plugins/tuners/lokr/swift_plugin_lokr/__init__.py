@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -25,7 +26,7 @@ class LoKr(LayerTuner):
     lokr_decompose_both: bool = option(False, "Both factors of low rank, not the larger one alone.")
     lokr_decompose_factor: int = option(-1, "f: size of the small factor; -1: near the square root.", ge=-1, symbol="f")
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.LoKrConfig(

@@ -10,6 +10,7 @@ from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -28,7 +29,7 @@ class LongLora(LowRankTuner):
     longlora_train_norms: bool = option(True, "Train normalisation weights as well (LoRA⁺ of section 3.3).")
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         from swift_plugin_longlora.attention import use_groups
 
         use_groups(model, self.longlora_group_ratio)
@@ -49,7 +50,7 @@ class LongLora(LowRankTuner):
 
         return use_whole_rows(adapters.merge(model, name))
 
-    def on_layers(self, job: Any, model: Any) -> dict[str, Any]:
+    def on_layers(self, job: Job, model: Any) -> dict[str, Any]:
         """Beside the adapted layers, embeddings and norms are trained whole."""
         wanted = super().on_layers(job, model)
         embeddings = model.get_input_embeddings()

@@ -9,6 +9,7 @@ from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.peft_tuner import RewritingTuner
 
 from swift_core import hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,7 +35,7 @@ class LoraGa(RewritingTuner):
         return {"init_lora_weights": "lora_ga", "lora_ga_config": made}
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         from peft.tuners.lora import loraga
         from swift_plugin_runtime.quantizing.calibration import draw_batches
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,7 +22,7 @@ class Miss(LayerTuner):
     )
     miss_mini_r: int = option(1, "Of the form mini: rank along the output, a divisor of every width.", ge=1, symbol="")
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.MissConfig(

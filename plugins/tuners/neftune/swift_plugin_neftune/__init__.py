@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -24,7 +25,7 @@ class Neftune:
     neftune_noise_alpha: float = option(5.0, "α: size of the noise; the paper tries 5, 10 and 15.", gt=0, symbol="α")
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any) -> Any:
+    def attach_tuner(self, job: Job, model: Any) -> Any:
         if len(job.many("tuner")) == 1:
             train_unfrozen(job, model)
         return self.load_tuner(model)
@@ -38,7 +39,7 @@ class Neftune:
         return model
 
     @hookimpl
-    def save_tuner(self, job: Any) -> bool | None:
+    def save_tuner(self, job: Job) -> bool | None:
         return None if len(job.many("tuner")) == 1 else True
 
     @hookimpl

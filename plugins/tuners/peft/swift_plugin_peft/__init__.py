@@ -11,6 +11,7 @@ from swift_plugin_runtime.tuning.peft_tuner import PeftTuner
 
 from swift_core import SwiftError, option
 from swift_core.contract.errors import did_you_mean
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,7 +21,7 @@ class Peft(PeftTuner):
     peft_type: str = option(help="PEFT's name of the method, for instance SHIRA or RANDLORA.")
     peft_args: dict[str, Any] = option({}, "JSON of the fields of its PeftConfig, as PEFT's documentation names them.")
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as known
 
         kinds = {kind.value.lower(): config for kind, config in known.items()}

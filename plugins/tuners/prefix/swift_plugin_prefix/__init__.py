@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.peft_tuner import PeftTuner, VirtualTokens
 
 from swift_core import Unsupported, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -23,7 +24,7 @@ class Prefix(VirtualTokens, PeftTuner):
     prefix_projection: bool = option(False, "Train them through an MLP, which the paper found steadier.")
     prefix_hidden_size: int = option(128, "Width of that MLP.", ge=1, symbol="")
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.PrefixTuningConfig(

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.peft_tuner import PeftTuner, VirtualTokens
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,7 +19,7 @@ class Prompt(VirtualTokens, PeftTuner):
         20, "p: virtual tokens before a row.", ge=1, aliases=("num_virtual_tokens",), symbol="p"
     )
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.PromptTuningConfig(

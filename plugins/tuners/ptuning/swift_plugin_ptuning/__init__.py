@@ -8,6 +8,7 @@ from typing import Any, Literal
 from swift_plugin_runtime.tuning.peft_tuner import PeftTuner, VirtualTokens
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -19,7 +20,7 @@ class PTuning(VirtualTokens, PeftTuner):
     ptuning_hidden_size: int = option(128, "Its width.", ge=1, symbol="")
     ptuning_layers: int = option(2, "Its depth (LSTM).", ge=1, symbol="")
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.PromptEncoderConfig(

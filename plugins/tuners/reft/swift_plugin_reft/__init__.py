@@ -9,6 +9,7 @@ from swift_plugin_runtime.loading.layers import width_of
 from swift_plugin_runtime.tuning.adapter_modules import AddedTuner, hosts, whole_block
 
 from swift_core import SwiftError, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,7 +22,7 @@ class Reft(AddedTuner):
     reft_layers: list[int] = option([], "Numbers of the blocks, from 0; left out: all.")
     reft_modules: str | None = option(None, "Regex of modules instead of blocks.")
 
-    def places(self, job: Any, model: Any) -> dict[str, Any]:
+    def places(self, job: Job, model: Any) -> dict[str, Any]:
         from swift_plugin_reft.modules import LoReft
 
         found = list(hosts(job, model, self.reft_modules, whole_block).items())

@@ -9,6 +9,7 @@ from swift_plugin_runtime.loading.layers import decoder_layers, width_of
 from swift_plugin_runtime.tuning.adapter_modules import AddedTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -19,7 +20,7 @@ class ResTuning(AddedTuner):
 
     restuning_size: int = option(64, "Width of each Res-Tuner's bottleneck.", ge=1, symbol="")
 
-    def places(self, job: Any, model: Any) -> dict[str, Any]:
+    def places(self, job: Job, model: Any) -> dict[str, Any]:
         from swift_plugin_restuning.modules import Bypass, listen
 
         path, blocks = decoder_layers(job, model)

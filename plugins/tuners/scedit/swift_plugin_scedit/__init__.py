@@ -9,6 +9,7 @@ from swift_plugin_runtime.loading.layers import width_of
 from swift_plugin_runtime.tuning.adapter_modules import AddedTuner, hosts, whole_block
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -24,7 +25,7 @@ class ScEdit(AddedTuner):
         "past each decoder block, whose start is the block's input.",
     )
 
-    def places(self, job: Any, model: Any) -> dict[str, Any]:
+    def places(self, job: Job, model: Any) -> dict[str, Any]:
         from swift_plugin_scedit.modules import ScTuner
 
         found = hosts(job, model, self.scedit_modules, whole_block)

@@ -9,6 +9,7 @@ from swift_plugin_runtime.loading.layers import decoder_layers, width_of
 from swift_plugin_runtime.tuning.adapter_modules import AddedTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,7 +21,7 @@ class Side(AddedTuner):
     side_size: int = option(256, "Width of the side network's layers.", ge=1, symbol="")
     side_layers: int = option(2, "Depth of the side network.", ge=1, symbol="")
 
-    def places(self, job: Any, model: Any) -> dict[str, Any]:
+    def places(self, job: Job, model: Any) -> dict[str, Any]:
         from swift_plugin_side.modules import SideNetwork, listen
 
         path, blocks = decoder_layers(job, model)

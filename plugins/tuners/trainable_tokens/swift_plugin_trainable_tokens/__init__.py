@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.peft_tuner import PeftTuner
 
 from swift_core import SwiftError, option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -17,7 +18,7 @@ class TrainableTokens(PeftTuner):
     trainable_token_indices: list[int] = option([], "Ids of the tokens.")
     trainable_tokens: list[str] = option([], "The tokens as text; each must be one token of the tokenizer.")
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         ids = [*self.trainable_token_indices, *self.ids(job)]
@@ -27,7 +28,7 @@ class TrainableTokens(PeftTuner):
             token_indices=ids, target_modules=embeddings_name(model), task_type="CAUSAL_LM"
         )
 
-    def ids(self, job: Any) -> list[int]:
+    def ids(self, job: Job) -> list[int]:
         """The ids of `trainable_tokens`; SwiftError for a text that is not one token."""
         if not self.trainable_tokens:
             return []

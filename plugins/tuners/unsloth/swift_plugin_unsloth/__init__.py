@@ -16,6 +16,7 @@ from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 
 WHERE = "pip install 'swift-plugin-unsloth[unsloth]' swift-plugin-essentials, in an environment of its own"
 ROWS = "its attention was never tried on rows laid end to end."
@@ -34,13 +35,13 @@ class UnslothLoader(Transformers):
     unsloth_checkpointing: bool = option(True, "Recompute activations, kept on the CPU in between.")
 
     @hookimpl
-    def resolve_checkpoint(self, job: Any, model: str, revision: str | None) -> str:
+    def resolve_checkpoint(self, job: Job, model: str, revision: str | None) -> str:
         """The first thing that a job asks: refused before anything is downloaded."""
         check_unsloth(job)
         return super().resolve_checkpoint(job, model, revision)
 
     @hookimpl
-    def load_model(self, job: Any, path: str, config: Any, quantization: Any) -> Any:
+    def load_model(self, job: Job, path: str, config: Any, quantization: Any) -> Any:
         from unsloth import FastLanguageModel
 
         model, _ = FastLanguageModel.from_pretrained(
@@ -70,7 +71,7 @@ class Unsloth(LowRankTuner):
     use_rslora: bool = option(False, "Scale by α/√r (rsLoRA, arXiv 2312.03732).")
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         check_unsloth(job)
         from unsloth import FastLanguageModel
 
@@ -88,7 +89,7 @@ class Unsloth(LowRankTuner):
         )
 
     @hookimpl
-    def load_tuner(self, job: Any, model: Any, folder: str, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         """To go on training: a fresh adapter of Unsloth's with the saved weights in it."""
         if not trainable:
             return adapters.load(model, folder, name, trainable)
@@ -108,7 +109,7 @@ def bits_of(quantization: Any) -> dict[str, bool]:
     return {"load_in_4bit": four, "load_in_8bit": eight}
 
 
-def check_unsloth(job: Any) -> None:
+def check_unsloth(job: Job) -> None:
     """SwiftError, before anything is loaded, where Unsloth cannot run or did not load the model."""
     import torch
 

@@ -8,6 +8,7 @@ from typing import Any
 from swift_plugin_runtime.tuning.peft_tuner import LayerTuner
 
 from swift_core import option
+from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
@@ -19,7 +20,7 @@ class Vera(LayerTuner):
     vera_dropout: float = option(0.0, "Dropout on the adapter's input.", ge=0, lt=1, symbol="")
     vera_projection_seed: int = option(0, "Seed of A and B.", aliases=("vera_projection_prng_key",), symbol="")
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.VeraConfig(

@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, token_logps
@@ -61,7 +62,7 @@ class PairMethod(Protocol):
 class PairTrainer(AlignmentTrainer):
     """Trains on batches of pairs: the chosen rows stand first, the rejected ones behind them in the same order."""
 
-    def __init__(self, job: Any, processor: Any, method: PairMethod, reference: Reference | None, **arguments: Any):
+    def __init__(self, job: Job, processor: Any, method: PairMethod, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, reference, **arguments)
         self.method = method
 
@@ -116,7 +117,7 @@ def answer_logps(
 
 
 def build_pair_trainer(
-    job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: PairMethod
+    job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: PairMethod
 ) -> PairTrainer:
     """The trainer of a method over pairs: rows encoded in pairs, the reference kept where it is needed."""
     train = encode_pairs(job, rows, processor, "training pairs")
@@ -135,7 +136,7 @@ def build_pair_trainer(
     )
 
 
-def encode_pairs(job: Any, rows: list[Row], processor: Any, what: str = "pairs") -> EncodedRows:
+def encode_pairs(job: Job, rows: list[Row], processor: Any, what: str = "pairs") -> EncodedRows:
     """Rows as (chosen, rejected) encoded conversations; a pair is dropped where one side is too long."""
     kept = pairs_in(job, rows)
     limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
@@ -184,6 +185,6 @@ def _fault(row: Row) -> str | None:
     return None
 
 
-def pairs_in(job: Any, rows: list[Row]) -> list[Row]:
+def pairs_in(job: Job, rows: list[Row]) -> list[Row]:
     """The rows that hold a pair; others raise, or are counted and left out under `--strict false`."""
     return usable(job, rows, _fault, "a usable pair")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from swift_core.contract.job import Job
 from swift_core.jobs.steps import attach_tuners, find_resume, load_model
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.loading.layers import keeps_logits
@@ -54,7 +55,7 @@ class Reference:
     base weights) a frozen copy is kept. A resumed run has moved on already: its start is loaded once more.
     """
 
-    def __init__(self, job: Any, model: Any):
+    def __init__(self, job: Job, model: Any):
         start = model if find_resume(job) is None else attach_tuners(job, load_model(job)[0])
         self.model: Any = None
         if not _adapters_are_neutral(start):
@@ -107,7 +108,7 @@ class AlignmentTrainer(Trainer):
 
     shards = False
 
-    def __init__(self, job: Any, processor: Any, reference: Reference | None, **arguments: Any):
+    def __init__(self, job: Job, processor: Any, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, **arguments)
         self.figures: dict[str, list[float]] = {}
         self.reference = reference

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_plugin_runtime.batching.attention import NAME
 from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
@@ -78,7 +79,7 @@ def _axes(get_rope_index: Any, row: dict[str, Any]) -> torch.Tensor:
     return torch.cat([plain.to(found), found])
 
 
-def why_padded(job: Any, model: Any) -> str | None:
+def why_padded(job: Job, model: Any) -> str | None:
     """Why the batches of a job cannot be laid end to end, in a sentence; None where that has to be tried."""
     base = base_of(model)
     name = type(base).__name__
@@ -92,7 +93,7 @@ def why_padded(job: Any, model: Any) -> str | None:
     return job.objection("padding_free") or job.objection("packing")
 
 
-def witnesses(job: Any, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
+def witnesses(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
     """Encoded rows that show what the data hold: of each modality the first two that are short enough to train."""
     found: dict[int, Row] = {}
     for name in ("image", "video", "audio"):

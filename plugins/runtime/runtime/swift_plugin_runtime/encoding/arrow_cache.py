@@ -19,6 +19,7 @@ import torch
 
 import swift_core
 from swift_core.catalogue.venvs import cache_home
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.training.options import training_options
@@ -129,7 +130,7 @@ def prune() -> None:
                 file.unlink()
 
 
-def file_for(job: Any, rows: list[Row], processor: Any) -> Path:
+def file_for(job: Job, rows: list[Row], processor: Any) -> Path:
     """The file that holds these rows as this job encodes them: its name is a hash of all that decides."""
     mark = hashlib.sha256()
     for text in (*_settings(job), tokenizer_text(tokenizer_of(processor))):
@@ -142,7 +143,7 @@ def file_for(job: Any, rows: list[Row], processor: Any) -> Path:
     return folder() / f"{mark.hexdigest()[:32]}.arrow"
 
 
-def _settings(job: Any) -> list[str]:
+def _settings(job: Job) -> list[str]:
     chosen = [c for c in job.lock()["components"] if c["kind"] in DECIDES]
     options = {name: getattr(job.options, name) for name in OPTIONS}
     options["truncation_strategy"] = training_options(job).truncation_strategy
@@ -157,7 +158,7 @@ def tokenizer_text(tokenizer: Any) -> str:
     return f"{type(tokenizer)} {tokenizer.special_tokens_map} {getattr(tokenizer, 'model_max_length', 0)} {rules}"
 
 
-def _code(job: Any) -> list[bytes]:
+def _code(job: Job) -> list[bytes]:
     """The source of all that has a hand in encoding: an edit there makes other rows."""
     homes = {Path(inspect.getfile(type(c.component))).parent for kind in DECIDES for c in job.many(kind)}
     kernel = Path(swift_core.__file__).parent

@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_core.data.stream import RowStream, in_groups, shuffled
@@ -51,7 +52,7 @@ class EncodedRows(torch.utils.data.Dataset):
 class Encoder:
     """Rows into training rows of at most `limit` tokens, by the job's template; counts what it drops and cuts."""
 
-    def __init__(self, job: Any, processor: Any):
+    def __init__(self, job: Job, processor: Any):
         self.job, self.processor = job, processor
         self.limit, self.strategy = row_limit(job, processor), training_options(job).truncation_strategy
         self.counts: dict[str, int] = {"seen": 0, "long": 0, "bad": 0}
@@ -165,7 +166,7 @@ class StreamedRows(torch.utils.data.IterableDataset):
         self.encoder.report("rows so far")
 
 
-def encode_rows(job: Any, rows: list[Row], processor: Any, what: str = "rows") -> Any:
+def encode_rows(job: Job, rows: list[Row], processor: Any, what: str = "rows") -> Any:
     """Rows as a data set: stored where they are text, encoded one by one where many have media.
 
     Every row that is encoded here is checked; what is too long is dropped or cut, and its effect said.
@@ -223,7 +224,7 @@ def _all(rows: list[Row], encoder: Encoder, what: str, keep: Callable[[list[Any]
             bar.update(min(ENCODE_TOGETHER, len(rows) - bar.n))
 
 
-def encode_some(job: Any, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
+def encode_some(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
     """A few rows through the `encode` hook, for training."""
     encoded = job.hook.encode(job=job, rows=rows, processor=processor, generation=False)
     for row, item in zip(rows, encoded, strict=True):
@@ -233,7 +234,7 @@ def encode_some(job: Any, rows: list[Row], processor: Any) -> list[dict[str, Any
     return found
 
 
-def row_limit(job: Any, processor: Any) -> int | None:
+def row_limit(job: Job, processor: Any) -> int | None:
     """Longest row in tokens: --max_length, else the tokenizer's own limit where it states one."""
     if job.options.max_length:
         return int(job.options.max_length)

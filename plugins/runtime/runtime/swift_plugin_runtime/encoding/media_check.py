@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_plugin_runtime.encoding.multimodal import MEDIA_KEYS
 
 KEYS = tuple(dict.fromkeys(key for keys in MEDIA_KEYS.values() for key in keys))
@@ -21,7 +22,7 @@ def media_in(inputs: Any) -> list[str]:
 
 
 @contextmanager
-def reaching(job: Any, model: Any, keys: list[str]) -> Iterator[None]:
+def reaching(job: Job, model: Any, keys: list[str]) -> Iterator[None]:
     """A context in which one of the family's towers must run; SwiftError at its end where none did.
 
     keys: the media tensors of the batch. Families whose card names no tower are taken at their word.

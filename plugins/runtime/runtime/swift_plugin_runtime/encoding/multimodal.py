@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.media import open_media
 from swift_core.templates.encode import encode_spans, labelled, weighed
@@ -41,12 +42,12 @@ TOKEN_KEYS = ("cross_attention_mask",)
 PROBE = ("What is 1 + 2?", "It is 3.\n\nYes: 三", "\nWhy?", "Because, 1 and 2.")
 
 
-def encode_with_processor(job: Any, rows: list[Row], processor: Any, generation: bool) -> list[dict[str, Any]]:
+def encode_with_processor(job: Job, rows: list[Row], processor: Any, generation: bool) -> list[dict[str, Any]]:
     """`encode` for a multimodal family; text-only rows go to its tokenizer alone."""
     return [_encode(job, row, processor, generation) for row in rows]
 
 
-def _encode(job: Any, row: Row, processor: Any, generation: bool) -> dict[str, Any]:
+def _encode(job: Job, row: Row, processor: Any, generation: bool) -> dict[str, Any]:
     media = open_media(row, job.options.max_pixels)
     spans = spans_of(job, row, tokenizer_of(processor), generation)
     if not media:
@@ -120,7 +121,7 @@ def _with_marker(processor: Any) -> tuple[Any, int]:
     return found
 
 
-def _markers_are_harmless(job: Any, processor: Any) -> bool:
+def _markers_are_harmless(job: Job, processor: Any) -> bool:
     """Whether text with markers has the ids of the same text without them; asked once per job and processor."""
     key = ("markers", id(processor))
     if key not in job.memo:
@@ -137,7 +138,7 @@ def _markers_are_harmless(job: Any, processor: Any) -> bool:
 
 
 # -- without markers ---------------------------------------------------------------------------------------
-def _aligned(job: Any, row: Row, spans: list[Span], media: dict[str, list[Any]], processor: Any) -> dict[str, Any]:
+def _aligned(job: Job, row: Row, spans: list[Span], media: dict[str, list[Any]], processor: Any) -> dict[str, Any]:
     tokenizer = tokenizer_of(processor)
     output = _call(processor, "".join(s.text for s in spans), media, row)
     ids = output["input_ids"][0].tolist()

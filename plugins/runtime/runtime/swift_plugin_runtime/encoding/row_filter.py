@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 
 
-def usable(job: Any, rows: list[Row], fault: Callable[[Row], str | None], what: str) -> list[Row]:
+def usable(job: Job, rows: list[Row], fault: Callable[[Row], str | None], what: str) -> list[Row]:
     """The rows in which `fault` finds nothing wrong.
 
     fault: what is wrong with a row, without its place; None where it is sound. what: what the faulty rows lack.

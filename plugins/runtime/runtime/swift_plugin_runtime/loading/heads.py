@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from swift_core.contract.job import Job
+
 SCORING = ("seq_cls", "reranker", "reward")
 """Tasks of models that give numbers for a whole text: a linear head on the hidden state of its last token."""
 
@@ -14,21 +16,21 @@ HEADS = ("score", "classifier")
 """How transformers' models for sequence classification call their heads."""
 
 
-def task_of(job: Any) -> str:
+def task_of(job: Job) -> str:
     """What the model is loaded for: the training method's `task`, that of an adapter with a head, else the family's."""
     methods = job.many("trainer")
     wanted = getattr(methods[0].component, "task", None) if methods else None
     return str(wanted or ("seq_cls" if _adapter_head(job) else job.card.task))
 
 
-def labels_of(job: Any) -> int | None:
+def labels_of(job: Job) -> int | None:
     """How many numbers the head gives, where the training method or an adapter says so."""
     methods = job.many("trainer")
     said: int | None = getattr(methods[0].component, "num_labels", None) if methods else None
     return said or _adapter_head(job)
 
 
-def _adapter_head(job: Any) -> int | None:
+def _adapter_head(job: Job) -> int | None:
     """Outputs of the head that lies in the first adapter, None where it has none. The file's header says it."""
     folder = next((item.folder for item in job.many("tuner") if item.folder), None)
     config = Path(folder or "", "adapter_config.json")

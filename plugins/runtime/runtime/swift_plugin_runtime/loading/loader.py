@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.job import Job
 from swift_core.jobs.steps import with_system
 from swift_core.templates.encode import encode_spans
 from swift_core.templates.render import spans_of
@@ -32,7 +33,7 @@ class Transformers:
     num_labels: int | None = option(None, "Classes of a classification head.", ge=1)
 
     @hookimpl
-    def resolve_checkpoint(self, job: Any, model: str, revision: str | None) -> str:
+    def resolve_checkpoint(self, job: Job, model: str, revision: str | None) -> str:
         if Path(model).is_dir():
             folder = model
         else:
@@ -45,7 +46,7 @@ class Transformers:
         return folder
 
     @hookimpl
-    def load_config(self, job: Any, path: str) -> Any:
+    def load_config(self, job: Job, path: str) -> Any:
         import transformers
 
         trust = job.options.trust_remote_code
@@ -58,7 +59,7 @@ class Transformers:
             raise SwiftError(f"{path}: config.json cannot be read: {error}{hint}") from None
 
     @hookimpl
-    def load_model(self, job: Any, path: str, config: Any, quantization: Any) -> Any:
+    def load_model(self, job: Job, path: str, config: Any, quantization: Any) -> Any:
         import transformers
 
         options = job.options
@@ -79,7 +80,7 @@ class Transformers:
         return model if quantization is not None else model.to(device_of(options.device))
 
     @hookimpl
-    def load_processor(self, job: Any, path: str) -> Any:
+    def load_processor(self, job: Job, path: str) -> Any:
         import transformers
 
         from swift_plugin_runtime.loading.processor import load_processor
@@ -90,14 +91,14 @@ class Transformers:
         return load_processor(path, trust)
 
     @hookimpl
-    def save_model(self, job: Any, model: Any, processor: Any, folder: str) -> bool:
+    def save_model(self, job: Job, model: Any, processor: Any, folder: str) -> bool:
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
         hub.copy_extra_files(job.card.extra_files, job.options.model, folder)
         return True
 
     @hookimpl
-    def encode(self, job: Any, rows: list[Any], processor: Any, generation: bool) -> list[dict[str, Any]]:
+    def encode(self, job: Job, rows: list[Any], processor: Any, generation: bool) -> list[dict[str, Any]]:
         from swift_plugin_runtime.encoding.multimodal import encode_with_processor
         from swift_plugin_runtime.loading.processor import is_processor
 
@@ -111,7 +112,7 @@ class Transformers:
         return [_prompt(e) for e in encoded] if generation else encoded
 
     @hookimpl
-    def decode(self, job: Any, ids: list[int], processor: Any) -> str:
+    def decode(self, job: Job, ids: list[int], processor: Any) -> str:
         tokenizer = getattr(processor, "tokenizer", processor)
         text: str = tokenizer.decode(ids, skip_special_tokens=False)
         return cut_at_stop(text, job.one("template").stop_words(tokenizer), tokenizer)
@@ -172,7 +173,7 @@ def _is_remote(config: Any) -> bool:
     return type(config).__module__.startswith("transformers_modules") and bool(getattr(config, "auto_map", None))
 
 
-def _refuse_remote_code(job: Any, folder: str) -> None:
+def _refuse_remote_code(job: Job, folder: str) -> None:
     """Code of the checkpoint runs only when the user says so; a family that transformers has never needs it."""
     files = sorted(p.name for p in Path(folder).glob("*.py"))
     config = Path(folder, "config.json")

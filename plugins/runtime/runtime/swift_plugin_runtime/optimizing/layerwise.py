@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import learning_rate
 
@@ -81,13 +82,13 @@ def decay(parameter: Any, group: Group) -> None:
     parameter.mul_(1 - group["lr"] * group["weight_decay"])
 
 
-def adam_settings(job: Any) -> dict[str, Any]:
+def adam_settings(job: Job) -> dict[str, Any]:
     """lr, betas and eps of the job."""
     o = training_options(job)
     return {"lr": learning_rate(job), "betas": (o.adam_beta1, o.adam_beta2), "eps": 1e-8}
 
 
-def groups(job: Any, model: Any, matrices: Iterable[Any] = (), **matrix: Any) -> list[Group]:
+def groups(job: Job, model: Any, matrices: Iterable[Any] = (), **matrix: Any) -> list[Group]:
     """Trainable parameters as groups: `matrices` with the settings `matrix`, others, and vectors without decay."""
     chosen = list(matrices)
     ids = {id(p) for p in chosen}
@@ -116,7 +117,7 @@ def hidden_matrices(model: Any, targets: list[str] | None = None) -> list[Any]:
     return found
 
 
-def check_layerwise(job: Any, name: str) -> None:
+def check_layerwise(job: Job, name: str) -> None:
     """A gradient that is used at once can be neither summed over batches nor clipped by the norm of all."""
     if training_options(job).gradient_accumulation_steps > 1:
         raise SwiftError(

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.templates.encode import IGNORED
 
 
-def draw_batches(job: Any, model: Any, count: int, least: int = 1) -> list[dict[str, Any]]:
+def draw_batches(job: Job, model: Any, count: int, least: int = 1) -> list[dict[str, Any]]:
     """The first `count` rows of --dataset as batches for `model`, encoded through the job's own template.
 
     least: answer tokens that each batch has at least.
@@ -24,7 +25,7 @@ def draw_batches(job: Any, model: Any, count: int, least: int = 1) -> list[dict[
     return batches_of(job, model, processor, load_all(job, dataset)[:count], least)
 
 
-def batches_of(job: Any, model: Any, processor: Any, rows: list[Any], least: int = 1) -> list[dict[str, Any]]:
+def batches_of(job: Job, model: Any, processor: Any, rows: list[Any], least: int = 1) -> list[dict[str, Any]]:
     """Rows as batches of as few as hold `least` answer tokens, on the model's device, without loss weights."""
     import torch
 

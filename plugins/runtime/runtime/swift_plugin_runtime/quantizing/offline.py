@@ -11,9 +11,10 @@ from typing import Any
 from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue
 from swift_core.catalogue.venvs import of_entry
+from swift_core.contract.job import Job
 
 
-def quantize_apart(job: Any, path: str, rows: list[Any], folder: str, worker: Path, owner: str, **told: Any) -> str:
+def quantize_apart(job: Job, path: str, rows: list[Any], folder: str, worker: Path, owner: str, **told: Any) -> str:
     """Have `worker` quantize the checkpoint `path` into `folder`, and put the tokenizer beside it; `folder` again.
 
     rows: those it calibrates on, encoded here through the job's template. owner: the quantizer whose environment it is.
@@ -32,7 +33,7 @@ def quantize_apart(job: Any, path: str, rows: list[Any], folder: str, worker: Pa
     return folder
 
 
-def refuse_media(job: Any, name: str) -> None:
+def refuse_media(job: Job, name: str) -> None:
     """SwiftError for a family that reads more than text, before an environment is made."""
     if set(job.card.modality) != {"text"}:
         raise SwiftError(f"{job.card.name} reads more than text; {name} calibrates on text models alone.")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.data.load import batches
 from swift_core.evaluation.rewards import score_all
 from swift_core.templates.encode import IGNORED
@@ -42,7 +43,7 @@ class PolicyTrainer(DrawingTrainer):
     remembers = False
     """Whether the first step on a rollout, too, compares with the policy that drew it (else: only later ones)."""
 
-    def __init__(self, job: Any, processor: Any, method: Any, reference: Reference | None, **arguments: Any):
+    def __init__(self, job: Job, processor: Any, method: Any, reference: Reference | None, **arguments: Any):
         self.join = make_collator(job, arguments["model"], processor)
         super().__init__(job, processor, reference, **arguments)
         self.method = method
@@ -271,7 +272,7 @@ class PromptOrder(torch.utils.data.Sampler):
 
 
 def build_policy_trainer(
-    trainer: Any, job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any, policy: Any = None
+    trainer: Any, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any, policy: Any = None
 ) -> PolicyTrainer:
     """Prompts encoded, the reference kept where β asks for it; the best checkpoint is that of the highest reward.
 
@@ -296,7 +297,7 @@ def build_policy_trainer(
     return built
 
 
-def check_rewards(job: Any, method: Any) -> None:
+def check_rewards(job: Job, method: Any) -> None:
     """SwiftError where a job that learns from rewards has none, or another number of weights."""
     name = job.many("trainer")[0].entry.name
     rewards = [item.label for item in job.many("reward")]

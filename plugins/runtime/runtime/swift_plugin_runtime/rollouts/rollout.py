@@ -12,6 +12,7 @@ import transformers
 from tqdm import tqdm
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_core.templates.encode import IGNORED
@@ -65,7 +66,7 @@ Drawer = Callable[[list[Prompt], Sampling, int], list[Completion]]
 """Answers prompts, one each, from a seed."""
 
 
-def encode_prompts(job: Any, rows: list[Row], processor: Any, room: int, what: str = "prompts") -> EncodedRows:
+def encode_prompts(job: Job, rows: list[Row], processor: Any, room: int, what: str = "prompts") -> EncodedRows:
     """Rows as `Prompt`s; one that leaves less than `room` tokens up to max_length is dropped or an error.
 
     A row that asks nothing raises, or is left out and counted under `--strict false`.
@@ -96,7 +97,7 @@ def _fault(row: Row) -> str | None:
     return None if asked and asked[-1]["role"] != "system" else "the row asks nothing; it needs a user message."
 
 
-def _check_served(job: Any, rows: list[Row], processor: Any) -> None:
+def _check_served(job: Job, rows: list[Row], processor: Any) -> None:
     """SwiftError where the prompts or the end of an answer cannot be told to a server in token ids."""
     media = next((row for row in rows if row.media), None)
     if media is not None:
@@ -109,7 +110,7 @@ def _check_served(job: Any, rows: list[Row], processor: Any) -> None:
         )
 
 
-def _fits(job: Any, row: Row, encoded: dict[str, Any], longest: int | None) -> bool:
+def _fits(job: Job, row: Row, encoded: dict[str, Any], longest: int | None) -> bool:
     length = len(encoded["input_ids"])
     if longest is None or length <= longest:
         return True
@@ -118,7 +119,7 @@ def _fits(job: Any, row: Row, encoded: dict[str, Any], longest: int | None) -> b
     return False
 
 
-def draw(job: Any, model: Any, processor: Any, prompts: list[Prompt], how: Sampling, seed: int) -> list[Completion]:
+def draw(job: Job, model: Any, processor: Any, prompts: list[Prompt], how: Sampling, seed: int) -> list[Completion]:
     """One answer to each prompt (repeat a prompt to draw a group), batched and padded on the left.
 
     The same seed draws the same answers, and the random state of the training is left as it was.
@@ -147,7 +148,7 @@ def draw(job: Any, model: Any, processor: Any, prompts: list[Prompt], how: Sampl
 
 
 def converse(
-    job: Any, drawer: Drawer, processor: Any, prompts: list[Prompt], how: Sampling, seed: int, turns: int
+    job: Job, drawer: Drawer, processor: Any, prompts: list[Prompt], how: Sampling, seed: int, turns: int
 ) -> list[Completion]:
     """One answer to each prompt, and where a component responds to it, on from there: at most `turns` answers each."""
     found = drawer(prompts, how, seed)
@@ -162,7 +163,7 @@ def converse(
     return found
 
 
-def _following(job: Any, done: Completion, processor: Any) -> Prompt | None:
+def _following(job: Job, done: Completion, processor: Any) -> Prompt | None:
     """The prompt to the next answer, None where nobody responds, the answer was cut, or no room is left.
 
     The tokens that the model drew stay as they are; behind them stand those which the template writes between
@@ -216,7 +217,7 @@ def media_tokens(config: Any) -> list[int]:
     return sorted({int(i) for name in names if isinstance(i := getattr(config, name, None), int)})
 
 
-def end_of_answer(job: Any, tokenizer: Any) -> tuple[list[int], list[str]]:
+def end_of_answer(job: Job, tokenizer: Any) -> tuple[list[int], list[str]]:
     """(token ids that end an answer, stop words that are several tokens long) of the job's template."""
     ids, words = [], []
     for word in job.one("template").stop_words(tokenizer):
@@ -229,7 +230,7 @@ def end_of_answer(job: Any, tokenizer: Any) -> tuple[list[int], list[str]]:
 
 
 def completion_of(
-    job: Any, processor: Any, prompt: Prompt, ids: list[int], ends: list[int], pad: int | None
+    job: Job, processor: Any, prompt: Prompt, ids: list[int], ends: list[int], pad: int | None
 ) -> Completion:
     """The drawn ids up to the first that ends the answer; what follows is padding. pad: None where there is none."""
     end = next((place for place, token in enumerate(ids) if token in ends), None)

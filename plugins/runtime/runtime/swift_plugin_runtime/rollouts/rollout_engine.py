@@ -11,6 +11,7 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
+from swift_core.contract.job import Job
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.rollouts.rollout import (
@@ -31,7 +32,7 @@ POLICIES = ".rollouts"
 class DrawingTrainer(AlignmentTrainer):
     """A method that draws answers while it trains."""
 
-    def __init__(self, job: Any, *arguments: Any, **named: Any):
+    def __init__(self, job: Job, *arguments: Any, **named: Any):
         super().__init__(job, *arguments, **named)
         self.served = ServedPolicy(self) if job.options.use_vllm else None
 

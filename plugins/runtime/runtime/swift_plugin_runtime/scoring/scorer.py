@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from swift_core.contract.engine import Reply, Request
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row, check_row
 from swift_core.data.load import batches
 from swift_core.inference.conversation import served_name
@@ -30,7 +31,7 @@ class Scorer:
     Scorer.open("output/checkpoint-100").scores(rows)   # [[0.7], [-1.2]]: numbers per row
     """
 
-    def __init__(self, job: Any, model: Any, processor: Any):
+    def __init__(self, job: Job, model: Any, processor: Any):
         self.job, self.model, self.processor = job, model.eval(), processor
         tokenizer = tokenizer_of(processor)
         self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
@@ -74,7 +75,7 @@ class ScoringEngine:
     scores_answers = True
     """Conversations are scored with their last answer."""
 
-    def __init__(self, job: Any, model: Any, processor: Any):
+    def __init__(self, job: Job, model: Any, processor: Any):
         self.scorer = Scorer(job, model, processor)
         self.models = [served_name(job.options)]
         self.turn = threading.Lock()
@@ -113,13 +114,13 @@ class ScoringEngine:
         self.scorer.model = None
 
 
-def gives_numbers(job: Any, model: Any) -> bool:
+def gives_numbers(job: Job, model: Any) -> bool:
     """Whether a loaded model is asked for scores or vectors, and not for words."""
     writes = hasattr(model, "generate") and trained_by(job).get("name") != "embedding"
     return not writes or _judges(job)
 
 
-def judge_of(job: Any, tokenizer: Any) -> Judge | None:
+def judge_of(job: Job, tokenizer: Any) -> Judge | None:
     """How a generative reranker is asked: as in its training, else as Qwen3 Reranker; None for other models."""
     if not _judges(job):
         return None
@@ -128,7 +129,7 @@ def judge_of(job: Any, tokenizer: Any) -> Judge | None:
     return Judge.of(tokenizer, **{name: said[name] for name in names if name in said})
 
 
-def _judges(job: Any) -> bool:
+def _judges(job: Job) -> bool:
     task: str = trained_by(job).get("name") or job.card.task
     return task == "generative_reranker"
 
@@ -151,7 +152,7 @@ def told(values: list[float], kind: str | None) -> dict[str, Any]:
     return {"values": values} if kind == "regression" else {"score": values[0] if len(values) == 1 else values}
 
 
-def trained_by(job: Any) -> dict[str, Any]:
+def trained_by(job: Job) -> dict[str, Any]:
     """The trainer component in the lock of the job's checkpoint: its name and options; empty where none is known."""
     places = [item.folder for item in job.many("tuner") if item.folder] + [str(job.options.model)]
     for place in places:

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
@@ -28,7 +29,7 @@ class Group:
 
 
 def encode_groups(
-    job: Any, rows: list[Row], processor: Any, texts: Callable[[Row], list[Row]], what: str, asked: bool = False
+    job: Job, rows: list[Row], processor: Any, texts: Callable[[Row], list[Row]], what: str, asked: bool = False
 ) -> EncodedRows:
     """A `Group` per row; one with a text over max_length is dropped, cut or an error by --truncation_strategy.
 
@@ -52,7 +53,7 @@ def encode_groups(
     return EncodedRows(items)
 
 
-def _encode(job: Any, groups: list[list[Row]], processor: Any, asked: bool) -> list[list[dict[str, Any]]]:
+def _encode(job: Job, groups: list[list[Row]], processor: Any, asked: bool) -> list[list[dict[str, Any]]]:
     """Each group's texts as model inputs; which tokens an answer has does not matter here."""
     flat = [row for group in groups for row in group]
     encoded = iter(job.hook.encode(job=job, rows=flat, processor=processor, generation=asked))
@@ -80,7 +81,7 @@ class ScoringTrainer(AlignmentTrainer):
     one loss for each of them; it may note figures on the trainer.
     """
 
-    def __init__(self, job: Any, processor: Any, method: Any, **arguments: Any):
+    def __init__(self, job: Job, processor: Any, method: Any, **arguments: Any):
         super().__init__(job, processor, None, **arguments)
         self.method = method
 
@@ -111,7 +112,7 @@ class ScoringTrainer(AlignmentTrainer):
 
 
 def build_scoring_trainer(
-    job: Any,
+    job: Job,
     model: Any,
     processor: Any,
     rows: list[Row],

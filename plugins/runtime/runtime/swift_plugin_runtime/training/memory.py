@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.training.options import training_options
 
@@ -20,7 +21,7 @@ SPARE = 0.9
 """Share of the free memory that may be planned with; fragments and temporary tensors take the rest."""
 
 
-def recomputes(job: Any, model: Any, longest: int | None) -> bool:
+def recomputes(job: Job, model: Any, longest: int | None) -> bool:
     """--gradient_checkpointing, else whether a batch of rows of `longest` tokens needs it on the model's GPU; says so.
 
     longest: None where it is not known; then nothing is recomputed.

@@ -19,6 +19,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, keep_rows_apart, why_padded, witnesses
@@ -62,7 +63,7 @@ class Trainer(transformers.Trainer):
     shards = True
     """Whether --fsdp serves this method: everything it computes goes through the split model's forward."""
 
-    def __init__(self, job: Any, processor: Any, **arguments: Any):
+    def __init__(self, job: Job, processor: Any, **arguments: Any):
         super().__init__(processing_class=processor, **arguments)
         self.job = job
         self.sharded = self._shard() if training_options(job).fsdp else False
@@ -325,7 +326,7 @@ def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tu
     return functional.cross_entropy(logits.float(), targets, reduction="none"), outputs
 
 
-def save_trained(job: Any, model: Any, processor: Any, folder: str) -> None:
+def save_trained(job: Job, model: Any, processor: Any, folder: str) -> None:
     """What training made, into `folder`: each tuner's files, else the whole model; then lock and processor."""
     tuners = job.many("tuner")
     saved = False
@@ -385,7 +386,7 @@ def _swanlab_callback() -> Any:
     return SwanLabCallback(project=os.environ.get("SWANLAB_PROJECT"))
 
 
-def _watched(job: Any, changes: dict[str, Any]) -> dict[str, Any]:
+def _watched(job: Job, changes: dict[str, Any]) -> dict[str, Any]:
     """What early stopping needs: evaluations, saved as often, the best of which is kept."""
     if not training_options(job).early_stopping_patience:
         return {}
@@ -397,7 +398,7 @@ def _watched(job: Any, changes: dict[str, Any]) -> dict[str, Any]:
     return {"load_best_model_at_end": True, "metric_for_best_model": "loss"}
 
 
-def build_arguments(job: Any, recompute: bool = False, **changes: Any) -> transformers.TrainingArguments:
+def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transformers.TrainingArguments:
     """transformers.TrainingArguments from the job's options; `changes` and --training_args win.
 
     recompute: whether activations are computed again where --gradient_checkpointing does not say.
@@ -436,7 +437,7 @@ def build_arguments(job: Any, recompute: bool = False, **changes: Any) -> transf
     return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
 
 
-def learning_rate(job: Any) -> float:
+def learning_rate(job: Job) -> float:
     """--learning_rate, else 1e-5 where whole weights train and 1e-4 for adapters."""
     if training_options(job).learning_rate is not None:
         return float(training_options(job).learning_rate)
@@ -444,7 +445,7 @@ def learning_rate(job: Any) -> float:
     return 1e-5 if whole else 1e-4
 
 
-def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Trainer:
+def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Trainer:
     """The trainer of next-token methods (pt, sft): rows encoded, packed where asked, batched flat or padded."""
     train = training_rows(job, rows, processor)
     held = encode_rows(job, eval_rows, processor, "evaluation rows") if eval_rows else None
@@ -466,7 +467,7 @@ def build_token_trainer(job: Any, model: Any, processor: Any, rows: Any, eval_ro
     return trainer
 
 
-def training_rows(job: Any, rows: Any, processor: Any) -> Any:
+def training_rows(job: Job, rows: Any, processor: Any) -> Any:
     """The data set of rows, or of packs of rows under --packing, that the options ask for."""
     o, packing, limit = job.options, training_options(job).packing, row_limit(job, processor)
     if packing and limit is None:
@@ -482,14 +483,14 @@ def training_rows(job: Any, rows: Any, processor: Any) -> Any:
     return packs
 
 
-def longest_of(job: Any, train: Any, processor: Any) -> int | None:
+def longest_of(job: Job, train: Any, processor: Any) -> int | None:
     """Tokens of the longest row or pack; the limit where rows are not encoded yet, None where there is none."""
     if isinstance(train, EncodedRows | StoredRows):
         return max(train.lengths())
     return row_limit(job, processor)
 
 
-def _feeding(job: Any, train: Any) -> dict[str, Any]:
+def _feeding(job: Job, train: Any) -> dict[str, Any]:
     """Arguments for rows that are encoded while training runs: beside the GPU; each process reads for itself."""
     workers = training_options(job).dataloader_num_workers
     late = any(isinstance(rows, LazyRows | StreamedRows) for rows in (train, getattr(train, "rows", None)))
@@ -499,7 +500,7 @@ def _feeding(job: Any, train: Any) -> dict[str, Any]:
     return {"dataloader_num_workers": workers, **own}
 
 
-def lay_flat(job: Any, model: Any, processor: Any, rows: Any) -> FlatRows | None:
+def lay_flat(job: Job, model: Any, processor: Any, rows: Any) -> FlatRows | None:
     """The collator that lays rows end to end: as asked, else wherever that is exact; the model is prepared for it.
 
     None where batches are padded; SwiftError with the reason where --packing or --padding_free asks in vain.
@@ -517,7 +518,7 @@ def lay_flat(job: Any, model: Any, processor: Any, rows: Any) -> FlatRows | None
     return None if reason else FlatRows(model, {key for row in seen for key in media_in(row)})
 
 
-def make_collator(job: Any, model: Any, processor: Any) -> Any:
+def make_collator(job: Job, model: Any, processor: Any) -> Any:
     """A function from rows to a padded batch."""
     tokenizer = tokenizer_of(processor)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
@@ -527,7 +528,7 @@ def make_collator(job: Any, model: Any, processor: Any) -> Any:
 class TunerSteps(transformers.TrainerCallback):
     """Tells the tuners when an optimizer step begins and when it is taken."""
 
-    def __init__(self, job: Any):
+    def __init__(self, job: Job):
         self.job = job
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:

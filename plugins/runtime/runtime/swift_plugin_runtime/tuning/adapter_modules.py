@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.job import Job
 from swift_plugin_runtime.loading import layers
 from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.offload import bring_back, put_away
 
 
 @dataclass(kw_only=True, eq=False)
@@ -25,7 +27,7 @@ class AddedTuner:
     swift_api = 1
     tag = ""
 
-    def places(self, job: Any, model: Any) -> dict[str, Any]:
+    def places(self, job: Job, model: Any) -> dict[str, Any]:
         """Dotted path of each host → its new module, called as `module(output, input)` and giving the new output.
 
         output: [batch, tokens, width], what the host put out. input: the host's first argument.
@@ -33,10 +35,10 @@ class AddedTuner:
         raise NotImplementedError
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         return self.add(job, model, name, trainable=True)
 
-    def add(self, job: Any, model: Any, name: str, trainable: bool) -> Any:
+    def add(self, job: Job, model: Any, name: str, trainable: bool) -> Any:
         """The model with fresh modules at their places, everything else frozen that no other tuner trains."""
         adapters.freeze(model)
         for path, made in self.places(job, model).items():
@@ -56,7 +58,7 @@ class AddedTuner:
         return True
 
     @hookimpl
-    def load_tuner(self, job: Any, model: Any, folder: str, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         from safetensors.torch import load_file
 
         state = load_file(Path(folder, f"{self.tag}.safetensors"))
@@ -123,7 +125,7 @@ def added(model: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def hosts(
-    job: Any, model: Any, pattern: str | None, inside: Callable[[Any], Iterator[tuple[str, Any]]]
+    job: Job, model: Any, pattern: str | None, inside: Callable[[Any], Iterator[tuple[str, Any]]]
 ) -> dict[str, Any]:
     """Path → module of those that get something: by a regex of names, else what `inside` finds in decoder blocks."""
     if pattern:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.heads import heads_in
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.training.options import training_options
@@ -80,7 +81,7 @@ def freeze(model: Any) -> None:
         model.requires_grad_(False)
 
 
-def train_unfrozen(job: Any, model: Any) -> None:
+def train_unfrozen(job: Job, model: Any) -> None:
     """Train every weight, save the parts that the freeze flags keep."""
     frozen = frozen_by(job)
     for name, parameter in model.named_parameters():
@@ -179,7 +180,7 @@ def _refuse_hidden_weights(model: Any) -> None:
             )
 
 
-def linear_targets(job: Any, model: Any, wanted: list[str]) -> Any:
+def linear_targets(job: Job, model: Any, wanted: list[str]) -> Any:
     """Module names to adapt: `all-linear` means every linear layer of the parts that are not frozen.
 
     The output head is left out, as in the LoRA paper's follow-ups and in PEFT. Without a job or card every
@@ -250,7 +251,7 @@ def _model_type(model: Any) -> str:
     return getattr(getattr(model, "config", None), "model_type", "")
 
 
-def frozen_by(job: Any) -> Callable[[str], bool] | None:
+def frozen_by(job: Job) -> Callable[[str], bool] | None:
     """Whether --freeze_vit, --freeze_aligner and --freeze_llm keep a module or parameter out of training.
 
     A name belongs to the part whose prefix fits it longest: an aligner may lie inside the vision tower, and is

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.job import Job
 from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.offload import switch_adapter
 
 TRAINING_FILE = "training.safetensors"
 """What a run that goes on needs beside the plain adapter: A and B as they train and as they began, or a network."""
@@ -24,20 +26,20 @@ class PeftTuner:
 
     swift_api = 1
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         """The `peft.PeftConfig` of a new adapter."""
         raise NotImplementedError
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         return adapters.attach(model, self.peft_config(job, model), name)
 
     @hookimpl
-    def load_tuner(self, job: Any, model: Any, folder: str, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         return adapters.load(model, folder, name, trainable)
 
     @hookimpl
-    def save_tuner(self, job: Any, model: Any, folder: str, name: str) -> bool:
+    def save_tuner(self, job: Job, model: Any, folder: str, name: str) -> bool:
         return adapters.save(model, folder, name, job.options.model)
 
     @hookimpl
@@ -58,7 +60,7 @@ class LayerTuner(PeftTuner):
     )
     modules_to_save: list[str] = option([], "Modules trained whole and saved beside the adapter.")
 
-    def on_layers(self, job: Any, model: Any) -> dict[str, Any]:
+    def on_layers(self, job: Job, model: Any) -> dict[str, Any]:
         """The arguments of a `PeftConfig` that say where the adapter goes."""
         return {
             "target_modules": adapters.linear_targets(job, model, self.target_modules),
@@ -77,11 +79,11 @@ class VirtualTokens:
     }
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         return for_text_alone(adapters.attach(model, self.peft_config(job, model), name))  # type: ignore[attr-defined]
 
     @hookimpl
-    def save_tuner(self, job: Any, model: Any, folder: str, name: str) -> bool:
+    def save_tuner(self, job: Job, model: Any, folder: str, name: str) -> bool:
         """PEFT's adapter holds the vectors; a run that goes on needs the network that makes them, too."""
         from safetensors.torch import save_file
 
@@ -133,7 +135,7 @@ class LowRankTuner(LayerTuner):
         """The arguments of `peft.LoraConfig` by which a relative differs from LoRA."""
         return {}
 
-    def peft_config(self, job: Any, model: Any) -> Any:
+    def peft_config(self, job: Job, model: Any) -> Any:
         import peft
 
         return peft.LoraConfig(
@@ -159,7 +161,7 @@ class RewritingTuner(LowRankTuner):
     }
 
     @hookimpl
-    def attach_tuner(self, job: Any, model: Any, name: str) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
         return self.remember_start(adapters.attach(model, self.peft_config(job, model), name), name)
 
     def remember_start(self, model: Any, name: str) -> Any:
@@ -169,7 +171,7 @@ class RewritingTuner(LowRankTuner):
         return model
 
     @hookimpl
-    def save_tuner(self, job: Any, model: Any, folder: str, name: str) -> bool:
+    def save_tuner(self, job: Job, model: Any, folder: str, name: str) -> bool:
         from safetensors.torch import save_file
 
         now, start = adapters.state(model, name), model.swift_starts[name]
@@ -180,13 +182,13 @@ class RewritingTuner(LowRankTuner):
         return True
 
     @hookimpl
-    def load_tuner(self, job: Any, model: Any, folder: str, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         file = Path(folder, TRAINING_FILE)
         if not (trainable and file.is_file()):
             return adapters.load(model, folder, name, trainable)
         return self.go_on(job, model, file, name)
 
-    def go_on(self, job: Any, model: Any, file: Path, name: str) -> Any:
+    def go_on(self, job: Job, model: Any, file: Path, name: str) -> Any:
         """The model as it trained: the start taken out of its weights, A and B as they were."""
         import peft
         from safetensors.torch import load_file
