@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from swift_core.version import __version__
 
 TYPE_CHECKING = False  # typing's own costs a quarter of an interpreter's start
@@ -57,3 +59,18 @@ def __getattr__(name: str) -> Any:
     found = getattr(import_module(f"swift_core.{_MODULES[name]}"), name)
     globals()[name] = found
     return found
+
+
+class _OldPaths:
+    """Asked last: a module that is not where it was is looked up in the table of those that moved."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        if not name.startswith("swift_core."):
+            return None
+        from swift_core.moved import MOVED, Finder
+
+        return Finder(MOVED).find_spec(name)
+
+
+sys.meta_path.append(_OldPaths)  # type: ignore[arg-type]  # a class with a static find_spec is a finder

@@ -1,1 +1,12 @@
 """The catalogue: what is installed, read without importing any of it."""
+
+_MOVED = dict.fromkeys(("Catalogue", "Entry", "SWIFT_API", "ships_in"), "swift_core.catalogue.entries")
+"""Names that stood in the module that is this package now, and the modules that hold them."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from swift_core.moved import from_place
+
+    return from_place(__name__, _MOVED[name], name)

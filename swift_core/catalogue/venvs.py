@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.catalogue.metadata_cache import cache_folder
 from swift_core.contract.components import Requirements
 from swift_core.contract.errors import SwiftError, did_you_mean
 
@@ -101,9 +102,4 @@ def find(name: str) -> Environment:
 
 def home() -> Path:
     """The folder of all environments: $SWIFT_ENVS, else envs in the user's cache folder."""
-    return Path(os.environ.get("SWIFT_ENVS") or cache_home() / "envs")
-
-
-def cache_home() -> Path:
-    """The user's cache folder of this project: $XDG_CACHE_HOME/swift-core, else ~/.cache/swift-core."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "swift-core")
+    return Path(os.environ.get("SWIFT_ENVS") or Path(cache_folder(), "envs"))

@@ -1,1 +1,12 @@
 """Data: readers of files, and the conversion of what they read into rows."""
+
+_MOVED = {"Row": "swift_core.contract.row", "Source": "swift_core.contract.source"}
+"""Names that stood in the module that is this package now, and the modules that hold them."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from swift_core.moved import from_place
+
+    return from_place(__name__, _MOVED[name], name)

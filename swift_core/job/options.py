@@ -28,6 +28,7 @@ def option(
     kind: str | None = None,
     secret: bool = False,
     symbol: str | None = None,
+    selects: tuple[str, str] | None = None,
     **constraints: Any,
 ) -> Any:
     """A dataclass field that is an option.
@@ -37,10 +38,11 @@ def option(
     aliases: other names under which users know it. kind: its value names components of this kind.
     secret: a key or password, which no lock, report or explanation may show.
     symbol: how the paper of a method writes it, which `help` repeats; an empty text says that it has no symbol there.
+    selects: (kind, name) of the component that a job gets where the option is true: a short form of `--KIND NAME`.
     constraints: pydantic's (`ge`, `gt`, `le`, `lt`, `min_length`, `pattern` …).
     """
     said = {"description": help, "aliases": aliases, "kind": kind, "secret": secret, "symbol": symbol}
-    metadata = {**said, **constraints}
+    metadata = {**said, "selects": selects, **constraints}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

@@ -14,13 +14,6 @@ from swift_core.job.options import fields_of
 from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec
 
-QUANTIZED_BY = {
-    **{name: name for name in ("gptq", "awq", "aqlm")},
-    "bitsandbytes": "bnb",
-    "compressed-tensors": "llm_compressor",
-}
-"""`quant_method` in a checkpoint's config.json → the component that loads it."""
-
 
 def _adapter_name(folder: str, number: int) -> str:
     return Path(folder).name.replace(".", "_") or f"adapter{number}"
@@ -38,7 +31,7 @@ def select_components(
             picker.named(kind, name)
     picker.adapters()
     picker.data_readers()
-    picker.exports()
+    picker.short_forms()
     picker.rollouts()
     picker.load()
     return picker.selected
@@ -69,16 +62,13 @@ class _Picker:
         self.options.patcher = [*card.patchers, *self.options.patcher]
 
     def _quantized(self) -> None:
-        """The quantizer of a checkpoint that is quantized already, where it is at hand and nothing else was said."""
+        """The quantizer that reads the checkpoint's `quant_method`, where the user named none."""
         file = Path(self.options.model, "config.json")
-        made = read_json(file).get("quantization_config") or {}
-        name = QUANTIZED_BY.get(str(made.get("quant_method")))
-        if (
-            name
-            and "quantizer" not in self.sources
-            and any(e.name == name for e in self.catalogue.of_kind("quantizer"))
-        ):
-            self.options.quantizer, self.sources["quantizer"] = name, str(file)
+        method = (read_json(file).get("quantization_config") or {}).get("quant_method")
+        if method and "quantizer" not in self.sources:
+            for entry in self.catalogue.of_kind("quantizer"):
+                if method in getattr(entry.load(), "reads", ()):
+                    self.options.quantizer, self.sources["quantizer"] = entry.name, str(file)
 
     def _fill(self, name: str, value: str, why: str) -> None:
         if getattr(self.options, name) is None:
@@ -171,13 +161,11 @@ class _Picker:
         config = getattr(options, "custom_eval_config", None)
         return [*words, config] if config else words
 
-    def exports(self) -> None:
-        """The short forms --merge_lora and --to_ollama of an export."""
-        if hasattr(self.options, "exporter"):
-            short = {"merge_lora": "merge-lora", "to_ollama": "ollama"}
-            for flag, name in short.items():
-                if getattr(self.options, flag):
-                    self.add("exporter", name, f"--{flag}")
+    def short_forms(self) -> None:
+        """Components that a true option stands for, such as --merge_lora of an export."""
+        for name, f in fields_of(type(self.options)).items():
+            if f.metadata.get("selects") and getattr(self.options, name):
+                self.add(*f.metadata["selects"], f"--{name}")
 
     def rollouts(self) -> None:
         """The short form --use_vllm of a training."""

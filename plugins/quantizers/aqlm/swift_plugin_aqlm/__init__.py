@@ -14,6 +14,7 @@ class Aqlm:
     """Loads published AQLM checkpoints, to serve or for QLoRA (Table 2). None was at hand: loading is not proven."""
 
     swift_api = 1
+    reads = ("aqlm",)
     stages = {
         "QAT": Unsupported("codes are not trained."),
         "QLoRA": Supported("not run here"),

@@ -14,6 +14,7 @@ class Bnb:
     """Quantizes linear layers to 4 or 8 bits while the model loads, so that adapters train on a small base."""
 
     swift_api = 1
+    reads = ("bitsandbytes",)
     needs_rows = False
     stages = {"QAT": Supported(), "QLoRA": Supported(), "PTQ": Supported()}
     capabilities = {

@@ -78,6 +78,7 @@ class Gptq(Calibrated):
     """GPTQ: weights rounded one column after the other, each error spread over those to come. PTQ and QLoRA."""
 
     method = "gptq"
+    reads = ("gptq",)
 
     gptq_desc_act: bool = option(False, "Columns in the order of their activations' size (act-order).")
     gptq_sym: bool = option(True, "Symmetric levels, without a zero point of their own.")
@@ -91,6 +92,7 @@ class Awq(Calibrated):
     """AWQ: channels with large activations are scaled up before rounding. PTQ and QLoRA (Table 2)."""
 
     method = "awq"
+    reads = ("awq",)
 
     def refuse_settings(self, job: Job) -> None:
         super().refuse_settings(job)

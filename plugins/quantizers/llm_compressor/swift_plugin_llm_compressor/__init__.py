@@ -24,6 +24,7 @@ class LlmCompressor:
     """FP8, W8A16, W4A16 and W8A8 checkpoints for serving (PTQ), and adapters trained on them (QLoRA)."""
 
     swift_api = 1
+    reads = ("compressed-tensors",)
     environment = Requirements(("llmcompressor==0.14.0.1", "transformers==5.17.0", "torch==2.13.0"))
     stages = {"QAT": Unsupported("its codes are not trained."), "QLoRA": Supported(), "PTQ": Supported()}
     capabilities = {

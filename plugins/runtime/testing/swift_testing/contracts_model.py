@@ -14,7 +14,9 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
 from swift_core.job.family_lookup import find_family, load_cards
 from swift_core.job.lockfile import read_json
-from swift_core.jobs.steps import load_model
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
+from swift_core.jobs.steps import load_adapters, load_model
 from swift_testing.contracts import CHAT, ComponentContract, catalogue, tiny_model
 
 MODALITIES = ("text", "image", "video", "audio")
@@ -114,6 +116,14 @@ def folder_of(card: Family, place: Path, architecture: str = "") -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
+
+
+def open_checkpoint(folder: str, **options: Any) -> tuple[Job, Any, Any]:
+    """(job, model, processor) of a saved checkpoint, as `--ckpt_dir` opens it."""
+    values = {"ckpt_dir": folder, "device": "cpu", **options}
+    job = prepare("export", [Given(k, v, "test") for k, v in values.items()])
+    model, processor = load_model(job)
+    return job, load_adapters(job, model), processor
 
 
 def logits_of(model: Any, seed: int = 0) -> Any:

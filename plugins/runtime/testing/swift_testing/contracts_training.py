@@ -19,12 +19,10 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
 from swift_core.data.convert import to_row
 from swift_core.job.lockfile import LOCK_FILE
-from swift_core.job.options import Given
-from swift_core.job.prepare import prepare
-from swift_core.jobs.steps import attach_tuners, load_adapters, load_model
+from swift_core.jobs.steps import attach_tuners, load_model
 from swift_core.templates.encode import IGNORED
 from swift_testing.contracts import CHAT, ComponentContract, tiny_model, write_rows
-from swift_testing.contracts_model import logits_of
+from swift_testing.contracts_model import logits_of, open_checkpoint
 
 
 class Tuned(NamedTuple):
@@ -108,10 +106,7 @@ class TunerContract(ComponentContract):
 
     def load(self, folder: str, **options: Any) -> tuple[Job, Any, Any]:
         """(job, model, processor) of a saved checkpoint, as `--ckpt_dir` opens it."""
-        values = {"ckpt_dir": folder, "device": "cpu", **options}
-        job = prepare("export", [Given(k, v, "test") for k, v in values.items()])
-        model, processor = load_model(job)
-        return job, load_adapters(job, model), processor
+        return open_checkpoint(folder, **options)
 
     def each_family(self) -> Iterator[str]:
         """The families, each named in what a failing assertion prints."""

@@ -42,7 +42,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever libraries print is no answer
     import peft  # noqa: F401
 
-    from swift_testing import contracts_training  # noqa: F401
+    from swift_testing import contracts_model  # noqa: F401
 
     for line in sys.stdin:
         read, write = os.pipe()
@@ -59,11 +59,10 @@ def _open(folder: str) -> str:
     """Write the logits beside the checkpoint; the error in one line, or nothing."""
     import torch
 
-    from swift_testing.contracts_model import logits_of
-    from swift_testing.contracts_training import TunerContract
+    from swift_testing.contracts_model import logits_of, open_checkpoint
 
     try:
-        torch.save(logits_of(TunerContract().load(folder)[1]), Path(folder, LOGITS))
+        torch.save(logits_of(open_checkpoint(folder)[1]), Path(folder, LOGITS))
     except Exception as error:
         return repr(error)
     return ""

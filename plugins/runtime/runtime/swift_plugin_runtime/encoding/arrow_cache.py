@@ -18,7 +18,7 @@ import pyarrow
 import torch
 
 import swift_core
-from swift_core.catalogue.venvs import cache_home
+from swift_core.catalogue.metadata_cache import cache_folder
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_plugin_runtime.loading.processor import tokenizer_of
@@ -109,7 +109,7 @@ def _write(batches: Iterable[pyarrow.RecordBatch], schema: Any, sink: Any) -> No
 # -- the cache --------------------------------------------------------------------------------------------
 def folder() -> Path:
     """Where encoded rows are kept."""
-    return cache_home() / "rows"
+    return Path(cache_folder(), "rows")
 
 
 def open_cached(file: Path) -> StoredRows | None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime
 import tempfile
-import traceback
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from swift_core.catalogue.entries import Entry
 from swift_core.contract.cards import Family
-from swift_core.contract.errors import SwiftError
+from swift_testing.conformance.attempt import attempt
 from swift_testing.conformance.media import check_media
-from swift_testing.conformance.models import Failed, check_model
+from swift_testing.conformance.models import check_model
 from swift_testing.conformance.processors import make_processor
 from swift_testing.conformance.tiny_family import architecture, write_checkpoint
 
@@ -71,21 +69,6 @@ def media_rung(card: Family, work: Path) -> tuple[dict[str, str], str]:
     """(modality → `passed` or why not; whether rows pack) of a tiny model with its tiny processor."""
     processor, changes = make_processor(card)
     return check_media(card, write_checkpoint(card, work / "model", processor, **changes), work)
-
-
-def attempt(check: Callable[[], Any]) -> str:
-    """Why a check failed; empty where it passed."""
-    try:
-        check()
-    except (Failed, SwiftError) as error:
-        return str(error)
-    except ImportError as error:
-        return " ".join(str(error).split()).partition(" Check out")[0].partition(" You can install")[0]
-    except Exception as error:  # any class may fail in any way: the reason is the result
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        text = " ".join(str(error).split())[:300]
-        return f"{type(error).__name__}: {text} ({Path(where.filename).name}:{where.lineno})"
-    return ""
 
 
 def stamp() -> dict[str, Any]:

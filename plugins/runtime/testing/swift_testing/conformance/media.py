@@ -18,6 +18,7 @@ from swift_core.data.convert import to_row
 from swift_core.jobs.steps import with_system
 from swift_core.templates.encode import IGNORED
 from swift_core.templates.render import spans_of
+from swift_testing.conformance.attempt import attempt
 from swift_testing.conformance.models import (
     WRITES,
     Failed,
@@ -117,8 +118,6 @@ def load(job: Job) -> tuple[Any, Any]:
 
 def climb_one(bench: Bench) -> str:
     """`passed`, or `check: reason` of the first check that fails."""
-    from swift_testing.conformance.climb import attempt
-
     for check in CHECKS:
         reason = attempt(functools.partial(check, bench))
         if reason:

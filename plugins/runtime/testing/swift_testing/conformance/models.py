@@ -15,6 +15,7 @@ from swift_core.data.convert import to_row
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import attach_tuners, load_adapters, merge_adapters
+from swift_testing.conformance.attempt import Failed
 
 ROWS = [
     ("What is 1 + 2?", "The answer is 3."),
@@ -28,10 +29,6 @@ MERGED = 5e-3
 
 WRITES = ("causal_lm", "generative_reranker")
 """Tasks of models that write text."""
-
-
-class Failed(Exception):
-    """A check of the ladder that did not hold; the text says which and how."""
 
 
 def rows() -> list[Row]:
