@@ -28,7 +28,7 @@ lint: .venv/.ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/lint-imports
+	$(PY) tools/imports.py
 
 generated: .venv/.ready
 	$(PY) tools/known.py
@@ -39,7 +39,7 @@ trajectories: .venv/.ready
 	SWIFT_WRITE_TRAJECTORIES=1 $(PY) -m pytest plugins/trainers -k stored_trajectory
 
 wheels: .venv/.ready
-	@for folder in . $(DISTS); do .venv/bin/uv build --quiet --wheel --out-dir dist $$folder || exit 1; done
+	$(PY) tools/wheels.py
 
 clean:
 	rm -rf .venv dist swift-demo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError
 from swift_core.cli.work import explanation

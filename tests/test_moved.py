@@ -17,7 +17,6 @@ from swift_core import moved
         ("swift_core.engine", "ask", "swift_core.inference.conversation"),
         ("swift_core.models", "Family", "swift_core.contract.cards"),
         ("swift_core.models.index", "read_json", "swift_core.job.lockfile"),
-        ("swift_core.job", "prepare", "swift_core.job.prepare"),
         ("swift_core.catalogue", "Catalogue", "swift_core.catalogue.entries"),
         ("swift_core.testing", "TunerContract", "swift_testing"),
         ("swift_core.testing.tiny", "tiny_qwen2", "swift_testing.tiny"),

@@ -1,6 +1,6 @@
 """A job: options, the components that they select, and the plugin manager that calls them."""
 
-_MOVED = {"prepare": "swift_core.job.prepare", "Job": "swift_core.contract.job"}
+_MOVED = {"Job": "swift_core.contract.job"}
 """Names that stood in the module that is this package now, and the modules that hold them."""
 
 

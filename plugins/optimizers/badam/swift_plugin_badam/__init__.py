@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.job import Job

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from swift_plugin_runtime.training.options import TrainingOptions
+from swift_plugin_runtime.options import TrainingOptions
 
 from swift_core import Unsupported, hookimpl, option
 from swift_core.contract.job import Job

@@ -10,9 +10,9 @@ import torch
 from swift_plugin_runtime.alignment.reference import trained_logits
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rollouts.rollout import Prompt, Sampling, encode_prompts, learning_row
 from swift_plugin_runtime.rollouts.rollout_engine import DrawingTrainer
-from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 from torch.nn import functional
 

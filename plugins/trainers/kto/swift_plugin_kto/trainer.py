@@ -9,7 +9,7 @@ from swift_plugin_runtime.alignment.preference import answer_logps, silenced
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 from swift_core import SwiftError

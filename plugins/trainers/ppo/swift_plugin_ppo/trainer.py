@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_runtime.alignment.reference import labelled_logps
+from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rollouts.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
-from swift_plugin_runtime.training.options import training_options
 from transformers.utils import ModelOutput
 
 from swift_core import SwiftError

@@ -15,7 +15,7 @@ from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, token_logps
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 

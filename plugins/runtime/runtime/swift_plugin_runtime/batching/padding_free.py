@@ -19,7 +19,7 @@ from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
 from swift_plugin_runtime.encoding.datasets import encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.media_check import media_in
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 
 PROBE = 12
 """Tokens of each made-up row, and at the end of each row, that are compared."""

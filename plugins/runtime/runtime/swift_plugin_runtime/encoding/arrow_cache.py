@@ -22,7 +22,7 @@ from swift_core.catalogue.metadata_cache import cache_folder
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 
 COLUMNS = {"input_ids": pyarrow.int32(), "labels": pyarrow.int32(), "loss_scale": pyarrow.float32()}
 """What is kept of a row; one that holds anything else is not stored."""

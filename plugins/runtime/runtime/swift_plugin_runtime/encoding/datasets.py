@@ -17,7 +17,7 @@ from swift_core.data.load import batches
 from swift_core.data.stream import RowStream, in_groups, shuffled
 from swift_plugin_runtime.encoding import arrow_cache
 from swift_plugin_runtime.encoding.forked import in_processes
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 
 ENCODE_TOGETHER = 64
 """Rows per tokenizer call; larger batches gain nothing measurable."""

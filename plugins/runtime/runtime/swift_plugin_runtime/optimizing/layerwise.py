@@ -12,7 +12,7 @@ import torch
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training.trainer import learning_rate
 
 Group = dict[str, Any]

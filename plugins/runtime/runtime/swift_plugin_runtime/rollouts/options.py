@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swift_core import Unsupported, option
-from swift_plugin_runtime.training.options import TrainingOptions
+from swift_plugin_runtime.options import TrainingOptions
 
 
 @dataclass(kw_only=True, eq=False)

@@ -16,6 +16,7 @@ from swift_core.data.load import batches
 from swift_core.evaluation.rewards import score_all
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.alignment.reference import Reference, token_logps
+from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rollouts.rollout import (
     Completion,
     Prompt,
@@ -26,7 +27,6 @@ from swift_plugin_runtime.rollouts.rollout import (
     learning_row,
 )
 from swift_plugin_runtime.rollouts.rollout_engine import DrawingTrainer
-from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 Batch = dict[str, Any]

@@ -20,7 +20,7 @@ from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, row_limit
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
 

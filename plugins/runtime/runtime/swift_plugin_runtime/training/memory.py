@@ -13,7 +13,7 @@ import torch
 
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.layers import base_of
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 
 GIB = 2**30
 

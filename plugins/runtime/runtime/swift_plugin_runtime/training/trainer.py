@@ -37,10 +37,10 @@ from swift_plugin_runtime.encoding.media_check import media_in, reaching
 from swift_plugin_runtime.loading import hub
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training import sharding
 from swift_plugin_runtime.training.fused_loss import head_for, losing
 from swift_plugin_runtime.training.memory import recomputes
-from swift_plugin_runtime.training.options import training_options
 from swift_plugin_runtime.training.plots import plot_log
 from swift_plugin_runtime.training.postponed import postpone
 

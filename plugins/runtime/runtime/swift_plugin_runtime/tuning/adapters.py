@@ -15,7 +15,7 @@ from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.heads import heads_in
 from swift_plugin_runtime.loading.layers import base_of
-from swift_plugin_runtime.training.options import training_options
+from swift_plugin_runtime.options import training_options
 
 WEIGHTS = "adapter_model.safetensors"
 
