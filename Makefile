@@ -81,10 +81,10 @@ test-loggers: .venv/loggers/.ready
 	.venv/bin/uv pip install --quiet --python $(PY) -c constraints.txt --target .venv/loggers -r tools/loggers.txt
 	touch $@
 
-conformance: .venv/ladder/.ready
-	PYTHONPATH=.venv/ladder $(PY) -m swift_testing.conformance --jobs 2
+conformance: .venv/conformance/.ready
+	PYTHONPATH=.venv/conformance $(PY) -m swift_testing.conformance --jobs 2
 
 # What some processors need and nothing else here does, in a folder of its own so that tests run without it.
-.venv/ladder/.ready: .venv/.ready tools/ladder.txt
-	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/ladder -r tools/ladder.txt
+.venv/conformance/.ready: .venv/.ready tools/conformance.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/conformance -r tools/conformance.txt
 	touch $@

@@ -1,6 +1,6 @@
-"""The rung `media`: pictures, videos and sound through the family's real processor into a tiny real model.
+"""The level `media`: pictures, videos and sound through the family's real processor into a tiny real model.
 
-Each modality is climbed by itself, in the order of `CHECKS`, through the same hooks that a job calls.
+Each modality is checked by itself, in the order of `CHECKS`, through the same hooks that a job calls.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def check_media(card: Family, folder: str, work: Path) -> tuple[dict[str, str], 
     found = {}
     for modality in (m for m in card.modality if m != "text"):
         bench = Bench(card, job, model, processor, writes, modality, single, 1 if modality in lone else 2)
-        found[modality] = climb_one(bench)
+        found[modality] = check_modality(bench)
     if any(outcome != "passed" for outcome in found.values()):
         return found, ""
     return found, packing_of(job, model, processor, [one(m, seed) for m in found for seed in (1, 2)])
@@ -116,7 +116,7 @@ def load(job: Job) -> tuple[Any, Any]:
     return model, job.hook.load_processor(job=job, path=path, config=config)
 
 
-def climb_one(bench: Bench) -> str:
+def check_modality(bench: Bench) -> str:
     """`passed`, or `check: reason` of the first check that fails."""
     for check in CHECKS:
         reason = attempt(functools.partial(check, bench))
