@@ -66,7 +66,10 @@ def quantize_model(job: Job, path: str, rows: Iterable[Row], folder: str) -> str
 # -- data -------------------------------------------------------------------------------------------------
 @hookspec(firstresult=True)
 def load_rows(job: Job, source: Source) -> Iterable[dict[str, Any]] | None:
-    """Raw rows of one data source, each with `_where` (file:line or id:index). None: not my source."""
+    """Raw rows of one data source, each with `_where` (file:line or id:index). None: not my source.
+
+    An iterator that raises `BadRow` at one row and goes on at the next call lets `--strict false` skip it.
+    """
 
 
 @hookspec(firstresult=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.errors import SwiftError
-from swift_core.contract.row import Row
 from swift_core.jobs.tuners import attach_tuner, check_training, load_tuner, merge_tuners
 from swift_core.jobs.writing import source_of
 
@@ -52,14 +51,6 @@ def adapters_by_name(job: Job) -> dict[str, list[Selected]]:
         if item.adapter:
             found.setdefault(item.adapter, []).append(item)
     return found
-
-
-def with_system(job: Job, row: Row) -> Row:
-    """The row with the job's system text where it has none of its own."""
-    system = job.options.system
-    if not system or row.messages[0]["role"] == "system":
-        return row
-    return row.with_messages([{"role": "system", "content": system}, *row.messages])
 
 
 def find_resume(job: Job) -> str | None:

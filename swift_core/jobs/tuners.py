@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ def save_tuner(job: Job, model: Any, item: Selected, folder: str) -> bool:
         return bool(job.call(item, "save_tuner", model=model, folder=folder, name=item.label))
 
 
-def merge_tuners(job: Job, model: Any, items: list[Selected]) -> Any:
+def merge_tuners(job: Job, model: Any, items: Sequence[Selected]) -> Any:
     """The plain model with these tuners folded into its weights, the last attached first."""
     for item in reversed(items):
         merged = job.call(item, "merge_tuner", model=model, name=item.label)
@@ -42,7 +42,7 @@ def merge_tuners(job: Job, model: Any, items: list[Selected]) -> Any:
     return model
 
 
-def check_training(job: Job, model: Any, items: list[Selected]) -> None:
+def check_training(job: Job, model: Any, items: Sequence[Selected]) -> None:
     """SwiftError where nothing of the model trains, or nothing of one of these tuners of the job.
 
     A tuner that trains nothing beside others, by intention, says `trains_nothing = True`.

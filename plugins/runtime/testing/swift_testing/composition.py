@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,9 +16,6 @@ from swift_core.jobs.steps import attach_tuners, load_adapters, load_model, merg
 from swift_testing.contracts import CHAT, tiny_model, write_rows
 from swift_testing.contracts_model import logits_of
 
-if TYPE_CHECKING:
-    from swift_testing.contracts_training import TunerContract
-
 MINE, LORA = "mine", "beside"
 """The labels of the two tuners."""
 
@@ -28,7 +25,7 @@ REASON = re.compile(r"\w+(\W+\w+){5}")
 """What a reason is at least: some words."""
 
 
-def check_beside_lora(contract: TunerContract, first: bool, folder: Path) -> None:
+def check_beside_lora(contract: Any, first: bool, folder: Path) -> None:
     """Train the contract's tuner beside LoRA and assert all that the module's first line says.
 
     first: whether it is attached before LoRA. Where the two are refused, the SwiftError must give the reason.
@@ -49,7 +46,7 @@ def check_beside_lora(contract: TunerContract, first: bool, folder: Path) -> Non
     _load(contract, job, model, str(folder), trained)
 
 
-def _job(contract: TunerContract, first: bool) -> Job:
+def _job(contract: Any, first: bool) -> Job:
     """A job of both tuners on the contract's first tiny model; options of the contract go to its own tuner."""
     folder = tiny_model(contract.families[0])
     names = [f"{MINE}={contract.name}", f"{LORA}=lora"]
@@ -60,7 +57,7 @@ def _job(contract: TunerContract, first: bool) -> Job:
     return contract.job(model=folder, tuner=names if first else names[::-1], **values)
 
 
-def _train(contract: TunerContract, job: Job, model: Any) -> dict[str, list[str]]:
+def _train(contract: Any, job: Job, model: Any) -> dict[str, list[str]]:
     """Take some steps; the names of what each tuner trains. Gradients reached all of it, and nothing else changed."""
     from swift_testing.contracts_training import learn
 
@@ -100,7 +97,7 @@ def _save(job: Job, model: Any, processor: Any, folder: str, trained: dict[str, 
     assert sum(value.numel() for value in saved.values()) == wanted, f"lora's adapter holds other than lora's: {saved}"
 
 
-def _load(contract: TunerContract, job: Job, model: Any, folder: str, trained: dict[str, list[str]]) -> None:
+def _load(contract: Any, job: Job, model: Any, folder: str, trained: dict[str, list[str]]) -> None:
     """Loaded to answer, to be trained on, or merged, both are what they were."""
     from swift_testing.contracts_training import _near
 

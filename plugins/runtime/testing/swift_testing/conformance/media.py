@@ -15,7 +15,6 @@ from swift_core.contract.cards import Family
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.convert import to_row
-from swift_core.jobs.steps import with_system
 from swift_core.templates.encode import IGNORED
 from swift_core.templates.render import spans_of
 from swift_testing.conformance.attempt import attempt
@@ -201,7 +200,7 @@ def check_labels(bench: Bench) -> None:
 
 
 def _trained_text(bench: Bench, row: Row) -> str:
-    spans = spans_of(bench.job, with_system(bench.job, row), bench.tokenizer)
+    spans = spans_of(bench.job, row.with_system(bench.job.options.system), bench.tokenizer)
     return "".join(span.text for span in spans if span.weight > 0)
 
 
