@@ -275,8 +275,11 @@ def _same(one: str, other: str) -> bool:
 
 
 def ships_in(kind: str, name: str) -> str | None:
-    """The first-party distribution that ships a component, from the kernel's static index."""
-    for line in _known().splitlines():
+    """The first-party distribution that ships a component, from the kernel's static index.
+
+    kind: also checkpoint (an id on a hub), architecture and config_type, for the family that knows them.
+    """
+    for line in _known(kind).splitlines():
         row_kind, row_name, dist = line.split("\t")
         if row_kind == kind and _same(row_name, name):
             return dist
@@ -284,8 +287,9 @@ def ships_in(kind: str, name: str) -> str | None:
 
 
 @functools.cache
-def _known() -> str:
-    return Path(__file__).with_name("known.tsv").read_text(encoding="utf-8")
+def _known(kind: str) -> str:
+    name = "known_models.tsv" if kind in ("checkpoint", "architecture", "config_type") else "known.tsv"
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def summary_of(found: Any) -> str:
