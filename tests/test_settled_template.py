@@ -83,7 +83,7 @@ def trained(model, folder, rows=HI, **options):
 
 def prompt(job, tokenizer, messages, **row):
     """What the job asks the model."""
-    found = with_system(job, to_row({"messages": messages, **row}))
+    found = to_row({"messages": messages, **row}).with_system(job.options.system)
     return "".join(s.text for s in spans_of(job, found, tokenizer, generation=True))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swift_core.contract.errors import SwiftError
 
-ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w./-]+)?")
+ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(:[\w./-]+)?")
 """`owner/name`, with `:folder` for a folder of the repository; Hugging Face has ids without an owner (`gpt2`)."""
 
 
