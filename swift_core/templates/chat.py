@@ -88,7 +88,8 @@ class ChatForm:
         return "strftime_now" in self.source
 
     def clocks(self) -> list[ChatForm]:
-        """Itself; of a template that writes the day, two that write a mark for it, or leave it out."""
+        """Itself; of a template that writes the day, one that writes a mark for it, and one that leaves it out where
+        it knows how to."""
         if not self.dated:
             return [self]
         from jinja2 import Undefined
@@ -96,7 +97,7 @@ class ChatForm:
         marked, undated = copy.copy(self), copy.copy(self)
         marked.values = {"strftime_now": lambda form: DATE_MARK}
         undated.values = {"strftime_now": Undefined()}
-        return [marked, undated]
+        return [marked, *([undated] if undated._try(undated.text, _round()) is not None else [])]
 
     @property
     def keeps(self) -> dict[str, bool]:

@@ -7,6 +7,7 @@ checkpoint's own.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,11 +223,23 @@ def form_of(tokenizer: Any, source: str | dict[str, str], path: str) -> ChatForm
 
     def render(messages: list[Any], tools: Any = None, **values: Any) -> str:
         chosen = source if isinstance(source, str) else (tools and source.get("tool_use")) or source["default"]
+        chosen = with_clock(chosen, values.pop("strftime_now", None))
         text: str = tokenizer.apply_chat_template(messages, tools=tools, chat_template=chosen, tokenize=False, **values)
         return text
 
     text = source if isinstance(source, str) else "\n".join(source.values())
     return ChatForm(text, render, stops_of(tokenizer, path))
+
+
+def with_clock(source: str, clock: Any) -> str:
+    """A chat template that asks `clock` for the day: its calls of `strftime_now` are replaced by the answers.
+
+    A tokenizer takes no functions among the values of a template. clock: format → text, or anything that cannot be
+    called, for a template that shall find no `strftime_now`.
+    """
+    if not callable(clock):
+        return re.sub(r"\bstrftime_now\b", "no_strftime_now", source)
+    return re.sub(r"\bstrftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda m: repr(clock(m[2])), source)
 
 
 def stops_of(tokenizer: Any, path: str) -> list[str]:
