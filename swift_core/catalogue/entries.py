@@ -79,7 +79,7 @@ class Entry:
     def _check_hooks(self, found: Any) -> None:
         from swift_core.contract.signatures import broken_hooks
 
-        for line in broken_hooks(found):
+        for line in broken_hooks(found, self.kind):
             raise SwiftError(
                 f"{self.title} {line} Mend the plugin, or install a version of {self.package} for this swift-core."
             )
@@ -169,12 +169,17 @@ class Catalogue:
     def _missing(self, kind: str, name: str, mine: list[Entry]) -> str:
         text = f"There is no {kind} {name!r} installed."
         text += did_you_mean(name, [e.name for e in mine])
+        text += "".join(f" There is one of the kind {other}: --{other} {name}." for other in self._other_kinds(name))
         dist = ships_in(kind, name)
         if dist:
             return f"{text} It ships in {dist}: pip install {dist}"
         if len(mine) > MANY:
             return f"{text} {len(mine)} are: swift list {find_kind(kind).folder}"
         return f"{text} Installed: {', '.join(sorted({e.name for e in mine})) or 'none'}."
+
+    def _other_kinds(self, name: str) -> list[str]:
+        """The kinds of which a component has this name; a family's is no hint, since other options name families."""
+        return sorted({e.kind for e in self.entries if _same(e.name, name)} - {"model", "command"})
 
     def duplicates(self) -> list[tuple[Entry, Entry]]:
         """Pairs of entries from different packages that claim one name."""

@@ -44,7 +44,6 @@ def select_components(
     picker.adapters()
     picker.data_readers()
     picker.short_forms()
-    picker.rollouts()
     picker.load()
     return picker.selected
 
@@ -193,8 +192,3 @@ class _Picker:
             if f.metadata.get("selects") and getattr(self.options, name):
                 kind, component = f.metadata["selects"]
                 self.add(kind, component, f"--{name}")
-
-    def rollouts(self) -> None:
-        """The short form --use_vllm of a training."""
-        if getattr(self.options, "use_vllm", False):
-            self.add("backend", "vllm", "--use_vllm")

@@ -118,7 +118,9 @@ class Vllm:
     def _rollout_server(self, job: Job, folder: str, lora: bool) -> Server:
         """A started server for the policy saved in `folder`; its log stays in the output folder."""
         if not (_plain_lora(Path(folder)) if lora else Path(folder, "config.json").is_file()):
-            raise SwiftError("--use_vllm follows one plain LoRA adapter or whole weights: say --tuner lora, or full.")
+            raise SwiftError(
+                "--rollout_backend vllm follows one plain LoRA adapter or whole weights: say --tuner lora, or full."
+            )
         words = ["--enable-scale-out"]
         if lora:
             words += ["--enable-lora", "--max-lora-rank", str(_slot_rank([folder])), "--max-loras", "2"]
