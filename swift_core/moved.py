@@ -105,7 +105,7 @@ def told(old: str, new: str, value: Any) -> Any:
 
 def from_place(package: str, place: str, name: str) -> Any:
     """The name `name` of an old module, from the module `place`; AttributeError where it is not there."""
-    if not place or name.startswith("__"):
+    if not place or name.startswith("__") or importlib.util.find_spec(f"{package}.{name}"):  # a module of its own
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     module = importlib.import_module(place)
     if not hasattr(module, name):

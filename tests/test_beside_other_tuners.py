@@ -21,7 +21,7 @@ from swift_plugin_reft import Reft
 from swift_plugin_runtime.training.untouched import say_untouched
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_model import logits_of
-from swift_testing.contracts_training import learn
+from swift_testing.steps import learn
 from transformers import AutoModelForCausalLM
 
 from swift_core import SwiftError, from_pretrained, hookimpl, merge, option, prepare_model, save_pretrained

@@ -99,4 +99,4 @@ def test_the_reference_has_no_dropout(tmp_path: Path) -> None:
     still = trainer.reference_logps(trainer.model.eval(), batch)
     trainer.model.train()
     assert torch.equal(trainer.reference_logps(trainer.model, batch), still)
-    assert trainer.model.training and not torch.equal(trainer.memories(batch)["old_logps"], still)
+    assert trainer.model.training and not torch.equal(trainer.behaviour_policy_outputs(batch)["old_logps"], still)

@@ -171,14 +171,14 @@ def test_over_http_the_same_is_measured(place, said, tmp_path):
 
 
 def stream_equals_whole(remote):
-    request = Request([{"role": "user", "content": "你好"}], max_new_tokens=32)
+    request = Request.of([{"role": "user", "content": "你好"}], max_new_tokens=32)
     heard: list[str] = []
     whole, listened = remote.generate([request])[0], remote.generate([request], lambda _, p: heard.append(p) or True)[0]
     assert whole.text == "你好!我可以帮你吗?😀"
     assert listened == whole and "".join(heard) == whole.text
     assert whole.completion_tokens > 1 and whole.prompt_tokens > 1
     assert len(heard) > 1
-    plain = remote.generate([Request(prompt="Name a", max_new_tokens=3)])[0]
+    plain = remote.generate([Request.of(prompt="Name a", max_new_tokens=3)])[0]
     assert plain.completion_tokens == 3 and plain.finish_reason == "length"
     early = remote.generate([request], lambda *_: False)[0]
     assert whole.text.startswith(early.text) and early.text != whole.text
@@ -186,9 +186,9 @@ def stream_equals_whole(remote):
 
 def bad_requests_say_why(remote, url):
     with pytest.raises(SwiftError, match=r"rows.jsonl:7: .* refused \(400\): .*prompt"):
-        remote.generate([Request([{"role": "user", "content": "x " * 9000}], where="rows.jsonl:7")])
+        remote.generate([Request.of([{"role": "user", "content": "x " * 9000}], where="rows.jsonl:7")])
     with pytest.raises(SwiftError, match=r"refused \(404\): The model 'nobody' does not exist"):
-        OpenAIEngine(url, model="nobody").generate([Request([{"role": "user", "content": "x"}])])
+        OpenAIEngine(url, model="nobody").generate([Request.of([{"role": "user", "content": "x"}])])
 
 
 def test_custom_eval_config_of_the_paper(place, said, tmp_path):
@@ -279,7 +279,7 @@ def test_conversation_in_openais_form(tmp_path):
     picture = tmp_path / "dot.png"
     picture.write_bytes(b"\x89PNG")
     call = {"name": "look", "arguments": {"where": "北"}}
-    request = Request(
+    request = Request.of(
         [
             {"role": "user", "content": "<image>What <image>?"},
             {"role": "assistant", "content": "", "tool_calls": [call, call]},
@@ -296,4 +296,4 @@ def test_conversation_in_openais_form(tmp_path):
     assert [c["function"]["arguments"] for c in said["tool_calls"]] == ['{"where": "北"}'] * 2
     assert [one["tool_call_id"], two["tool_call_id"]] == [c["id"] for c in said["tool_calls"]]
     with pytest.raises(SwiftError, match=r"The image 'gone.png' cannot be read"):
-        write_messages(Request([{"role": "user", "content": "<image>"}], images=["gone.png"]))
+        write_messages(Request.of([{"role": "user", "content": "<image>"}], images=["gone.png"]))

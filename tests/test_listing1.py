@@ -11,7 +11,7 @@ from swift_plugin_lora import Lora
 from swift_plugin_reft import Reft
 from swift_testing.contracts import CHAT, tiny_model, write_rows
 from swift_testing.contracts_model import logits_of
-from swift_testing.contracts_training import learn
+from swift_testing.steps import learn
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from swift_core import SwiftError, activate, deactivate, from_pretrained, merge, prepare_model, save_pretrained

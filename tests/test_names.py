@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from swift_plugin_runtime.loading.loader import Transformers
+from swift_plugin_runtime.transformers_loader import Transformers
 
 from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue

@@ -25,7 +25,7 @@ from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError
 from swift_core.api import run
-from swift_core.contract.engine import Reply
+from swift_core.contract.engine import Reply, Sampling
 from swift_core.inference.conversation import stream_one
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
@@ -42,9 +42,9 @@ class Recording:
 
     def generate(self, requests, listen=None):
         for request in requests:
-            if request.messages and request.messages[-1]["content"] == "bad":
+            if request.row.messages and request.row.messages[-1]["content"] == "bad":
                 raise SwiftError("that is bad")
-            if request.messages and request.messages[-1]["content"] == "bug":
+            if request.row.messages and request.row.messages[-1]["content"] == "bug":
                 raise RuntimeError("engine broke")
         if self.ready:
             self.ready.wait(30)
@@ -53,7 +53,7 @@ class Recording:
 
     def _say(self, place, request, listen):
         said = ""
-        for word in request.messages[-1]["content"].split(" "):
+        for word in request.row.messages[-1]["content"].split(" "):
             said += word + " "
             if listen and not listen(place, word + " "):
                 break
@@ -91,7 +91,7 @@ def url(taught, lora):
     """A running server of the taught model and the adapter."""
     job = prepare("deploy", [Given("ckpt_dir", taught, "t"), Given("adapters", lora, "t")])
     engine = job.hook.start_engine(job=job)
-    with running_server(engine, defaults={"max_new_tokens": 60}) as address:
+    with running_server(engine, defaults=Sampling(max_new_tokens=60)) as address:
         yield address
 
 
@@ -300,7 +300,7 @@ def test_one_bad_request_does_not_fail_its_neighbours():
 def _request(text):
     from swift_core.contract.engine import Request
 
-    return Request(said(text))
+    return Request.of(said(text))
 
 
 def test_a_client_that_leaves_ends_its_answer():

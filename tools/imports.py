@@ -90,7 +90,7 @@ def check(root: Path) -> subprocess.CompletedProcess[str]:
             config.write(stream)
         beside = Path(sys.executable).with_name("lint-imports")
         command = [str(beside), "--config", str(file), "--no-cache"]
-        return subprocess.run(command, env=_found_in(root), capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=root, env=_found_in(root), capture_output=True, text=True, check=False)
 
 
 def _found_in(root: Path) -> dict[str, str]:

@@ -51,7 +51,7 @@ def main(folder: Path, count: int) -> None:
             first = time.process_time()
         said = [{"role": "user", "content": "ba be bi bo bu"}]
         names = [f"a{(batch * TOGETHER + n) % count}" for n in range(TOGETHER)]
-        engine.generate([Request(said, adapter=name, max_new_tokens=TOKENS, temperature=0.0) for name in names])
+        engine.generate([Request.of(said, adapter=name, max_new_tokens=TOKENS, temperature=0.0) for name in names])
     answers = BATCHES * TOGETHER
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = (time.process_time() - first) / answers

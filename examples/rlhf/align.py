@@ -93,7 +93,7 @@ def learn_from_rewards(folder: Path, model: str, train: str, held: str, steps: i
         "rlhf", rlhf_type="grpo", model=model, dataset=[train], val_dataset=[held], output_dir=str(folder / "grpo"),
         reward=["accuracy"], how="exact", num_generations=8, max_completion_length=16, per_device_train_batch_size=16,
         per_device_eval_batch_size=100, max_steps=steps, eval_steps=steps, save_steps=steps, learning_rate=5e-4,
-        beta=0.01, completions_per_pass=128, **SHARED, **EVALUATED,
+        beta=0.01, micro_batch_size=128, **SHARED, **EVALUATED,
     )  # fmt: skip
     return both_ends(folder / "grpo", ["reward", "kl", "completions/length"])
 

@@ -38,7 +38,7 @@ REWARDED = {
     "how": "exact",
     "num_generations": 8,
     "max_completion_length": 16,
-    "completions_per_pass": 128,
+    "micro_batch_size": 128,
     "beta": 0.01,
 }
 SEEING = {"freeze_vit": False, "freeze_aligner": False, "template": "qwen2_vl"}

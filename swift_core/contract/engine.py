@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,45 +13,62 @@ Listener = Callable[[int, str], bool]
 """Called with a request's place in its batch and a new piece of its answer; False ends that answer early."""
 
 
-@dataclass
-class Request:
-    """One question.
+@dataclass(frozen=True)
+class Sampling:
+    """How one answer is drawn.
 
-    messages: a conversation as in `Row.messages`, media as in a row; the last turn is not the assistant's.
-    prompt: text or token ids to go on from instead, without any template. objects: boxes that the
-    conversation mentions, as in a row. max_new_tokens: upper bound of the answer in tokens. temperature: 0
-    is greedy. top_k: 0 is off. stop: texts that end the answer, besides the template's own. seed: None draws
-    a fresh one. adapter: the name of a loaded adapter, None for the base model. where: named in errors.
+    max_new_tokens: upper bound of the answer in tokens. temperature: 0 is greedy. top_k: 0 is off. stop: texts that
+    end the answer, besides the template's own. banned: token ids that are never drawn. seed: None draws a fresh one.
     """
 
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    tools: list[dict[str, Any]] = field(default_factory=list)
-    images: list[Any] = field(default_factory=list)
-    videos: list[Any] = field(default_factory=list)
-    audios: list[Any] = field(default_factory=list)
-    objects: dict[str, Any] = field(default_factory=dict)
-    prompt: str | list[int] | None = None
     max_new_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     repetition_penalty: float = 1.0
-    stop: list[str] = field(default_factory=list)
+    stop: tuple[str, ...] = ()
+    banned: tuple[int, ...] = ()
     seed: int | None = None
-    adapter: str | None = None
-    where: str = "the request"
 
-    def row(self) -> Row:
-        """The conversation as a row, for the job's `encode`."""
-        return Row(
-            self.messages,
-            self.images,
-            self.videos,
-            self.audios,
-            tools=self.tools,
-            objects=self.objects,
-            where=self.where,
-        )
+
+@dataclass(frozen=True)
+class Request:
+    """One question.
+
+    row: the conversation with its media, tools and boxes; its last turn is not the assistant's. sampling: how the
+    answer is drawn. adapter: the name of a loaded adapter, None for the base model. prompt: what to go on from in
+    place of the conversation as the template writes it: text, token ids, or the row as `encode` returned it.
+    """
+
+    row: Row = field(default_factory=lambda: Row([], where="the request"))
+    sampling: Sampling = Sampling()
+    adapter: str | None = None
+    prompt: str | list[int] | dict[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        messages: list[dict[str, Any]] | None = None,
+        *,
+        prompt: str | list[int] | dict[str, Any] | None = None,
+        adapter: str | None = None,
+        **told: Any,
+    ) -> Request:
+        """A request from parts: messages as in `Row.messages`, further fields of `Row`, and those of `Sampling`."""
+        drawn = {name: told.pop(name) for name in SAMPLING_FIELDS & set(told)}
+        return cls(Row(messages or [], **{"where": "the request", **told}), Sampling(**drawn), adapter, prompt)
+
+    @property
+    def where(self) -> str:
+        """What errors name: the row's place."""
+        return self.row.where
+
+    def drawn(self, **changes: Any) -> Request:
+        """The same request with other sampling: fields of `Sampling`."""
+        return dataclasses.replace(self, sampling=dataclasses.replace(self.sampling, **changes))
+
+
+SAMPLING_FIELDS = {f.name for f in dataclasses.fields(Sampling)}
 
 
 @dataclass
@@ -58,7 +76,8 @@ class Reply:
     """One answer. finish_reason: `stop`, `length` or `tool_calls`. calls: as `read_calls` returns them.
 
     text: all that the model said. content: what it said before its first call; without calls, the text.
-    Tokens are counted with the one that ended the answer.
+    Tokens are counted with the one that ended the answer. ids: these tokens, empty where the engine does not know
+    them. cut: whether the answer was cut at its limit, whatever it says until there.
     """
 
     text: str
@@ -67,10 +86,13 @@ class Reply:
     completion_tokens: int = 0
     calls: list[dict[str, Any]] = field(default_factory=list)
     content: str = ""
+    ids: list[int] = field(default_factory=list)
+    cut: bool = False
 
     def __post_init__(self) -> None:
         if not self.calls:
             self.content = self.text
+        self.cut = self.cut or self.finish_reason == "length"
 
 
 class Engine(Protocol):
@@ -96,25 +118,18 @@ class Engine(Protocol):
         """Free the model, its memory and its processes."""
 
 
-class RolloutEngine(Protocol):
-    """A server that draws answers with the policy under training, and says of each which weights drew it."""
+class RolloutEngine(Engine, Protocol):
+    """An engine whose model is the policy under training. Its replies have `ids`."""
 
     address: dict[str, str]
-    """How other processes of the run reach it."""
+    """How other processes of the run reach its server."""
 
-    def follow(self, folder: str, version: str) -> None:
-        """Draw from now on with the policy saved in `folder`, and call it `version`."""
+    def follow(self, folder: str | None, version: str) -> None:
+        """Answer from now on with the policy saved in `folder`, and call it `version`.
 
-    def draw(self, prompts: list[list[int]], version: str, how: dict[str, Any]) -> list[list[int]]:
-        """Token ids of one answer to each prompt, with the one that ends it.
-
-        how: max_new_tokens, temperature, top_p, top_k (0: off); `ends`, the ids that end an answer; `banned`, ids
-        never drawn; `seed`, from which each answer has one of its own. SwiftError where other weights than those of
-        `version` drew an answer.
+        folder: None where another process of the run has told the server already. From here on `generate` raises a
+        SwiftError where other weights than those of `version` gave an answer.
         """
-
-    def close(self) -> None:
-        """Stop the server where this engine started it."""
 
 
 class Server(Protocol):

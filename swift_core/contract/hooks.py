@@ -245,11 +245,12 @@ def launch(job: Job, command: list[str]) -> int | None:
 
 
 @hookspec(firstresult=True)
-def start_rollouts(job: Job, folder: str, address: dict[str, str] | None) -> RolloutEngine | None:
+def start_rollouts(job: Job, folder: str, address: dict[str, str] | None, processor: Any) -> RolloutEngine | None:
     """An engine that draws the answers of rollouts for a training job: the backend of --rollout_backend.
 
     folder: the policy as saved now: an adapter of `job.options.model`, or whole weights. address: of an engine that
-    another process of the run started; None: start one, or connect to the one that the user named.
+    another process of the run started; None: start one, or connect to the one that the user named. processor: the
+    job's, which reads the answers.
     """
 
 

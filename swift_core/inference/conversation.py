@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.engine import Engine, Reply, Request
+from swift_core.contract.engine import SAMPLING_FIELDS, Engine, Reply, Request, Sampling
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row, check_row
+from swift_core.job.options import fields_of
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -44,25 +45,21 @@ def ask(row: Row, options: Any, adapter: str | None = None, seed: int | None = N
     options: a job's `GenerationOptions`. adapter: who answers. seed: one per drawing, so that drawings differ.
     whole: leave that turn in, for an engine that scores answers.
     """
-    row = row if whole else row.prompt()
-    return Request(
-        messages=row.messages,
-        tools=row.tools,
-        images=row.images,
-        videos=row.videos,
-        audios=row.audios,
-        objects=row.objects,
-        adapter=adapter,
-        seed=seed,
-        where=row.where,
-        **sampling(options),
-    )
+    return Request(row if whole else row.prompt(), sampling(options, seed=seed), adapter)
 
 
-def sampling(options: Any) -> dict[str, Any]:
-    """A job's generation options as fields of a request."""
-    names = ("max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty")
-    return {**{name: getattr(options, name) for name in names}, "stop": list(options.stop_words)}
+NAMES = {"max_completion_length": "max_new_tokens", "stop_words": "stop"}
+"""Options whose name differs from their field in `Sampling`."""
+
+
+def sampling(options: Any, **more: Any) -> Sampling:
+    """How answers are drawn, as options say it: a job's `GenerationOptions`, or those of a method with rollouts.
+
+    more: fields of `Sampling` that are no option. `--seed` is none: it is the seed of the job, not of one answer.
+    """
+    names = {NAMES.get(name, name): name for name in fields_of(type(options)) if name != "seed"}
+    said = {field: getattr(options, names[field]) for field in SAMPLING_FIELDS & set(names)}
+    return Sampling(**{**said, "stop": tuple(said.get("stop", ())), **more})
 
 
 def first_adapter(engine: Engine) -> str | None:
@@ -79,7 +76,7 @@ def served_name(options: Any) -> str:
 
 def askable(request: Request) -> Row:
     """The request's conversation as a row; SwiftError where it is unsound or there is nothing to answer."""
-    row = check_row(request.row())
+    row = check_row(request.row)
     last = row.messages[-1]["role"]
     if last not in ("user", "tool"):
         raise SwiftError(f"{row.where}: the last message is the {last}'s, not the user's.")
@@ -98,7 +95,7 @@ def room(request: Request, prompt_tokens: int, window: int) -> int:
             f"{request.where}: the prompt has {prompt_tokens} tokens, but prompt and answer together may have "
             f"{window}. Shorten the prompt."
         )
-    return min(request.max_new_tokens, window - prompt_tokens)
+    return min(request.sampling.max_new_tokens, window - prompt_tokens)
 
 
 def window_of(job: Job, config: Any) -> int:
@@ -108,40 +105,3 @@ def window_of(job: Job, config: Any) -> int:
     """
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     return min(positions or sys.maxsize, job.options.max_length or sys.maxsize)
-
-
-def reply_of(job: Job, request: Request, text: str, finish_reason: str, tokens: tuple[int, int]) -> Reply:
-    """The reply for a finished text; where the request has tools, with the calls that the text makes.
-
-    tokens: of the prompt and of the answer.
-    """
-    calls = job.hook.read_calls(job=job, text=text) if request.tools else []
-    if not calls:
-        return Reply(text, finish_reason, *tokens)
-    return Reply(text, "tool_calls", *tokens, calls, _before_calls(job, text, calls))
-
-
-def _before_calls(job: Job, text: str, calls: list[Any]) -> str:
-    """What stands before the first call: the longest start of `text` without which all calls are still read.
-
-    Holds for any agent format, because a call is read from its own start on.
-    """
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        same = job.hook.read_calls(job=job, text=text[middle:]) == calls
-        low, high = (middle, high) if same else (low, middle - 1)
-    return text[:low].rstrip()
-
-
-def stops_of(job: Job, request: Request) -> list[str]:
-    """The request's own stop words and, where tool results go on inside the answer, the word that opens them.
-
-    Such a format (ReAct's `Observation:`) has no end marker after a call: the model would invent the result.
-    """
-    stops = [word for word in request.stop if word]
-    if request.tools and job.hook.write_results(job=job, results=[""], calls=[])[1]:
-        written = job.hook.write_calls(job=job, calls=[{"name": "f", "arguments": {}}])
-        opener = written.rpartition("}")[2].strip()
-        stops += [opener] if opener else []
-    return stops

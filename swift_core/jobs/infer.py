@@ -175,9 +175,9 @@ def chat(job: Job, engine: Engine) -> None:
             continue
         shown = [*images, *(_prompted("image: ") for _ in range(query.count("<image>")))]
         asked = [*messages, {"role": "user", "content": query}]
-        settings = sampling(job.options)
+        row = Row(asked, images=shown, where="chat")
         try:
-            reply = _print_stream(engine, Request(asked, images=shown, adapter=adapter, where="chat", **settings))
+            reply = _print_stream(engine, Request(row, sampling(job.options), adapter))
         except SwiftError as error:
             print(error, file=sys.stderr)
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from swift_plugin_transformers import Sampler, Writer
+from swift_plugin_runtime.inference.sampler import Sampler
 from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
 from swift_testing.tiny import tiny_qwen2_vl
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -20,6 +19,7 @@ from transformers.generation import logits_process
 
 from swift_core import SwiftError
 from swift_core.contract.engine import Request
+from swift_core.inference.ending import Ending, Writer
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 
@@ -35,7 +35,7 @@ def start(**options):
 
 def user(text, **more):
     """A request with one user message."""
-    return Request([{"role": "user", "content": text}], max_new_tokens=40, **more)
+    return Request.of([{"role": "user", "content": text}], max_new_tokens=40, **more)
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +101,14 @@ def test_stop_words_end_the_answer_and_are_never_shown(engine):
 
 
 def test_length_ends_the_answer(engine):
-    reply = engine.generate([dataclasses.replace(user(QUERIES[3]), max_new_tokens=3)])[0]
+    reply = engine.generate([user(QUERIES[3]).drawn(max_new_tokens=3)])[0]
     assert (reply.finish_reason, reply.completion_tokens) == ("length", 3)
     assert ANSWERS[3].startswith(reply.text.rstrip("\ufffd"))
 
 
 def test_rows_of_one_batch_keep_their_own_length_and_temperature(engine):
     hot = user(QUERIES[1], temperature=5.0, seed=1)
-    replies = engine.generate([user(QUERIES[0]), hot, dataclasses.replace(user(QUERIES[2]), max_new_tokens=2)])
+    replies = engine.generate([user(QUERIES[0]), hot, user(QUERIES[2]).drawn(max_new_tokens=2)])
     assert replies[0].text == ANSWERS[0]
     assert replies[1].text != ANSWERS[1]
     assert replies[2].completion_tokens == 2
@@ -119,26 +119,26 @@ def test_a_seed_gives_the_same_draw_in_any_company(engine):
     alone = engine.generate([request])[0].text
     company = [user(QUERIES[0], temperature=2.0), request, user(QUERIES[1])]
     assert engine.generate(company)[1].text == alone
-    assert engine.generate([dataclasses.replace(request, seed=8)])[0].text != alone
+    assert engine.generate([request.drawn(seed=8)])[0].text != alone
 
 
 def test_a_tool_call_is_read(engine):
     question = {"role": "user", "content": "Weather in Paris?"}
-    reply = engine.generate([Request([question], tools=[WEATHER], max_new_tokens=60)])[0]
+    reply = engine.generate([Request.of([question], tools=[WEATHER], max_new_tokens=60)])[0]
     assert reply.finish_reason == "tool_calls"
     assert reply.calls == [{"name": "get_weather", "arguments": {"city": "Paris"}}]
     assert reply.content == "I look."
     answered = [question, {"role": "assistant", "content": "I look.\n", "tool_calls": reply.calls}]
-    last = Request([*answered, {"role": "tool", "content": "rain"}], tools=[WEATHER])
+    last = Request.of([*answered, {"role": "tool", "content": "rain"}], tools=[WEATHER])
     assert engine.generate([last])[0].text == "It rains."
 
 
 def test_react_stops_where_the_model_would_invent_the_result(taught):
     react = start(ckpt_dir=taught, agent="react")
-    from swift_core.inference.conversation import stops_of
+    from swift_core.inference.ending import stops_of
 
-    assert stops_of(react.job, Request([], tools=[WEATHER], stop=["x"])) == ["x", "Observation:"]
-    assert stops_of(react.job, Request([])) == []
+    assert stops_of(react.job, Request.of([], tools=[WEATHER], stop=["x"])) == ["x", "Observation:"]
+    assert stops_of(react.job, Request.of([])) == []
 
 
 def test_adapters_by_name_in_one_batch(engine, taught, loras):
@@ -169,7 +169,7 @@ def test_merged_adapter_answers_as_the_adapter(engine, taught, loras):
 def test_raw_prompts_go_on_without_a_template(engine):
     text = "<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"
     ids = engine.tokenizer(text)["input_ids"]
-    replies = engine.generate([Request(prompt=text), Request(prompt=ids)])
+    replies = engine.generate([Request.of(prompt=text), Request.of(prompt=ids)])
     assert [r.text for r in replies] == [", world!", ", world!"]
 
 
@@ -190,11 +190,11 @@ def test_the_listener_ends_an_answer(engine):
     ("request_", "words"),
     [
         (user("hi", adapter="three"), "no adapter 'three'. Loaded are: one, two"),
-        (Request(prompt=""), "the prompt is empty"),
-        (Request(prompt=[5] * 5000), "has 5000 tokens, but prompt and answer together may have 4096"),
-        (Request([{"role": "assistant", "content": "me"}]), "the assistant's, not the user's"),
-        (Request([{"role": "king", "content": "me"}]), "unknown role 'king'"),
-        (Request([]), "no messages"),
+        (Request.of(prompt=""), "the prompt is empty"),
+        (Request.of(prompt=[5] * 5000), "has 5000 tokens, but prompt and answer together may have 4096"),
+        (Request.of([{"role": "assistant", "content": "me"}]), "the assistant's, not the user's"),
+        (Request.of([{"role": "king", "content": "me"}]), "unknown role 'king'"),
+        (Request.of([]), "no messages"),
         (user("<image>", images=["x.png"]), "reads no image"),
     ],
 )
@@ -239,14 +239,14 @@ def test_images_and_texts_share_a_batch(tmp_path):
 # -- the parts by themselves ------------------------------------------------------------------------------
 def draws(request, scores, n):
     """Shares in which n seeds draw each token."""
-    requests = [dataclasses.replace(request, seed=seed) for seed in range(n)]
+    requests = [request.drawn(seed=seed) for seed in range(n)]
     chosen = Sampler(requests, [0] * n, scores.device)(torch.zeros(n, 1, dtype=torch.long), scores.repeat(n, 1))
     return torch.bincount(chosen.argmax(-1), minlength=len(scores)) / n
 
 
 def test_draws_follow_the_softmax():
     scores = torch.tensor([2.0, 1.0, 0.0, -1.0])
-    shares = draws(Request([], temperature=0.7), scores, 4000)
+    shares = draws(Request.of([], temperature=0.7), scores, 4000)
     assert torch.allclose(shares, (scores / 0.7).softmax(-1), atol=0.03)
 
 
@@ -256,14 +256,14 @@ def test_the_nucleus_is_transformers():
     ids = torch.zeros(1, 1, dtype=torch.long)
     theirs = logits_process.TopKLogitsWarper(top_k=9)(ids, scores[None])
     theirs = logits_process.TopPLogitsWarper(top_p=0.6)(ids, theirs)[0]
-    shares = draws(Request([], temperature=1.0, top_k=9, top_p=0.6), scores, 600)
+    shares = draws(Request.of([], temperature=1.0, top_k=9, top_p=0.6), scores, 600)
     assert set(shares.nonzero().flatten().tolist()) == set(theirs.isfinite().nonzero().flatten().tolist())
 
 
 def test_the_penalty_is_transformers_and_leaves_padding_out():
     scores, ids = torch.tensor([[1.0, -1.0, 0.5, 0.2]]), torch.tensor([[3, 3, 0, 1]])
     theirs = logits_process.RepetitionPenaltyLogitsProcessor(penalty=2.0)(ids[:, 2:], scores)
-    ours = Sampler([Request([], repetition_penalty=2.0)], [2], scores.device)(ids, scores.clone())
+    ours = Sampler([Request.of([], repetition_penalty=2.0)], [2], scores.device)(ids, scores.clone())
     assert torch.equal(ours, theirs)
 
 
@@ -277,7 +277,7 @@ def test_pieces_join_to_the_text_whatever_the_bytes(places, stops):
         return bytes(ids).decode("utf-8", errors="replace")
 
     tokens = [TEXT[place] for place in places] + [255]
-    writer = Writer(decode, decode, {255}, stops, limit=100)
+    writer = Writer(decode, decode, Ending((255,), tuple(stops)), limit=100)
     given_out = ""
     for token in tokens:
         if not writer.reason:

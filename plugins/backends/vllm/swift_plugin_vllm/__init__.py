@@ -31,16 +31,12 @@ from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
 from swift_core.catalogue.venvs import of_entry
 from swift_core.contract.capability import Capability
 from swift_core.contract.components import Requirements
-from swift_core.contract.engine import Listener, Reply, Request
+from swift_core.contract.engine import Listener, Reply, Request, RolloutEngine
 from swift_core.contract.job import Job
-from swift_core.inference.conversation import askable, reply_of, room, served_name, stops_of, stream_one, window_of
-from swift_core.jobs.steps import (
-    adapters_by_name,
-    load_adapters,
-    load_model,
-    load_processor,
-    merge_adapters,
-)
+from swift_core.contract.row import Row
+from swift_core.inference.conversation import askable, room, served_name, stream_one, window_of
+from swift_core.inference.ending import ending_of, reply_of
+from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, load_processor, merge_adapters
 from swift_core.templates.render import spans_of
 
 ON_GPU = shutil.which("nvidia-smi") is not None
@@ -97,7 +93,7 @@ class Vllm:
     vllm_server_port: int = option(8000, "Rollouts: the port of that server.", ge=1)
 
     @hookimpl
-    def start_rollouts(self, job: Job, folder: str, address: dict[str, str] | None) -> Any:
+    def start_rollouts(self, job: Job, folder: str, address: dict[str, str] | None, processor: Any) -> RolloutEngine:
         from swift_plugin_vllm.rollouts import Rollouts
 
         lora = Path(folder, "adapter_config.json").is_file()
@@ -106,14 +102,14 @@ class Vllm:
             url = f"http://{self.vllm_server_host}:{self.vllm_server_port}"
             address = {"url": url, "key": os.environ.get("VLLM_API_KEY", "")}
         if address is not None:
-            return Rollouts(address, name, lora)
+            return Rollouts(job, processor, address, name, lora)
         server = self._rollout_server(job, folder, lora)
         try:
             server.wait(job, self.vllm_start_timeout)
         except BaseException:
             server.stop()
             raise
-        return Rollouts({"url": server.url, "key": server.key}, name, lora, server)
+        return Rollouts(job, processor, {"url": server.url, "key": server.key}, name, lora, server)
 
     def _rollout_server(self, job: Job, folder: str, lora: bool) -> Server:
         """A started server for the policy saved in `folder`; its log stays in the output folder."""
@@ -373,7 +369,7 @@ class VllmEngine:
         self.job, self.server, self.processor, self.models = job, server, processor, models
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.window = window_of(job, config)
-        self.stops = job.one("template").stop_words(self.tokenizer)
+        self.ending = ending_of(job, self.tokenizer)
         extra = {"skip_special_tokens": False, "spaces_between_special_tokens": False}
         self.client = OpenAIEngine(server.url, server.key, models[0], parallel=128, extra=extra)
 
@@ -404,29 +400,22 @@ class VllmEngine:
         if request.adapter is not None and request.adapter not in self.models[1:]:
             known = ", ".join(self.models[1:]) or "none"
             raise SwiftError(f"{request.where}: there is no adapter {request.adapter!r}. Loaded are: {known}.")
-        stops = [*self.stops, *stops_of(self.job, request)]
-        if request.images or request.videos or request.audios:
-            return dataclasses.replace(request, messages=self._with_media(request), tools=[], stop=stops)
+        stops = self.ending.for_request(self.job, request).words
+        if request.row.media:
+            row = request.row.with_messages(self._with_media(request))
+            return dataclasses.replace(request, row=dataclasses.replace(row, tools=[])).drawn(stop=stops)
         ids = self._ids(request)
-        limit = room(request, len(ids), self.window)
-        return Request(
-            prompt=ids,
-            stop=stops,
-            max_new_tokens=limit,
-            **{name: getattr(request, name) for name in ("temperature", "top_p", "top_k", "repetition_penalty")},
-            seed=request.seed,
-            adapter=request.adapter,
-            where=request.where,
-        )
+        asked = dataclasses.replace(request, row=Row([], where=request.where), prompt=ids)
+        return asked.drawn(stop=stops, max_new_tokens=room(request, len(ids), self.window))
 
     def _ids(self, request: Request) -> list[int]:
-        if isinstance(request.prompt, list):
-            return request.prompt
-        if request.prompt is not None:
-            return list(self.tokenizer(request.prompt)["input_ids"])
-        hook, rows = self.job.hook, [askable(request)]
-        encoded = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=True)
-        return list(encoded[0]["input_ids"])
+        prompt = request.prompt
+        if isinstance(prompt, str):
+            prompt = self.tokenizer(prompt)
+        if prompt is None:
+            hook, rows = self.job.hook, [askable(request)]
+            (prompt,) = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=True)
+        return list(prompt if isinstance(prompt, list) else prompt["input_ids"])
 
     def _with_media(self, request: Request) -> list[dict[str, Any]]:
         """The written conversation as one message, its media marked as in a row."""

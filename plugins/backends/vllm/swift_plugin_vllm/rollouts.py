@@ -10,11 +10,15 @@ import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from swift_core import SwiftError
+from swift_core.contract.engine import Listener, Reply, Request, Sampling
+from swift_core.inference.conversation import stream_one
+from swift_core.inference.ending import ending_of, reply_to_ids
 
 if TYPE_CHECKING:
     from swift_plugin_vllm import Server
@@ -24,17 +28,28 @@ PARALLEL = 128
 
 
 class Rollouts:
-    """A server for rollouts. address: its url and key. name: of its model. lora: whether adapters are what changes.
+    """An engine whose server follows the policy. address: its url and key. name: of its model.
 
-    server: the process where this engine started it.
+    lora: whether adapters are what changes. server: the process where this engine started it. Whatever ends an
+    answer is ours alone, as when the model itself draws: its tokens are told to the server.
     """
 
-    def __init__(self, address: dict[str, str], name: str, lora: bool, server: Server | None = None):
-        self.address, self.name, self.lora, self.server = address, name, lora, server
+    batches_itself = True
+
+    def __init__(
+        self, job: Any, processor: Any, address: dict[str, str], name: str, lora: bool, server: Server | None = None
+    ):
+        self.job, self.processor, self.address, self.lora, self.server = job, processor, address, lora, server
+        self.models = [name]
+        self.ending = ending_of(job, getattr(processor, "tokenizer", processor))
+        self.version = ""
         self.adapter: str | None = None
 
-    def follow(self, folder: str, version: str) -> None:
-        """Draw from now on with the policy saved in `folder`, and call it `version`."""
+    def follow(self, folder: str | None, version: str) -> None:
+        """Answer from now on with the policy saved in `folder` and call it `version`; None: the server knows it."""
+        self.version = version
+        if folder is None:
+            return
         if self.lora:
             self._swap_adapter(folder, version)
         else:
@@ -51,26 +66,39 @@ class Rollouts:
         self._ask("/reset_prefix_cache", {})  # keys and values of the weights before
         self._ask("/update_weight_version", {"new_version": version})
 
-    def draw(self, prompts: list[list[int]], version: str, how: dict[str, Any]) -> list[list[int]]:
-        """Token ids of one answer to each prompt; SwiftError where other weights than `version` drew one."""
-        model = version if self.lora else self.name
-        asked = [
-            {"token_ids": ids, "model": model, "sampling_params": _sampling(how, _seed(how["seed"], place))}
-            for place, ids in enumerate(prompts)
-        ]
+    def generate(self, requests: list[Request], listen: Listener | None = None) -> list[Reply]:
+        """Answers in order; SwiftError where other weights than the policy's gave one."""
+        asked = [_ids_of(request) for request in requests]
+        bodies = [self._body(request, ids) for request, ids in zip(requests, asked, strict=True)]
         with ThreadPoolExecutor(PARALLEL) as pool:
             try:
-                return list(pool.map(lambda body: self._answer(body, version), asked))
+                answers = list(pool.map(self._answer, bodies))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+        replies = [
+            reply_to_ids(self.job, self.processor, request, answer, self.ending, len(ids))
+            for request, answer, ids in zip(requests, answers, asked, strict=True)
+        ]
+        for place, reply in enumerate(replies):
+            if listen:
+                listen(place, reply.text)
+        return replies
 
-    def _answer(self, body: dict[str, Any], version: str) -> list[int]:
-        found = self._ask("/inference/v1/generate", body, version)
+    def stream(self, request: Request) -> Generator[str, None, Reply]:
+        """The answer in one piece."""
+        return stream_one(self, request)
+
+    def _body(self, request: Request, ids: list[int]) -> dict[str, Any]:
+        model = self.version if self.lora else self.models[0]
+        return {"token_ids": ids, "model": model, "sampling_params": _sampling(request.sampling, self.ending.ids)}
+
+    def _answer(self, body: dict[str, Any]) -> list[int]:
+        found = self._ask("/inference/v1/generate", body, self.version)
         (choice,) = found["choices"]
         named = [found["model"]] if self.lora else [part["version"] for part in choice["weight_versions"]]
-        if set(named) != {version}:
-            raise _stale(version, ", ".join(named) or "an unknown version")
+        if set(named) != {self.version}:
+            raise _stale(self.version, ", ".join(named) or "an unknown version")
         return list(choice["token_ids"])
 
     def close(self) -> None:
@@ -101,21 +129,24 @@ class Rollouts:
         return json.loads(text) if text.startswith("{") else None
 
 
-def _seed(seed: int, place: int) -> int:
-    """A seed of its own for each answer, whatever other batches and processes draw."""
-    return (seed * 100_003 + place) % 2**63
+def _ids_of(request: Request) -> list[int]:
+    """The request's token ids; SwiftError where its prompt is not encoded, or has media."""
+    prompt = request.prompt["input_ids"] if isinstance(request.prompt, dict) else request.prompt
+    if not isinstance(prompt, list) or request.row.media:
+        raise SwiftError(f"{request.where}: a server for rollouts takes prompts as token ids alone.")
+    return prompt
 
 
-def _sampling(how: dict[str, Any], seed: int) -> dict[str, Any]:
-    """vLLM's settings of one answer. Its ends are ours alone, as when the model itself draws."""
+def _sampling(how: Sampling, ends: tuple[int, ...]) -> dict[str, Any]:
+    """vLLM's settings of one answer."""
     found = {
-        "max_tokens": how["max_new_tokens"],
-        "seed": seed,
-        "stop_token_ids": how["ends"],
+        "max_tokens": how.max_new_tokens,
+        "seed": how.seed,
+        "stop_token_ids": list(ends),
         "ignore_eos": True,
-        **{name: how[name] for name in ("temperature", "top_p", "top_k")},
+        **{name: getattr(how, name) for name in ("temperature", "top_p", "top_k", "repetition_penalty")},
     }
-    return {**found, "logit_bias": {str(i): -100.0 for i in how["banned"]}} if how["banned"] else found
+    return {**found, "logit_bias": {str(i): -100.0 for i in how.banned}} if how.banned else found
 
 
 def _stale(version: str, found: str) -> SwiftError:

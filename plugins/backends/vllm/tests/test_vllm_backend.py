@@ -38,7 +38,7 @@ def start(**options):
 
 def user(text, **more):
     """A request with one user message."""
-    return Request([{"role": "user", "content": text}], max_new_tokens=40, **more)
+    return Request.of([{"role": "user", "content": text}], max_new_tokens=40, **more)
 
 
 # -- without the environment ------------------------------------------------------------------------------
@@ -142,9 +142,9 @@ def engines(tmp_path_factory):
 def test_greedy_answers_equal_transformers(engines):
     requests = [user(row["query"], adapter=name) for row in LESSONS[:4] for name in (None, "one", "two")]
     requests += [user("Never taught."), user(LESSONS[0]["query"], stop=["like", "x"]), user(LESSONS[3]["query"])]
-    requests[-1].max_new_tokens = 2
-    requests.append(Request([{"role": "user", "content": "Weather in Paris?"}], tools=[WEATHER], max_new_tokens=60))
-    requests.append(Request(prompt="<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"))
+    requests[-1] = requests[-1].drawn(max_new_tokens=2)
+    requests.append(Request.of([{"role": "user", "content": "Weather in Paris?"}], tools=[WEATHER], max_new_tokens=60))
+    requests.append(Request.of(prompt="<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"))
     theirs, ours = (engine.generate(requests) for engine in engines)
     assert theirs == ours
     assert theirs[0].text == LESSONS[0]["response"]

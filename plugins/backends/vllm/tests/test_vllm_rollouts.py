@@ -15,7 +15,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
-from swift_plugin_runtime.rollouts.rollout import Sampling, draw
+from swift_plugin_runtime.rollouts.rollout import roll_out
 from swift_plugin_vllm.rollouts import Rollouts
 from swift_testing.serving import LESSONS, taught_qwen2
 from swift_testing.tiny import tiny_qwen2
@@ -23,6 +23,7 @@ from swift_testing.tiny import tiny_qwen2
 from swift_core import SwiftError
 from swift_core.api import run
 from swift_core.catalogue import venvs
+from swift_core.contract.engine import Sampling
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import attach_tuners, load_model
@@ -101,6 +102,13 @@ def test_a_server_that_is_not_there_is_named(tmp_path):
 GREEDY = Sampling(12, 0.0)
 
 
+def answers(trainer: Any, engine: Any) -> list[Any]:
+    """What the engine answers to every prompt: tokens, text, and whether the answer was cut."""
+    prompts = [trainer.train_dataset[n] for n in range(3)]
+    found = roll_out(trainer.job, engine, trainer.processing_class, prompts, GREEDY, 0)
+    return [(c.turns[0][1].ids, c.text, c.cut) for c in found]
+
+
 @dataclass
 class Watch(transformers.TrainerCallback):
     """After every step moves the weights, lets the server follow, and notes what it and the model itself draw."""
@@ -126,13 +134,10 @@ class Watch(transformers.TrainerCallback):
 
     def compare(self) -> None:
         """Greedy answers of both to every prompt."""
-        t = self.trainer
-        prompts = [t.train_dataset[n] for n in range(3)]
-        found = t.drawer()(prompts, GREEDY, 0)
-        own = draw(t.job, t.model, t.processing_class, prompts, GREEDY, 0)
-        self.server = t.served.engine.server
-        self.served.append([(c.ids, c.text, c.ended) for c in found])
-        self.own.append([(c.ids, c.text, c.ended) for c in own])
+        policy = self.trainer.policy_engine
+        self.served.append(answers(self.trainer, policy.current()))
+        self.own.append(answers(self.trainer, policy.own()))
+        self.server = policy.server.server
 
 
 def watched(trainer: Any, last: Any) -> Watch:
@@ -145,7 +150,7 @@ def watched(trainer: Any, last: Any) -> Watch:
 def refused_as_stale(trainer: Any) -> None:
     """Drawing raises, and says that the rollout is stale."""
     with pytest.raises(SwiftError, match="stale"):
-        trainer.served.draw([trainer.train_dataset[0]], GREEDY, 0)
+        answers(trainer, trainer.policy_engine.server)
 
 
 @pytest.fixture(scope="module")
@@ -157,19 +162,19 @@ def taught(tmp_path_factory: Any) -> str:
 @needs_vllm
 def test_an_adapter_is_followed(taught, tmp_path):
     def take_out(trainer: Any) -> None:
-        served = trainer.served
-        served.engine._ask("/v1/unload_lora_adapter", {"lora_name": served.version})
+        engine = trainer.policy_engine.server
+        engine._ask("/v1/unload_lora_adapter", {"lora_name": engine.version})
         refused_as_stale(trainer)
         again = str(tmp_path / "again")
         trainer.save_policy(again)
-        served.engine.adapter = None
-        served.engine.follow(again, served.version)
+        engine.adapter = None
+        engine.follow(again, engine.version)
 
     trainer = build(told(taught, tmp_path, tuner=["lora"], max_steps=3, save_steps=3))
     watch = watched(trainer, take_out)
     trainer.train()
     assert watch.served == watch.own
-    assert watch.own[0][0][1:] == (LESSONS[0]["response"], True)
+    assert watch.own[0][0][1:] == (LESSONS[0]["response"], False)
     assert all(a != b for a, b in zip(watch.own, watch.own[1:], strict=False))
     assert watch.server.process.poll() is not None
     assert Path(tmp_path, "out", "checkpoint-3", "adapter_config.json").is_file()
@@ -179,9 +184,9 @@ def test_an_adapter_is_followed(taught, tmp_path):
 @needs_vllm
 def test_whole_weights_are_followed_and_a_dead_server_is_an_error(taught, tmp_path):
     def spoil(trainer: Any) -> None:
-        engine, folder = trainer.served.engine, str(tmp_path / "other")
+        engine, folder = trainer.policy_engine.server, str(tmp_path / "other")
         trainer.save_policy(folder)
-        other = Rollouts(engine.address, engine.name, lora=False)
+        other = Rollouts(engine.job, engine.processor, engine.address, engine.models[0], lora=False)
         other.follow(folder, "policy-other-2")
         refused_as_stale(trainer)
         os.killpg(engine.server.process.pid, signal.SIGKILL)
@@ -191,7 +196,7 @@ def test_whole_weights_are_followed_and_a_dead_server_is_an_error(taught, tmp_pa
     with pytest.raises(SwiftError, match=r"vLLM ended with exit code -9(?s:.)*out/vllm\.log"):
         trainer.train()
     assert watch.served == watch.own
-    assert watch.own[0][0][1:] == (LESSONS[0]["response"], True)
+    assert watch.own[0][0][1:] == (LESSONS[0]["response"], False)
     assert all(a != b for a, b in zip(watch.own, watch.own[1:], strict=False))
     assert sorted(p.name for p in Path(tmp_path, "out").glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
     assert Path(tmp_path, "out", "checkpoint-2", "trainer_state.json").is_file()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_calculator import SCHEMA, Calculator, compute
-from swift_plugin_runtime.rollouts.rollout import Completion, _following, _joined, learning_row
+from swift_plugin_runtime.rollouts.rollout import Rollout, following_prompt, learning_row
 from swift_testing import EnvironmentContract
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import build_trainer
@@ -17,6 +17,7 @@ from swift_testing.rewards import rewarding
 
 from swift_core import SwiftError, hookimpl
 from swift_core.catalogue.entries import Entry
+from swift_core.contract.engine import Reply
 
 CALL = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "12 * 3"}}\n</tool_call>'
 TOLD = {
@@ -86,19 +87,20 @@ def test_a_call_is_answered_and_the_model_goes_on(tmp_path: Path) -> None:
     trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, max_completion_length=8, **TOLD, agent="hermes")
     job, processor = trainer.job, trainer.processing_class
     ids = processor(CALL + "<|im_end|>")["input_ids"]
-    first = Completion(trainer.train_dataset[0], ids, CALL, ended=True)
-    asked = _following(job, first, processor)
-    text = processor.decode(asked.inputs["input_ids"])
+    first = (trainer.train_dataset[0], Reply(CALL, ids=ids))
+    asked = following_prompt(job, Rollout([first]), processor)
+    text = processor.decode(asked.prompt["input_ids"])
     assert text.endswith(CALL + "<|im_end|>\n<|im_start|>user\n<tool_response>\n36\n</tool_response><|im_end|>\n"
                          "<|im_start|>assistant\n")  # fmt: skip
     answer = processor("It is 36.<|im_end|>")["input_ids"]
-    both = _joined(first, Completion(asked, answer, "It is 36.", ended=True))
+    both = Rollout([first, (asked, Reply("It is 36.", ids=answer))])
     row = learning_row(both)
     trained = [i for i, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100]
     assert trained == ids + answer and both.text == "It is 36."
-    assert row["input_ids"] == asked.inputs["input_ids"] + answer
-    assert _following(job, both, processor) is None, "An answer without a call ends the conversation."
-    assert _following(job, Completion(trainer.train_dataset[0], ids, CALL, ended=False), processor) is None
+    assert row["input_ids"] == asked.prompt["input_ids"] + answer
+    assert following_prompt(job, both, processor) is None, "An answer without a call ends the conversation."
+    cut = Rollout([(trainer.train_dataset[0], Reply(CALL, "length", ids=ids))])
+    assert following_prompt(job, cut, processor) is None
 
 
 class Insists:
@@ -170,6 +172,6 @@ def test_templates_that_rewrite_answers_are_refused(tmp_path: Path) -> None:
     trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, max_completion_length=8, **TOLD, agent="react")
     arguments = json.dumps({"expression": "1 + 1"})
     text = f"Thought: add\nAction: calculator\nAction Input: {arguments}\n"
-    done = Completion(trainer.train_dataset[0], [5, 6], text, ended=True)
+    done = Rollout([(trainer.train_dataset[0], Reply(text, ids=[5, 6]))])
     with pytest.raises(SwiftError, match=r"rows.jsonl:1: the template writes an answer otherwise"):
-        _following(trainer.job, done, trainer.processing_class)
+        following_prompt(trainer.job, done, trainer.processing_class)

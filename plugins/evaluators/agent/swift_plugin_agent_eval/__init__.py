@@ -136,7 +136,7 @@ def measure(job: Job, engine: Any, name: str, cases: list[Case]) -> dict[str, An
     """Ask for every step; the report of one data set."""
     requests, replies = answer_all(job, engine, [case.row for case in cases], name)
     results = [
-        _result(job, case, request.messages, reply)
+        _result(job, case, request.row.messages, reply)
         for case, request, reply in zip(cases, requests, replies, strict=True)
     ]
     metrics = {m: mean(r["scores"][m] for r in results) for m in results[0]["scores"]}

@@ -162,7 +162,7 @@ def _result(question: Question, request: Request, reply: Reply) -> dict[str, Any
     return {
         "where": question.where,
         "question": question.text,
-        "prompt": request.messages,
+        "prompt": request.row.messages,
         "answer": reply.text,
         "picked": picked,
         "gold": question.answer,

@@ -57,7 +57,7 @@ def _result(row: Row, request: Request, reply: Reply) -> dict[str, Any]:
     gold, said = _gold(row), after_thinking(reply.text)
     return {
         "where": row.where,
-        "prompt": request.messages,
+        "prompt": request.row.messages,
         "answer": reply.text,
         "gold": gold,
         "exact_match": exact_match(gold, said),

@@ -112,12 +112,12 @@ def _generation(options: Any) -> dict[str, Any]:
     """The job's generation options in EvalScope's words; what asks for nothing is left out."""
     said = sampling(options)
     return {
-        "max_tokens": said["max_new_tokens"],
-        "temperature": said["temperature"],
-        "top_p": said["top_p"],
-        **({"top_k": said["top_k"]} if said["top_k"] else {}),
-        **({"repetition_penalty": said["repetition_penalty"]} if said["repetition_penalty"] != 1.0 else {}),
-        **({"stop_seqs": said["stop"]} if said["stop"] else {}),
+        "max_tokens": said.max_new_tokens,
+        "temperature": said.temperature,
+        "top_p": said.top_p,
+        **({"top_k": said.top_k} if said.top_k else {}),
+        **({"repetition_penalty": said.repetition_penalty} if said.repetition_penalty != 1.0 else {}),
+        **({"stop_seqs": list(said.stop)} if said.stop else {}),
     }
 
 

@@ -8,7 +8,7 @@ class TestAdaLomo(OptimizerContract):
     learning_rate = 0.02
 
     def test_state_of_a_matrix_is_two_vectors(self):
-        from swift_testing.contracts_training import train_step
+        from swift_testing.steps import train_step
 
         model, optimizer = self.build()
         train_step(model, optimizer)

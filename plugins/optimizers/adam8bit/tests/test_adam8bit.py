@@ -9,7 +9,7 @@ class TestAdam8bit(OptimizerContract):
 
     def test_moments_take_one_byte(self):
         import torch
-        from swift_testing.contracts_training import train_step
+        from swift_testing.steps import train_step
 
         model, optimizer = self.build()
         train_step(model, optimizer)

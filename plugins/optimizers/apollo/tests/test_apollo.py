@@ -3,7 +3,7 @@
 import torch
 from swift_plugin_apollo.optimizer import ApolloAdamW, projection
 from swift_testing import OptimizerContract
-from swift_testing.contracts_training import train_step
+from swift_testing.steps import train_step
 
 
 class TestApollo(OptimizerContract):

@@ -1,7 +1,7 @@
 """BAdam keeps the optimizer contract; one block at a time has gradients and moments; all have their turn."""
 
 from swift_testing import OptimizerContract
-from swift_testing.contracts_training import train_step
+from swift_testing.steps import train_step
 
 
 class TestBAdam(OptimizerContract):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from swift_testing import OptimizerContract
 from swift_testing.contracts import tiny_model
-from swift_testing.contracts_training import train_step
+from swift_testing.steps import train_step
 
 from swift_core.api import run
 from swift_core.contract.errors import SwiftError

@@ -11,7 +11,7 @@ class TestLomo(OptimizerContract):
         import copy
 
         import torch
-        from swift_testing.contracts_training import train_step
+        from swift_testing.steps import train_step
 
         self.options = {"lomo_clip_grad_value": 0.01}
         model, optimizer = self.build()

@@ -8,7 +8,7 @@ from swift_plugin_q_galore.optimizer import next_gap
 from swift_plugin_q_galore.weights import dequantize, quantize
 from swift_testing import OptimizerContract
 from swift_testing.contracts import CHAT, tiny_model, write_rows
-from swift_testing.contracts_training import train_step
+from swift_testing.steps import train_step
 
 from swift_core.api import run
 from swift_core.contract.errors import SwiftError

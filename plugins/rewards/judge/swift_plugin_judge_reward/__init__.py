@@ -72,7 +72,7 @@ class Judge:
         }
         filled = re.sub(r"\{(?:question|answer|reference)\}", lambda m: parts[m[0]], self.judge_prompt)
         said = [{"role": "user", "content": filled}]
-        return Request(messages=said, max_new_tokens=self.judge_max_tokens, where=row.where)
+        return Request.of(said, max_new_tokens=self.judge_max_tokens, where=row.where)
 
     def read(self, row: Row, text: str) -> float:
         """The score in a judgement as a reward from 0 to 1; SwiftError where there is none."""

@@ -51,11 +51,11 @@ def test_a_judgement_without_a_score_names_the_row(judge):
 
 
 def test_the_judge_reads_question_answer_and_reference():
-    asked = Judge().asked(row("Why {answer}?", solution="B"), "Because {question}.").messages[0]["content"]
+    asked = Judge().asked(row("Why {answer}?", solution="B"), "Because {question}.").row.messages[0]["content"]
     assert asked.startswith(PROMPT.partition("{question}")[0])
     assert "Question:\nWhy {answer}?\n" in asked and "Answer:\nBecause {question}.\n" in asked
     assert "A right answer for comparison:\nB\n" in asked and "S\n" not in asked
-    assert "comparison" not in Judge().asked(row(), "x").messages[0]["content"]
+    assert "comparison" not in Judge().asked(row(), "x").row.messages[0]["content"]
 
 
 @pytest.mark.parametrize(

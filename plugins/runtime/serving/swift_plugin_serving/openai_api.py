@@ -6,6 +6,7 @@ that asks for log-probabilities or a JSON schema must learn that it will not get
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 import uuid
@@ -13,8 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from swift_core.contract.engine import Reply, Request
+from swift_core.contract.engine import Reply, Request, Sampling
 from swift_core.contract.errors import SwiftError
+from swift_core.contract.row import Row
 from swift_core.data.convert import read_messages, read_tools
 
 Json = dict[str, Any]
@@ -109,41 +111,41 @@ def check(body: Body) -> None:
             raise SwiftError(f"{name}={value!r} is not supported by this server.")
 
 
-def chat_request(body: ChatBody, settings: Json) -> Request:
-    """The conversation of a chat body as a request. settings: as `sampling_of` gives them."""
-    request = Request(read_messages(body.messages, "messages"), where="messages", **settings)
+def chat_request(body: ChatBody, sampling: Sampling, adapter: str | None) -> Request:
+    """The conversation of a chat body as a request. sampling: as `sampling_of` gives it."""
+    row = Row(read_messages(body.messages, "messages"), where="messages")
     if body.tools and body.tool_choice != "none":
-        request.tools = read_tools(body.tools, "tools")
+        row.tools = read_tools(body.tools, "tools")
     for message in body.messages:
-        _add_media(request, message.get("content"))
-    return request
+        _add_media(row, message.get("content"))
+    return Request(row, sampling, adapter)
 
 
-def prompt_requests(body: CompletionBody, settings: Json) -> list[Request]:
+def prompt_requests(body: CompletionBody, sampling: Sampling, adapter: str | None) -> list[Request]:
     """One request per prompt of a completion body."""
     several = isinstance(body.prompt, list) and bool(body.prompt) and not isinstance(body.prompt[0], int)
     prompts: list[Any] = body.prompt if several else [body.prompt]  # type: ignore[assignment]
-    return [Request(prompt=prompt, where="prompt", **settings) for prompt in prompts]
+    return [Request(Row([], where="prompt"), sampling, adapter, prompt) for prompt in prompts]
 
 
-def sampling_of(body: Body, defaults: Json) -> Json:
+def sampling_of(body: Body, defaults: Sampling) -> Sampling:
     """How the answer is drawn: what the body says, and the server's defaults for the rest."""
     said = {
         "max_new_tokens": body.length(),
-        "stop": [body.stop] if isinstance(body.stop, str) else body.stop,
+        "stop": None if body.stop is None else (body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
         **{name: getattr(body, name) for name in ("temperature", "top_p", "top_k", "repetition_penalty", "seed")},
     }
-    return {**defaults, **{name: value for name, value in said.items() if value is not None}}
+    return dataclasses.replace(defaults, **{name: value for name, value in said.items() if value is not None})
 
 
-def _add_media(request: Request, content: Any) -> None:
-    """The media of a message's content parts, in order, added to the request."""
+def _add_media(row: Row, content: Any) -> None:
+    """The media of a message's content parts, in order, added to the row."""
     if not isinstance(content, list):
         return
     for part in content:
         kind = str(part.get("type", "")).removesuffix("_url").removeprefix("input_")
         if kind in ("image", "video", "audio"):
-            getattr(request, f"{kind}s").append(_medium(part, kind))
+            getattr(row, f"{kind}s").append(_medium(part, kind))
 
 
 def _medium(part: Json, kind: str) -> str:

@@ -25,10 +25,11 @@ RAW_BYTES = {"image": "image/png", "video": "video/mp4", "audio": "audio/wav"}
 
 def write_messages(request: Request) -> list[Json]:
     """The conversation of a request, with its media in their places."""
-    media = {"image": iter(request.images), "video": iter(request.videos), "audio": iter(request.audios)}
+    row = request.row
+    media = {"image": iter(row.images), "video": iter(row.videos), "audio": iter(row.audios)}
     out: list[Json] = []
     waiting: list[str] = []  # ids of calls whose results are still to come, in their order
-    for turn, message in enumerate(request.messages):
+    for turn, message in enumerate(row.messages):
         made: Json = {"role": message["role"], "content": _content(message.get("content") or "", media)}
         if message.get("tool_calls"):
             made["tool_calls"] = [_call(c, f"call_{turn}_{n}") for n, c in enumerate(message["tool_calls"])]

@@ -51,7 +51,7 @@ class OpenAIEngine:
 
     def stream(self, request: Request) -> Generator[str, None, Reply]:
         """Pieces of the answer as the server sends them; where tools are given, the answer in one piece."""
-        if request.tools:
+        if request.row.tools:
             reply = self._whole(request)
             yield reply.text
             return reply
@@ -100,12 +100,13 @@ class OpenAIEngine:
         asked = {**_settings(request), "model": request.adapter or self.models[0], **more}
         asked["extra_body"] = {**asked.get("extra_body", {}), **self.extra}
         if request.prompt is not None:
-            return self.client.completions.create(prompt=request.prompt, **asked)
-        tools = {"tools": request.tools} if request.tools else {}
+            prompt = request.prompt["input_ids"] if isinstance(request.prompt, dict) else request.prompt
+            return self.client.completions.create(prompt=prompt, **asked)
+        tools = {"tools": request.row.tools} if request.row.tools else {}
         return self.client.chat.completions.create(messages=write_messages(request), **tools, **asked)
 
     def _first_model(self) -> str:
-        with self._said_why(Request(where="listing the models")):
+        with self._said_why(Request.of(where="listing the models")):
             listed = self.client.models.list().data
         if not listed:
             raise SwiftError(f"{self.url} serves no model by name. Say --eval_model NAME.")
@@ -140,13 +141,16 @@ def base_url(url: str) -> str:
 
 def _settings(request: Request) -> dict[str, Any]:
     """How the answer is drawn; what OpenAI itself does not know goes along as further keys of the body."""
-    own = {"top_k": (request.top_k, 0), "repetition_penalty": (request.repetition_penalty, 1.0)}
+    how = request.sampling
+    own = {"top_k": (how.top_k, 0), "repetition_penalty": (how.repetition_penalty, 1.0)}
+    bans = {str(token): -100 for token in how.banned}
     settings = {
-        "max_tokens": request.max_new_tokens,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "stop": request.stop or None,
-        "seed": request.seed,
+        "max_tokens": how.max_new_tokens,
+        "temperature": how.temperature,
+        "top_p": how.top_p,
+        "stop": list(how.stop) or None,
+        "seed": how.seed,
+        "logit_bias": bans or None,
         "extra_body": {name: value for name, (value, off) in own.items() if value != off} or None,
     }
     return {name: value for name, value in settings.items() if value is not None}
@@ -164,6 +168,7 @@ def _take(reply: Reply, chunk: Any) -> str:
     piece = ""
     for choice in chunk.choices:
         reply.finish_reason = choice.finish_reason or reply.finish_reason
+        reply.cut = reply.finish_reason == "length"
         piece += _text(choice) if getattr(choice, "delta", None) or hasattr(choice, "text") else ""
     reply.text += piece
     reply.content = reply.text

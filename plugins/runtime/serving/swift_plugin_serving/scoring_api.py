@@ -101,7 +101,7 @@ async def _relevance(pairs: list[tuple[str, str]], submit: Submit, engine: Any, 
 async def _ask(talks: list[list[Json]], submit: Submit, engine: Any, adapter: str | None) -> list[Json]:
     if not getattr(engine, "scores_answers", False):
         raise SwiftError("The model that is served writes answers: ask it at /v1/chat/completions.")
-    futures = [submit(Request(talk, adapter=adapter, where=f"text {n}")) for n, talk in enumerate(talks)]
+    futures = [submit(Request.of(talk, adapter=adapter, where=f"text {n}")) for n, talk in enumerate(talks)]
     replies = await asyncio.gather(*map(asyncio.wrap_future, futures))
     return [json.loads(reply.text) for reply in replies]
 

@@ -28,7 +28,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from swift_core.contract.engine import Engine, Reply, Request
+from swift_core.contract.engine import Engine, Reply, Request, Sampling
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_plugin_serving import openai_api, scoring_api
 from swift_plugin_serving.batcher import Batcher
@@ -63,7 +63,7 @@ def running_server(
     *,
     api_key: str | None = None,
     max_batch_size: int = 8,
-    defaults: dict[str, Any] | None = None,
+    defaults: Sampling | None = None,
     listener: socket.socket | None = None,
 ) -> Iterator[str]:
     """A server in a thread; gives its address, `http://HOST:PORT`, and stops it in the end.
@@ -73,7 +73,7 @@ def running_server(
     """
     listener = listener or bind(host, port)
     batcher = Batcher(engine, max_batch_size)
-    app = make_app(engine, batcher, api_key, defaults or {})
+    app = make_app(engine, batcher, api_key, defaults or Sampling())
     settings = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS)
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server", daemon=True)
@@ -110,7 +110,7 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def make_app(engine: Engine, batcher: Batcher, api_key: str | None, defaults: dict[str, Any]) -> FastAPI:
+def make_app(engine: Engine, batcher: Batcher, api_key: str | None, defaults: Sampling) -> FastAPI:
     """The application: routes, errors in OpenAI's form, and the key."""
     app = FastAPI(title="swift-core", docs_url=None, redoc_url=None)
     service = Service(engine, batcher, defaults)
@@ -203,18 +203,18 @@ class UnknownModel(HTTPException):
 class Service:
     """The two completions, over one batcher."""
 
-    def __init__(self, engine: Engine, batcher: Batcher, defaults: dict[str, Any]):
+    def __init__(self, engine: Engine, batcher: Batcher, defaults: Sampling):
         self.engine, self.batcher, self.defaults = engine, batcher, defaults
 
     async def chat(self, body: ChatBody) -> Response:
         """POST /v1/chat/completions."""
         openai_api.check(body)
-        return await self._respond(body, [openai_api.chat_request(body, self._settings(body))], chat=True)
+        return await self._respond(body, [openai_api.chat_request(body, *self._settings(body))], chat=True)
 
     async def completions(self, body: CompletionBody) -> Response:
         """POST /v1/completions."""
         openai_api.check(body)
-        return await self._respond(body, openai_api.prompt_requests(body, self._settings(body)), chat=False)
+        return await self._respond(body, openai_api.prompt_requests(body, *self._settings(body)), chat=False)
 
     def adapter(self, model: str | None) -> str | None:
         """The adapter that a model name means, None for the base model; 404 for a name nobody has."""
@@ -226,8 +226,9 @@ class Service:
             raise UnknownModel(404, text)
         return model
 
-    def _settings(self, body: Body) -> dict[str, Any]:
-        return {**openai_api.sampling_of(body, self.defaults), "adapter": self.adapter(body.model)}
+    def _settings(self, body: Body) -> tuple[Sampling, str | None]:
+        """(how the answers are drawn, which adapter gives them)."""
+        return openai_api.sampling_of(body, self.defaults), self.adapter(body.model)
 
     async def _respond(self, body: Body, asked: list[Request], chat: bool) -> Response:
         requests = [copy for request in asked for copy in _copies(request, body.n or 1)]
@@ -245,10 +246,8 @@ class Service:
 
 def _copies(request: Request, n: int) -> list[Request]:
     """`n` requests for the same question, each with its own seed."""
-    import dataclasses
-
-    seeds = [None if request.seed is None else request.seed + i for i in range(n)]
-    return [dataclasses.replace(request, seed=seed) for seed in seeds]
+    seed = request.sampling.seed
+    return [request if seed is None else request.drawn(seed=seed + i) for i in range(n)]
 
 
 class Stream:
@@ -261,7 +260,7 @@ class Stream:
         self.left = threading.Event()
         for index, request in enumerate(requests):
             # with tools only the whole text tells whether it is a call, so nothing is said before
-            future = batcher.submit(request, self._ears(index, silent=bool(request.tools)))
+            future = batcher.submit(request, self._ears(index, silent=bool(request.row.tools)))
             future.add_done_callback(partial(self._ended, index))
 
     def _ears(self, index: int, silent: bool) -> Any:
@@ -305,7 +304,7 @@ class Stream:
         if isinstance(item, Exception):
             return [openai_api.failure(str(item))]
         replies[index] = item
-        silent = self.requests[index].tools and item.content
+        silent = self.requests[index].row.tools and item.content
         return [*([self.written.piece(index, item.content)] if silent else []), *self.written.closing(index, item)]
 
 

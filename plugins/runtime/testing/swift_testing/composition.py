@@ -15,6 +15,7 @@ from swift_core.job.options import match_field
 from swift_core.jobs.steps import attach_tuners, load_adapters, load_model, merge_adapters
 from swift_testing.contracts import CHAT, tiny_model, write_rows
 from swift_testing.contracts_model import logits_of
+from swift_testing.steps import learn, near
 
 MINE, LORA = "mine", "beside"
 """The labels of the two tuners."""
@@ -59,8 +60,6 @@ def _job(contract: Any, first: bool) -> Job:
 
 def _train(contract: Any, job: Job, model: Any) -> dict[str, list[str]]:
     """Take some steps; the names of what each tuner trains. Gradients reached all of it, and nothing else changed."""
-    from swift_testing.contracts_training import learn
-
     training = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     owned = tuning_of(model).owned
     trained = {label: [name for name in training if name in owned[label]] for label in (MINE, LORA)}
@@ -99,12 +98,10 @@ def _save(job: Job, model: Any, processor: Any, folder: str, trained: dict[str, 
 
 def _load(contract: Any, job: Job, model: Any, folder: str, trained: dict[str, list[str]]) -> None:
     """Loaded to answer, to be trained on, or merged, both are what they were."""
-    from swift_testing.contracts_training import _near
-
     end = logits_of(model)
     loading, again, _ = contract.load(folder)
     quantized = getattr(again, "is_quantized", False)
-    assert _near(logits_of(again), end), "Beside lora the saved and loaded model gives other logits."
+    assert near(logits_of(again), end), "Beside lora the saved and loaded model gives other logits."
     resumed = dict(attach_tuners(job, load_model(job, folder)[0], folder).named_parameters())
     there = dict(model.named_parameters())
     for name in (name for names in trained.values() for name in names):

@@ -20,7 +20,7 @@ QUESTIONS = ["What is in the picture?", "你好", "def add(a, b)?"]
 
 
 def _ask(text: str, **changes: Any) -> Request:
-    return Request(messages=[{"role": "user", "content": text}], **{"max_new_tokens": 8, **changes})
+    return Request.of([{"role": "user", "content": text}], **{"max_new_tokens": 8, **changes})
 
 
 class BackendContract(ComponentContract):

@@ -23,6 +23,7 @@ from swift_core.jobs.steps import attach_tuners, load_model
 from swift_core.templates.encode import IGNORED
 from swift_testing.contracts import CHAT, ComponentContract, tiny_model, write_rows
 from swift_testing.contracts_model import logits_of, open_checkpoint
+from swift_testing.steps import ids_of, learn, near, optimizer_of, step_of_job, train_step
 
 
 class Tuned(NamedTuple):
@@ -129,7 +130,7 @@ class TunerContract(ComponentContract):
         for family in self.each_family():
             tuned, start = trained(family).tuned, trained(family).start
             if self.identity_at_start:
-                assert _near(start, tuned.base), "The fresh tuner changes the model's answers."
+                assert near(start, tuned.base), "The fresh tuner changes the model's answers."
             assert start.isfinite().all(), "The fresh tuner makes logits that are not finite."
 
     def test_learns_and_leaves_the_rest_alone(self, trained: Any) -> None:
@@ -152,7 +153,7 @@ class TunerContract(ComponentContract):
             again = _gradients(model)
             assert kept and kept.keys() == again.keys(), f"Gradient lost: {sorted(kept.keys() ^ again.keys())[:3]}."
             for name, gradient in kept.items():
-                assert _near(gradient, again[name]), f"{name} gets another gradient under gradient checkpointing."
+                assert near(gradient, again[name]), f"{name} gets another gradient under gradient checkpointing."
 
     def test_packed_rows_teach_what_padded_ones_do(self, trained: Any) -> None:
         """Rows laid end to end give the loss and the gradients of the same rows padded; or a pack is refused."""
@@ -163,7 +164,7 @@ class TunerContract(ComponentContract):
             padded, packed = (_learned(trained(family).tuned, packed) for packed in (False, True))
             assert packed.keys() == padded.keys(), f"Gradient lost: {_first_other(packed, padded)}."
             for name, value in padded.items():
-                assert _near(value, packed[name]), f"{name}: another {'' if name == 'loss' else 'gradient '}packed."
+                assert near(value, packed[name]), f"{name}: another {'' if name == 'loss' else 'gradient '}packed."
 
     def capability(self, feature: str) -> Any:
         """What the tuner says of a feature."""
@@ -176,13 +177,13 @@ class TunerContract(ComponentContract):
         tuned = self.tune(self.families[0], torch_dtype="bfloat16")
         losses = learn(tuned.model, 2, self.learning_rate, tuned.job)
         assert all(map(math.isfinite, losses)), f"Losses in bfloat16: {losses}."
-        assert tuned.model(input_ids=_ids(tuned.model)).logits.dtype is torch.bfloat16
+        assert tuned.model(input_ids=ids_of(tuned.model)).logits.dtype is torch.bfloat16
 
     def test_saved_and_loaded_it_answers_the_same(self, trained: Any) -> None:
         """What training writes, `--ckpt_dir` opens: a fresh model with the saved tuner gives the same logits."""
         for family in self.each_family():
             _, again, _ = self.load(trained(family).folder)
-            assert _near(logits_of(again), trained(family).end), "The saved and loaded model gives other logits."
+            assert near(logits_of(again), trained(family).end), "The saved and loaded model gives other logits."
 
     def test_resumed_it_trains_on(self, trained: Any) -> None:
         """Loaded to go on, it has the very parameters that it had, in their order, and takes the same next step."""
@@ -198,14 +199,14 @@ class TunerContract(ComponentContract):
             optimizer.load_state_dict(copy.deepcopy(one.optimizer.state_dict()))
             step_of_job(job, model, optimizer, self.steps - 1, self.steps)
         for name, parameter in now.items():
-            assert _near(parameter.detach(), there[name].detach()), f"{name}: another step after resuming."
+            assert near(parameter.detach(), there[name].detach()), f"{name}: another step after resuming."
 
     def test_a_fresh_process_answers_the_same(self, trained: Any) -> None:
         """Nothing of the process that trained is needed to load what was saved."""
         from swift_testing.fresh import logits_in_a_fresh_process
 
         one = trained(self.families[0])
-        assert _near(logits_in_a_fresh_process(one.folder), one.end), "A fresh process gives other logits."
+        assert near(logits_in_a_fresh_process(one.folder), one.end), "A fresh process gives other logits."
 
     def test_merged_it_is_a_plain_checkpoint(self, trained: Any, tmp_path: Path) -> None:
         """transformers alone loads the merged model, and it gives the same logits; or the merge is refused."""
@@ -224,7 +225,7 @@ class TunerContract(ComponentContract):
             left = [*report["missing_keys"], *report["unexpected_keys"]]
             assert not left, f"The merged checkpoint is not a plain one: {sorted(left)[:3]}. Implement merge_tuner."
             assert type(plain).__module__.startswith("transformers.")
-            assert _near(logits_of(plain), trained(family).end), "The merged model gives other logits."
+            assert near(logits_of(plain), trained(family).end), "The merged model gives other logits."
 
     @pytest.mark.parametrize("place", ["before", "behind"])
     def test_beside_lora(self, place: str, tmp_path: Path) -> None:
@@ -252,7 +253,7 @@ def _learned(tuned: Tuned, packed: bool) -> dict[str, Any]:
     model.zero_grad()
     pictures = _with_pictures(tuned)
     assert not packed or keep_rows_apart(model, pictures), "One row reaches into the next."
-    ids = [(_ids(model)[0, :length] + length).tolist() for length in (5, 9, 12)]
+    ids = [(ids_of(model)[0, :length] + length).tolist() for length in (5, 9, 12)]
     rows = [{"input_ids": row, "labels": [IGNORED, *row[1:]]} for row in ids] + pictures
     batch = flat_batch(rows, counter_of(model)) if packed else pad_batch(rows, 0)
     loss = token_losses(model, batch, batch.pop("labels"))[0].mean()
@@ -296,61 +297,12 @@ def _same_as_original(tuned: Tuned, rewrites: re.Pattern[str]) -> None:
     assert found or rewrites.pattern == "^$", f"Nothing that `rewrites` names was changed: {rewrites.pattern}."
 
 
-def learn(model: Any, steps: int, rate: float, job: Job | None = None) -> list[float]:
-    """Train on fixed ids with AdamW; the loss before each step. The tuners of `job` are told of every step."""
-    optimizer = optimizer_of(model, rate)
-    return [step_of_job(job, model, optimizer, n, steps) for n in range(steps)]
-
-
-def optimizer_of(model: Any, rate: float) -> Any:
-    """AdamW without decay on what trains."""
-    import torch
-
-    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate, weight_decay=0.0)
-
-
-def step_of_job(job: Job | None, model: Any, optimizer: Any, step: int, total: int) -> float:
-    """One `train_step` of which the tuners of the job are told; the loss before it."""
-    told = {"job": job, "model": model, "optimizer": optimizer, "step": step, "total": total}
-    if job is not None:
-        job.hook.before_step(**told)
-    loss = train_step(model, optimizer)
-    if job is not None:
-        job.hook.after_step(**told)
-    return loss
-
-
 def _gradients(model: Any) -> dict[str, Any]:
     model.train()
     model.zero_grad()
-    ids = _ids(model)
+    ids = ids_of(model)
     model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-
-
-def _ids(model: Any) -> Any:
-    import torch
-
-    return torch.randint(0, 200, (2, 12), generator=torch.Generator().manual_seed(1)).to(model.device)
-
-
-def train_step(model: Any, optimizer: Any) -> float:
-    """One step on fixed ids; the loss before it. Gradients stay for the caller to read."""
-    ids = _ids(model)
-    model.train()
-    if hasattr(optimizer, "train"):
-        optimizer.train()  # schedule-free optimizers hold other weights between evaluations
-    optimizer.zero_grad()
-    loss = model(input_ids=ids, labels=ids, use_cache=False).loss
-    loss.backward()
-    optimizer.step()
-    return float(loss.detach())
-
-
-def _near(one: Any, other: Any) -> bool:
-    import torch
-
-    return bool(torch.allclose(one, other, rtol=1e-4, atol=1e-4))
 
 
 class OptimizerContract(ComponentContract):

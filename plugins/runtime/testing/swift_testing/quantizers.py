@@ -137,7 +137,7 @@ class QuantizerContract(ComponentContract):
 
     def test_an_adapter_learns_and_the_model_generates(self, pair: Pair) -> None:
         """QLoRA: after an evaluation, a few steps lower the loss; greedy decoding goes on from a prompt."""
-        from swift_testing.contracts_training import learn
+        from swift_testing.steps import learn
 
         logits(pair.quantized)
         losses = learn(pair.quantized, 6, 0.01)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Generator
 from typing import Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.contract.engine import Listener, Reply, Request, Sampling
 from swift_core.contract.hooks import hookimpl
 from swift_core.contract.job import Job
+from swift_core.inference.conversation import stream_one
+from swift_core.inference.ending import ending_of, reply_to_ids
 
 
 class TellingBackend:
@@ -17,9 +21,9 @@ class TellingBackend:
     swift_api = 1
 
     @hookimpl
-    def start_rollouts(self, job: Job, folder: str, address: dict[str, str] | None) -> Any:
+    def start_rollouts(self, job: Job, processor: Any) -> Any:
         """An engine that tells answers."""
-        return Teller()
+        return Teller(job, processor)
 
 
 class Teller:
@@ -30,28 +34,40 @@ class Teller:
     tokens, they end by themselves or are cut.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job, processor: Any) -> None:
+        self.job, self.processor = job, processor
+        self.ending = ending_of(job, getattr(processor, "tokenizer", processor))
         self.address: dict[str, str] = {}
+        self.models = ["teller"]
         self.version = ""
         self.asked: Counter[tuple[int, ...]] = Counter()
 
-    def follow(self, folder: str, version: str) -> None:
-        """Nothing to do: no weights draw."""
+    def follow(self, folder: str | None, version: str) -> None:
+        """No weights draw; a new version's answers are counted anew."""
+        self.version, self.asked = version, Counter()
 
-    def draw(self, prompts: list[list[int]], version: str, how: dict[str, Any]) -> list[list[int]]:
-        """One answer to each prompt."""
-        if version != self.version:
-            self.version, self.asked = version, Counter()
-        return [self.answer(tuple(prompt), version.rpartition("-")[2], how) for prompt in prompts]
+    def generate(self, requests: list[Request], listen: Listener | None = None) -> list[Reply]:
+        """One answer to each prompt, which is encoded."""
+        return [self.reply(request, request.prompt["input_ids"]) for request in requests]  # type: ignore[index,call-overload]
 
-    def answer(self, prompt: tuple[int, ...], step: str, how: dict[str, Any]) -> list[int]:
-        """The next answer to this prompt."""
+    def stream(self, request: Request) -> Generator[str, None, Reply]:
+        """The answer in one piece."""
+        return stream_one(self, request)
+
+    def reply(self, request: Request, prompt: list[int]) -> Reply:
+        """The next answer to this prompt, read."""
+        ids = self.answer(tuple(prompt), self.version.rpartition("-")[2], request.sampling)
+        return reply_to_ids(self.job, self.processor, request, ids, self.ending, len(prompt))
+
+    def answer(self, prompt: tuple[int, ...], step: str, how: Sampling) -> list[int]:
+        """The next answer to this prompt, in tokens."""
         chance = random.Random(f"{step} {prompt} {self.asked[prompt]}")
         self.asked[prompt] += 1
-        length = chance.randint(1, how["max_new_tokens"])
-        allowed = [i for i in range(50, 200) if i not in (*how["ends"], *how["banned"])]  # below stand tokens of media
+        length = chance.randint(1, how.max_new_tokens)
+        never = {*self.ending.ids, *how.banned}
+        allowed = [i for i in range(50, 200) if i not in never]  # below stand tokens of media
         words = [chance.choice(allowed) for _ in range(length)]
-        return words if length == how["max_new_tokens"] else [*words, how["ends"][0]]
+        return words if length == how.max_new_tokens else [*words, self.ending.ids[0]]
 
     def close(self) -> None:
         """Nothing to stop."""

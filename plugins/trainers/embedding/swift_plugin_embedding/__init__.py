@@ -75,7 +75,7 @@ class Embedding(TrainingOptions):
         vectors = trainer.by_row(embed(model, batch["texts"], self.pooling), batch)
         if self.loss_type == "infonce":
             losses, first = infonce(vectors, batch["rows"], self.temperature, self.in_batch)
-            trainer.note("accuracy", first)
+            trainer.log_metric("accuracy", first)
             return losses
         return pair_losses(trainer, vectors, [float(row.label) for row in batch["rows"]], self)
 
@@ -117,8 +117,8 @@ def pair_losses(trainer: Any, vectors: Any, labels: list[float], o: Any) -> Any:
     cosine = torch.stack([v[0] @ v[1] for v in vectors])
     label = torch.tensor(labels, device=cosine.device)
     if o.loss_type == "cosine":
-        trainer.note("absolute_error", (cosine - label).abs())
+        trainer.log_metric("absolute_error", (cosine - label).abs())
         return (cosine - label) ** 2
     apart = 1 - cosine
-    trainer.note("accuracy", ((apart < o.margin) == (label > 0.5)).float())
+    trainer.log_metric("accuracy", ((apart < o.margin) == (label > 0.5)).float())
     return 0.5 * (label * apart**2 + (1 - label) * torch.relu(o.margin - apart) ** 2)

@@ -7,18 +7,20 @@ import random
 from typing import Any
 
 import torch
-from swift_plugin_runtime.alignment.reference import trained_logits
+from swift_plugin_runtime.alignment.reference import AlignmentTrainer, trained_logits
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.rollouts.rollout import Prompt, Sampling, encode_prompts, learning_row
-from swift_plugin_runtime.rollouts.rollout_engine import DrawingTrainer
+from swift_plugin_runtime.rollouts.rollout import encode_prompts, learning_row, media_tokens, roll_out
+from swift_plugin_runtime.rollouts.rollout_engine import PolicyEngine
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 from torch.nn import functional
 
 from swift_core import SwiftError
+from swift_core.contract.engine import Request
 from swift_core.contract.job import Job
 from swift_core.data.load import batches
+from swift_core.inference.conversation import sampling
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import load_model
@@ -48,7 +50,7 @@ def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     return functional.kl_div(q, p, reduction="none", log_target=True).sum(-1)
 
 
-class DistillationTrainer(DrawingTrainer):
+class DistillationTrainer(AlignmentTrainer):
     """Batches bring rows and their prompts; with probability λ the student answers the prompts itself."""
 
     def __init__(self, job: Job, processor: Any, method: Any, teacher: Any, **arguments: Any):
@@ -56,7 +58,8 @@ class DistillationTrainer(DrawingTrainer):
         super().__init__(job, processor, None, **arguments)
         self.method = method
         self.teacher = self.accelerator.prepare_model(teacher, evaluation_mode=True)
-        self.sampling = Sampling(method.max_completion_length, method.temperature, method.top_p, method.top_k)
+        self.policy_engine = PolicyEngine(self, self.save_model)
+        self.sampling = sampling(method, banned=media_tokens(self.model.config))
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """Trained tokens in a batch."""
@@ -66,7 +69,7 @@ class DistillationTrainer(DrawingTrainer):
         """The batches of one optimizer step, some with answers of the student, and how many tokens they train."""
         items = [batch["items"] for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         if self.method.lmbda:
-            self.drawer()  # a server follows on all ranks together, and below each rank may choose otherwise
+            self.policy_engine.current()  # a server follows on all ranks; below, each rank may choose otherwise
         found = [self.batch_of(part, number) for number, part in enumerate(items)]
         return found, self._get_num_items_in_batch(found, device)
 
@@ -79,9 +82,10 @@ class DistillationTrainer(DrawingTrainer):
         given, prompts = zip(*items, strict=True)
         if given[0] is not None and (evaluating or random.Random(seed).random() >= self.method.lmbda):
             return {**self.join(list(given)), "drawn": False}
-        drawn = self.drawer()(list(prompts), self.sampling, seed)
-        self.note("completions/length", torch.tensor([float(len(c.ids)) for c in drawn]))
-        return {**self.join([learning_row(c) for c in drawn]), "drawn": True}
+        engine = self.policy_engine.current()
+        drawn = roll_out(self.job, engine, self.processing_class, list(prompts), self.sampling, seed)
+        self.log_metric("completions/length", torch.tensor([float(rollout.length) for rollout in drawn]))
+        return {**self.join([learning_row(rollout) for rollout in drawn]), "drawn": True}
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -94,7 +98,7 @@ class DistillationTrainer(DrawingTrainer):
             teacher = trained_logits(self.teacher, inputs)[0]
         heat, shared = self.method.distill_temperature, min(student.shape[-1], teacher.shape[-1])
         losses = jensen_shannon(student[:, :shared] / heat, teacher[:, :shared] / heat, self.method.beta)
-        self.note("divergence", losses)
+        self.log_metric("divergence", losses)
         wanted = labels != IGNORED
         if self.method.sft_alpha and not drawn:
             own = functional.cross_entropy(student.float(), labels[wanted], reduction="none")
@@ -110,6 +114,13 @@ class DistillationTrainer(DrawingTrainer):
         batch = self._prepare_inputs(self.batch_of(inputs["items"], 0, evaluating=True))
         with torch.no_grad():
             return self.compute_loss(model, batch).detach(), None, None
+
+    def train(self, *arguments: Any, **named: Any) -> Any:
+        """As the base class; a server for rollouts ends with it, however it ends."""
+        try:
+            return super().train(*arguments, **named)
+        finally:
+            self.policy_engine.close()
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: drawing and the teacher cost more than the passes that could be counted."""
@@ -136,8 +147,8 @@ def build_distillation_trainer(
 
 
 def encode_both(job: Job, rows: Any, processor: Any, method: Any, what: str) -> EncodedRows:
-    """(row with its answer, `Prompt`) of each row; None for the side that λ never uses."""
-    prompts: dict[int, Prompt] = {}
+    """(row with its answer, its prompt as a request) of each row; None for the side that λ never uses."""
+    prompts: dict[int, Request] = {}
     if method.lmbda:
         found = encode_prompts(job, rows, processor, method.max_completion_length, what)
         prompts = {id(prompt.row): prompt for prompt in found.items}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_gkd.trainer import jensen_shannon
-from swift_plugin_runtime.rollouts.rollout import learning_row
+from swift_plugin_runtime.rollouts.rollout import learning_row, roll_out
 from swift_testing import ToldInvariants, tiny
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle, with_pictures
@@ -117,7 +117,11 @@ def test_loss_on_own_answers_equals_a_plain_computation(kind: str, pictured: Any
     }  # answers of unequal lengths, where they are told
     trainer = build_trainer(tiny_model(family), rows, tmp_path, telling(Catalogue.installed()), **told)
     unsettle(trainer)
-    rows = [learning_row(c) for c in trainer.drawer()([p for _, p in trainer.train_dataset], trainer.sampling, 0)]
+    prompts = [prompt for _, prompt in trainer.train_dataset]
+    drawn = roll_out(
+        trainer.job, trainer.policy_engine.current(), trainer.processing_class, prompts, trainer.sampling, 0
+    )
+    rows = [learning_row(rollout) for rollout in drawn]
     answers = []
     for row in rows:
         inputs = {k: torch.tensor([v]) if isinstance(v, list) else v for k, v in row.items() if k != "labels"}

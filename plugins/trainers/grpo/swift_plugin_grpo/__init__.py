@@ -30,8 +30,11 @@ class Grpo(RolloutOptions):
     scale_rewards: Literal["group", "batch", "none"] = option(
         "group", "Advantages are divided by the rewards' standard deviation in the group, in the batch, or not."
     )
-    completions_per_pass: int | None = option(
-        None, "Answers in one forward and backward pass; left out: num_generations.", ge=1
+    micro_batch_size: int | None = option(
+        None,
+        "Answers in one forward and backward pass; left out: num_generations.",
+        ge=1,
+        aliases=("completions_per_pass",),
     )
 
     @hookimpl

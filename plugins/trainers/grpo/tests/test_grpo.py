@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import sys
@@ -16,7 +17,7 @@ import torch
 from swift_plugin_grpo import Grpo
 from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
 from swift_plugin_runtime.rollouts.policy import PromptOrder
-from swift_plugin_runtime.rollouts.rollout import Completion, Prompt, draw, learning_row, media_tokens
+from swift_plugin_runtime.rollouts.rollout import Rollout, learning_row, media_tokens, roll_out
 from swift_testing import RewardedInvariants
 from swift_testing.contracts_trainers import with_pictures
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
@@ -24,6 +25,7 @@ from torch.nn import functional
 
 from swift_core import SwiftError, hookimpl
 from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.contract.engine import Reply, Sampling
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import attach_tuners, find_resume, load_model
@@ -39,7 +41,7 @@ QUESTIONS = [
 class TestContract(RewardedInvariants):
     """Runs, saves and resumes; batches do not matter.
 
-    They do by the nature of `--loss_type bnpo`, which weighs tokens within each pass (`completions_per_pass`).
+    They do by the nature of `--loss_type bnpo`, which weighs tokens within each pass (`micro_batch_size`).
     """
 
     name = "grpo"
@@ -141,7 +143,7 @@ def bench(model: str, rows: list[dict[str, Any]], folder: Path) -> Bench:
     """A rollout of every prompt, then a policy that moved; advantages are set at random, so that none is zero."""
     trainer = build(model, rows, folder, num_iterations=2, beta=0.1, temperature=0.7)
     rollout = trainer.roll_out([[trainer.train_dataset[i] for i in range(len(rows))]])
-    trainer.remember(rollout)
+    trainer.cache_logps(rollout)
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in trainer.model.parameters():
@@ -321,6 +323,16 @@ def test_k3_estimates_the_divergence() -> None:
     assert divergence(logps, reference).min() >= 0 and exact > 0.1
 
 
+def drawn(trainer: Any, prompts: list[Any], sampling: Sampling, seed: int = 0) -> list[Rollout]:
+    """One answer of the model under training to each prompt."""
+    return roll_out(trainer.job, trainer.policy_engine.own(), trainer.processing_class, prompts, sampling, seed)
+
+
+def ids_of(rollouts: list[Rollout]) -> list[list[int]]:
+    """The tokens of each rollout's last answer."""
+    return [rollout.turns[-1][1].ids for rollout in rollouts]
+
+
 @pytest.mark.parametrize(("kind", "options"), [("text", {}), ("vision", {}), ("text", {"top_k": 5})])
 def test_a_group_drawn_is_likely_under_the_model(
     kind: str, options: Any, request: Any, pictures: Any, tmp_path: Path
@@ -330,21 +342,23 @@ def test_a_group_drawn_is_likely_under_the_model(
     trainer = build(request.getfixturevalue(kind), rows, tmp_path, **options)
     prompts = [p for p in trainer.train_dataset for _ in range(2)]
     state = torch.get_rng_state()
-    first, again, other = (
-        draw(trainer.job, trainer.model, trainer.processing_class, prompts, trainer.sampling, seed)
-        for seed in (1, 1, 2)
-    )
+    first, again, other = (ids_of(drawn(trainer, prompts, trainer.sampling, seed)) for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())
-    assert [c.ids for c in first] == [c.ids for c in again] != [c.ids for c in other]
-    greedy = type(trainer.sampling)(12, temperature=0)
-    for completion in draw(trainer.job, trainer.model, trainer.processing_class, prompts[::2], greedy, 0):
-        row = learning_row(completion)
-        start = len(completion.prompt.inputs["input_ids"])
-        assert row["labels"] == [-100] * start + completion.ids
+    assert first == again != other
+    together = roll_out(
+        trainer.job, trainer.policy_engine.own(), trainer.processing_class, prompts, trainer.sampling, 1, together=2
+    )
+    assert ids_of(together) == first, "Which answers are drawn together changes them."
+    greedy = dataclasses.replace(trainer.sampling, max_new_tokens=12, temperature=0.0)
+    for rollout in drawn(trainer, prompts[::2], greedy):
+        ((request, reply),) = rollout.turns
+        row = learning_row(rollout)
+        start = len(request.prompt["input_ids"])
+        assert row["labels"] == [-100] * start + reply.ids
         inputs = {k: v for k, v in trainer.join([row]).items() if k != "labels"}
         never = torch.tensor(media_tokens(trainer.model.config), dtype=torch.long)
         logits = trainer.model(**inputs).logits[0, start - 1 : -1].index_fill(-1, never, -torch.inf)
-        assert logits.argmax(-1).tolist() == completion.ids
+        assert logits.argmax(-1).tolist() == reply.ids
 
 
 def test_an_answer_ends_at_its_end_token(text: str, tmp_path: Path) -> None:
@@ -352,18 +366,18 @@ def test_an_answer_ends_at_its_end_token(text: str, tmp_path: Path) -> None:
     trainer = build(text, QUESTIONS, tmp_path, mask_truncated=True)
     end = trainer.processing_class.convert_tokens_to_ids("<|im_end|>")
     prompts = list(trainer.train_dataset)
-    cut = draw(trainer.job, trainer.model, trainer.processing_class, prompts, trainer.sampling, 0)
-    assert not any(c.ended for c in cut if end not in c.ids)
+    cut = drawn(trainer, prompts, trainer.sampling)
+    assert all(c.cut for c in cut if end not in c.turns[0][1].ids)
     with torch.no_grad():
         trainer.model.lm_head.weight[:] = 0
         trainer.model.lm_head.weight[end] = 1000 * trainer.model.model.norm.weight
         trainer.model.model.norm.weight.abs_()
     hook = trainer.model.lm_head.register_forward_hook(lambda _m, _i, out: out.index_fill(-1, torch.tensor([end]), 1e4))
-    drawn = draw(trainer.job, trainer.model, trainer.processing_class, prompts, trainer.sampling, 0)
+    ended = drawn(trainer, prompts, trainer.sampling)
     hook.remove()
-    assert [(c.ids, c.text, c.ended) for c in drawn] == [([end], "", True)] * 3
-    prompt = Prompt(prompts[0].row, prompts[0].inputs)
-    assert set(trainer.answer_row(Completion(prompt, [5, 6], "x", ended=False))["labels"]) == {-100}
+    assert [(c.turns[0][1].ids, c.text, c.cut) for c in ended] == [([end], "", False)] * 3
+    masked = Rollout([(prompts[0], Reply("x", "length", ids=[5, 6]))])
+    assert set(trainer.answer_row(masked)["labels"]) == {-100}
 
 
 def test_an_order_repeats_whole_steps() -> None:
@@ -388,7 +402,7 @@ def test_passes_and_accumulation_make_no_difference(text: str, tmp_path: Path) -
             tmp_path / str(size),
             per_device_train_batch_size=size,
             gradient_accumulation_steps=4 // size,
-            completions_per_pass=passes,
+            micro_batch_size=passes,
             max_steps=4,
             num_iterations=2,
             dataset_shuffle=False,
@@ -498,7 +512,7 @@ def test_what_cannot_be_rolled_out_is_refused(text: str, tmp_path: Path) -> None
 
 def test_a_row_that_asks_nothing_is_named_or_left_out(text: str, tmp_path: Path) -> None:
     rows = [QUESTIONS[0], {"messages": [{"role": "system", "content": "You count."}]}]
-    with pytest.raises(SwiftError, match=r"prompts.jsonl:2: the row asks nothing"):
+    with pytest.raises(SwiftError, match=r"prompts.jsonl:2: the row has no question"):
         build(text, rows, tmp_path)
     trainer = build(text, rows, tmp_path, strict=False)
     assert len(trainer.train_dataset) == 1 and "left out 1 rows without a question" in trainer.job.notes[-1]
@@ -509,8 +523,8 @@ def test_an_empty_answer_is_learnt_from_as_its_end_token(text: str, tmp_path: Pa
     trainer = build(text, QUESTIONS[:1], tmp_path, num_generations=2)
     prompt = trainer.train_dataset[0]
     end = trainer.processing_class.convert_tokens_to_ids("<|im_end|>")
-    rows = [trainer.answer_row(Completion(prompt, ids, "", ended=True)) for ids in ([end], [])]
-    trainer.judge(rows, torch.tensor([1.0, 0.0]))
+    rows = [trainer.answer_row(Rollout([(prompt, Reply("", ids=ids))])) for ids in ([end], [])]
+    trainer.compute_advantages(rows, torch.tensor([1.0, 0.0]))
     loss = trainer.compute_loss(trainer.model, trainer.collate(rows))
     assert sum(label != -100 for row in rows for label in row["labels"]) == 1 and loss.isfinite()
 

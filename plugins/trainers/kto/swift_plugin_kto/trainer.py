@@ -75,11 +75,11 @@ class LabelTrainer(AlignmentTrainer):
     def note_answers(self, ratio: Any, logp: Any, good: Any, divergence: Any) -> None:
         """Rewards and log-likelihoods by label, the margin between the labels, and the divergence."""
         reward = self.method.beta * ratio
-        self.note("rewards/chosen", reward[good])
-        self.note("rewards/rejected", reward[~good])
-        self.note("logps/chosen", logp[good])
-        self.note("logps/rejected", logp[~good])
-        self.note("kl", divergence[None])
+        self.log_metric("rewards/chosen", reward[good])
+        self.log_metric("rewards/rejected", reward[~good])
+        self.log_metric("logps/chosen", logp[good])
+        self.log_metric("logps/rejected", logp[~good])
+        self.log_metric("kl", divergence[None])
 
     def averages(self) -> dict[str, float]:
         """The base class's averages, and how far the good answers' reward is ahead where both labels were seen."""

@@ -79,9 +79,9 @@ class ActorCritic(torch.nn.Module):
 class ActorCriticTrainer(PolicyTrainer):
     """Tokens are actions; the value head says what was expected of each."""
 
-    remembers = True
+    always_cache_logps = True
 
-    def memories(self, inputs: Any) -> dict[str, torch.Tensor]:
+    def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
         """The drawing policy's log-probabilities and values, and the reference's log-probabilities."""
         logps, values, _ = self.judged(self.model, inputs)
         found = {"old_logps": logps, "old_values": values}
@@ -97,7 +97,7 @@ class ActorCriticTrainer(PolicyTrainer):
         logps, mask = labelled_logps(output.logits[:, :-1][labels != IGNORED], labels, self.method.temperature)
         return logps, output.expected[:, :-1], mask
 
-    def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
+    def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
         """Each token's `advantages` and the `returns` that its value is to foretell."""
         masks = [torch.tensor(row["labels"], device=rewards.device) != IGNORED for row in rows]
         found = [self.advantages(r, m, reward) for r, m, reward in zip(rows, masks, rewards, strict=True)]
@@ -113,19 +113,19 @@ class ActorCriticTrainer(PolicyTrainer):
         reference = None
         if self.reference is not None:
             reference = torch.tensor([row["reference_logps"]], device=reward.device)
-            self.note("kl", ((old - reference) * mask).sum()[None])
+            self.log_metric("kl", ((old - reference) * mask).sum()[None])
         given = token_rewards(reward[None], old, reference, mask[None].float(), self.method.beta)
         return generalised_advantages(given, values, mask[None], self.method.gamma, self.method.gae_lambda)[0]
 
-    def policy_loss(self, model: Any, inputs: Any, known: Any, totals: Any) -> torch.Tensor:
+    def policy_loss(self, model: Any, inputs: Any, rollout_tensors: Any, totals: Any) -> torch.Tensor:
         """Both clipped losses, averaged over the tokens of the step."""
         o = self.method
         logps, values, mask = self.judged(model, inputs)
-        ratio = torch.exp((logps - known["old_logps"]) * mask)
-        losses, clipped = clipped_losses(ratio, known["advantages"], o.epsilon, o.epsilon_high or o.epsilon)
-        expected = value_losses(values, known["old_values"], known["returns"], o.value_clip)
-        self.note("clip_ratio", clipped * mask, mask.sum().item())
-        self.note("value_loss", expected * mask, mask.sum().item())
+        ratio = torch.exp((logps - rollout_tensors["old_logps"]) * mask)
+        losses, clipped = clipped_losses(ratio, rollout_tensors["advantages"], o.epsilon, o.epsilon_high or o.epsilon)
+        expected = value_losses(values, rollout_tensors["old_values"], rollout_tensors["returns"], o.value_clip)
+        self.log_metric("clip_ratio", clipped * mask, mask.sum().item())
+        self.log_metric("value_loss", expected * mask, mask.sum().item())
         return ((losses + o.value_coefficient * expected) * mask).sum() / totals[1]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

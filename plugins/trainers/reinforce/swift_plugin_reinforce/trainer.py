@@ -24,16 +24,16 @@ def squared_divergence(logps: torch.Tensor, reference: torch.Tensor) -> torch.Te
 class NormalisedTrainer(PolicyTrainer):
     """Every token has an advantage of its own, relative to all tokens of the step."""
 
-    remembers = True
+    always_cache_logps = True
 
-    def memories(self, inputs: Any) -> dict[str, torch.Tensor]:
+    def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
         """Also what the reference finds of the answers."""
-        found = super().memories(inputs)
+        found = super().behaviour_policy_outputs(inputs)
         return (
             found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
         )
 
-    def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
+    def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
         """Each token's `advantages`: its return, relative to those of all tokens of the step."""
         if self.method.baseline:
             groups = rewards.view(-1, self.method.num_generations)
@@ -51,18 +51,18 @@ class NormalisedTrainer(PolicyTrainer):
         reference = None
         if self.reference is not None:
             reference = torch.tensor([row["reference_logps"]], device=reward.device)
-            self.note("kl", ((old - reference) * mask).sum()[None])
+            self.log_metric("kl", ((old - reference) * mask).sum()[None])
         if not self.method.penalised:
             reference = None
         return to_the_end(token_rewards(reward[None], old, reference, mask.float(), self.method.beta))[0]
 
-    def policy_loss(self, model: Any, inputs: Any, known: Any, totals: Any) -> torch.Tensor:
+    def policy_loss(self, model: Any, inputs: Any, rollout_tensors: Any, totals: Any) -> torch.Tensor:
         """The clipped objective of each token, averaged over the tokens of the step."""
         logps, mask = token_logps(model, inputs, self.method.temperature)
-        ratio = torch.exp((logps - known["old_logps"]) * mask)
+        ratio = torch.exp((logps - rollout_tensors["old_logps"]) * mask)
         high = self.method.epsilon_high or self.method.epsilon
-        losses, clipped = clipped_losses(ratio, known["advantages"], self.method.epsilon, high)
-        self.note("clip_ratio", clipped * mask, mask.sum().item())
+        losses, clipped = clipped_losses(ratio, rollout_tensors["advantages"], self.method.epsilon, high)
+        self.log_metric("clip_ratio", clipped * mask, mask.sum().item())
         if self.reference is not None and not self.method.penalised:
-            losses = losses + self.method.beta * squared_divergence(logps, known["reference_logps"])
+            losses = losses + self.method.beta * squared_divergence(logps, rollout_tensors["reference_logps"])
         return (losses * mask).sum() / totals[1]

@@ -75,8 +75,8 @@ class Reranker(TrainingOptions):
         for good, bad in sides:
             if len(good) and len(bad):
                 rank = 1 + (bad > good.max()).sum()
-                trainer.note("mrr", 1 / rank[None])
-                trainer.note("accuracy", (rank == 1).float()[None])
+                trainer.log_metric("mrr", 1 / rank[None])
+                trainer.log_metric("accuracy", (rank == 1).float()[None])
         if self.loss_type == "listwise":
             return torch.cat([listwise(good, bad, self.temperature) for good, bad in sides])
         return torch.cat([pointwise(good, bad, self.positive_weight) for good, bad in sides])

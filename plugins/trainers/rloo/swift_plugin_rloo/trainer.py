@@ -18,20 +18,20 @@ def leave_one_out(rewards: torch.Tensor) -> torch.Tensor:
 class LeaveOneOutTrainer(PolicyTrainer):
     """Whole answers are actions: one log-probability, one advantage, one ratio each."""
 
-    remembers = True
+    always_cache_logps = True
 
-    def memories(self, inputs: Any) -> dict[str, torch.Tensor]:
+    def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
         """Also what the reference finds of the answers."""
-        found = super().memories(inputs)
+        found = super().behaviour_policy_outputs(inputs)
         return (
             found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
         )
 
-    def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
+    def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
         """Each answer's `advantage`; the divergence from the reference is part of its reward (eq. 1)."""
         if self.reference is not None:
             kl = torch.tensor([log_ratio(row) for row in rows], device=rewards.device)
-            self.note("kl", kl)
+            self.log_metric("kl", kl)
             rewards = rewards - self.method.beta * kl
         found = leave_one_out(rewards.view(-1, self.method.num_generations)).flatten()
         if self.method.normalize_advantages:
@@ -40,13 +40,13 @@ class LeaveOneOutTrainer(PolicyTrainer):
         for row, advantage in zip(rows, found.tolist(), strict=True):
             row["advantage"] = advantage
 
-    def policy_loss(self, model: Any, inputs: Any, known: Any, totals: Any) -> torch.Tensor:
+    def policy_loss(self, model: Any, inputs: Any, rollout_tensors: Any, totals: Any) -> torch.Tensor:
         """The clipped objective of whole answers, averaged over the answers of the step."""
         logps, mask = token_logps(model, inputs, self.method.temperature)
-        ratio = torch.exp(((logps - known["old_logps"]) * mask).sum(1, keepdim=True))
+        ratio = torch.exp(((logps - rollout_tensors["old_logps"]) * mask).sum(1, keepdim=True))
         high = self.method.epsilon_high or self.method.epsilon
-        losses, clipped = clipped_losses(ratio, known["advantages"], self.method.epsilon, high)
-        self.note("clip_ratio", clipped)
+        losses, clipped = clipped_losses(ratio, rollout_tensors["advantages"], self.method.epsilon, high)
+        self.log_metric("clip_ratio", clipped)
         return (losses[:, 0] * (mask.sum(1) > 0)).sum() / totals[0]
 
 

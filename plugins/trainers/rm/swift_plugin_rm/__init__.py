@@ -51,10 +51,10 @@ class Rm(TrainingOptions):
 
         chosen, rejected = trainer.scores(model, batch).view(-1, 2).T
         margin = torch.tensor([float(row.extra.get("margin") or 0) for row in batch["rows"]], device=chosen.device)
-        trainer.note("rewards/chosen", chosen)
-        trainer.note("rewards/rejected", rejected)
-        trainer.note("rewards/margins", chosen - rejected)
-        trainer.note("rewards/accuracies", (chosen > rejected).float())
+        trainer.log_metric("rewards/chosen", chosen)
+        trainer.log_metric("rewards/rejected", rejected)
+        trainer.log_metric("rewards/margins", chosen - rejected)
+        trainer.log_metric("rewards/accuracies", (chosen > rejected).float())
         return pair_losses(chosen, rejected, margin, self.center_rewards_coefficient)
 
 

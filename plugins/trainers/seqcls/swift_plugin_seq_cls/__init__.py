@@ -107,7 +107,7 @@ class SeqCls(TrainingOptions):
         logits = trainer.scores(model, batch)
         losses, noted = LOSSES[self.problem_type](logits, [row.label for row in batch["rows"]])
         for name, values in noted.items():
-            trainer.note(name, values)
+            trainer.log_metric(name, values)
         return losses
 
 

@@ -10,7 +10,7 @@ from swift_plugin_llamapro import LlamaPro, decoder_layers
 from swift_plugin_runtime.tuning.additions import addition_of
 from swift_testing import TunerContract
 from swift_testing.contracts import tiny_model
-from swift_testing.contracts_training import learn
+from swift_testing.steps import learn
 
 from swift_core.api import from_pretrained, merge, prepare_model, run, save_pretrained
 from swift_core.contract.errors import SwiftError

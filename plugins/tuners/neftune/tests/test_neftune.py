@@ -5,7 +5,7 @@ from swift_plugin_neftune import Neftune
 from swift_testing import TunerContract
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_model import logits_of
-from swift_testing.contracts_training import learn
+from swift_testing.steps import learn
 
 from swift_core.api import from_pretrained, prepare_model, save_pretrained
 

@@ -13,7 +13,7 @@ class TestReft(TunerContract):
     def test_computes_equation_2(self):
         """The block's output is h + Rᵀ(W·h + b − R·h), and R's rows stay orthonormal while it learns."""
         import torch
-        from swift_testing.contracts_training import learn
+        from swift_testing.steps import learn
 
         model = self.tune("llama").model
         learn(model, 3, 0.05)

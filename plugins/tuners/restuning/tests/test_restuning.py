@@ -14,7 +14,7 @@ class TestResTuning(TunerContract):
     def test_follows_the_recurrence(self):
         """h_l = λ_l·T(x_l) + (1 − λ_l)·(h_{l−1} + V(h_{l−1})), added to what the last block puts out."""
         import torch
-        from swift_testing.contracts_training import learn
+        from swift_testing.steps import learn
 
         model = self.tune("llama").model
         learn(model, 3, 0.05)

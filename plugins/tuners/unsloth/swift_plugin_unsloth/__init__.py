@@ -11,7 +11,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.loading.loader import Transformers
+from swift_plugin_runtime.transformers_loader import Transformers
 from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.peft_tuner import LowRankTuner
 

@@ -109,7 +109,7 @@ def ask(model: str, adapter: str | None, rows: list[dict[str, str]]) -> list[str
     engine = job.hook.start_engine(job=job)
     name = engine.models[-1] if adapter else None
     questions = [[{"role": "user", "content": row["query"]}] for row in rows]
-    replies = engine.generate([Request(messages=m, max_new_tokens=16, adapter=name) for m in questions])
+    replies = engine.generate([Request.of(m, max_new_tokens=16, adapter=name) for m in questions])
     engine.close()
     return [reply.text for reply in replies]
 

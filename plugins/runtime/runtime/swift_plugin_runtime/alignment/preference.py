@@ -99,12 +99,12 @@ class PairTrainer(AlignmentTrainer):
     def note_pairs(self, chosen: Answers, rejected: Answers) -> None:
         """Implicit rewards, their margin, how often the chosen answer wins, and the log-likelihoods."""
         better, worse = self.method.reward(chosen).detach(), self.method.reward(rejected).detach()
-        self.note("rewards/chosen", better)
-        self.note("rewards/rejected", worse)
-        self.note("rewards/margins", better - worse)
-        self.note("rewards/accuracies", (better > worse).float())
-        self.note("logps/chosen", chosen.logp)
-        self.note("logps/rejected", rejected.logp)
+        self.log_metric("rewards/chosen", better)
+        self.log_metric("rewards/rejected", worse)
+        self.log_metric("rewards/margins", better - worse)
+        self.log_metric("rewards/accuracies", (better > worse).float())
+        self.log_metric("logps/chosen", chosen.logp)
+        self.log_metric("logps/rejected", rejected.logp)
 
 
 def answer_logps(

@@ -1,4 +1,4 @@
-"""What preference methods and reinforcement learning share: likelihoods, the reference model, averaged figures."""
+"""What preference methods and reinforcement learning share: likelihoods and the reference model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swift_core.contract.job import Job
 from swift_core.jobs.steps import attach_tuners, find_resume, load_model
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.loading.layers import keeps_logits
-from swift_plugin_runtime.rollouts.rollout import evaluating
+from swift_plugin_runtime.loading.modes import evaluating
 from swift_plugin_runtime.training.masters import lift
 from swift_plugin_runtime.training.trainer import Trainer
 
@@ -62,6 +62,12 @@ class Reference:
         if not _adapters_are_neutral(start):
             self.model = (copy.deepcopy(model) if start is model else start).eval().requires_grad_(False)
 
+    def prepared(self, accelerator: Any) -> Reference:
+        """Itself, its copy of the model where the run wants it."""
+        if self.model is not None:
+            self.model = accelerator.prepare_model(self.model, evaluation_mode=True)
+        return self
+
     @contextmanager
     def of(self, model: Any, unwrapped: Any) -> Iterator[Any]:
         """The reference to call in this context, without gradients or dropout. model: as wrapped for training."""
@@ -103,20 +109,17 @@ def _reaches_what_trains(model: Any, logits: torch.Tensor) -> bool:
 class AlignmentTrainer(Trainer):
     """The runtime's trainer for methods whose loss is not the next token's.
 
-    It keeps the reference model, counts a method's own items (pairs, completions) over the accumulated batch
-    and all ranks, and averages the figures that the method notes between two log lines.
+    It keeps the reference model, and counts a method's own items (pairs, rows) over the accumulated batch and all
+    ranks.
     """
 
     shards = False
 
     def __init__(self, job: Job, processor: Any, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, **arguments)
-        self.figures: dict[str, list[float]] = {}
-        self.reference = reference
-        if reference is not None and reference.model is not None:
-            if self.masters.lifted and self.masters.whole:
-                lift(reference.model)  # so that both compute in the same precision
-            reference.model = self.accelerator.prepare_model(reference.model, evaluation_mode=True)
+        if reference is not None and reference.model is not None and self.masters.lifted and self.masters.whole:
+            lift(reference.model)  # so that both compute in the same precision
+        self.reference = None if reference is None else reference.prepared(self.accelerator)
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """How many items of the method one batch holds; the loss is a mean over them."""
@@ -124,38 +127,3 @@ class AlignmentTrainer(Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor:
         return self.over_ranks([float(sum(self.count_items(b) for b in batch_samples))])[0]
-
-    def over_ranks(self, values: list[float]) -> torch.Tensor:
-        """Each value summed over all processes, shape [values]."""
-        local = torch.tensor(values, device=self.args.device, dtype=torch.float64).to(torch.float32)
-        return self.accelerator.reduce(local, reduction="sum")
-
-    def note(self, name: str, values: torch.Tensor, count: float | None = None) -> None:
-        """Add a tensor of values to the average shown as `name`; count: over how many, if not their number."""
-        figure = self.figures.setdefault(name, [0.0, 0.0])
-        figure[0] += float(values.detach().sum())
-        figure[1] += values.numel() if count is None else count
-
-    def averages(self) -> dict[str, float]:
-        """The figures noted since the last call, averaged over all ranks; every process must come here."""
-        totals = self.over_ranks([v for figure in self.figures.values() for v in figure]).tolist()
-        named = zip(self.figures, totals[::2], totals[1::2], strict=True)
-        found = {name: total / count for name, total, count in named if count}
-        self.figures = {}
-        return found
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Write a log line with the averages since the last one."""
-        prefix = "eval_" if any(name.startswith("eval_") for name in logs) else ""
-        if self.figures:
-            logs.update({prefix + name: value for name, value in self.averages().items()})
-        super().log(logs, start_time)
-
-    def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
-        """Evaluate with figures of its own, so that those of the training under way are kept apart."""
-        held, self.figures = self.figures, {}
-        try:
-            found: dict[str, float] = super().evaluate(*arguments, **named)
-        finally:
-            self.figures = held
-        return found

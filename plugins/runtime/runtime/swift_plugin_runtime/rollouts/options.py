@@ -37,4 +37,6 @@ class RolloutOptions(TrainingOptions):
         aliases=("mask_truncated_completions", "overlong_filter"),
     )
     generation_batch_size: int | None = option(None, "Answers drawn together; left out: all of a step.", ge=1)
-    completions_per_pass: int | None = option(8, "Answers in one forward and backward pass.", ge=1)
+    micro_batch_size: int | None = option(
+        8, "Answers in one forward and backward pass.", ge=1, aliases=("completions_per_pass",)
+    )

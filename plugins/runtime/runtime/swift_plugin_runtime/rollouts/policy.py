@@ -1,4 +1,4 @@
-"""Policy gradients: for each optimizer step a rollout (draw, score, judge), then the method's loss in small passes."""
+"""Policy gradients: rollouts for each optimizer step (answers, rewards, advantages), then the loss of micro-batches."""
 
 from __future__ import annotations
 
@@ -11,60 +11,62 @@ from typing import Any
 import torch
 
 from swift_core import SwiftError
+from swift_core.contract.engine import Request
 from swift_core.contract.job import Job
 from swift_core.data.load import batches
 from swift_core.evaluation.rewards import score_all
+from swift_core.inference.conversation import sampling
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.alignment.reference import Reference, token_logps
+from swift_plugin_runtime.loading.modes import evaluating
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.rollouts.rollout import (
-    Completion,
-    Prompt,
-    Sampling,
-    converse,
-    encode_prompts,
-    evaluating,
-    learning_row,
-)
-from swift_plugin_runtime.rollouts.rollout_engine import DrawingTrainer
-from swift_plugin_runtime.training.trainer import build_arguments, make_collator
+from swift_plugin_runtime.rollouts.rollout import Rollout, encode_prompts, learning_row, media_tokens, roll_out
+from swift_plugin_runtime.rollouts.rollout_engine import PolicyEngine
+from swift_plugin_runtime.training.trainer import Trainer, build_arguments, make_collator
 
 Batch = dict[str, Any]
 
 
-class PolicyTrainer(DrawingTrainer):
+class PolicyTrainer(Trainer):
     """Batches of the data loader are prompts; each prompt brings `num_generations` answers, drawn on this rank.
 
-    A subclass says how answers are judged (`judge`) and what a pass costs (`policy_loss`). Answers are learning
-    rows; what a subclass adds to one is collated with it: numbers as [answers, 1], lists along the tokens as
-    [answers, tokens]. Its method has the options of `num_generations`, `num_iterations`, drawing and `beta`.
+    A subclass says how good answers are (`compute_advantages`) and what a micro-batch costs (`policy_loss`). Answers
+    are learning rows; what a subclass adds to one is collated with it: numbers as [answers, 1], lists along the tokens
+    as [answers, tokens]. Its method has the options of `RolloutOptions`.
     """
 
-    remembers = False
+    shards = False
+    always_cache_logps = False
     """Whether the first step on a rollout, too, compares with the policy that drew it (else: only later ones)."""
 
     def __init__(self, job: Job, processor: Any, method: Any, reference: Reference | None, **arguments: Any):
         self.join = make_collator(job, arguments["model"], processor)
-        super().__init__(job, processor, reference, **arguments)
+        super().__init__(job, processor, **arguments)
         self.method = method
-        self.sampling = Sampling(method.max_completion_length, method.temperature, method.top_p, method.top_k)
+        self.reference = None if reference is None else reference.prepared(self.accelerator)
+        self.policy_engine = PolicyEngine(self, self.save_policy)
+        self.sampling = sampling(method, banned=media_tokens(self.model.config))
         self.rollout: list[Batch] = []
 
     # -- what a method adds ---------------------------------------------------------------------------------
-    def judge(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
+    def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
         """Add to each learning row what the loss needs. rewards: [answers].
 
         Its `advantage` is a number, or `advantages` a list along the tokens.
         """
         raise NotImplementedError
 
-    def policy_loss(self, model: Any, inputs: Batch, known: Batch, totals: torch.Tensor) -> torch.Tensor:
-        """The share of one pass in the loss of the step.
+    def policy_loss(self, model: Any, inputs: Batch, rollout_tensors: Batch, totals: torch.Tensor) -> torch.Tensor:
+        """The share of one micro-batch in the loss of the step, a scalar.
 
-        inputs: model inputs with labels. known: what the rows brought beside them. totals: (answers, trained
-        tokens) of the whole step on all ranks.
+        inputs: model inputs with labels. rollout_tensors: what the rows brought beside them. totals: (answers,
+        trained tokens) of the whole step on all ranks.
         """
         raise NotImplementedError
+
+    def save_policy(self, folder: str) -> None:
+        """The policy alone, as a server loads it."""
+        self.save_model(folder)
 
     # -- rollouts -------------------------------------------------------------------------------------------
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -80,8 +82,8 @@ class PolicyTrainer(DrawingTrainer):
         asked = [batch["prompts"] for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         if not self.rollout or self.state.global_step % self.method.num_iterations == 0:
             self.rollout = self.roll_out(asked)
-            if self.method.num_iterations > 1 and not self.remembers:
-                self.remember(self.rollout)
+            if self.method.num_iterations > 1 and not self.always_cache_logps:
+                self.cache_logps(self.rollout)
         return self.rollout, self.totals(self.rollout)
 
     def totals(self, rollout: list[Batch]) -> torch.Tensor:
@@ -90,79 +92,74 @@ class PolicyTrainer(DrawingTrainer):
         trained = sum(label != IGNORED for row in rows for label in row["labels"])
         return self.over_ranks([len(rows), trained]).clamp(min=1)
 
-    def roll_out(self, asked: list[list[Prompt]]) -> list[Batch]:
-        """Answers to batches of prompts as batches of learning rows, judged."""
+    def roll_out(self, asked: list[list[Request]]) -> list[Batch]:
+        """Answers to batches of prompts as batches of learning rows with their advantages."""
         count = self.method.num_generations
-        drawn = self.draw_all([p for prompts in asked for p in prompts for _ in range(count)])
+        drawn = self.generate([p for prompts in asked for p in prompts for _ in range(count)])
         rewards = self.rewards(drawn)
-        self.note_completions(drawn)
-        rows = [self.answer_row(completion) for completion in drawn]
-        if self.remembers:
-            self.remember([{"answers": rows}])
-        self.judge(rows, rewards)
+        self.log_completions(drawn)
+        rows = [self.answer_row(rollout) for rollout in drawn]
+        if self.always_cache_logps:
+            self.cache_logps([{"answers": rows}])
+        self.compute_advantages(rows, rewards)
         left = iter(rows)
         return [{"answers": [next(left) for _ in range(len(prompts) * count)]} for prompts in asked]
 
-    def draw_all(self, prompts: list[Prompt]) -> list[Completion]:
-        """One answer to each prompt, a generation batch at a time; reproducible from seed, step and rank."""
+    def generate(self, prompts: list[Request]) -> list[Rollout]:
+        """One rollout to each prompt; reproducible from seed, step and rank."""
         seed = (self.args.seed * 100_003 + self.state.global_step) * 1009 + self.args.process_index
-        together = self.method.generation_batch_size or len(prompts)
-        drawer = self.drawer()
-        return [
-            completion
-            for number, part in enumerate(batches(prompts, together))
-            for completion in converse(
-                self.job,
-                drawer,
-                self.processing_class,
-                part,
-                self.sampling,
-                seed + number * 31,
-                self.method.max_turns,
-            )
-        ]
+        return roll_out(
+            self.job,
+            self.policy_engine.current(),
+            self.processing_class,
+            prompts,
+            self.sampling,
+            seed,
+            self.method.max_turns,
+            self.method.generation_batch_size,
+        )
 
-    def rewards(self, drawn: list[Completion]) -> torch.Tensor:
-        """The weighted sum of the rewards of each answer, [answers]; notes what they were."""
-        found = score_all(self.job, [c.prompt.row for c in drawn], [c.text for c in drawn])
+    def rewards(self, drawn: list[Rollout]) -> torch.Tensor:
+        """The weighted sum of the rewards of each answer, [answers]; logs what they were."""
+        found = score_all(self.job, [rollout.row for rollout in drawn], [rollout.text for rollout in drawn])
         scored = torch.tensor(found, device=self.args.device)
         weights = torch.tensor(self.method.reward_weights or [1.0] * scored.shape[1], device=scored.device)
         total = scored @ weights
-        self.note("reward", total)
+        self.log_metric("reward", total)
         for item, column in zip(self.job.many("reward"), scored.T, strict=True):
-            self.note(f"rewards/{item.label}", column)
-            self.note(f"rewards/{item.label}/std", column.std(unbiased=len(column) > 1)[None])
+            self.log_metric(f"rewards/{item.label}", column)
+            self.log_metric(f"rewards/{item.label}/std", column.std(unbiased=len(column) > 1)[None])
         groups = total.view(-1, self.method.num_generations)
         if groups.shape[1] > 1:
-            self.note("reward_std", groups.std(1))
-            self.note("reward_ties", (groups.std(1) < 1e-6).float())
+            self.log_metric("reward_std", groups.std(1))
+            self.log_metric("reward_ties", (groups.std(1) < 1e-6).float())
         return total
 
-    def answer_row(self, completion: Completion) -> dict[str, Any]:
-        """The learning row of one answer; nothing of it is trained where cut answers are masked."""
-        row = learning_row(completion)
-        if getattr(self.method, "mask_truncated", False) and not completion.ended:
+    def answer_row(self, rollout: Rollout) -> dict[str, Any]:
+        """The learning row of one rollout; nothing of it is trained where cut answers are masked."""
+        row = learning_row(rollout)
+        if getattr(self.method, "mask_truncated", False) and rollout.cut:
             row["labels"] = [IGNORED] * len(row["labels"])
         return row
 
-    def note_completions(self, drawn: list[Completion]) -> None:
+    def log_completions(self, drawn: list[Rollout]) -> None:
         """Length in tokens of what the model wrote, its turns where there may be several, and the share cut."""
-        self.note("completions/length", torch.tensor([float(sum(c.written)) for c in drawn]))
+        self.log_metric("completions/length", torch.tensor([float(rollout.length) for rollout in drawn]))
         if self.job.many("environment"):
-            self.note("completions/turns", torch.tensor([float(turns_of(c)) for c in drawn]))
-        self.note("completions/cut", torch.tensor([float(not c.ended) for c in drawn]))
+            self.log_metric("completions/turns", torch.tensor([float(len(rollout.turns)) for rollout in drawn]))
+        self.log_metric("completions/cut", torch.tensor([float(rollout.cut) for rollout in drawn]))
 
-    def remember(self, rollout: list[Batch]) -> None:
+    def cache_logps(self, rollout: list[Batch]) -> None:
         """Keep what the models say of the answers now, for when the policy has moved on."""
-        for rows in self.passes(rollout):
+        for rows in self.micro_batches(rollout):
             inputs, _ = self.split(self._prepare_inputs(self.collate(rows)))
             with evaluating(self.model), self.compute_loss_context_manager():
-                for name, values in self.memories(inputs).items():
+                for name, values in self.behaviour_policy_outputs(inputs).items():
                     for row, line in zip(rows, values.tolist(), strict=True):
                         row[name] = [0.0, *line][: len(row["input_ids"])]
 
-    def memories(self, inputs: Batch) -> dict[str, torch.Tensor]:
-        """What is remembered: `old_logps`, log-probabilities under the drawing policy, [answers, tokens - 1]."""
+    def behaviour_policy_outputs(self, inputs: Batch) -> dict[str, torch.Tensor]:
+        """What is cached: `old_logps`, log-probabilities under the drawing policy, [answers, tokens - 1]."""
         return {"old_logps": token_logps(self.model, inputs, self.method.temperature)[0]}
 
     def std_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
@@ -177,10 +174,10 @@ class PolicyTrainer(DrawingTrainer):
         return mean, (squares / (count - 1).clamp(min=1)).sqrt()
 
     # -- learning -------------------------------------------------------------------------------------------
-    def passes(self, rollout: list[Batch]) -> Iterator[list[dict[str, Any]]]:
+    def micro_batches(self, rollout: list[Batch]) -> Iterator[list[dict[str, Any]]]:
         """Rows of one forward pass at a time."""
         for batch in rollout:
-            yield from batches(batch["answers"], self.method.completions_per_pass or self.method.num_generations)
+            yield from batches(batch["answers"], self.method.micro_batch_size or self.method.num_generations)
 
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         """Model inputs with labels, and what the rows brought beside them; see the class."""
@@ -190,26 +187,26 @@ class PolicyTrainer(DrawingTrainer):
 
     def split(self, batch: Batch) -> tuple[Batch, Batch]:
         """(model inputs with labels, what the rows brought beside them); the latter along labels' [:, 1:]."""
-        names = [name for name in KNOWN if name in batch]
-        known = {name: batch[name][:, 1:] if batch[name].shape[1] > 1 else batch[name] for name in names}
-        return {k: v for k, v in batch.items() if k not in known}, known
+        names = [name for name in ROLLOUT_TENSORS if name in batch]
+        tensors = {name: batch[name][:, 1:] if batch[name].shape[1] > 1 else batch[name] for name in names}
+        return {k: v for k, v in batch.items() if k not in tensors}, tensors
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward, a few answers at a time; returns the summed loss."""
         loss = torch.zeros((), device=self.args.device)
-        for rows in self.passes([inputs]):
+        for rows in self.micro_batches([inputs]):
             loss += super().training_step(model, self.collate(rows), num_items_in_batch)
         return loss
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The method's loss of a pass, weighted so that the passes of a step add up to its mean."""
-        inputs, known = self.split(inputs)
+        """The method's loss of a micro-batch, weighted so that those of a step add up to its mean."""
+        inputs, rollout_tensors = self.split(inputs)
         totals = num_items_in_batch
         if totals is None:
             totals = torch.tensor([len(inputs["labels"]), (inputs["labels"][:, 1:] != IGNORED).sum()])
-        loss = self.policy_loss(model, inputs, known, totals) * self.accelerator.num_processes
+        loss = self.policy_loss(model, inputs, rollout_tensors, totals) * self.accelerator.num_processes
         return (loss, {}) if return_outputs else loss
 
     def reference_logps(self, model: Any, batch: Batch) -> torch.Tensor:
@@ -222,23 +219,24 @@ class PolicyTrainer(DrawingTrainer):
         rollout = self.roll_out([inputs["prompts"]])
         loss = torch.zeros((), device=self.args.device)
         with torch.no_grad():
-            for rows in self.passes(rollout):
+            for rows in self.micro_batches(rollout):
                 batch = self._prepare_inputs(self.collate(rows))
                 loss += self.compute_loss(model, batch, num_items_in_batch=self.totals(rollout))
         return loss, None, None
+
+    def train(self, *arguments: Any, **named: Any) -> Any:
+        """As the base class; a server for rollouts ends with it, however it ends."""
+        try:
+            return super().train(*arguments, **named)
+        finally:
+            self.policy_engine.close()
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: drawing costs more than the passes that could be counted."""
         return 0
 
 
-def turns_of(completion: Completion) -> int:
-    """How many answers of the model a conversation has."""
-    own = completion.written
-    return sum(mine and not before for before, mine in zip([False, *own], own, strict=False))
-
-
-KNOWN = ("advantages", "old_logps", "reference_logps", "old_values", "returns")
+ROLLOUT_TENSORS = ("advantages", "old_logps", "reference_logps", "old_values", "returns")
 """What rows of answers may bring beside the model's inputs."""
 
 

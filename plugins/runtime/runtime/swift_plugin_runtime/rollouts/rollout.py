@@ -1,73 +1,58 @@
-"""Rollouts: answers drawn from the model under training, scored by rewards, and turned into rows to learn from."""
+"""Rollouts: answers of the model under training, turn by turn, and the rows to learn from that they become."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-import transformers
 from tqdm import tqdm
 
 from swift_core import SwiftError
+from swift_core.contract.engine import Engine, Reply, Request, Sampling
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
+from swift_core.inference.ending import long_words
 from swift_core.templates.encode import IGNORED
-from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encoded_by, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How answers are drawn. max_new_tokens: upper bound in tokens. temperature: 0 is greedy. top_k: 0 is off."""
-
-    max_new_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A question. inputs: the row encoded up to the header of the answer, as `encode` returns it."""
-
-    row: Row
-    inputs: dict[str, Any]
-
-
 @dataclass
-class Completion:
-    """One drawn answer. ids: its tokens with the one that ends it. ended: False where it was cut at the limit.
+class Rollout:
+    """A conversation with the policy: its prompts, encoded, each with the answer to it.
 
-    Of a conversation of several turns, ids are all tokens behind the prompt, `own` says which of them the model
-    wrote (left out: all), text is its last answer, and `latest` the prompt to that.
+    A later prompt begins with the tokens of the prompt and the answer before it.
     """
 
-    prompt: Prompt
-    ids: list[int]
-    text: str
-    ended: bool
-    own: list[bool] | None = None
-    latest: Prompt | None = None
+    turns: list[tuple[Request, Reply]]
 
     @property
-    def written(self) -> list[bool]:
-        """For each of the ids, whether the model wrote it."""
-        return [True] * len(self.ids) if self.own is None else self.own
+    def row(self) -> Row:
+        """The row that the conversation began with."""
+        return self.turns[0][0].row
 
+    @property
+    def text(self) -> str:
+        """The last answer."""
+        return self.turns[-1][1].text
 
-Drawer = Callable[[list[Prompt], Sampling, int], list[Completion]]
-"""Answers prompts, one each, from a seed."""
+    @property
+    def cut(self) -> bool:
+        """Whether the last answer was cut at its limit."""
+        return self.turns[-1][1].cut
+
+    @property
+    def length(self) -> int:
+        """How many tokens the policy wrote."""
+        return sum(len(reply.ids) for _, reply in self.turns)
 
 
 def encode_prompts(job: Job, rows: list[Row], processor: Any, room: int, what: str = "prompts") -> EncodedRows:
-    """Rows as `Prompt`s; one that leaves less than `room` tokens up to max_length is dropped or an error.
+    """Rows as requests with encoded prompts; one without `room` tokens for an answer is dropped, or an error.
 
     A row that asks nothing raises, or is left out and counted under `--strict false`.
     """
@@ -78,12 +63,12 @@ def encode_prompts(job: Job, rows: list[Row], processor: Any, room: int, what: s
     longest = None if limit is None else limit - room
     if longest is not None and longest < 1:
         raise SwiftError(f"max_length {limit} leaves no prompt beside an answer of {room} tokens. Raise it.")
-    items: list[Prompt] = []
+    items: list[Request] = []
     with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
         for group in batches(rows, ENCODE_TOGETHER):
             questions = [row.prompt() for row in group]
             encoded = encoded_by(job, questions, processor, generation=True)
-            items += [Prompt(r, e) for r, e in zip(group, encoded, strict=True) if _fits(job, r, e, longest)]
+            items += [Request(r, prompt=e) for r, e in zip(group, encoded, strict=True) if _fits(job, r, e, longest)]
             bar.update(len(group))
     if len(items) < len(rows):
         job.say(f"dropped {len(rows) - len(items)} of {len(rows)} {what} longer than {longest} tokens")
@@ -104,7 +89,8 @@ def _check_served(job: Job, rows: list[Row], processor: Any) -> None:
         raise SwiftError(
             f"{media.where}: --rollout_backend sends prompts as token ids, and this one has media; leave it out."
         )
-    _, words = end_of_answer(job, tokenizer_of(processor))
+    tokenizer = tokenizer_of(processor)
+    words = long_words(job.one("template").stop_words(tokenizer), tokenizer)
     if words:
         raise SwiftError(
             f"Answers of the template {job.options.template!r} end with {words[0]!r}, which is several tokens; "
@@ -121,60 +107,58 @@ def _fits(job: Job, row: Row, encoded: dict[str, Any], longest: int | None) -> b
     return False
 
 
-def draw(job: Job, model: Any, processor: Any, prompts: list[Prompt], how: Sampling, seed: int) -> list[Completion]:
-    """One answer to each prompt (repeat a prompt to draw a group), batched and padded on the left.
+def sampled(prompts: list[Request], sampling: Sampling, seed: int) -> list[Request]:
+    """The prompts with this sampling, each with a seed of its own, whatever other batches and processes draw."""
+    return [
+        dataclasses.replace(p, sampling=dataclasses.replace(sampling, seed=(seed * 100_003 + place) % 2**63))
+        for place, p in enumerate(prompts)
+    ]
 
-    The same seed draws the same answers, and the random state of the training is left as it was.
+
+def roll_out(
+    job: Job,
+    engine: Engine,
+    processor: Any,
+    prompts: list[Request],
+    sampling: Sampling,
+    seed: int,
+    max_turns: int = 1,
+    together: int | None = None,
+) -> list[Rollout]:
+    """One answer to each prompt, and on from there where an environment responds: at most `max_turns` answers each.
+
+    Repeat a prompt to draw a group. The same seed draws the same answers. together: most prompts that the engine is
+    given at a time.
     """
-    tokenizer = tokenizer_of(processor)
-    ends, words = end_of_answer(job, tokenizer)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
-    settings = transformers.GenerationConfig(
-        max_new_tokens=how.max_new_tokens,
-        do_sample=how.temperature > 0,
-        **({"temperature": how.temperature, "top_p": how.top_p, "top_k": how.top_k} if how.temperature > 0 else {}),
-        repetition_penalty=1.0,
-        eos_token_id=ends,
-        pad_token_id=pad,
-        stop_strings=words or None,
-        suppress_tokens=media_tokens(model.config) or None,
-    )
-    batch = pad_batch([p.inputs for p in prompts], pad, left=True)
-    batch = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-    with _seeded(seed), evaluating(model):
-        output = model.generate(
-            **batch, generation_config=settings, use_cache=True, **({"tokenizer": tokenizer} if words else {})
-        )
-    drawn = output[:, batch["input_ids"].shape[1] :].tolist()
-    return [completion_of(job, processor, p, ids, ends, pad) for p, ids in zip(prompts, drawn, strict=True)]
 
+    def answered(asked: list[Request], turn: int) -> list[tuple[Request, Reply]]:
+        requests = sampled(asked, sampling, seed + 7919 * turn)
+        replies = [reply for part in batches(requests, together or len(requests)) for reply in engine.generate(part)]
+        return list(zip(requests, replies, strict=True))
 
-def converse(
-    job: Job, drawer: Drawer, processor: Any, prompts: list[Prompt], how: Sampling, seed: int, turns: int
-) -> list[Completion]:
-    """One answer to each prompt, and on from there where an environment responds: at most `turns` answers each."""
-    found = drawer(prompts, how, seed)
-    for turn in range(1, turns if job.many("environment") else 1):
-        following = {n: _following(job, completion, processor) for n, completion in enumerate(found)}
-        asked = {n: prompt for n, prompt in following.items() if prompt is not None}
-        if not asked:
+    found = [Rollout([pair]) for pair in answered(prompts, 0)]
+    for turn in range(1, max_turns if job.many("environment") else 1):
+        following = [(rollout, following_prompt(job, rollout, processor)) for rollout in found]
+        going_on = [(rollout, prompt) for rollout, prompt in following if prompt is not None]
+        if not going_on:
             break
-        drawn = drawer(list(asked.values()), how, seed + 7919 * turn)
-        for n, more in zip(asked, drawn, strict=True):
-            found[n] = _joined(found[n], more)
+        pairs = answered([prompt for _, prompt in going_on], turn)
+        for (rollout, _), pair in zip(going_on, pairs, strict=True):
+            rollout.turns.append(pair)
     return found
 
 
-def _following(job: Job, done: Completion, processor: Any) -> Prompt | None:
+def following_prompt(job: Job, rollout: Rollout, processor: Any) -> Request | None:
     """The prompt to the next answer, None where nobody responds, the answer was cut, or no room is left.
 
     The tokens that the model drew stay as they are; behind them stand those which the template writes between
     the end of this answer and the start of the next.
     """
-    before = done.prompt.row.prompt() if done.latest is None else done.latest.row
-    if not done.ended or not done.text:
+    request, reply = rollout.turns[-1]
+    if reply.cut or not reply.text:
         return None
-    answered = before.with_messages([*before.messages, {"role": "assistant", "content": done.text}])
+    before = request.row.prompt()
+    answered = before.with_messages([*before.messages, {"role": "assistant", "content": reply.text}])
     said = response(job, answered)
     if not said:
         return None
@@ -184,13 +168,13 @@ def _following(job: Job, done: Completion, processor: Any) -> Prompt | None:
     end = max((n + 1 for n, label in enumerate(past["labels"]) if label != IGNORED), default=0)
     if not end or whole["input_ids"][:end] != past["input_ids"][:end]:
         raise SwiftError(
-            f"{done.prompt.row.where}: the template writes an answer otherwise once others follow it, so rollouts of "
+            f"{rollout.row.where}: the template writes an answer otherwise once others follow it, so rollouts of "
             "several turns would learn from tokens that the model never wrote. Say --max_turns 1, or "
             "--preserve_thinking true where earlier thoughts are dropped."
         )
-    inputs = _extended(done.prompt.inputs, [*done.ids, *whole["input_ids"][end:]])
+    inputs = _extended(_inputs(request), [*reply.ids, *whole["input_ids"][end:]])
     limit = row_limit(job, processor)
-    return None if limit is not None and len(inputs["input_ids"]) >= limit else Prompt(asked, inputs)
+    return None if limit is not None and len(inputs["input_ids"]) >= limit else Request(asked, prompt=inputs)
 
 
 def response(job: Any, row: Row) -> list[dict[str, Any]]:
@@ -201,13 +185,10 @@ def response(job: Any, row: Row) -> list[dict[str, Any]]:
     return []
 
 
-def _joined(first: Completion, more: Completion) -> Completion:
-    """The conversation with one more answer."""
-    behind = len(first.prompt.inputs["input_ids"])
-    between = more.prompt.inputs["input_ids"][behind + len(first.ids) :]
-    own = [*first.written, *[False] * len(between), *[True] * len(more.ids)]
-    ids = [*first.ids, *between, *more.ids]
-    return Completion(first.prompt, ids, more.text, more.ended, own, more.prompt)
+def _inputs(request: Request) -> dict[str, Any]:
+    """The encoded prompt of a rollout's request."""
+    assert isinstance(request.prompt, dict)
+    return request.prompt
 
 
 def _extended(inputs: dict[str, Any], more: list[int]) -> dict[str, Any]:
@@ -221,58 +202,18 @@ def _extended(inputs: dict[str, Any], more: list[int]) -> dict[str, Any]:
     return {**longer, "input_ids": [*inputs["input_ids"], *more]}
 
 
-def media_tokens(config: Any) -> list[int]:
+def media_tokens(config: Any) -> tuple[int, ...]:
     """Ids that stand for pictures or sound in a prompt. An answer with one of them could not be read back."""
     names = [f"{medium}_token_{kind}" for medium in ("image", "video", "audio") for kind in ("id", "index")]
-    return sorted({int(i) for name in names if isinstance(i := getattr(config, name, None), int)})
+    return tuple(sorted({int(i) for name in names if isinstance(i := getattr(config, name, None), int)}))
 
 
-def end_of_answer(job: Job, tokenizer: Any) -> tuple[list[int], list[str]]:
-    """(token ids that end an answer, stop words that are several tokens long) of the job's template."""
-    ids, words = [], []
-    for word in job.one("template").stop_words(tokenizer):
-        tokens = tokenizer(word, add_special_tokens=False)["input_ids"]
-        ids += tokens if len(tokens) == 1 else []
-        words += [word] if len(tokens) > 1 else []
-    if not ids and tokenizer.eos_token_id is not None:
-        ids = [tokenizer.eos_token_id]
-    return list(dict.fromkeys(ids)), words
-
-
-def completion_of(
-    job: Job, processor: Any, prompt: Prompt, ids: list[int], ends: list[int], pad: int | None
-) -> Completion:
-    """The drawn ids up to the first that ends the answer; what follows is padding. pad: None where there is none."""
-    end = next((place for place, token in enumerate(ids) if token in ends), None)
-    if end is not None:
-        kept = ids[: end + 1]
-    else:  # cut at the limit, or stopped by a word of several tokens, behind which stands padding
-        kept = ids[: len(ids) - next((n for n, token in enumerate(reversed(ids)) if token != pad), 0)]
-    text = job.hook.decode(job=job, ids=kept, processor=processor)
-    return Completion(prompt, kept, text, ended=end is not None or len(kept) < len(ids))
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """The model without dropout and without gradients, then in the mode it was in."""
-    was = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was)
-
-
-def learning_row(completion: Completion) -> dict[str, Any]:
-    """Prompt and answer as an encoded row whose labels cover what the model wrote, as in supervised training."""
-    inputs = completion.prompt.inputs
-    labels = [i if own else IGNORED for i, own in zip(completion.ids, completion.written, strict=True)]
-    return {**_extended(inputs, completion.ids), "labels": [IGNORED] * len(inputs["input_ids"]) + labels}
+def learning_row(rollout: Rollout) -> dict[str, Any]:
+    """The conversation as an encoded row whose labels cover what the model wrote, as in supervised training."""
+    request, reply = rollout.turns[-1]
+    inputs = _extended(_inputs(request), reply.ids)
+    labels = [IGNORED] * len(inputs["input_ids"])
+    for asked, said in rollout.turns:
+        start = len(_inputs(asked)["input_ids"])
+        labels[start : start + len(said.ids)] = said.ids
+    return {**inputs, "labels": labels}

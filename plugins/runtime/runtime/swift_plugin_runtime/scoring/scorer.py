@@ -88,7 +88,7 @@ class ScoringEngine:
 
     def generate(self, requests: list[Request], listen: Any = None) -> list[Reply]:
         """A reply for each conversation."""
-        rows = [check_row(request.row()) for request in requests]
+        rows = [check_row(request.row) for request in requests]
         with self.turn:
             texts = self._embedded(rows) if self.embeds else self._scored(rows)
         for place, text in enumerate(texts):

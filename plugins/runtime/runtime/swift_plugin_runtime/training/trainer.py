@@ -84,6 +84,7 @@ class Trainer(transformers.Trainer):
         if training_options(job).early_stopping_patience:
             self.add_callback(transformers.EarlyStoppingCallback(training_options(job).early_stopping_patience))
         self.speed = Speed()
+        self.figures: dict[str, list[float]] = {}
         self.media_seen = False
         self.head: Any = None
         """The output head where it computes the loss itself."""
@@ -132,7 +133,10 @@ class Trainer(transformers.Trainer):
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Write a log line; one about training says how many tokens per second went through the model."""
+        """Write a log line with the metrics since the last one; one about training says its tokens per second."""
+        prefix = "eval_" if any(name.startswith("eval_") for name in logs) else ""
+        if self.figures:
+            logs.update({prefix + name: value for name, value in self.averages().items()})
         if "loss" in logs:
             logs["tokens_per_second"] = round(self.speed.take() * self.accelerator.num_processes)
         super().log(logs, start_time)
@@ -141,6 +145,34 @@ class Trainer(transformers.Trainer):
         """The checkpoint with the best evaluation, where the job keeps it; else None."""
         o = training_options(self.job)
         return self.state.best_model_checkpoint if o.load_best_model_at_end or o.early_stopping_patience else None
+
+    def over_ranks(self, values: list[float]) -> torch.Tensor:
+        """Each value summed over all processes, shape [values]."""
+        local = torch.tensor(values, device=self.args.device, dtype=torch.float64).to(torch.float32)
+        return self.accelerator.reduce(local, reduction="sum")
+
+    def log_metric(self, name: str, values: torch.Tensor, count: float | None = None) -> None:
+        """Add a tensor of values to the average shown as `name`; count: over how many, if not their number."""
+        figure = self.figures.setdefault(name, [0.0, 0.0])
+        figure[0] += float(values.detach().sum())
+        figure[1] += values.numel() if count is None else count
+
+    def averages(self) -> dict[str, float]:
+        """The figures noted since the last call, averaged over all ranks; every process must come here."""
+        totals = self.over_ranks([v for figure in self.figures.values() for v in figure]).tolist()
+        named = zip(self.figures, totals[::2], totals[1::2], strict=True)
+        found = {name: total / count for name, total, count in named if count}
+        self.figures = {}
+        return found
+
+    def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
+        """Evaluate with figures of its own, so that those of the training under way are kept apart."""
+        held, self.figures = self.figures, {}
+        try:
+            found: dict[str, float] = super().evaluate(*arguments, **named)
+        finally:
+            self.figures = held
+        return found
 
     def publish(self, folder: str) -> str:
         """Upload a checkpoint to the hub in use as --hub_model_id, from the first process; returns its address."""

@@ -1,0 +1,1 @@
+"""Answers from a model in this process, for inference and for rollouts."""
