@@ -29,6 +29,7 @@ lint: .venv/.ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(PY) tools/imports.py
+	$(PY) tools/docstrings.py
 
 generated: .venv/.ready
 	$(PY) tools/known.py

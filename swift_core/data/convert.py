@@ -76,7 +76,10 @@ def _messages(rest: Raw, where: str) -> list[Message]:
 
 
 def read_messages(listed: Any, where: str) -> list[Message]:
-    """Messages in any published form, OpenAI's among them, as ours: content parts become text with placeholders."""
+    """Messages in any published form, OpenAI's among them, as ours: content parts become text with placeholders.
+
+    Raises SwiftError, which begins with `where`, where `listed` is not a list.
+    """
     if not isinstance(listed, list):
         raise SwiftError(f"{where}: messages must be a list, found {type(listed).__name__}.")
     out: list[Message] = []
@@ -203,7 +206,10 @@ def _place_media(row: Row) -> None:
 
 
 def read_tools(value: Any, where: str) -> list[Raw]:
-    """Tools as OpenAI function schemas, from a list, JSON text, or bare function objects."""
+    """Tools as OpenAI function schemas, from a list, JSON text, or bare function objects.
+
+    Raises SwiftError, which begins with `where`, where `value` is not a list of tools.
+    """
     tools = _loaded(value or [], where)
     if not isinstance(tools, list):
         raise SwiftError(f"{where}: tools must be a list of function schemas, found {type(tools).__name__}.")

@@ -36,7 +36,10 @@ def load_one(job: Job, source: Source, need_answer: bool = True) -> list[Row]:
 
 
 def raw_rows(job: Job, source: Source) -> Iterable[dict[str, Any]]:
-    """The rows of one source as they stand there, each with `_where`."""
+    """The rows of one source as they stand there, each with `_where`.
+
+    Raises SwiftError where no component reads the source.
+    """
     raw: Iterable[dict[str, Any]] | None = job.hook.load_rows(job=job, source=source)
     if raw is None:
         raise SwiftError(f"No data set component reads {source.text!r} (hub {source.hub}).")
@@ -68,7 +71,10 @@ def converted(
 
 
 def as_row(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> Row:
-    """One raw row in the standard form, by the source's own component or the generic converter."""
+    """One raw row in the standard form, by the source's own component or the generic converter.
+
+    Raises SwiftError where `need_answer` is set and the last message is not the assistant's.
+    """
     row: Row = job.hook.to_row(job=job, raw=raw, source=source) or to_row(raw, job.options.columns)
     if need_answer and row.messages[-1]["role"] != "assistant":
         raise SwiftError(

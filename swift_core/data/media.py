@@ -42,7 +42,10 @@ def open_media(row: Row, max_pixels: int | None = None) -> dict[str, list[Any]]:
 
 
 def open_image(item: Any, where: str) -> Any:
-    """A PIL image in RGB from a path, bytes, a data URI, an array or a PIL image."""
+    """A PIL image in RGB from a path, bytes, a data URI, an array or a PIL image.
+
+    Raises SwiftError, which begins with `where`, for a file that is missing or is not an image.
+    """
     from PIL import Image, ImageOps
 
     try:
@@ -90,6 +93,7 @@ def open_video(item: Any, where: str) -> tuple[Any, float]:
     """Frames as an array [frames, height, width, 3] and how many there are per second.
 
     item: a list of image files, an array or a video file, which is read at `FRAME_RATE`.
+    Raises SwiftError, which begins with `where`, for a file that is not a video, and where PyAV is missing.
     """
     import numpy as np
 
@@ -124,7 +128,10 @@ def _sampled(decoded: Iterable[Any], most: int = MOST_FRAMES) -> tuple[list[Any]
 
 
 def open_audio(item: Any, where: str) -> Any:
-    """Mono samples as a float array, from an array or a file that soundfile reads."""
+    """Mono samples as a float array, from an array or a file that soundfile reads.
+
+    Raises SwiftError, which begins with `where`, for a file that is not audio, and where soundfile is missing.
+    """
     import numpy as np
 
     if not isinstance(item, str | Path):

@@ -14,7 +14,10 @@ Raw = dict[str, Any]
 
 
 def read_file(path: str | Path) -> Iterator[Raw]:
-    """Rows of one file, or of every data file of a folder, by suffix."""
+    """Rows of one file, or of every data file of a folder, by suffix.
+
+    Raises SwiftError for a suffix that has no reader.
+    """
     file = Path(path)
     if file.is_dir():
         for child in sorted(p for p in file.iterdir() if p.suffix.lower() in READERS):

@@ -65,7 +65,10 @@ def with_system(job: Job, row: Row) -> Row:
 
 
 def find_resume(job: Job) -> str | None:
-    """The checkpoint to go on from; `last` is the newest whole one in the output folder."""
+    """The checkpoint to go on from; `last` is the newest whole one in the output folder.
+
+    Raises SwiftError where there is no such checkpoint.
+    """
     wanted = job.options.resume_from_checkpoint
     if wanted in (None, "", "false", "False"):
         return None
@@ -88,6 +91,7 @@ def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:
     """The model with every tuner of the job, in option order: new, or as it was saved.
 
     resume: a checkpoint of this very run, whose tuners go on training.
+    Raises SwiftError where every parameter is frozen.
     """
     for item in job.many("tuner"):
         saved = _checkpoint_of(job, item, resume) or item.folder

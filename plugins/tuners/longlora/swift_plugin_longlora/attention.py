@@ -17,7 +17,10 @@ NAME = "swift_longlora"
 
 
 def use_groups(model: Any, ratio: float) -> None:
-    """Let the language model attend within groups while it trains."""
+    """Let the language model attend within groups while it trains.
+
+    Raises SwiftError for another attention than torch's.
+    """
     config = model.config.get_text_config()
     if config._attn_implementation not in ("sdpa", "eager", NAME):
         raise SwiftError(f"LongLoRA groups tokens for torch's attention: say --attn_impl sdpa, not {_name(config)}.")

@@ -128,7 +128,10 @@ class AlignmentTrainer(Trainer):
         return self.accelerator.reduce(local, reduction="sum")
 
     def note(self, name: str, values: torch.Tensor, count: float | None = None) -> None:
-        """Add a tensor of values to the average shown as `name`; count: over how many, if not their number."""
+        """Add a tensor of values to the average shown as `name`; count: over how many, if not their number.
+
+        values: any shape, summed.
+        """
         figure = self.figures.setdefault(name, [0.0, 0.0])
         figure[0] += float(values.detach().sum())
         figure[1] += values.numel() if count is None else count

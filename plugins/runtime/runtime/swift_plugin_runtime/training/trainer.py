@@ -114,7 +114,10 @@ class Trainer(transformers.Trainer):
         return outputs.logits.sum(), outputs
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Forward and backward of one batch, its tokens counted; the first media must reach the model."""
+        """Forward and backward of one batch, its tokens counted; the first media must reach the model.
+
+        Returns the loss, a scalar.
+        """
         self.speed.add(inputs)
         media = [] if self.media_seen else media_in(inputs)
         if not media:
@@ -468,7 +471,10 @@ def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
 
 
 def training_rows(job: Job, rows: Any, processor: Any) -> Any:
-    """The data set of rows, or of packs of rows under --packing, that the options ask for."""
+    """The data set of rows, or of packs of rows under --packing, that the options ask for.
+
+    Raises SwiftError for --packing without --max_length.
+    """
     o, packing, limit = job.options, training_options(job).packing, row_limit(job, processor)
     if packing and limit is None:
         raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")

@@ -87,7 +87,10 @@ class AddedTuner:
 
 
 def add_module(host: Any, key: str, made: Any, trainable: bool) -> None:
-    """Give `host` the child `made`, and let it change what the host puts out."""
+    """Give `host` the child `made`, and let it change what the host puts out.
+
+    Raises SwiftError for a host that is a list of modules.
+    """
     import torch
 
     if isinstance(host, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
@@ -111,7 +114,10 @@ def _changed(key: str, host: Any, args: Any, kwargs: Any, output: Any) -> Any:
 
 
 def added(model: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """(dotted path of the host in the base model, module) of each module that was added under `key`."""
+    """(dotted path of the host in the base model, module) of each module that was added under `key`.
+
+    Raises SwiftError where there is none.
+    """
     found = False
     for path, module in model.named_modules():
         if path.endswith(f".{key}") or path == key:
@@ -127,7 +133,10 @@ def added(model: Any, key: str) -> Iterator[tuple[str, Any]]:
 def hosts(
     job: Job, model: Any, pattern: str | None, inside: Callable[[Any], Iterator[tuple[str, Any]]]
 ) -> dict[str, Any]:
-    """Path → module of those that get something: by a regex of names, else what `inside` finds in decoder blocks."""
+    """Path → module of those that get something: by a regex of names, else what `inside` finds in decoder blocks.
+
+    Raises SwiftError where the regex fits no module.
+    """
     if pattern:
         every = {path: path.removeprefix("base_model.model.") for path, _ in model.named_modules()}
         found = {path: model.get_submodule(path) for path, plain in every.items() if re.fullmatch(pattern, plain)}

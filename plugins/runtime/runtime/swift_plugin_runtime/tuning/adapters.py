@@ -97,7 +97,10 @@ def keep_training(model: Any) -> Any:
 
 
 def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
-    """The model with a saved adapter added under `name`; active, and trainable if asked."""
+    """The model with a saved adapter added under `name`; active, and trainable if asked.
+
+    Raises SwiftError where the adapter holds weights that the model has no place for.
+    """
     import peft
     from safetensors.torch import load_file
 
@@ -184,7 +187,7 @@ def linear_targets(job: Job, model: Any, wanted: list[str]) -> Any:
     """Module names to adapt: `all-linear` means every linear layer of the parts that are not frozen.
 
     The output head is left out, as in the LoRA paper's follow-ups and in PEFT. Without a job or card every
-    linear layer counts.
+    linear layer counts. Raises SwiftError where there is no such layer.
     """
     if wanted != ["all-linear"]:
         return wanted if len(wanted) > 1 else wanted[0]
