@@ -6,15 +6,16 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint setup generated trajectories wheels clean test-vllm test-evalscope test-gptq test-llmcompressor test-loggers conformance
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers conformance
 
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt $(DISTS:%=%/pyproject.toml)
-	test -x $(PY) || python3 -m venv .venv
-	$(PY) -m pip install --quiet uv
-	.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) -c constraints.txt --group dev -e . $(addprefix -e ,$(DISTS))
-	touch $@
+	@test -x $(PY) || python3 -m venv .venv
+	@$(PY) -m pip install --quiet uv
+	@echo "installing $(words $(DISTS)) plugins into .venv"
+	@.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) -c constraints.txt --group dev -e . $(addprefix -e ,$(DISTS))
+	@touch $@
 
 demo: .venv/.ready
 	.venv/bin/swift demo
@@ -29,7 +30,12 @@ lint: .venv/.ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(PY) tools/imports.py
+	$(PY) tools/floors.py
 	$(PY) tools/docstrings.py
+
+# Lint, and the tests of what changed since main: of each changed distribution and of those that build on it.
+check: lint
+	$(PY) -m pytest -n 2 --dist loadfile $$($(PY) tools/changed.py)
 
 generated: .venv/.ready
 	$(PY) tools/known.py
@@ -60,6 +66,14 @@ test-gptq: .venv/.ready
 test-llmcompressor: .venv/.ready
 	SWIFT_TEST_LLMCOMPRESSOR=1 $(PY) -m pytest plugins/quantizers/llm_compressor
 
+# The seams with transformers' Trainer, on the newest transformers that the registry serves.
+test-newest: .venv/newest/.ready
+	PYTHONPATH=$(CURDIR)/.venv/newest $(PY) -m pytest plugins/runtime/runtime plugins/trainers/sft plugins/trainers/dpo plugins/trainers/grpo plugins/tuners/lora
+
+.venv/newest/.ready: .venv/.ready
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --upgrade --target .venv/newest transformers
+	touch $@
+
 # A run with wandb and one with swanlab, offline.
 test-loggers: .venv/loggers/.ready
 	PYTHONPATH=$(CURDIR)/.venv/loggers $(PY) -m pytest tests/test_loggers.py
@@ -68,10 +82,10 @@ test-loggers: .venv/loggers/.ready
 	.venv/bin/uv pip install --quiet --python $(PY) -c constraints.txt --target .venv/loggers -r tools/loggers.txt
 	touch $@
 
-conformance: .venv/ladder/.ready
-	PYTHONPATH=.venv/ladder $(PY) -m swift_testing.conformance --jobs 2
+conformance: .venv/conformance/.ready
+	PYTHONPATH=.venv/conformance $(PY) -m swift_testing.conformance --jobs 2
 
 # What some processors need and nothing else here does, in a folder of its own so that tests run without it.
-.venv/ladder/.ready: .venv/.ready tools/ladder.txt
-	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/ladder -r tools/ladder.txt
+.venv/conformance/.ready: .venv/.ready tools/conformance.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/conformance -r tools/conformance.txt
 	touch $@

@@ -73,4 +73,4 @@ class _OldPaths:
         return Finder(MOVED).find_spec(name)
 
 
-sys.meta_path.append(_OldPaths)  # type: ignore[arg-type]  # a class with a static find_spec is a finder
+sys.meta_path.append(_OldPaths)  # a class with a static find_spec is a finder

@@ -18,12 +18,14 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract.errors import SwiftError, did_you_mean
+from swift_core.contract.tuning import tuning_of
 from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import saved_tuners
 from swift_core.job.options import Given, build
 from swift_core.job.prepare import prepare, refuse_unsupported
 from swift_core.job.selected import Selected
 from swift_core.job.specs import find_job
+from swift_core.jobs.tuners import attach_tuner, check_training, load_tuner, merge_tuners, save_tuner
 
 
 def run(job_name: str, **options: Any) -> Any:
@@ -40,15 +42,16 @@ def prepare_model(model: Any, tuners: dict[str, Any] | Any) -> Any:
     """`model` with tuners attached, ready to be trained by any loop; a name → tuner map composes several.
 
     tuners: tuner components (`Lora(lora_rank=8)`) or their names (`"lora"`), one or a map in order of
-    attachment. The model may be any that the tuners know how to change. Raises SwiftError where two cannot
-    be combined.
+    attachment. The model may be any that the tuners know how to change, and may have tuners already. Raises
+    SwiftError where two cannot be combined, and where one of them would not train.
     """
     named = tuners if isinstance(tuners, dict) else {"default": tuners}
-    job = _job([_chosen(label, tuner) for label, tuner in named.items()])
+    job, new = _joined(model, [_chosen(label, tuner) for label, tuner in named.items()])
     refuse_unsupported(job)
-    for item in job.selected:
-        model = job.call(item, "attach_tuner", model=model, name=item.label)
-    model.swift_job = job
+    for item in new:
+        model = attach_tuner(job, model, item)
+    check_training(job, model, new)
+    tuning_of(model).job = job
     return model
 
 
@@ -58,29 +61,33 @@ def save_pretrained(model: Any, folder: str | Path) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     for item in job.selected:
         place = Path(folder) if len(job.selected) == 1 else Path(folder, item.label)
-        job.call(item, "save_tuner", model=model, folder=str(place), name=item.label)
+        save_tuner(job, model, item, str(place))
     job.write_lock(folder)
 
 
 def from_pretrained(model: Any, folder: str | Path, trainable: bool = False) -> Any:
-    """`model` with the tuners that were saved in `folder`, by us or by PEFT."""
-    selected = saved_tuners(Catalogue.installed(), Path(folder), "default")
-    for item in selected:
+    """`model` with the tuners that were saved in `folder`, by us or by PEFT; it may have others already.
+
+    They are called `default`, or `default_NAME` where the folder holds several; the next ones `default2`, and so on.
+    Raises SwiftError where the folder holds none, or they do not fit the model.
+    """
+    chosen = saved_tuners(Catalogue.installed(), Path(folder), _free_name(model))
+    for item in chosen:
         item.component = build(item.entry.load(), item.saved, item.entry.title)
-    job = _job(selected)
-    for item in job.selected:
-        arguments = {"folder": item.folder, "name": item.label, "trainable": trainable}
-        model = job.call(item, "load_tuner", model=model, **arguments) or model
-    model.swift_job = job
+    job, new = _joined(model, chosen)
+    for item in new:
+        loaded = load_tuner(job, model, item, str(item.folder), trainable)
+        model = model if loaded is None else loaded
+    if trainable:
+        check_training(job, model, new)
+    tuning_of(model).job = job
     return model
 
 
 def merge(model: Any) -> Any:
     """The plain model with every tuner of `prepare_model` or `from_pretrained` folded into its weights."""
     job = _job_of(model)
-    for item in reversed(job.selected):
-        model = job.call(item, "merge_tuner", model=model, name=item.label) or model
-    return model
+    return merge_tuners(job, model, job.selected)
 
 
 def activate(model: Any, *names: str) -> None:
@@ -122,13 +129,30 @@ def _chosen(label: str, tuner: Any) -> Selected:
     return Selected(entry, label, "Python", tuner)
 
 
-def _job(selected: list[Selected]) -> PreparedJob:
+def _free_name(model: Any) -> str:
+    """The first of `default`, `default2` … by which no tuner of the model is called."""
+    job = tuning_of(model).job
+    there = {item.label.partition("_")[0] for item in job.selected} if isinstance(job, PreparedJob) else set()
+    names = ("default", *(f"default{n}" for n in range(2, len(there) + 3)))
+    return next(name for name in names if name not in there)
+
+
+def _joined(model: Any, new: list[Selected]) -> tuple[PreparedJob, list[Selected]]:
+    """(a job of the model's tuners and the new ones, the new ones in order); SwiftError for a name that is taken."""
+    job = tuning_of(model).job
+    there = job.selected if isinstance(job, PreparedJob) else []
+    taken = {item.label for item in there} & {item.label for item in new}
+    if taken:
+        raise SwiftError(
+            f"The model has a tuner {min(taken)!r} already: give the new one another name, or merge first."
+        )
     spec = find_job("sft")
-    return PreparedJob(spec, spec.options_class()(), selected)
+    joined = PreparedJob(spec, spec.options_class()(), [*there, *new])
+    return joined, [item for item in joined.selected if item in new]
 
 
 def _job_of(model: Any) -> PreparedJob:
-    job = getattr(model, "swift_job", None)
+    job = tuning_of(model).job
     if not isinstance(job, PreparedJob):
         raise SwiftError("This model has no tuners of ours; prepare it with prepare_model or from_pretrained.")
     return job

@@ -55,7 +55,8 @@ class Finder:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         """A module that looks its names up where they are now; None for any other name."""
-        return ModuleSpec(name, self, is_package=True) if name in self.moved or self._inside(name) else None
+        loader: Any = self
+        return ModuleSpec(name, loader, is_package=True) if name in self.moved or self._inside(name) else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """An empty module whose names are found when they are asked for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from typing import Any
 
 import pytest
@@ -92,3 +94,17 @@ def test_a_row_over_the_limit_is_named_or_dropped_and_counted(name: str, tmp_pat
     job, trainer = built(name, [good, good, long], tmp_path, max_length=80)
     assert len(trainer.train_dataset) == 2
     assert "1 of 3" in " ".join(job.notes)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_table_feeds_every_method(name: str, tmp_path: Any) -> None:
+    """A CSV holds text alone: labels, numbers and lists are read from it."""
+    good = METHODS[name][0]
+    cells = {k: v if isinstance(v, str) else json.dumps(v) for k, v in good.items()}
+    with (tmp_path / "rows.csv").open("w", newline="") as stream:
+        table = csv.DictWriter(stream, list(cells), delimiter=";")
+        table.writeheader()
+        table.writerows([cells, cells])
+    job, trainer = built(name, [], tmp_path, dataset=[str(tmp_path / "rows.csv")])
+    assert len(trainer.train_dataset) == 2
+    assert not any("skipped" in note or "left out" in note for note in job.notes)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 import subprocess
 import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from swift_testing.contracts import HEAVY
+from tools_of import tool
 
 from swift_core.catalogue.entries import Catalogue, Entry, ships_in
 from swift_core.contract.errors import SwiftError
@@ -21,14 +22,6 @@ from swift_core.job.options import fields_of
 from swift_core.job.specs import JOBS
 
 ROOT = Path(__file__).parent.parent
-
-
-def tool(name: str):
-    """A script of `tools/` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +135,31 @@ def test_a_model_plugin_brings_all_that_its_card_names(catalogue: Catalogue) -> 
         needed = {ships_in(kind, name) for kind, name in [*named, ("bbox", card.bbox)]}
         lacking = {"swift-plugin-essentials", *needed} - closure(entry.package)
         assert not lacking, f"{entry.package} needs {lacking} among its dependencies"
+
+
+def test_a_component_made_for_another_runtime_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from swift_plugin_runtime.options import TrainingOptions
+
+    class Future(TrainingOptions):
+        """A trainer of tomorrow."""
+
+        swift_api = 1
+        runtime_api = 2
+
+    monkeypatch.setitem(sys.modules, "future", SimpleNamespace(Future=Future))
+    entry = Entry("trainer", "future", "swift-plugin-future", "9.0", "", "future:Future")
+    with pytest.raises(SwiftError, match="runtime_api 2, and the installed swift_plugin_runtime speaks 1"):
+        entry.load()
+    Future.runtime_api = 1
+    assert entry.load() is Future
+
+
+def test_what_changed_is_tested_with_what_builds_on_it() -> None:
+    changed = tool("changed")
+    assert changed.targets(ROOT, ["swift_core/job/job.py"]) == changed.ALL
+    assert changed.targets(ROOT, ["plugins/models/qwen2/swift_plugin_qwen2/__init__.py"]) == [
+        "tests",
+        "plugins/models/qwen2/tests",
+    ]
+    assert changed.targets(ROOT, ["docs/a.md"]) == ["tests/test_docs.py"]
+    assert changed.targets(ROOT, ["tests/test_cli.py"]) == ["tests/test_cli.py"]

@@ -108,7 +108,7 @@ def test_the_list_as_json_has_every_field() -> None:
     assert {"kind", "name", "package", "version", "summary"} <= set.intersection(*(set(c) for c in listed))
     assert {c["kind"] for c in listed} == set(KINDS) - {"command"} | {c["kind"] for c in listed}
     for model in (c for c in listed if c["kind"] == "model"):
-        assert {"checkpoints", "modality", "template", "rung"} <= set(model)
+        assert {"checkpoints", "modality", "template", "level"} <= set(model)
         assert "fault" not in model
 
 

@@ -1,4 +1,4 @@
-"""What would make a false pass of the conformance ladder is caught: one trap for each."""
+"""What would make a false pass of the conformance levels is caught: one trap for each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CATALOGUE = Catalogue.installed()
 
 
 def make_bench(name: str, place: Path, modality: str = "image") -> Bench:
-    """A family's tiny model and processor, as the rung `media` has them."""
+    """A family's tiny model and processor, as the level `media` has them."""
     card = CATALOGUE.find("model", name).load()
     processor, changes = make_processor(card)
     job = media.train_job(card, tiny_family.write_checkpoint(card, place / "model", processor, **changes), str(place))
@@ -55,7 +55,7 @@ def spoilt(bench: Bench, change: Any) -> Any:
 
 
 def test_an_honest_family_passes_every_check(qwen: Bench) -> None:
-    assert media.climb_one(qwen) == "passed"
+    assert media.check_modality(qwen) == "passed"
 
 
 # -- what is shown must matter ----------------------------------------------------------------------------------
@@ -225,11 +225,11 @@ def test_a_run_of_some_families_keeps_the_results_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "FILE", tmp_path / "results.json")
-    command.write({"one": {"rung": "model"}, "two": {"rung": "card"}}, whole=True)
-    command.write({"two": {"rung": "template"}}, whole=False)
+    command.write({"one": {"level": "model"}, "two": {"level": "card"}}, whole=True)
+    command.write({"two": {"level": "template"}}, whole=False)
     assert json.loads((tmp_path / "results.json").read_text()) == {
-        "one": {"rung": "model"},
-        "two": {"rung": "template"},
+        "one": {"level": "model"},
+        "two": {"level": "template"},
     }
-    command.write({"two": {"rung": "model"}}, whole=True)
-    assert json.loads((tmp_path / "results.json").read_text()) == {"two": {"rung": "model"}}
+    command.write({"two": {"level": "model"}}, whole=True)
+    assert json.loads((tmp_path / "results.json").read_text()) == {"two": {"level": "model"}}

@@ -11,7 +11,8 @@ from swift_core.contract.row import Row
 from swift_core.contract.source import read_source
 from swift_core.data.boxes import from_pixels, pixel_boxes, to_pixels
 from swift_core.data.convert import to_row
-from swift_core.data.load import _take, split_rows
+from swift_core.data.load import split_rows
+from swift_core.data.mix import take
 from swift_core.data.readers import read_file
 
 
@@ -159,9 +160,9 @@ def test_missing_file_and_nonsense_are_named():
 
 def test_count_takes_without_replacement_then_repeats():
     rows = [Row([], where=str(i)) for i in range(10)]
-    few = _take(rows, 4, seed=1)
+    few = take(rows, 4, seed=1)
     assert len({r.where for r in few}) == 4
-    many = _take(rows, 23, seed=1)
+    many = take(rows, 23, seed=1)
     assert len(many) == 23 and all(sum(r.where == str(i) for r in many) in (2, 3) for i in range(10))
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from swift_testing.conformance import RUNGS
+from swift_testing.conformance import LEVELS
 from swift_testing.contracts_model import folder_of
 
 from swift_core.catalogue.card_cache import cards_of
@@ -97,36 +97,36 @@ def test_an_unknown_architecture_is_refused_with_advice(tmp_path: Path) -> None:
         find_family(CATALOGUE, str(folder))
 
 
-# -- the recorded ladder ------------------------------------------------------------------------------------
-def test_every_family_has_a_recorded_rung_with_versions_and_date() -> None:
+# -- the recorded levels ------------------------------------------------------------------------------------
+def test_every_family_has_a_recorded_level_with_versions_and_date() -> None:
     results = recorded()
     for _, card in CARDS:
         result = results[card.name]
-        assert result["rung"] in RUNGS
+        assert result["level"] in LEVELS
         assert set(result["versions"]) >= {"torch", "transformers", "peft"}
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", result["date"])
 
 
 def test_a_family_below_its_aim_says_why() -> None:
-    """The aim: the media rung for what sees or hears, the model rung for text."""
+    """The aim: the media level for what sees or hears, the model level for text."""
     for _, card in CARDS:
         result = recorded()[card.name]
         aim = "model" if set(card.modality) == {"text"} else "media"
-        assert result["rung"] == aim or result["reason"], card.name
+        assert result["level"] == aim or result["reason"], card.name
 
 
-def test_the_ladder_is_climbed_as_far_as_promised() -> None:
+def test_the_levels_are_as_high_as_promised() -> None:
     results = recorded().values()
-    above = [r for r in results if r["rung"] in ("model", "media")]
+    above = [r for r in results if r["level"] in ("model", "media")]
     passed = {m: sum(r["media"].get(m) == "passed" for r in results) for m in ("image", "video", "audio")}
     assert len(above) >= 116
     assert passed["image"] >= 32 and passed["video"] >= 13 and passed["audio"] >= 3
 
 
-def test_lists_and_pages_of_families_take_the_rung_from_the_results() -> None:
-    rungs = {r["name"]: r["rung"] for r in list_rows(CATALOGUE, "model")}
-    assert rungs["qwen2_vl"] == recorded()["qwen2_vl"]["rung"] == "media"
+def test_lists_and_pages_of_families_take_the_level_from_the_results() -> None:
+    levels = {r["name"]: r["level"] for r in list_rows(CATALOGUE, "model")}
+    assert levels["qwen2_vl"] == recorded()["qwen2_vl"]["level"] == "media"
     shown = show_facts(CATALOGUE, "model", "qwen2_vl")
-    assert shown["rung"] == "media"
+    assert shown["level"] == "media"
     assert shown["proof"]["media"] == {"image": "passed", "video": "passed"}
     assert shown["proof"]["versions"]["transformers"]

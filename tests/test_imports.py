@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
-
-
-def imports() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("imports", ROOT / "tools" / "imports.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tools_of import ROOT, tool
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +20,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_checkout_keeps_every_rule() -> None:
-    done = imports().check(ROOT)
+    done = tool("imports").check(ROOT)
     assert done.returncode == 0, done.stdout
 
 
@@ -67,7 +56,7 @@ def test_a_planted_breach_is_caught(checkout: Path, file: str, line: str, rule: 
     sound = place.read_text(encoding="utf-8")
     place.write_text(f"{sound}\n{line}\n", encoding="utf-8")
     try:
-        done = imports().check(checkout)
+        done = tool("imports").check(checkout)
     finally:
         place.write_text(sound, encoding="utf-8")
     broken = [words for words in done.stdout.splitlines() if words.endswith("BROKEN")]

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from swift_core import SwiftError, activate, deactivate, from_pretrained, merge, prepare_model, save_pretrained
 from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.tuning import tuning_of
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import attach_tuners, load_model
@@ -62,7 +63,7 @@ def test_two_tuners_train_together_switch_apart_and_load_again(pair, tmp_path):
     save_pretrained(model, tmp_path)
     again = from_pretrained(base(), tmp_path)
     assert near(logits_of(again), both)
-    names = [item.label for item in again.swift_job.selected]
+    names = [item.label for item in tuning_of(again).job.selected]
     deactivate(again, next(n for n in names if n.endswith("second")))
     assert near(logits_of(again), alone[0])
 

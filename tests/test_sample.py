@@ -72,7 +72,7 @@ def test_a_second_run_draws_only_what_is_missing(ends_soon, write_rows, tmp_path
     before = lines(file)
     more = write_rows(QUESTIONS, "more.jsonl")
     found, job = sample(ends_soon, more, file, num_return_sequences=8)
-    assert found["rows"] == 1 and "2 of 3 rows are done already" in job.notes[0]
+    assert found["rows"] == 1 and "2 of 3 rows are done already" in " ".join(job.notes)
     assert lines(file)[: len(before)] == before
     assert {line["where"] for line in lines(f"{file}.drawn")[:2]} == {f"{data}:1", f"{data}:2"}
 

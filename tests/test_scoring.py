@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 from swift_plugin_serving.server import running_server
 
-from swift_core import run
+from swift_core import SwiftError, run
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 
@@ -71,6 +71,30 @@ def test_infer_says_what_the_model_finds(trainer, tuner, told, qwen2, write_rows
             asked = {"messages": [{"role": "user", "content": rows[0]["query"]}]}
             said = post(url + "/v1/chat/completions", asked)[1]["choices"][0]["message"]["content"]
         assert json.loads(said)["label"] == replies[0]["label"]
+
+
+@pytest.mark.parametrize("tuner", ["lora", "full"])
+def test_classes_have_their_names_again(tuner, qwen2, tmp_path):
+    """Names in a table become numbers for the head; every checkpoint keeps them, and infer and eval speak in them."""
+    file = tmp_path / "rows.csv"
+    file.write_text("query,label\nadd 1 2,sum\nhello,greeting\nadd 3 4,sum\ncity,other\n")
+    done = run(
+        "train", trainer="seq_cls", tuner=tuner, model=qwen2, dataset=[str(file)], output_dir=str(tmp_path / "out"),
+        num_labels=3, max_steps=1,
+    )  # fmt: skip
+    names = ["greeting", "other", "sum"]
+    labels = {group.row.messages[0]["content"]: group.row.label for group in done["trainer"].train_dataset}
+    assert labels == {"add 1 2": 2, "hello": 0, "add 3 4": 2, "city": 1}
+    assert done["trainer"].model.config.id2label == dict(enumerate(names))
+    found = run("infer", ckpt_dir=done["checkpoint"], dataset=[str(file)], result_path=str(tmp_path / "r.jsonl"))
+    replies = [json.loads(record["response"]) for record in found]
+    assert all(r["label"] == names[r["probabilities"].index(max(r["probabilities"]))] for r in replies)
+    told = {"ckpt_dir": done["checkpoint"], "evaluator": ["scoring"], "eval_dataset": [str(file)]}
+    (report,) = run("eval", **told, output_dir=str(tmp_path / "report"))["reports"]
+    right = sum(r["label"] == label for r, label in zip(replies, ("sum", "greeting", "sum", "other"), strict=True))
+    assert report["metrics"]["accuracy"] == right / 4
+    with pytest.raises(SwiftError, match=r"The labels name 3 classes .*--num_labels 3"):
+        run("train", trainer="seq_cls", model=qwen2, dataset=[str(file)], output_dir=str(tmp_path / "b"), num_labels=2)
 
 
 def serve(checkpoint, **options):

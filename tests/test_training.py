@@ -120,7 +120,7 @@ def test_tensorboard_is_written_beside_the_checkpoints(qwen2, write_rows, tmp_pa
 )
 def test_flat_batches_learn_what_padded_ones_learn(qwen2, write_rows, tmp_path, mode, dtype, error):
     """Fifty steps of the default path, and of packs, give the losses of padded rows whose logits are all made."""
-    rows = write_rows([{"query": "x" * (n % 7), "response": f"answer {n} " * (1 + n % 3)} for n in range(8)])
+    rows = write_rows([{"query": "x" * (1 + n % 7), "response": f"answer {n} " * (1 + n % 3)} for n in range(8)])
     whole = {"per_device_train_batch_size": 8, "tuner": "full", "dataset_shuffle": False, "num_train_epochs": 50}
     whole["torch_dtype"] = dtype
     if "packing" in mode:  # all eight rows make one pack

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from swift_testing.conformance import RUNGS
+from swift_testing.conformance import LEVELS
 
 from swift_core.catalogue.conformance import recorded
 from swift_core.catalogue.entries import Catalogue, Entry, summary_of
@@ -156,20 +156,20 @@ def templates_page(entries: list[Entry]) -> str:
 
 
 def catalogue_page(cards: Cards) -> str:
-    """Every family with the rung it reached: counts, a table to search, and the reasons of those below their aim."""
+    """Every family with the level it reached: counts, a table to search, and the reasons of those below their aim."""
     results = recorded()
     rows = [_catalogue_row(e, c, results.get(c.name, {})) for e, c in cards]
-    heads = ["family", "what it is", "reads", "rung", "seen working", "checkpoints"]
+    heads = ["family", "what it is", "reads", "level", "seen working", "checkpoints"]
     below = [[f"`{e.name}`", reason] for e, c in cards if (reason := _shortfall(c, results.get(c.name, {})))]
     return (
-        f"# Models\n\n{_counts(cards, results)}\n{LADDER}\n## Families\n\n{_table(heads, rows)}\n"
+        f"# Models\n\n{_counts(cards, results)}\n{PROOF}\n## Families\n\n{_table(heads, rows)}\n"
         f"## Below the aim\n\n{BELOW}\n\n{_table(['family', 'why'], below)}"
     )
 
 
-LADDER = """A family climbs a ladder of proof, offline, on tiny models of its real class:
+PROOF = """A family is proven level by level, offline, on tiny models of its real class:
 
-| rung | what is proven |
+| level | what is proven |
 | --- | --- |
 | card | its facts are valid: ids, modules, templates |
 | template | its chat formats write the same as token ids, as Jinja and for Ollama; the answers alone are trained |
@@ -177,24 +177,24 @@ LADDER = """A family climbs a ladder of proof, offline, on tiny models of its re
 | media | pictures, videos or sound go through its real processor, and what they show changes what it says |
 
 `swift list models --search WORD` searches the same table, `swift show model NAME` lists a family's checkpoints, and
-`make conformance` climbs again. [Add your model today](add-your-model.md) shows how a family joins.
+`make conformance` proves them anew. [Add your model today](add-your-model.md) shows how a family joins.
 """
 
-BELOW = """The aim is the rung `media` for what sees or hears and `model` for text. Code that comes with a checkpoint is
-never downloaded here, so its families stop at `template`."""
+BELOW = """The aim is the level `media` for what sees or hears and `model` for text. Code that comes with a checkpoint
+is never downloaded here, so its families stop at `template`."""
 
 
 def _counts(cards: Cards, results: dict[str, Any]) -> str:
     ids = sum(len(card.listed()) for _, card in cards)
-    rungs = Counter(results.get(card.name, {}).get("rung", "card") for _, card in cards)
+    levels = Counter(results.get(card.name, {}).get("level", "card") for _, card in cards)
     seen = Counter(m for r in results.values() for m, how in r.get("media", {}).items() if how == "passed")
     latest = max(results.values(), key=lambda r: str(r["date"]), default={"date": "never", "versions": {}})
     versions = ", ".join(f"{name} {version}" for name, version in latest["versions"].items())
-    by_rung = ", ".join(f"{rungs[rung]} `{rung}`" for rung in reversed(RUNGS))
+    by_level = ", ".join(f"{levels[level]} `{level}`" for level in reversed(LEVELS))
     by_media = ", ".join(f"{seen[m]} {word}" for m, word in MEDIA.items())
     return (
-        f"{len(cards)} families with {ids} checkpoints. Highest rung reached: {by_rung}.\n"
-        f"Seen working with media: {by_media}. Last climbed {latest['date']} with {versions}.\n"
+        f"{len(cards)} families with {ids} checkpoints. Highest level reached: {by_level}.\n"
+        f"Seen working with media: {by_media}. Last checked {latest['date']} with {versions}.\n"
     )
 
 
@@ -202,16 +202,16 @@ MEDIA = {"image": "with pictures", "video": "with videos", "audio": "with sound"
 
 
 def _catalogue_row(entry: Entry, card: Any, result: dict[str, Any]) -> list[str]:
-    seen = ["text"] if result.get("rung") in ("model", "media") else []
+    seen = ["text"] if result.get("level") in ("model", "media") else []
     seen += [m for m, how in result.get("media", {}).items() if how == "passed"]
-    reads, rung = ", ".join(card.modality), result.get("rung", "card")
-    return [f"`{entry.name}`", card.summary, reads, rung, ", ".join(seen), str(len(card.listed()))]
+    reads, level = ", ".join(card.modality), result.get("level", "card")
+    return [f"`{entry.name}`", card.summary, reads, level, ", ".join(seen), str(len(card.listed()))]
 
 
 def _shortfall(card: Any, result: dict[str, Any]) -> str:
     """Why a family is below its aim, in one line; empty where it is not."""
     aim = "model" if set(card.modality) == {"text"} else "media"
-    return "" if result.get("rung") == aim else str(result.get("reason") or "not climbed yet").replace("\n", " ")
+    return "" if result.get("level") == aim else str(result.get("reason") or "not checked yet").replace("\n", " ")
 
 
 def _options_table(owner: type) -> str:

@@ -1,4 +1,4 @@
-"""Recorded results of the conformance ladder."""
+"""Recorded results of the conformance levels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ FILE = Path(__file__).with_name("conformance.json")
 
 @functools.cache
 def recorded() -> dict[str, dict[str, Any]]:
-    """Family name → `{"rung", "reason", "date", "versions", "figures"}`, as the last conformance run wrote it."""
+    """Family name → `{"level", "reason", "date", "versions", "figures"}`, as the last conformance run wrote it."""
     found: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
     return found

@@ -6,7 +6,7 @@ import functools
 import importlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +73,11 @@ class Entry:
                 f"{self.title} {said}, and this swift-core speaks API {SWIFT_API}. "
                 f"Install a version of {self.package} made for it: pip install --upgrade {self.package}"
             )
+        for name, wanted, offered, base in _other_apis(found):
+            raise SwiftError(
+                f"{self.title} was written for {name} {wanted}, and the installed {base} speaks {offered}. Install "
+                f"versions made for each other: pip install --upgrade {self.package} {base.replace('_', '-')}"
+            )
 
     def _check_hooks(self, found: Any) -> None:
         from swift_core.contract.signatures import broken_hooks
@@ -96,6 +101,22 @@ class Entry:
     def title(self) -> str:
         """`tuner 'lora' (swift-plugin-lora 0.1.0)`, for messages."""
         return f"{self.kind} {self.name!r} ({self.package} {self.version})"
+
+
+def _other_apis(found: Any) -> Iterator[tuple[str, int, int, str]]:
+    """(name, number declared, number inherited, package it comes from) of each API number of a base that differs.
+
+    A distribution that others build on gives its base classes a number, `runtime_api = 1`; a component that inherits
+    from them says for which one it was written.
+    """
+    owner = found if isinstance(found, type) else type(found)
+    for name, wanted in vars(owner).items():
+        if name.endswith("_api") and name != "swift_api":
+            for base in owner.__mro__[1:]:
+                offered = vars(base).get(name, wanted)
+                if offered != wanted:
+                    yield name, wanted, offered, base.__module__.partition(".")[0]
+                    break
 
 
 @dataclass

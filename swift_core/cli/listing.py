@@ -72,8 +72,8 @@ def _row(entry: Entry, card: Family | None) -> dict[str, Any]:
     if entry.kind != "model":
         return row
     if card is None:
-        return {**row, "fault": _fault(entry), "checkpoints": [], "modality": [], "template": "", "rung": ""}
-    facts = {"modality": list(card.modality), "template": card.template, "rung": rung(card)}
+        return {**row, "fault": _fault(entry), "checkpoints": [], "modality": [], "template": "", "level": ""}
+    facts = {"modality": list(card.modality), "template": card.template, "level": level(card)}
     return {**row, "checkpoints": [vars(p) for p in card.listed()], **facts}
 
 
@@ -85,9 +85,9 @@ def _fault(entry: Entry) -> str:
     return ""
 
 
-def rung(card: Family) -> str:
-    """The highest rung of the conformance ladder that was recorded for a family."""
-    found: str = recorded().get(card.name, {}).get("rung", "card")
+def level(card: Family) -> str:
+    """The highest level of the conformance levels that was recorded for a family."""
+    found: str = recorded().get(card.name, {}).get("level", "card")
     return found
 
 
@@ -117,8 +117,8 @@ def _model_facts(catalogue: Catalogue, entry: Entry, card: Family) -> dict[str, 
         "capabilities": {k: describe(v) for k, v in card.capabilities.items()},
         "card": _fields(card, ("checkpoints", "capabilities", "modules", "name", "summary")),
         "modules": {k: list(v) for k, v in vars(card.modules).items() if v},
-        "rung": rung(card),
-        "proof": {k: v for k, v in result.items() if k != "rung"},
+        "level": level(card),
+        "proof": {k: v for k, v in result.items() if k != "level"},
         "checkpoints": [vars(p) for p in card.listed()],
     }
 

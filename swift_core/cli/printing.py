@@ -51,9 +51,9 @@ def columns() -> int:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Components in columns as wide as their widest cell; what models read and their rung where there are models."""
-    models = any("rung" in row for row in rows)
-    names = ["kind", "name", *(["rung", "reads"] if models else []), "package", "version", "summary"]
+    """Components in columns as wide as their widest cell; what models read and their level where there are models."""
+    models = any("level" in row for row in rows)
+    names = ["kind", "name", *(["level", "reads"] if models else []), "package", "version", "summary"]
     lines = [[n.upper() for n in names], *([_cell(row, n) for n in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join([cell.ljust(w) for cell, w in zip(line, widths, strict=True)]).rstrip() for line in lines]

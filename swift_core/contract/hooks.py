@@ -66,7 +66,10 @@ def quantize_model(job: Job, path: str, rows: Iterable[Row], folder: str) -> str
 # -- data -------------------------------------------------------------------------------------------------
 @hookspec(firstresult=True)
 def load_rows(job: Job, source: Source) -> Iterable[dict[str, Any]] | None:
-    """Raw rows of one data source, each with `_where` (file:line or id:index). None: not my source."""
+    """Raw rows of one data source, each with `_where` (file:line or id:index). None: not my source.
+
+    An iterator that raises `BadRow` at one row and goes on at the next call lets `--strict false` skip it.
+    """
 
 
 @hookspec(firstresult=True)
@@ -142,22 +145,36 @@ def decode(job: Job, ids: list[int], processor: Any) -> str | None:
 # -- training ---------------------------------------------------------------------------------------------
 @hookspec(firstresult=True)
 def attach_tuner(job: Job, model: Any, name: str) -> Any:
-    """The model with this tuner added under the adapter name `name`, and requires_grad set."""
+    """The model with this tuner added under the name `name`, and requires_grad set on what it trains.
+
+    The model comes frozen, save for what earlier tuners train; that goes on training whatever is set here.
+    """
 
 
 @hookspec(firstresult=True)
 def load_tuner(job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
-    """The model with the tuner saved in `folder` added under `name`."""
+    """The model with the tuner saved in `folder` added under `name`, which need not be the name it was saved under.
+
+    trainable: whether it is trained further; if not, nothing of it requires a gradient. None where the tuner saves
+    nothing of its own.
+    """
 
 
 @hookspec(firstresult=True)
 def save_tuner(job: Job, model: Any, folder: str, name: str) -> bool | None:
-    """Write what this tuner trained under `name` into `folder`. True when done."""
+    """Write what this tuner trained under `name` into `folder`, and no more. True when done.
+
+    None or False where the tuner trains the model's own weights and leaves them to `save_model`. In the files, call
+    nothing by `name`: it may be loaded under another.
+    """
 
 
 @hookspec(firstresult=True)
 def merge_tuner(job: Job, model: Any, name: str) -> Any:
-    """The model with the tuner folded into plain weights, of the base model's class."""
+    """The model with the tuner folded into plain weights, of the base model's class.
+
+    Of several tuners the one that was attached last is asked first. Raises SwiftError where it cannot be folded in.
+    """
 
 
 @hookspec(firstresult=True)

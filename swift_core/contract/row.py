@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,12 @@ class Row:
 
         return dataclasses.replace(self, messages=messages)
 
+    def with_system(self, system: str | None) -> Row:
+        """The same row, beginning with this system text where it has none of its own."""
+        if not system or self.messages[0]["role"] == "system":
+            return self
+        return self.with_messages([{"role": "system", "content": system}, *self.messages])
+
 
 def check_row(row: Row) -> Row:
     """The row itself; a SwiftError with its place where it cannot be trained or asked."""
@@ -74,7 +81,7 @@ def check_row(row: Row) -> Row:
     for number, message in enumerate(row.messages, 1):
         _check_message(message, f"{row.where}, message {number}")
     _check_order(row)
-    _check_placeholders(row)
+    check_placeholders(row, row.media)
     if row.rejected is not None:
         _check_rejected(row)
     _check_objects(row)
@@ -99,8 +106,19 @@ def _check_message(message: Any, where: str) -> None:
     content = message.get("content")
     if content is not None and not isinstance(content, str):
         raise SwiftError(f"{where}: the content must be text, found {type(content).__name__}.")
-    if role == "assistant" and not (content or message.get("tool_calls")):
+    if content and not _is_unicode(content):
+        raise SwiftError(f"{where}: the text holds half of a character (a lone surrogate); write it anew.")
+    if role == "assistant" and not ((content or "").strip() or message.get("tool_calls")):
         raise SwiftError(f"{where}: the assistant says nothing. Remove the row or give it an answer.")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written at all: JSON may name halves of characters, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_order(row: Row) -> None:
@@ -116,11 +134,29 @@ def _check_order(row: Row) -> None:
         before = role
 
 
-def _check_placeholders(row: Row) -> None:
+def check_question(row: Row) -> None:
+    """SwiftError where nobody asks anything, or the user says nothing."""
+    asked = [(n, m.get("content") or "") for n, m in enumerate(row.messages, 1) if m["role"] == "user"]
+    if not asked:
+        left = f" Columns that were not read: {', '.join(map(str, row.extra))}."[:300] if row.extra else ""
+        raise SwiftError(
+            f"{row.where}: the row has no question, nobody but the assistant speaks.{left} Map the question's column "
+            "with --columns; whole texts are for `swift pt`."
+        )
+    for number, text in asked:
+        if not text.strip():
+            raise SwiftError(f"{row.where}, message {number}: the user says nothing. Remove the row or give it words.")
+
+
+def check_placeholders(row: Row, modalities: Iterable[str]) -> None:
+    """As many placeholders of each modality as media; SwiftError where not.
+
+    modalities: those of the row's media, or those that the model reads. For others `<image>` is a word of the text.
+    """
     text = "".join(m.get("content") or "" for m in row.messages)
-    for name, values in {"image": row.images, "video": row.videos, "audio": row.audios}.items():
-        count = text.count(f"<{name}>")
-        if count != len(values):
+    for name in modalities:
+        values, count = row.media.get(name, []), text.count(f"<{name}>")
+        if count != len(values) and name != "text":
             raise SwiftError(
                 f"{row.where}: {count} <{name}> in the text but {len(values)} given in {name}s. They must agree."
             )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from swift_core.contract.errors import SwiftError
 
@@ -12,6 +14,34 @@ HUBS = {"hf": "huggingface", "ms": "modelscope", "local": "local"}
 """Short words before `::`. Any other word there is the name of the data set component that reads the rest."""
 
 FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+"""Suffixes behind the one of the data file, for files that are compressed."""
+
+
+def data_suffix(name: str | Path) -> str:
+    """The suffix that tells what a data file holds: `.jsonl` of `rows.jsonl.gz` too."""
+    file = Path(name)
+    return Path(file.stem if file.suffix.lower() in PACKED else file.name).suffix.lower()
+
+
+def is_data_file(path: Path) -> bool:
+    """Whether a file of a folder holds rows, by its name: hidden files and descriptions do not."""
+    return data_suffix(path) in FILE_SUFFIXES and not path.name.startswith((".", "dataset_info"))
+
+
+def exists(name: str) -> bool:
+    """Whether a file or folder is there, or one that a pattern fits; False for what cannot be the name of one."""
+    try:
+        return Path(name).exists() or bool(glob.glob(name))
+    except (OSError, ValueError):
+        return False
+
+
+class Layout(Protocol):
+    """How the columns of a data set are laid out."""
+
+    def applied(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The row with our columns."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +51,7 @@ class Source:
     id: hub id, folder laid out like a hub repository, or local path; for any other component what stands
     behind its `name::`. hub: `local`, `modelscope`, `huggingface` or that name. subset, split: names on the hub.
     count: rows to take (None: all; more than there are: repeated). text: what the user wrote.
+    layout: what a `dataset_info.json` says of the columns.
     """
 
     id: str
@@ -29,31 +60,39 @@ class Source:
     split: str = "train"
     count: int | None = None
     text: str = ""
+    layout: Layout | None = None
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of a local data file; None for a hub."""
+        if self.hub != "local":
+            return None
+        return self.id if Path(self.id).is_dir() else str(Path(self.id).parent)
 
 
 def read_source(text: str, use_hf: bool = False) -> Source:
     """`HF::owner/name:subset/split#500`, `rows.jsonl#100` or `mine::anything`; SwiftError where it is none."""
-    body, _, tail = text.rpartition("#") if re.search(r"#\d+$", text) else (text, "", "")
+    body, _, tail = text.rpartition("#") if re.search(r"#\d{1,15}$", text) else (text, "", "")
     count = int(tail) if tail else None
     hub, name = _prefix(body)
-    if hub == "local" or (not hub and (Path(name).suffix.lower() in FILE_SUFFIXES or Path(name).exists())):
+    if hub == "local" or (not hub and (data_suffix(name) in FILE_SUFFIXES or exists(name))):
         return _local(name, count, text)
     hub = hub or ("huggingface" if use_hf else "modelscope")
     if hub not in HUBS.values():
         return Source(name, hub, count=count, text=text)
     name, _, place = name.partition(":")
     subset, _, split = place.partition("/")
-    if not (re.fullmatch(r"[\w.-]+/[\w.-]+", name) or Path(name).is_dir()):
+    if not (re.fullmatch(r"[\w.-]+/[\w.-]+", name) or (exists(name) and Path(name).is_dir())):
         raise SwiftError(
-            f"The data set {text!r} is neither an existing file nor a hub id like owner/name:subset/split#count."
+            f"The data set {text[:300]!r} is neither an existing file nor a hub id like owner/name:subset/split#count."
         )
     return Source(name, hub, subset or "default", split or "train", count, text)
 
 
 def is_source(text: str) -> bool:
     """Whether `text` names data by path or hub id, rather than by a name that only an evaluator knows."""
-    name = re.sub(r"#\d+$", "", text)
-    return "/" in name or "::" in name or Path(name).suffix.lower() in FILE_SUFFIXES or Path(name).exists()
+    name = re.sub(r"#\d{1,15}$", "", text)
+    return "/" in name or "::" in name or data_suffix(name) in FILE_SUFFIXES or exists(name)
 
 
 def _prefix(text: str) -> tuple[str, str]:
@@ -63,6 +102,6 @@ def _prefix(text: str) -> tuple[str, str]:
 
 
 def _local(name: str, count: int | None, text: str) -> Source:
-    if not Path(name).exists():
-        raise SwiftError(f"The data file {name!r} does not exist (looked in {Path.cwd()}).")
+    if not exists(name):
+        raise SwiftError(f"The data file {name[:300]!r} does not exist (looked in {Path.cwd()}).")
     return Source(name, "local", count=count, text=text)

@@ -1,183 +1,212 @@
-"""From the column layouts of the field (messages, query/response, Alpaca, ShareGPT) to the standard row."""
+"""From the row formats of the field (messages, query/response, Alpaca, ShareGPT, TRL, OpenAI) to the standard row."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row, check_row
-from swift_core.data.boxes import SCALES
+from swift_core.data.formats import COLUMNS
+from swift_core.data.messages import Talk, read_messages, read_talk, said_by
+from swift_core.data.objects import read_objects
+from swift_core.data.places import media_of, medium_of
+from swift_core.data.tools import read_tools, without_filled_nulls
+from swift_core.data.unused import check_unused
+from swift_core.data.values import loaded, text_of
+
+__all__ = ["COLUMNS", "read_messages", "read_tools", "to_row"]
 
 Raw = dict[str, Any]
-Message = dict[str, Any]
 
-ROLE_NAMES = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "system": "system",
-    "developer": "system",
-    "tool": "tool",
-    "observation": "tool",
-    "tool_response": "tool",
-    "function": "tool",
-    "function_call": "tool_call",
-    "tool_call": "tool_call",
-}
-"""Role words in published data → our roles. `tool_call` is folded into the assistant's turn."""
-
-COLUMNS = {
-    "query": ("query", "prompt", "input", "instruction", "question", "problem"),
-    "response": ("response", "answer", "output", "completion", "target", "chosen", "text"),
-    "system": ("system", "system_prompt"),
-    "rejected": ("rejected_response", "rejected"),
-    "images": ("images", "image"),
-    "videos": ("videos", "video"),
-    "audios": ("audios", "audio"),
-}
-"""Our column → the names under which data sets carry it, in order of preference."""
+MEDIA = {"image": "images", "video": "videos", "audio": "audios"}
+"""Modality → the column and the field of a row."""
 
 
-def to_row(raw: Raw, columns: dict[str, str] | None = None) -> Row:
-    """A raw row in the standard form, checked. columns: data set column → our column, from `--columns`."""
-    raw = {(columns or {}).get(k, k): v for k, v in raw.items()}
-    where = str(raw.pop("_where", "row"))
-    rest = dict(raw)
-    messages = _messages(rest, where)
+def to_row(
+    raw: Raw, columns: dict[str, str] | None = None, media_root: str | None = None, folder: str | None = None
+) -> Row:
+    """A raw row in the standard form, checked. columns: data set column → our column, from `--columns`.
+
+    media_root: the folder of paths that are not absolute; without it they are looked for in `folder`, that of the
+    data file. `raw` may bring `_where` (file:line). SwiftError where the row is unsound, or a column that looks
+    like a part of the conversation would be lost.
+    """
+    where = str(raw.get("_where", "row"))
+    rest = renamed(raw, columns or {}, where)
+    _unfold_preference(rest, where)
+    tools = read_tools(_take(rest, "tools"), where)
+    chosen, rejected = _conversations(rest, where)
+    for talk in (chosen, rejected) if tools else ():
+        without_filled_nulls(talk.messages if talk else [], tools)
     row = Row(
-        messages=messages,
-        images=_media(rest, "images"),
-        videos=_media(rest, "videos"),
-        audios=_media(rest, "audios"),
-        tools=read_tools(rest.pop("tools", None), where),
-        objects=_objects(rest.pop("objects", None), where),
-        rejected=_rejected(rest, messages, where),
-        label=rest.pop("label", None),
+        messages=chosen.messages,
+        tools=tools,
+        objects=read_objects(rest.pop("objects", None), where),
+        rejected=rejected.messages if rejected else None,
+        label=_take(rest, "label"),
         where=where,
     )
+    for name, field in MEDIA.items():
+        setattr(row, field, _media(rest, name, chosen, where, folder, media_root))
     row.extra = rest
     _place_media(row)
+    check_unused(row)
     return check_row(row)
 
 
-def _messages(rest: Raw, where: str) -> list[Message]:
-    names = ["messages", "conversations", "conversation"] + ["chosen"] * isinstance(rest.get("chosen"), list)
-    for name in names:
-        if rest.get(name) is not None:
-            listed = read_messages(_loaded(rest.pop(name), where), where)
-            system = _take(rest, "system")
-            has_system = bool(listed) and listed[0]["role"] == "system"
-            return listed if has_system or not system else [{"role": "system", "content": system}, *listed]
-    return _from_columns(rest, where)
+def renamed(raw: Raw, columns: dict[str, str], where: str) -> Raw:
+    """The row's columns under our names, without those that are null; SwiftError where two would be one."""
+    found: Raw = {}
+    for name, value in raw.items():
+        ours = columns.get(name, name)
+        if value is None or name == "_where":
+            continue
+        if ours in found:
+            raise SwiftError(
+                f"{where}: two columns are to be {ours!r}; map one of them to another name with --columns."
+            )
+        found[ours] = value
+    return found
 
 
-def read_messages(listed: Any, where: str) -> list[Message]:
-    """Messages in any published form, OpenAI's among them, as ours: content parts become text with placeholders.
-
-    Raises SwiftError, which begins with `where`, where `listed` is not a list.
-    """
-    if not isinstance(listed, list):
-        raise SwiftError(f"{where}: messages must be a list, found {type(listed).__name__}.")
-    out: list[Message] = []
-    for number, item in enumerate(listed, 1):
-        _add(out, _message(item, f"{where}, message {number}"))
-    return out
-
-
-def _message(item: Any, where: str) -> Message:
-    if not isinstance(item, dict):
-        raise SwiftError(f"{where}: a message is an object, found {type(item).__name__}.")
-    said = item.get("role", item.get("from"))
-    role = ROLE_NAMES.get(str(said).lower())
-    if role is None:
-        raise SwiftError(f"{where}: unknown role {said!r}. Known: {', '.join(ROLE_NAMES)}.")
-    content = item.get("content", item.get("value"))
-    if isinstance(content, list):
-        content = _join_parts(content, where)
-    message: Message = {"role": role, "content": "" if content is None else content}
-    if item.get("tool_calls"):
-        message["tool_calls"] = [_call(c, where) for c in item["tool_calls"]]
-    if role == "tool_call":
-        message = {"role": "assistant", "content": "", "tool_calls": [_call(content, where)]}
-    thought = next((item[k] for k in THOUGHTS if item.get(k)), None)
-    if thought and role == "assistant":
-        message["reasoning_content"] = str(thought)
-    return message | {k: item[k] for k in ("loss", "loss_scale") if item.get(k) is not None}
+# -- conversations -------------------------------------------------------------------------------------------
+def _unfold_preference(rest: Raw, where: str) -> None:
+    """OpenAI's preference form: `input` with messages and tools, `preferred_output`, `non_preferred_output`."""
+    if "preferred_output" not in rest:
+        return
+    asked = loaded(rest.pop("input", {}), where)
+    if not isinstance(asked, dict) or "messages" not in asked:
+        raise SwiftError(f"{where}: beside preferred_output, input must be an object with messages.")
+    for name in ("messages", "tools"):
+        if asked.get(name):
+            rest[name] = asked[name]
+    rest["chosen"] = rest.pop("preferred_output")
+    rest["rejected"] = rest.pop("non_preferred_output", None)
 
 
-THOUGHTS = ("reasoning_content", "reasoning", "thinking")
-"""Under which keys published rows and servers hold an assistant's thoughts, apart from its words."""
-
-
-def _join_parts(parts: list[Any], where: str) -> str:
-    """OpenAI content parts as text with placeholders."""
-    out = []
-    for part in parts:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            out.append(part["text"])
-        elif kind in ("image", "image_url", "video", "video_url", "audio", "audio_url", "input_audio"):
-            out.append(f"<{kind.replace('_url', '').replace('input_', '')}>")
-        else:
-            raise SwiftError(f"{where}: unknown content part {part!r}.")
-    return "".join(out)
-
-
-def _add(out: list[Message], message: Message) -> None:
-    """Append, folding an assistant's calls that follow its own words (or other calls) into one turn."""
-    same = bool(out) and out[-1]["role"] == message["role"] == "assistant"
-    if same and message.get("tool_calls") and not message["content"]:
-        out[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
-    else:
-        out.append(message)
-
-
-def _call(call: Any, where: str) -> Raw:
-    """One tool call as `{"name", "arguments": dict}` from OpenAI's form, a plain object or JSON text."""
-    call = _loaded(call, where)
-    call = call.get("function", call) if isinstance(call, dict) else call
-    if not isinstance(call, dict) or "name" not in call:
-        raise SwiftError(f"{where}: a tool call has a name and arguments, found {call!r}.")
-    arguments = _loaded(call.get("arguments") or {}, where)
-    if not isinstance(arguments, dict):
-        raise SwiftError(f"{where}: the arguments of {call['name']!r} must be a JSON object, found {arguments!r}.")
-    return {"name": call["name"], "arguments": arguments}
-
-
-def _from_columns(rest: Raw, where: str) -> list[Message]:
-    instruction = _alpaca(rest)
-    query = instruction if instruction is not None else _take(rest, "query")
-    response = _take(rest, "response")
-    messages: list[Message] = []
+def _conversations(rest: Raw, where: str) -> tuple[Talk, Talk | None]:
+    """The conversation, and the worse one where the row is a pair."""
     system = _take(rest, "system")
-    if system:
-        messages.append({"role": "system", "content": system})
-    for pair in _loaded(rest.pop("history", None) or [], where):
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise SwiftError(f"{where}: history is a list of [query, response] pairs, found {pair!r}.")
-        messages += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
-    if query is not None:
-        messages.append({"role": "user", "content": query})
-    if response is not None:
-        messages.append({"role": "assistant", "content": response})
-    if not messages:
+    listed = _take(rest, "messages")
+    asked = _asked(rest, where) if listed is None else read_talk(listed, where)
+    given = rest.pop("chosen", None) if listed is not None else _take(rest, "response")
+    chosen = asked if given is None else _answered(asked, said_by("assistant", given, where), where)
+    if not chosen.messages and listed is None:
         raise SwiftError(
-            f"{where}: no conversation found in columns {sorted(rest)}. "
+            f"{where}: no conversation found in columns {_names(rest)}. "
             'Use messages, query/response, or map yours with --columns \'{"mine": "query"}\'.'
         )
-    return messages
+    chosen = _with_system(chosen, system, where)
+    rejected = _rejected(rest, where)
+    if rejected is None:
+        return chosen, None
+    if rejected.begins in ("system", "user"):
+        worse = _with_system(rejected, system, where)
+        if rejected.begins == "user" and chosen.begins == "system":
+            worse = Talk(chosen.messages[:1]) + rejected
+    else:
+        worse = _question_of(chosen, asked if given is not None else None, len(rejected.messages)) + rejected
+    _check_same_question(chosen, worse, where)
+    return chosen, worse
 
 
-def _alpaca(rest: Raw) -> str | None:
-    """Alpaca's instruction and input as one query, where a row has both an instruction and an output."""
-    if "instruction" not in rest or "output" not in rest:
+def _names(rest: Raw) -> str:
+    names = sorted(map(str, rest))
+    return str(names[:20]) + " …" * (len(names) > 20)
+
+
+def _asked(rest: Raw, where: str) -> Talk:
+    """What stands before the answer, from columns: the history and the question, which may be a list of messages."""
+    talk = Talk()
+    for pair in _history(rest, where):
+        for role, value in zip(("user", "assistant"), pair, strict=True):
+            talk += Talk([{"role": role, "content": text_of(value, where, "the history")}])
+    question = _alpaca(rest, where)
+    question = _take(rest, "query") if question is None else question
+    return talk if question is None else talk + said_by("user", question, where)
+
+
+def _history(rest: Raw, where: str) -> list[list[Any]]:
+    pairs = loaded(rest.pop("history", None) or [], where)
+    if not isinstance(pairs, list):
+        raise SwiftError(f"{where}: history is a list of [query, response] pairs, found {type(pairs).__name__}.")
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise SwiftError(f"{where}: history is a list of [query, response] pairs, found {str(pair)[:80]!r}.")
+    return pairs
+
+
+def _alpaca(rest: Raw, where: str) -> Any:
+    """Alpaca's instruction and input as one question; None where a row has no instruction, or messages in it."""
+    if isinstance(rest.get("instruction"), list | dict | None):
         return None
-    parts = [rest.pop("instruction"), rest.pop("input", None)]
-    return "\n".join(str(p) for p in parts if p)
+    parts = [rest.pop("instruction"), rest.pop("input", "")]
+    return "\n".join(text for part in parts if (text := text_of(part, where, "an instruction")))
+
+
+def _answered(asked: Talk, answer: Talk, where: str) -> Talk:
+    """The conversation with its answer, which may be the whole conversation already."""
+    if answer.begins in ("system", "user"):
+        if not _holds(answer, asked):
+            raise SwiftError(f"{where}: the answer is a conversation of its own, with another question than the row's.")
+        return answer
+    if asked.messages and asked.messages[-1]["role"] == "assistant" and asked.messages[-1:] == answer.messages:
+        return asked
+    return asked + answer
+
+
+def _holds(whole: Talk, part: Talk) -> bool:
+    texts = [m["content"] for m in whole.messages]
+    return all(m["content"] in texts for m in part.messages)
+
+
+def _with_system(talk: Talk, system: Any, where: str) -> Talk:
+    if system is None or system == "":
+        return talk
+    said = {"role": "system", "content": text_of(system, where, "the system text")}
+    if talk.begins != "system":
+        return Talk([said]) + talk
+    if talk.messages[0]["content"] != said["content"]:
+        raise SwiftError(f"{where}: the column system says something else than the conversation's first message.")
+    return talk
+
+
+def _rejected(rest: Raw, where: str) -> Talk | None:
+    value = rest.pop("rejected_messages", None)
+    value = _take(rest, "rejected") if value is None else loaded(value, where)
+    if value is None:
+        return None
+    if value == "" or value == []:
+        raise SwiftError(f"{where}: the rejected answer is empty.")
+    return said_by("assistant", value, f"{where}, rejected")
+
+
+def _question_of(chosen: Talk, asked: Talk | None, length: int) -> Talk:
+    """What both answers of a pair follow: what was asked, else all up to the last user's turn, or the last answer.
+
+    length: messages of the worse answer; a single one takes the place of the last answer.
+    """
+    messages = chosen.messages
+    start = int(chosen.begins == "system" and asked is not None and asked.begins != "system")
+    end = start + len(asked.messages) if asked is not None else 0
+    if asked is not None and asked.messages and messages[start:end] == asked.messages != messages[start:]:
+        pass
+    elif length == 1:
+        end = len(messages) - (messages[-1:] != [] and messages[-1]["role"] == "assistant")
+    else:
+        end = max((n for n, m in enumerate(messages, 1) if m["role"] == "user"), default=0)
+    return Talk(messages[:end])
+
+
+def _check_same_question(chosen: Talk, worse: Talk, where: str) -> None:
+    if _opening(chosen) != _opening(worse) or worse.media not in ({}, chosen.media):
+        raise SwiftError(f"{where}: the rejected conversation begins with another question than the chosen one.")
+
+
+def _opening(talk: Talk) -> list[tuple[str, str]]:
+    """Everything before the first answer."""
+    said = [(m["role"], m["content"]) for m in talk.messages]
+    return said[: next((n for n, (role, _) in enumerate(said) if role == "assistant"), len(said))]
 
 
 def _take(rest: Raw, name: str) -> Any:
@@ -187,82 +216,25 @@ def _take(rest: Raw, name: str) -> Any:
     return None
 
 
-def _media(rest: Raw, name: str) -> list[Any]:
-    value = _take(rest, name)
-    if value is None:
+# -- media ---------------------------------------------------------------------------------------------------
+def _media(rest: Raw, name: str, talk: Talk, where: str, folder: str | None, root: str | None) -> list[Any]:
+    """The media of a column, or of the messages' content parts."""
+    value = _take(rest, MEDIA[name])
+    if value is None and name not in talk.media:
         return []
-    values = value if isinstance(value, list) else [value]
-    return [v.get("bytes") or v.get("path") if isinstance(v, dict) else v for v in values]
+    where = f"{where}, {name}"
+    inside = [medium_of(v, where, folder, root) for v in talk.media.get(name, [])]
+    beside = [] if value is None or value == "" else media_of(value, where, folder, root)
+    if inside and beside and inside != beside:
+        raise SwiftError(f"{where}: they stand both in the messages and in the column {MEDIA[name]}; leave one out.")
+    return inside or beside
 
 
 def _place_media(row: Row) -> None:
     """Put placeholders that the row leaves out before its first user turn's text."""
     for messages in (row.messages, row.rejected or []):
         users = [m for m in messages if m["role"] == "user"]
-        text = "".join(m["content"] for m in messages if isinstance(m["content"], str))
+        text = "".join(m["content"] for m in messages)
         for name, values in row.media.items():
-            if users and f"<{name}>" not in text and isinstance(users[0]["content"], str):
+            if users and f"<{name}>" not in text:
                 users[0]["content"] = f"<{name}>" * len(values) + users[0]["content"]
-
-
-def read_tools(value: Any, where: str) -> list[Raw]:
-    """Tools as OpenAI function schemas, from a list, JSON text, or bare function objects.
-
-    Raises SwiftError, which begins with `where`, where `value` is not a list of tools.
-    """
-    tools = _loaded(value or [], where)
-    if not isinstance(tools, list):
-        raise SwiftError(f"{where}: tools must be a list of function schemas, found {type(tools).__name__}.")
-    loaded = [_loaded(tool, where) for tool in tools]
-    return [t if "function" in t else {"type": "function", "function": t} for t in loaded]
-
-
-def _objects(value: Any, where: str) -> Raw:
-    """Objects in the column form, from it, from JSON text, or from the paper's list of objects."""
-    found = _loaded(value or {}, where)
-    if isinstance(found, list):
-        found = _columns_of(found, where)
-    if not isinstance(found, dict):
-        raise SwiftError(f"{where}: objects must hold ref, bbox and bbox_type, found {type(found).__name__}.")
-    said = found.get("bbox_type") or "real"
-    for kind in said if isinstance(said, list) else [said]:
-        if kind not in SCALES:
-            raise SwiftError(f"{where}: bbox_type {kind!r} is not real, norm_1 or norm_1000.")
-    return found
-
-
-def _columns_of(objects: list[Any], where: str) -> Raw:
-    """The paper's list of objects (caption, bbox, bbox_type, image) as columns."""
-    for number, item in enumerate(objects, 1):
-        if not isinstance(item, dict) or "bbox" not in item:
-            raise SwiftError(f"{where}: object {number} has no bbox: {item!r}.")
-    return {
-        "ref": [o.get("caption", o.get("ref", "")) for o in objects],
-        "bbox": [o["bbox"] for o in objects],
-        "bbox_type": [o.get("bbox_type", "real") for o in objects],
-        "image_id": [o.get("image", o.get("image_id", 0)) for o in objects],
-    }
-
-
-def _rejected(rest: Raw, messages: list[Message], where: str) -> list[Message] | None:
-    listed = rest.pop("rejected_messages", None)
-    if listed is not None:
-        return read_messages(_loaded(listed, where), where)
-    answer = _take(rest, "rejected")
-    if answer is None:
-        return None
-    if not answer:
-        raise SwiftError(f"{where}: the rejected answer is empty.")
-    if isinstance(answer, list):
-        return read_messages(answer, where)
-    return [*messages[:-1], {"role": "assistant", "content": answer}]
-
-
-def _loaded(value: Any, where: str) -> Any:
-    """JSON text as its value; everything else as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise SwiftError(f"{where}: expected JSON, {error.msg}: {value[:60]!r}") from None

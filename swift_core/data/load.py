@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swift_core.contract.errors import SwiftError
-from swift_core.contract.row import Row
-from swift_core.contract.source import Source, read_source
+from swift_core.contract.row import Row, check_placeholders, check_question
+from swift_core.contract.source import Source
 from swift_core.data.convert import to_row
+from swift_core.data.declared import source_of
+from swift_core.data.faults import Faults
+from swift_core.data.mix import mixed, take
+from swift_core.data.noticed import Noticed
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -18,13 +22,12 @@ Item = TypeVar("Item")
 
 
 def load_all(job: Job, words: list[str], need_answer: bool = True) -> list[Row]:
-    """All rows of all sources, in their order, each source cut or repeated to its count.
+    """All rows of all sources, in their order, each source cut or repeated to its count, or to its share.
 
     need_answer: refuse rows whose last turn is not the assistant's (training); False for prompts.
     """
-    rows: list[Row] = []
-    for word in words:
-        rows += load_one(job, read_source(word, job.options.use_hf), need_answer)
+    sets = [load_one(job, source_of(word, job.options), need_answer) for word in words]
+    rows = mixed(job, words, sets)
     if not rows:
         raise SwiftError(f"The data sets {words} hold no rows.")
     return rows
@@ -32,14 +35,24 @@ def load_all(job: Job, words: list[str], need_answer: bool = True) -> list[Row]:
 
 def load_one(job: Job, source: Source, need_answer: bool = True) -> list[Row]:
     """The rows of one source; bad rows raise, or are counted and skipped under `--strict false`."""
-    return convert_all(job, source, raw_rows(job, source), lambda raw: as_row(job, raw, source, need_answer))
+    return take(list(rows_of(job, source, need_answer)), source.count, job.options.data_seed)
 
 
-def raw_rows(job: Job, source: Source) -> Iterable[dict[str, Any]]:
-    """The rows of one source as they stand there, each with `_where`.
+def rows_of(job: Job, source: Source, need_answer: bool = True) -> Iterator[Row]:
+    """The rows of one source as they are read, each once."""
+    faults = Faults(job, source.text)
+    raw = faults.reading(_found(job, source))
+    return _converted(job, source, raw, lambda item: as_row(job, item, source, need_answer), faults)
 
-    Raises SwiftError where no component reads the source.
-    """
+
+def raw_rows(job: Job, source: Source) -> Iterator[dict[str, Any]]:
+    """The rows of one source as they stand there, each with `_where`; unreadable ones raise, or are skipped."""
+    faults = Faults(job, source.text)
+    yield from faults.reading(_found(job, source))
+    faults.report()
+
+
+def _found(job: Job, source: Source) -> Iterable[dict[str, Any]]:
     raw: Iterable[dict[str, Any]] | None = job.hook.load_rows(job=job, source=source)
     if raw is None:
         raise SwiftError(f"No data set component reads {source.text!r} (hub {source.hub}).")
@@ -50,50 +63,51 @@ def convert_all(
     job: Job, source: Source, raw: Iterable[dict[str, Any]], convert: Callable[[dict[str, Any]], Item]
 ) -> list[Item]:
     """Converted rows, cut or repeated to the source's count; bad ones raise, or are skipped and counted."""
-    return _take(list(converted(job, source, raw, convert)), source.count, job.options.data_seed)
+    found = _converted(job, source, raw, convert, Faults(job, source.text))
+    return take(list(found), source.count, job.options.data_seed)
 
 
-def converted(
-    job: Job, source: Source, raw: Iterable[dict[str, Any]], convert: Callable[[dict[str, Any]], Item]
+def _converted(
+    job: Job, source: Source, raw: Iterable[dict[str, Any]], convert: Callable[[dict[str, Any]], Item], faults: Faults
 ) -> Iterator[Item]:
-    """Rows as they come, converted; bad ones raise, or are skipped under `--strict false` and said at the end."""
-    skipped = []
+    """Rows as they come, converted; what is wrong with them and what is noticed is said at the end."""
+    noticed = Noticed(job, source.text)
     for item in raw:
-        try:
-            row = convert(item)
-        except SwiftError as error:
-            if job.options.strict:
-                raise
-            skipped.append(str(error))
-            continue
-        yield row
-    _report(job, source, skipped)
+        noticed.raw(item)
+        row = faults.tried(convert, item)
+        if row is not None:
+            noticed.row(row)
+            yield row
+    faults.report()
+    noticed.report()
 
 
 def as_row(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> Row:
     """One raw row in the standard form, by the source's own component or the generic converter.
 
-    Raises SwiftError where `need_answer` is set and the last message is not the assistant's.
+    Raises SwiftError, which begins with the row's place, for a row that this job cannot use.
     """
-    row: Row = job.hook.to_row(job=job, raw=raw, source=source) or to_row(raw, job.options.columns)
+    row: Row = job.hook.to_row(job=job, raw=raw, source=source) or _generic(job, raw, source)
     if need_answer and row.messages[-1]["role"] != "assistant":
         raise SwiftError(
             f"{row.where}: the last message is not the assistant's; there is nothing to learn or to compare with."
         )
+    if _needs_question(job):
+        check_question(row)
+    if job.many("model"):
+        check_placeholders(row, job.card.modality)
     return row
 
 
-def _report(job: Job, source: Source, skipped: list[str]) -> None:
-    if skipped:
-        job.say(f"{source.text}: skipped {len(skipped)} bad rows, the first: {skipped[0]}")
+def _generic(job: Job, raw: dict[str, Any], source: Source) -> Row:
+    raw = raw if source.layout is None else source.layout.applied(raw)
+    return to_row(raw, job.options.columns, job.options.media_root, source.folder)
 
 
-def _take(rows: list[Item], count: int | None, seed: int) -> list[Item]:
-    """`count` rows drawn without replacement; whole repetitions first where more are asked than there are."""
-    if count is None or not rows:
-        return rows
-    whole, rest = divmod(count, len(rows))
-    return rows * whole + random.Random(seed).sample(rows, rest)
+def _needs_question(job: Job) -> bool:
+    """Whether a row must ask something: not in pre-training, nor where rows only calibrate a quantizer."""
+    trainers = job.many("trainer")
+    return getattr(trainers[0].component, "needs_question", True) if trainers else job.spec.name != "export"
 
 
 def split_rows(rows: list[Row], ratio: float, seed: int) -> tuple[list[Row], list[Row]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,11 +23,12 @@ MOST_FRAMES = 768
 """A video with more frames is read at half the rate, or half of that, and so on."""
 
 
-def open_media(row: Row, max_pixels: int | None = None) -> dict[str, list[Any]]:
+def open_media(row: Row, max_pixels: int | None = None, rate: int | None = None) -> dict[str, list[Any]]:
     """The row's media opened, by modality; fills `row.image_sizes` with the original sizes and `row.video_rates`.
 
     Images become RGB PIL images, shrunk to at most `max_pixels`; arrays (video frames, audio samples) pass
-    through; video files become frames, audio files are read as mono float arrays. SwiftError names row and file.
+    through; video files become frames, audio files mono float arrays of `rate` samples per second. SwiftError names
+    row and file.
     """
     opened: dict[str, list[Any]] = {}
     if row.images:
@@ -37,32 +39,50 @@ def open_media(row: Row, max_pixels: int | None = None) -> dict[str, list[Any]]:
         videos = [open_video(item, f"{row.where}, video {n}") for n, item in enumerate(row.videos, 1)]
         opened["video"], row.video_rates = [frames for frames, _ in videos], [rate for _, rate in videos]
     if row.audios:
-        opened["audio"] = [open_audio(item, f"{row.where}, audio {n}") for n, item in enumerate(row.audios, 1)]
+        opened["audio"] = [open_audio(item, f"{row.where}, audio {n}", rate) for n, item in enumerate(row.audios, 1)]
     return opened
 
 
 def open_image(item: Any, where: str) -> Any:
-    """A PIL image in RGB from a path, bytes, a data URI, an array or a PIL image.
+    """A PIL image in RGB from a path, bytes, a data URI, an array or a PIL image, as `pictures.in_rgb` makes it.
 
     Raises SwiftError, which begins with `where`, for a file that is missing or is not an image.
     """
     from PIL import Image, ImageOps
 
+    from swift_core.data.pictures import from_array, in_rgb
+
     try:
         if isinstance(item, Image.Image):
-            return item.convert("RGB")
+            return in_rgb(item)
         if isinstance(item, str | Path | bytes):
-            upright = ImageOps.exif_transpose(Image.open(_stream(item)))  # as transformers and vLLM do
-            return upright.convert("RGB")
-        return Image.fromarray(item).convert("RGB")
+            return in_rgb(ImageOps.exif_transpose(Image.open(_stream(item))))  # upright, as transformers and vLLM do
+        return in_rgb(from_array(item))
     except FileNotFoundError:
-        raise SwiftError(f"{where}: the file {str(item)!r} does not exist.") from None
+        raise _not_there(item, where) from None
     except (Image.DecompressionBombError, *BROKEN) as error:
-        shown = item if isinstance(item, str) and len(item) < 120 else type(item).__name__
-        raise SwiftError(f"{where}: {shown} is not an image that Pillow can read ({error}).") from None
+        raise SwiftError(
+            f"{where}: {_shown(item)} is not an image that Pillow can read ({str(error)[:200]})."
+        ) from None
+
+
+def _not_there(item: Any, where: str) -> SwiftError:
+    name = repr(str(item)) if len(str(item)) < 120 else _shown(item)
+    return SwiftError(f"{where}: the file {name} does not exist. Say where files are with --media_root.")
+
+
+def _shown(item: Any) -> str:
+    """A medium in an error: its path or address, cut, or what it is."""
+    if not isinstance(item, str | Path):
+        return type(item).__name__
+    text = str(item)
+    if len(text) > 200 and not text.startswith(("data:", "http")):
+        return f"{text[:40]!r} … (for base64, write data:image/png;base64,… with the right kind)"
+    return text if len(text) < 120 else f"{text[:117]}…"
 
 
 def _stream(item: str | Path | bytes) -> Any:
+    """What the libraries open: bytes, data URIs and web addresses in memory, a path as it is."""
     if isinstance(item, bytes):
         return io.BytesIO(item)
     text = str(item)
@@ -73,6 +93,8 @@ def _stream(item: str | Path | bytes) -> Any:
 
         with urllib.request.urlopen(text, timeout=30) as answer:
             return io.BytesIO(answer.read())
+    if not os.path.exists(text):
+        raise FileNotFoundError(text)
     return text
 
 
@@ -92,27 +114,44 @@ def _shrunk(image: Any, max_pixels: int | None) -> Any:
 def open_video(item: Any, where: str) -> tuple[Any, float]:
     """Frames as an array [frames, height, width, 3] and how many there are per second.
 
-    item: a list of image files, an array or a video file, which is read at `FRAME_RATE`.
+    item: a list of image files, an array, or a video as file, bytes or address, which is read at `FRAME_RATE`.
     Raises SwiftError, which begins with `where`, for a file that is not a video, and where PyAV is missing.
     """
     import numpy as np
 
     if isinstance(item, list):
-        return np.stack([np.asarray(open_image(frame, where)) for frame in item]), FRAME_RATE
-    if not isinstance(item, str | Path):
-        return np.asarray(item), FRAME_RATE
+        return _stacked([np.asarray(open_image(frame, where)) for frame in item], where), FRAME_RATE
+    if not isinstance(item, str | Path | bytes):
+        return _frames(np.asarray(item), where), FRAME_RATE
     try:
         import av
     except ImportError:
         raise SwiftError(f"{where}: reading video files needs PyAV: pip install av") from None
     try:
-        with av.open(str(item)) as container:
+        with av.open(_stream(item)) as container:
             frames, rate = _sampled(container.decode(video=0))
-    except (OSError, ValueError) as error:
-        raise SwiftError(f"{where}: {item} is not a video that can be read ({error}).") from None
-    if not frames:
-        raise SwiftError(f"{where}: {item} holds no frames.")
-    return np.stack(frames), rate
+    except FileNotFoundError:
+        raise _not_there(item, where) from None
+    except (*BROKEN, MemoryError) as error:
+        raise SwiftError(f"{where}: {_shown(item)} is not a video that can be read ({str(error)[:200]}).") from None
+    return _stacked(frames, where), rate
+
+
+def _stacked(frames: list[Any], where: str) -> Any:
+    import numpy as np
+
+    sizes = {frame.shape for frame in frames}
+    if len(sizes) != 1:
+        raise SwiftError(
+            f"{where}: " + (f"frames of several sizes: {sorted(sizes)}." if sizes else "it holds no frames.")
+        )
+    return np.stack(frames)
+
+
+def _frames(array: Any, where: str) -> Any:
+    if array.ndim != 4 or array.shape[-1] != 3:
+        raise SwiftError(f"{where}: frames are an array [frames, height, width, 3], found {array.shape}.")
+    return array
 
 
 def _sampled(decoded: Iterable[Any], most: int = MOST_FRAMES) -> tuple[list[Any], float]:
@@ -127,21 +166,54 @@ def _sampled(decoded: Iterable[Any], most: int = MOST_FRAMES) -> tuple[list[Any]
     return kept, 1 / step
 
 
-def open_audio(item: Any, where: str) -> Any:
-    """Mono samples as a float array, from an array or a file that soundfile reads.
+def open_audio(item: Any, where: str, rate: int | None = None) -> Any:
+    """Mono samples as a float array, from a file, bytes or address that soundfile reads, or an array.
 
+    rate: samples per second that the model's processor takes; what has another rate is resampled. An array by
+    itself is taken to have it; `{"array": samples, "sampling_rate": rate}` says its own.
     Raises SwiftError, which begins with `where`, for a file that is not audio, and where soundfile is missing.
     """
     import numpy as np
 
-    if not isinstance(item, str | Path):
-        return np.asarray(item, dtype=np.float32)
+    if isinstance(item, dict):
+        return _at_rate(_samples(item.get("array"), where), item["sampling_rate"], rate)
+    if not isinstance(item, str | Path | bytes):
+        return _samples(item, where)
     try:
         import soundfile
     except ImportError:
         raise SwiftError(f"{where}: reading audio files needs soundfile: pip install soundfile") from None
     try:
-        samples, _ = soundfile.read(str(item), dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise SwiftError(f"{where}: {item} is not audio that can be read ({error}).") from None
-    return samples.mean(axis=1)
+        samples, own = soundfile.read(_stream(item), dtype="float32", always_2d=True)
+    except FileNotFoundError:
+        raise _not_there(item, where) from None
+    except (*BROKEN, RuntimeError) as error:
+        raise SwiftError(f"{where}: {_shown(item)} is not audio that can be read ({str(error)[:200]}).") from None
+    return _at_rate(_samples(samples, where), own, rate).astype(np.float32)
+
+
+def _samples(value: Any, where: str) -> Any:
+    """Samples [time] or [time, channels] as mono; SwiftError where they are no numbers, or none at all."""
+    import numpy as np
+
+    try:
+        samples = np.asarray(value, dtype=np.float32)
+    except BROKEN:
+        raise SwiftError(f"{where}: samples are numbers, found {type(value).__name__}.") from None
+    if samples.ndim not in (1, 2) or not samples.size or not np.isfinite(samples).all():
+        raise SwiftError(f"{where}: samples are finite numbers [time] or [time, channels], found {samples.shape}.")
+    return samples if samples.ndim == 1 else samples.mean(axis=1)
+
+
+def _at_rate(samples: Any, own: int, rate: int | None) -> Any:
+    """Samples of a rate as those of another, by cutting or padding their spectrum (ideal band-limited resampling)."""
+    import numpy as np
+
+    if not rate or own == rate:
+        return samples
+    count = max(1, round(len(samples) * rate / own))
+    spectrum = np.fft.rfft(samples)
+    kept = np.zeros(count // 2 + 1, dtype=spectrum.dtype)
+    shared = min(len(kept), len(spectrum))
+    kept[:shared] = spectrum[:shared]
+    return (np.fft.irfft(kept, count) * (count / len(samples))).astype(np.float32)

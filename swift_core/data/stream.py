@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
-from swift_core.contract.source import Source, read_source
-from swift_core.data.load import as_row, converted, raw_rows
+from swift_core.contract.source import Source
+from swift_core.data.declared import source_of
+from swift_core.data.load import rows_of
+from swift_core.data.mix import drawn
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -22,14 +25,18 @@ Item = TypeVar("Item")
 class RowStream:
     """The rows of several sources, one of each in turn until all are at their ends. Each iteration reads anew.
 
+    Under --dataset_weights the next row's source is drawn instead, and a source that ends begins anew until all have.
     A source's count takes its first rows, and reads it again where there are fewer.
     """
 
     def __init__(self, job: Job, words: list[str], need_answer: bool = True):
-        self.job, self.need_answer = job, need_answer
-        self.sources = [read_source(word, job.options.use_hf) for word in words]
+        self.job, self.words, self.need_answer = job, words, need_answer
+        self.sources = [source_of(word, job.options) for word in words]
 
     def __iter__(self) -> Iterator[Row]:
+        if self.job.options.dataset_weights:
+            yield from drawn(self.job, self.words, [partial(self._counted, source) for source in self.sources])
+            return
         running = deque(self._counted(source) for source in self.sources)
         while running:
             row = next(running[0], None)
@@ -60,8 +67,7 @@ class RowStream:
             left -= given
 
     def _once(self, source: Source) -> Iterator[Row]:
-        raw = raw_rows(self.job, source)
-        return converted(self.job, source, raw, lambda item: as_row(self.job, item, source, self.need_answer))
+        return rows_of(self.job, source, self.need_answer)
 
 
 def shuffled(items: Iterable[Item], size: int, seed: int) -> Iterator[Item]:

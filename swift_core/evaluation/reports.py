@@ -15,7 +15,6 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_core.inference.conversation import ask, first_adapter
-from swift_core.jobs.steps import with_system
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -50,7 +49,9 @@ def answer_all(
     if not rows:
         raise SwiftError(f"{what}: no rows are left to measure on.")
     adapter, options = first_adapter(engine), job.options
-    requests = [ask(with_system(job, row), options, adapter, options.seed + n, whole) for n, row in enumerate(rows)]
+    requests = [
+        ask(row.with_system(options.system), options, adapter, options.seed + n, whole) for n, row in enumerate(rows)
+    ]
     size = options.max_batch_size * (16 if getattr(engine, "batches_itself", False) else 1)
     slices = list(batches(requests, size))
     shown = track(slices, what, console=Console(stderr=True), disable=len(slices) < 2)

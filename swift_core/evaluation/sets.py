@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from swift_core.contract.errors import SwiftError, did_you_mean
-from swift_core.contract.source import Source, is_source, read_source
+from swift_core.contract.source import Source, is_data_file, is_source
 from swift_core.data.convert import COLUMNS
+from swift_core.data.declared import source_of
 from swift_core.data.readers import READERS
 
 if TYPE_CHECKING:
@@ -38,16 +39,16 @@ def eval_sets(job: Job) -> list[EvalSet]:
     """Every data set that the job names, folders opened, each under a name of its own."""
     options = job.options
     words = [*options.eval_dataset, *options.dataset, *options.val_dataset]
-    found = [s for word in words for s in _of_word(word, options.use_hf)]
+    found = [s for word in words for s in _of_word(word, options)]
     if options.custom_eval_config:
         found += read_custom_config(options.custom_eval_config)
     return _with_own_names(found)
 
 
-def _of_word(word: str, use_hf: bool) -> list[EvalSet]:
+def _of_word(word: str, options: Any) -> list[EvalSet]:
     if not is_source(word):
         return [EvalSet(word)]
-    source = read_source(word, use_hf)
+    source = source_of(word, options)
     name = Path(source.id).stem.removesuffix("_val") if source.hub == "local" else source.id
     return _open(EvalSet(name, source))
 
@@ -113,7 +114,7 @@ def _open(found: EvalSet) -> list[EvalSet]:
     folder = Path(found.source.id) if found.source else None
     if folder is None or not folder.is_dir():
         return [found]
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in READERS and not p.stem.endswith("_dev"))
+    files = sorted(p for p in folder.rglob("*") if is_data_file(p) and not p.stem.endswith("_dev"))
     tables = [p for p in files if p.stem.endswith("_val")]
     if not files:
         raise SwiftError(f"The folder {str(folder)!r} holds no data files ({', '.join(READERS)}).")

@@ -7,7 +7,6 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract.errors import SwiftError
-from swift_core.contract.source import is_source, read_source
 from swift_core.job.family_lookup import find_family
 from swift_core.job.lockfile import options_in_lock, read_json, saved_tuners
 from swift_core.job.options import fields_of
@@ -145,27 +144,20 @@ class _Picker:
 
     def data_readers(self) -> None:
         """The component that reads each data source: by its hub, and by its id where one is published."""
-        for word in self._data_words():
+        for word in self.options.data_words():
             try:
-                source = read_source(word, self.options.use_hf)
+                source = self.options.source_of(word)
             except SwiftError as error:
                 self.mistakes.append(str(error))
                 continue
             self.add("dataset", source.hub, f"--dataset {word}")
 
-    def _data_words(self) -> list[str]:
-        """All that names data; of an evaluation's data sets those that are not an evaluator's own names."""
-        options = self.options
-        words = getattr(options, "dataset", []) + getattr(options, "val_dataset", [])
-        words += [w for w in getattr(options, "eval_dataset", []) if is_source(w)]
-        config = getattr(options, "custom_eval_config", None)
-        return [*words, config] if config else words
-
     def short_forms(self) -> None:
         """Components that a true option stands for, such as --merge_lora of an export."""
         for name, f in fields_of(type(self.options)).items():
             if f.metadata.get("selects") and getattr(self.options, name):
-                self.add(*f.metadata["selects"], f"--{name}")
+                kind, component = f.metadata["selects"]
+                self.add(kind, component, f"--{name}")
 
     def rollouts(self) -> None:
         """The short form --use_vllm of a training."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from swift_core.contract.source import Source, is_source
+from swift_core.data.declared import source_of
 from swift_core.job.options import option
 
 
@@ -55,9 +57,27 @@ class DataOptions:
     val_dataset: list[str] = option([], "Data sets for evaluation during training.")
     split_dataset_ratio: float = option(0.0, "Share of the rows held out for evaluation.", ge=0, lt=1)
     columns: dict[str, str] = option({}, "JSON map from a data set's column to ours (query, response …).")
-    strict: bool = option(True, "Stop at a bad row; false: skip and count.")
+    dataset_weights: list[float] = option(
+        [], "Share of each data set in the mix; left out, all rows of all.", aliases=("interleave_probs",)
+    )
+    dataset_info: str | None = option(
+        None, "LLaMA-Factory's dataset_info.json, or its folder: --dataset may then say its names.",
+        aliases=("dataset_dir",),
+    )  # fmt: skip
+    media_root: str | None = option(
+        None, "Folder of pictures, videos and sounds; left out, beside the data file.", aliases=("media_dir",)
+    )
+    strict: bool = option(True, "Stop at a bad row; false: skip, count and name the first ten.")
     dataset_shuffle: bool = option(True, "Shuffle the rows before training.")
     data_seed: int = option(42, "Seed of sampling, splitting and shuffling.")
+
+    def data_words(self) -> list[str]:
+        """All that names data."""
+        return [*self.dataset, *self.val_dataset]
+
+    def source_of(self, word: str) -> Source:
+        """The data set that a word names. SwiftError where it names none."""
+        return source_of(word, self)
 
 
 @dataclass(kw_only=True)
@@ -136,6 +156,10 @@ class DeployOptions(BackendOptions):
     api_key: str | None = option(None, "Key that clients must send.", secret=True)
     max_batch_size: int = option(8, "Requests answered together.", ge=1)
 
+    def data_words(self) -> list[str]:
+        """A server reads no data."""
+        return []
+
 
 @dataclass(kw_only=True)
 class EvalOptions(BackendOptions, DataOptions):
@@ -158,6 +182,11 @@ class EvalOptions(BackendOptions, DataOptions):
     def __post_init__(self) -> None:
         if self.eval_url:
             self.backend, self.loader = "remote", ""  # no model is loaded here
+
+    def data_words(self) -> list[str]:
+        """All that names data; of --eval_dataset those that are not an evaluator's own names."""
+        named = [word for word in self.eval_dataset if is_source(word)]
+        return [*super().data_words(), *named, *([self.custom_eval_config] if self.custom_eval_config else [])]
 
 
 @dataclass(kw_only=True)

@@ -18,7 +18,6 @@ from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all
 from swift_core.evaluation.rewards import score_all
 from swift_core.inference.conversation import ask, first_adapter
-from swift_core.jobs.steps import with_system
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -49,7 +48,7 @@ class Drawn:
 def run(job: Job) -> dict[str, Any]:
     """Sample; returns `{"file", "rows", "kept", "mean_reward"}` of this run."""
     check_options(job)
-    rows = [with_system(job, row) for row in load_all(job, job.options.dataset, need_answer=False)]
+    rows = [row.with_system(job.options.system) for row in load_all(job, job.options.dataset, need_answer=False)]
     journal = Journal(job)
     tasks = [task for task in number_rows(rows) if task.key not in journal.done]
     if len(tasks) < len(rows):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.errors import SwiftError
-from swift_core.contract.row import Row
+from swift_core.jobs.tuners import attach_tuner, check_training, load_tuner, merge_tuners
 from swift_core.jobs.writing import source_of
 
 if TYPE_CHECKING:
@@ -34,17 +34,14 @@ def load_adapters(job: Job, model: Any, trainable: bool = False) -> Any:
     """The model with the tuners of every `--adapters` folder added, under their labels."""
     for item in job.many("tuner"):
         if item.folder:
-            arguments = {"folder": item.folder, "name": item.label, "trainable": trainable}
-            model = job.call(item, "load_tuner", model=model, **arguments) or model
+            loaded = load_tuner(job, model, item, item.folder, trainable)
+            model = model if loaded is None else loaded
     return model
 
 
 def merge_adapters(job: Job, model: Any) -> Any:
     """The model with every loaded adapter folded into its weights."""
-    for item in reversed(job.many("tuner")):
-        if item.folder:
-            model = job.call(item, "merge_tuner", model=model, name=item.label) or model
-    return model
+    return merge_tuners(job, model, [item for item in job.many("tuner") if item.folder])
 
 
 def adapters_by_name(job: Job) -> dict[str, list[Selected]]:
@@ -54,14 +51,6 @@ def adapters_by_name(job: Job) -> dict[str, list[Selected]]:
         if item.adapter:
             found.setdefault(item.adapter, []).append(item)
     return found
-
-
-def with_system(job: Job, row: Row) -> Row:
-    """The row with the job's system text where it has none of its own."""
-    system = job.options.system
-    if not system or row.messages[0]["role"] == "system":
-        return row
-    return row.with_messages([{"role": "system", "content": system}, *row.messages])
 
 
 def find_resume(job: Job) -> str | None:
@@ -90,15 +79,13 @@ def checkpoints(folder: Path) -> list[Path]:
 def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:
     """The model with every tuner of the job, in option order: new, or as it was saved.
 
-    resume: a checkpoint of this very run, whose tuners go on training.
-    Raises SwiftError where every parameter is frozen.
+    resume: a checkpoint of this very run, whose tuners go on training. SwiftError where one of them would not train.
     """
     for item in job.many("tuner"):
         saved = _checkpoint_of(job, item, resume) or item.folder
-        loaded = saved and job.call(item, "load_tuner", model=model, folder=saved, name=item.label, trainable=True)
-        model = loaded or job.call(item, "attach_tuner", model=model, name=item.label)
-    if not any(p.requires_grad for p in model.parameters()):
-        raise SwiftError("Nothing would be trained: every parameter is frozen. Check --tuner and the freeze flags.")
+        loaded = load_tuner(job, model, item, saved, trainable=True) if saved else None
+        model = attach_tuner(job, model, item) if loaded is None else loaded
+    check_training(job, model, job.many("tuner"))
     return model
 
 

@@ -34,7 +34,7 @@ from swift_core.contract.components import Requirements
 from swift_core.contract.engine import Listener, Reply, Request
 from swift_core.contract.job import Job
 from swift_core.inference.conversation import askable, reply_of, room, served_name, stops_of, stream_one, window_of
-from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, merge_adapters, with_system
+from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, merge_adapters
 from swift_core.templates.render import spans_of
 
 ON_GPU = shutil.which("nvidia-smi") is not None
@@ -422,7 +422,7 @@ class VllmEngine:
 
     def _with_media(self, request: Request) -> list[dict[str, Any]]:
         """The written conversation as one message, its media marked as in a row."""
-        row = with_system(self.job, askable(request))
+        row = askable(request).with_system(self.job.options.system)
         text = "".join(span.text for span in spans_of(self.job, row, self.tokenizer, generation=True))
         for kind, written in self.job.one("template").media.items():
             text = text.replace(written, f"<{kind}>")

@@ -12,7 +12,7 @@ from swift_core.data.readers import read_file
 
 @dataclass(kw_only=True, eq=False)
 class Local:
-    """Local JSONL, JSON, CSV, TSV, Parquet and text files, or a folder of them."""
+    """Local JSONL, JSON, CSV, TSV, Parquet and text files, also compressed, or a folder of them."""
 
     swift_api = 1
 

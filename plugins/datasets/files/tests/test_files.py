@@ -69,8 +69,9 @@ def test_parquet(tmp_path: Path) -> None:
     ("name", "text", "said"),
     [
         ("a.jsonl", '{"query": "a"}\n{"query": \n', r"a\.jsonl:2: not valid JSON"),
-        ("a.jsonl", "[1]\n", r"a\.jsonl:1: a row is a JSON object"),
-        ("a.json", '{"query": "a"}', r"holds a list of rows"),
+        ("a.jsonl", "[1]\n", r"a\.jsonl, row 1: a row is a JSON object"),
+        ("a.json", '{"query": "a"}\n{"query": 1', r"a\.json:2: not valid JSON"),
+        ("a.json", '"rows"', r"a\.json, row 1: a row is a JSON object"),
         ("a.csv", "query\na,b\n", r"a\.csv:2: more cells"),
         ("a.xlsx", "", r"unknown kind of data file"),
     ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.source import PACKED
 from swift_core.data.readers import READERS
+from swift_core.data.values import without_nulls
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,8 +49,27 @@ def _rows(source: Any, place: str) -> Iterator[dict[str, Any]]:
             f"The data set {source.text!r} could not be read: {type(error).__name__}: {cause}. "
             "Check id, subset and split, and the network; or give a local file."
         ) from error
-    for number, row in enumerate(found):
-        yield {**{k: v for k, v in row.items() if v is not None}, "_where": f"{source.id}, row {number}"}
+    number = -1
+    try:
+        for number, row in enumerate(_undecoded(found)):
+            yield {**without_nulls(row), "_where": f"{source.id}, row {number}"}
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        cause = str(error).strip().split("\n")[0][:200]
+        raise SwiftError(
+            f"{source.id}, row {number + 1}: it cannot be read ({type(error).__name__}: {cause})."
+        ) from error
+
+
+def _undecoded(found: Any) -> Any:
+    """The data set with media as their bytes and paths: they are opened when a row's turn comes, one by one."""
+    for name, feature in found.features.items():
+        inner = getattr(feature, "feature", None)
+        if getattr(feature, "decode", False):
+            found = found.cast_column(name, dataclasses.replace(feature, decode=False))
+        elif getattr(inner, "decode", False):
+            plain = type(feature)(dataclasses.replace(inner, decode=False))
+            found = found.cast_column(name, plain)
+    return found
 
 
 def _fetch(source: Any) -> str:
@@ -56,7 +78,7 @@ def _fetch(source: Any) -> str:
         return str(source.id)
     from modelscope import dataset_snapshot_download
 
-    patterns = [f"*{suffix}" for suffix in READERS] + ["README.md"]
+    patterns = [f"*{suffix}{packed}" for suffix in READERS for packed in ("", *PACKED)] + ["README.md"]
     try:
         return str(Path(dataset_snapshot_download(source.id, allow_file_pattern=patterns)))
     except Exception as error:  # see above

@@ -66,6 +66,26 @@ class TestModelScope(DatasetContract):
         return f"MS::{repository(folder)}"
 
 
+def test_media_come_as_they_are_stored(tmp_path: Path) -> None:
+    """Bytes or paths, which are opened when the row's turn comes; nulls that Arrow fills in are left out."""
+    import datasets
+    from PIL import Image
+
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "a.png")
+    picture = {"bytes": (tmp_path / "a.png").read_bytes(), "path": None}
+    features = datasets.Features(
+        {"query": datasets.Value("string"), "image": datasets.Image(), "images": datasets.List(datasets.Image())}
+    )
+    rows = {"query": ["a", None], "image": [picture, None], "images": [[picture, picture], []]}
+    (tmp_path / "data").mkdir()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "data" / "train.parquet")
+    word = f"HF::{tmp_path}"
+    job = prepare("sft", [Given("model", bare_model(), "test"), Given("dataset", [word], "test")])
+    one, other = job.hook.load_rows(job=job, source=read_source(word))
+    assert one["image"] == {"bytes": picture["bytes"]} and one["images"] == [{"bytes": picture["bytes"]}] * 2
+    assert other.keys() == {"images", "_where"}
+
+
 @pytest.mark.parametrize("hub", ["HF", "MS"])
 def test_without_a_network_the_error_says_what_to_do(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):

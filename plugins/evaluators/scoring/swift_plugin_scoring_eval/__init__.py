@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from swift_core import SwiftError, hookimpl
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import load_one
+from swift_core.data.values import number_of, numbers_of
 from swift_core.evaluation.reports import answer_all, write_results
 from swift_core.evaluation.sets import EvalSet, eval_sets
 from swift_plugin_scoring_eval import metrics
@@ -46,9 +48,17 @@ class ScoringEvaluator:
 
         if found.source is None:
             raise SwiftError(f"There is no file {found.name!r}; the evaluator scoring measures rows with columns.")
-        rows = load_one(job, found.source, need_answer=False)[: job.options.eval_limit]
+        rows = [_read(row) for row in load_one(job, found.source, need_answer=False)[: job.options.eval_limit]]
         form = form_of(rows[0]) if rows else None
         return usable(job, rows, lambda row: fault_of(row, form), f"columns of the form {form!r}")
+
+
+def _read(row: Row) -> Row:
+    """The row with its label as a number, or numbers, where a table gives them as text."""
+    number = number_of(row.label) if isinstance(row.label, str) else None
+    several = numbers_of(row.label) if isinstance(row.label, str) and number is None else None
+    found = number if number is not None else several
+    return row if found is None else dataclasses.replace(row, label=found)
 
 
 def form_of(row: Row) -> str | None:
@@ -131,11 +141,22 @@ def labels(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numbers]
     wanted = [row.label for row in rows]
     shown = [{"wanted": label, **numbers} for label, numbers in zip(wanted, found, strict=True)]
     if "label" in found[0]:
+        _same_sort(wanted, [n["label"] for n in found])
         return metrics.of_classes(wanted, [n["label"] for n in found]), shown
     if "labels" in found[0]:
+        _same_sort([v for w in wanted for v in _list(w)], [v for n in found for v in n["labels"]])
         return metrics.of_class_sets([set(_list(w)) for w in wanted], [set(n["labels"]) for n in found]), shown
     flat = [v for w in wanted for v in _list(w)]
     return metrics.of_numbers(flat, [v for n in found for v in n["values"]]), shown
+
+
+def _same_sort(wanted: list[Any], found: list[Any]) -> None:
+    """SwiftError where names of classes would be compared with their numbers."""
+    if wanted and found and {type(v) is str for v in wanted} != {type(v) is str for v in found}:
+        raise SwiftError(
+            f"The label {wanted[0]!r} cannot be compared with the model's {found[0]!r}: the checkpoint "
+            "and the rows must both name classes, or both number them."
+        )
 
 
 def _list(value: Any) -> list[Any]:

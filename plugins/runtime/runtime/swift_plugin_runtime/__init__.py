@@ -3,4 +3,8 @@
 from swift_core.moved import install
 from swift_plugin_runtime.moved import MOVED
 
+RUNTIME_API = 1
+"""The version of what plugins build on here. A component that inherits from the runtime's classes declares the one
+that it was written for as `runtime_api`. It is raised by a change that breaks plugins."""
+
 install(MOVED)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.contract.job import Job
+from swift_plugin_runtime import RUNTIME_API
 
 
 @dataclass(kw_only=True, eq=False)
 class TrainingOptions:
     """How a model is trained; a trainer that stands on this runtime inherits them."""
+
+    runtime_api: ClassVar[int] = RUNTIME_API
 
     num_train_epochs: float = option(3.0, "Passes over the rows.", gt=0)
     per_device_train_batch_size: int = option(1, "Rows per step and device.", ge=1, aliases=("batch_size",))

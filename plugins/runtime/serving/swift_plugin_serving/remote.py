@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from swift_plugin_serving.openai_form import read_tool_calls, write_messages
-
 from swift_core.contract.engine import Listener, Reply, Request
 from swift_core.contract.errors import SwiftError
+from swift_plugin_serving.openai_form import read_tool_calls, write_messages
 
 
 class OpenAIEngine:

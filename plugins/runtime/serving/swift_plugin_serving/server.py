@@ -27,13 +27,13 @@ from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
+
+from swift_core.contract.engine import Engine, Reply, Request
+from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_plugin_serving import openai_api, scoring_api
 from swift_plugin_serving.batcher import Batcher
 from swift_plugin_serving.openai_api import Body, ChatBody, CompletionBody, Json, Written
 from swift_plugin_serving.scoring_api import EmbeddingBody, RerankBody, ScoreBody
-
-from swift_core.contract.engine import Engine, Reply, Request
-from swift_core.contract.errors import SwiftError, did_you_mean
 
 GRACE_SECONDS = 5
 """How long answers under way may go on once the server is told to stop."""

@@ -56,7 +56,7 @@ class Trained(NamedTuple):
 
 
 class TunerContract(ComponentContract):
-    """A tuner, on tiny Qwen2 and Llama models: it trains what it says; saved, loaded or merged it is the same."""
+    """A tuner, alone and beside LoRA: it trains what it says; saved, loaded or merged it answers the same."""
 
     kind = "tuner"
     families: tuple[str, ...] = ("qwen2", "llama")
@@ -225,6 +225,13 @@ class TunerContract(ComponentContract):
             assert not left, f"The merged checkpoint is not a plain one: {sorted(left)[:3]}. Implement merge_tuner."
             assert type(plain).__module__.startswith("transformers.")
             assert _near(logits_of(plain), trained(family).end), "The merged model gives other logits."
+
+    @pytest.mark.parametrize("place", ["before", "behind"])
+    def test_beside_lora(self, place: str, tmp_path: Path) -> None:
+        """Before or behind `lora` both train, are saved apart, load, go on and merge; or are refused with a reason."""
+        from swift_testing.composition import check_beside_lora
+
+        check_beside_lora(self, place == "before", tmp_path)
 
 
 def _trained(model: Any) -> dict[str, Any]:

@@ -52,13 +52,15 @@ class Embedding(TrainingOptions):
 
     def fault(self, row: Any) -> str | None:
         """What is wrong with the columns of a row."""
-        from swift_plugin_runtime.encoding.row_filter import is_number
         from swift_plugin_runtime.scoring.texts import fault_of
+
+        from swift_core.data.values import number_of
 
         if self.loss_type == "infonce":
             return fault_of(row, "positive") or fault_of(row, "negative", needed=False)
         low = 0 if self.loss_type == "contrastive" else -1
-        if not is_number(row.label) or not low <= row.label <= 1:
+        number = number_of(row.label)
+        if number is None or not low <= number <= 1:
             return f"{self.loss_type} needs a column label from {low} to 1, found {row.label!r}."
         return fault_of(row, "positive", one=True)
 

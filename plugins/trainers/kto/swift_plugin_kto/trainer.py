@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
+from swift_core.data.values import truth_of
 
 
 def kto_losses(ratio: torch.Tensor, good: torch.Tensor, divergence: torch.Tensor, o: Any) -> torch.Tensor:
@@ -116,7 +118,7 @@ def encode_labelled(job: Job, rows: list[Row], processor: Any, what: str) -> Enc
 
     Raises SwiftError where no row is left.
     """
-    kept = usable(job, rows, _fault, "a label")
+    kept = usable(job, [_judged(row) for row in rows], _fault, "a label")
     limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
     items = []
     for group in batches(list(zip(kept, [*kept[1:], kept[0]], strict=True)), ENCODE_TOGETHER):
@@ -137,6 +139,12 @@ def _alone(row: Row, other: Row) -> Row:
     """The row with the last answer of `other`, which alone is trained."""
     asked = row.prompt().messages
     return row.with_messages(silenced([*asked, other.messages[-1]], len(asked)))
+
+
+def _judged(row: Row) -> Row:
+    """The row with its label as true or false, which tables and other formats write as 1, 0 or words."""
+    good = truth_of(row.label)
+    return row if good is None else dataclasses.replace(row, label=good)
 
 
 def _fault(row: Row) -> str | None:

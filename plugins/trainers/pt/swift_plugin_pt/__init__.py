@@ -17,6 +17,7 @@ class Pretrain(TrainingOptions):
 
     swift_api = 1
     streams = True
+    needs_question = False
 
     @hookimpl
     def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:

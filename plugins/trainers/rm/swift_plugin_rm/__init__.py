@@ -67,9 +67,9 @@ def pair_losses(chosen: Any, rejected: Any, margin: Any, centre: float = 0.0) ->
 
 def margin_fault(row: Any) -> str | None:
     """What is wrong with a row's `margin`."""
-    from swift_plugin_runtime.encoding.row_filter import is_number
+    from swift_core.data.values import number_of
 
     margin = row.extra.get("margin")
-    if margin is None or is_number(margin):
+    if margin is None or number_of(margin) is not None:
         return None
     return f"margin must be a finite number, found {margin!r}."

@@ -16,7 +16,8 @@ class SeqCls(TrainingOptions):
     """Sequence classification: one class, several at once, or numbers, from a column `label`; say --num_labels.
 
     label: a class number from 0 (single), a list of class numbers (multi), a number or a list of as many as
-    there are outputs (regression). What is classified is the conversation without any last answer.
+    there are outputs (regression). Classes may have names; their numbers follow the alphabet, or --class_names, and
+    every checkpoint keeps them. What is classified is the conversation without any last answer.
     """
 
     swift_api = 1
@@ -30,6 +31,9 @@ class SeqCls(TrainingOptions):
     problem_type: Literal["single", "multi", "regression"] = option(
         "single", "One class per text, any number of classes, or numbers.", aliases=("cls_task_type",)
     )
+    class_names: list[str] = option(
+        [], "Names of the classes in the order of their numbers; left out, the names in the rows by the alphabet."
+    )
 
     @hookimpl
     def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
@@ -42,11 +46,42 @@ class SeqCls(TrainingOptions):
                 "seq_cls tells classes apart: say how many with --num_labels, or --problem_type regression."
             )
         model.config.problem_type = PROBLEM_TYPES[self.problem_type]
+        self._name_classes(job, model, rows)
         train, held = (
-            usable(job, part, lambda row: self.fault(row.label, count), "a usable label") if part else None
+            usable(job, self.numbered(part), lambda row: self.fault(row.label, count), "a usable label")
+            if part
+            else None
             for part in (rows, eval_rows)
         )
         return build_scoring_trainer(job, model, processor, train, held, self, lambda row: [row.prompt()])
+
+    def _name_classes(self, job: Job, model: Any, rows: Any) -> None:
+        """Take the classes' names from the rows, and keep them in the lock and in the model's config."""
+        from swift_plugin_seq_cls.labels import class_names
+
+        count = model.config.num_labels
+        if self.problem_type == "regression":
+            return
+        if not self.class_names:
+            self.class_names = class_names(rows)
+            if self.class_names:
+                job.say("classes: " + ", ".join(f"{n} {name}" for n, name in enumerate(self.class_names))[:600])
+        if not self.class_names:
+            return
+        if len(self.class_names) != count:
+            listed = ", ".join(self.class_names[:10]) + " …" * (len(self.class_names) > 10)
+            raise SwiftError(
+                f"The labels name {len(self.class_names)} classes ({listed}): say --num_labels {len(self.class_names)}."
+                f" It is {count}."
+            )
+        model.config.id2label = dict(enumerate(self.class_names))
+        model.config.label2id = {name: number for number, name in enumerate(self.class_names)}
+
+    def numbered(self, rows: Any) -> list[Any]:
+        """The rows with labels as the head's outputs."""
+        from swift_plugin_seq_cls.labels import numbered
+
+        return [numbered(row, self.problem_type, self.class_names) for row in rows]
 
     def fault(self, label: Any, count: int) -> str | None:
         """What is wrong with a label, given the number of classes or outputs."""

@@ -42,4 +42,4 @@ class Eva(LowRankTuner):
         # PEFT passes over a batch of fewer tokens than directions, and would wait for a larger one for ever
         batches = draw_batches(job, model, self.eva_rows, least=round(self.eva_rho * self.lora_rank))
         peft.initialize_lora_eva_weights(tuned.eval(), batches, adapter_name=name, show_progress_bar=False)
-        return adapters.keep_training(tuned.train(training))
+        return tuned.train(training)

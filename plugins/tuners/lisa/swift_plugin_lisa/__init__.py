@@ -37,18 +37,13 @@ class Lisa:
         count = len(decoder_layers(job, model)[1])
         if self.lisa_activated_layers > count:
             raise SwiftError(f"--lisa_activated_layers {self.lisa_activated_layers}: the model has {count} layers.")
-        model.swift_lisa_period = None
         return model
 
     @hookimpl
     def before_step(self, job: Job, model: Any, optimizer: Any, step: int) -> None:
-        """Draw layers where a period begins; what froze keeps neither gradient nor moments."""
-        period = step // self.lisa_step_interval
-        if period == model.swift_lisa_period:
-            return
-        model.swift_lisa_period = period
+        """The layers of this period train; what is frozen keeps neither gradient nor moments."""
         layers = decoder_layers(job, model)[1]
-        chosen = self.drawn(len(layers), period, job.options.seed)
+        chosen = self.drawn(len(layers), step // self.lisa_step_interval, job.options.seed)
         for number, layer in enumerate(layers):
             for parameter in layer.parameters():
                 parameter.requires_grad_(number in chosen)

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from swift_plugin_runtime.loading import layers
-from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning import additions
+from swift_plugin_runtime.tuning.additions import Addition
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract import tuning
 from swift_core.contract.job import Job
 
 WEIGHTS = "llamapro.safetensors"
@@ -57,13 +59,12 @@ class LlamaPro:
         return self.expand(job, model, behind, name, trainable=True)
 
     def expand(self, job: Job, model: Any, behind: list[int], name: str, trainable: bool) -> Any:
-        """The model with an identity block behind each of the layers `behind`; the rest frozen."""
+        """The model with an identity block behind each of the layers `behind`."""
         path, layers = decoder_layers(job, model)
-        model.requires_grad_(False)
         model.set_submodule(path, type(layers)(self.interleaved(layers, behind, name, trainable)))
         _renumber(model.get_submodule(path))
         _deepen(model.config.get_text_config(), len(layers), behind)
-        return adapters.keep_training(model)
+        return model
 
     def interleaved(self, layers: Any, behind: list[int], name: str, trainable: bool) -> Iterator[Any]:
         """The old layers in order, each of `behind` followed by its copy."""
@@ -73,8 +74,7 @@ class LlamaPro:
                 block = copy.deepcopy(layer, configs_of(layer))
                 for output in output_parameters(block, tuple(self.output_modules) or OUTPUTS):
                     output.data.zero_()
-                block.llamapro, block.swift_trains, block.own_names = name, trainable, list(block.state_dict())
-                block.swift_active = True
+                additions.mark(block, Addition(f"llamapro_{name}", closed=False))
                 block.register_forward_hook(_passing_by, with_kwargs=True)
                 yield block.requires_grad_(trainable)
 
@@ -83,11 +83,9 @@ class LlamaPro:
         from safetensors.torch import save_file
 
         layers, blocks = new_blocks(model, name)
-        state = {}
-        whole = model.state_dict()
-        for number, path, block in blocks:
-            found = {key.replace(".base_layer", ""): value for key, value in _below(whole, path)}
-            state |= {f"{number}.{key}": found[key].detach().cpu().contiguous() for key in block.own_names}
+        state, own = {}, tuning.own_state(model, name)
+        for number, path, _ in blocks:
+            state |= {f"{number}.{key}": value for key, value in _below(own, path.removeprefix("base_model.model."))}
         Path(folder).mkdir(parents=True, exist_ok=True)
         save_file(state, Path(folder, WEIGHTS), metadata={"format": "pt"})
         behind = [number - 1 - place for place, (number, _, _) in enumerate(blocks)]
@@ -106,10 +104,14 @@ class LlamaPro:
         model = self.expand(job, model, settings["behind"], name, trainable)
         state = load_file(Path(folder, WEIGHTS))
         for number, _, block in new_blocks(model, name)[1]:
+            saved = dict(_below(state, str(number)))
+            lacking = [key for key, _ in block.named_parameters() if key not in saved]
             try:
-                block.load_state_dict(dict(_below(state, str(number))))
+                strange = [*lacking, *block.load_state_dict(saved, strict=False).unexpected_keys]
             except RuntimeError as error:
-                raise SwiftError(f"The blocks in {folder} do not fit this model: {error}") from None
+                strange = [str(error)]
+            if strange:
+                raise SwiftError(f"The blocks in {folder} do not fit this model: {strange[0]}")
         return model
 
     @hookimpl
@@ -122,7 +124,7 @@ class LlamaPro:
         if not active and offload != "none":
             raise SwiftError("LLaMA-Pro's blocks still fill their place in the cache, so they stay where they are.")
         for _, _, block in new_blocks(model, name)[1]:
-            block.swift_active = active
+            additions.mark(block, Addition(f"llamapro_{name}", active, closed=False))
         return True
 
 
@@ -134,7 +136,7 @@ def configs_of(block: Any) -> dict[int, Any]:
 
 def _passing_by(block: Any, args: Any, kwargs: Any, output: Any) -> Any:
     """The hook of a new block: what it was given, where it is switched off."""
-    if block.swift_active:
+    if additions.is_active(block):
         return output
     given = args[0] if args else kwargs["hidden_states"]
     return (given, *output[1:]) if isinstance(output, tuple) else given
@@ -194,7 +196,8 @@ def _deepen(config: Any, count: int, behind: list[int]) -> None:
 
 def new_blocks(model: Any, name: str) -> tuple[int, list[tuple[int, str, Any]]]:
     """(number of all layers, (index, dotted path, block) of each block that was added under `name`)."""
-    blocks = [(path, module) for path, module in model.named_modules() if getattr(module, "llamapro", None) == name]
+    key = f"llamapro_{name}"
+    blocks = [(path, m) for path, m in model.named_modules() if (a := additions.addition_of(m)) and a.key == key]
     parent = model.get_submodule(blocks[0][0].rpartition(".")[0])
     return len(parent), [(int(path.rpartition(".")[2]), path, block) for path, block in blocks]
 

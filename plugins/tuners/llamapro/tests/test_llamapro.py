@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from swift_plugin_llamapro import LlamaPro, decoder_layers
+from swift_plugin_runtime.tuning.additions import addition_of
 from swift_testing import TunerContract
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_training import learn
@@ -91,7 +92,7 @@ def test_the_size_of_four_blocks_on_qwen_7b():
         model = prepare_model(transformers.Qwen2ForCausalLM(config), LlamaPro(num_new_blocks=4))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert trained == 809_582_592
-    numbers = [i for i, layer in enumerate(model.model.layers) if hasattr(layer, "llamapro")]
+    numbers = [i for i, layer in enumerate(model.model.layers) if addition_of(layer)]
     assert numbers == [8, 17, 26, 35]
 
 

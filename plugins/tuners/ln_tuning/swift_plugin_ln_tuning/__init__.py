@@ -25,13 +25,6 @@ class LnTuning(PeftTuner):
 
 
 def norms(job: Job, model: Any) -> list[str]:
-    """Modules with a weight whose class is called a norm, in the parts of the model that are not frozen."""
+    """The model's normalisations that no earlier tuner trains, in the parts that are not frozen."""
     frozen = adapters.frozen_by(job)
-    return [
-        name
-        for name, module in model.named_modules()
-        if "norm" in type(module).__name__.lower()
-        and getattr(module, "weight", None) is not None
-        and not getattr(module, "swift_added", False)  # another tuner's own
-        and not (frozen and frozen(name))
-    ]
+    return [name for name in adapters.untrained_norms(model) if not (frozen and frozen(name))]

@@ -51,20 +51,13 @@ class LongLora(LowRankTuner):
         return use_whole_rows(adapters.merge(model, name))
 
     def on_layers(self, job: Job, model: Any) -> dict[str, Any]:
-        """Beside the adapted layers, embeddings and norms are trained whole."""
+        """Beside the adapted layers, embeddings and norms are trained whole, where no earlier tuner does so."""
         wanted = super().on_layers(job, model)
-        embeddings = model.get_input_embeddings()
-        path = decoder_layers(job, model)[0].rpartition(".")[0]
-        whole = [
-            name
-            for name, module in model.named_modules()
-            if (module is embeddings and self.longlora_train_embeddings)
-            or (self.longlora_train_norms and name.startswith(path) and is_norm(module))
-        ]
-        return {**wanted, "modules_to_save": [*(wanted["modules_to_save"] or []), *whole]}
-
-
-def is_norm(module: Any) -> bool:
-    """Whether a module of the model itself is a normalisation with a weight of its own."""
-    norm = "norm" in type(module).__name__.lower() and getattr(module, "weight", None) is not None
-    return norm and not getattr(module, "swift_added", False)
+        whole = list(wanted["modules_to_save"] or [])
+        if self.longlora_train_embeddings:
+            embeddings = model.get_input_embeddings()
+            whole += [name for name, module in adapters.untrained_modules(model) if module is embeddings]
+        if self.longlora_train_norms:
+            path = decoder_layers(job, model)[0].rpartition(".")[0]
+            whole += [name for name in adapters.untrained_norms(model) if name.startswith(path)]
+        return {**wanted, "modules_to_save": whole}

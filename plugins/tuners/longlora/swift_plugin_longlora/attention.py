@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from swift_core import SwiftError
 
 NAME = "swift_longlora"
+"""What the names of this attention begin with, among those that transformers knows; the ratio follows."""
 
 
 def use_groups(model: Any, ratio: float) -> None:
@@ -22,26 +24,24 @@ def use_groups(model: Any, ratio: float) -> None:
     Raises SwiftError for another attention than torch's.
     """
     config = model.config.get_text_config()
-    if config._attn_implementation not in ("sdpa", "eager", NAME):
-        raise SwiftError(f"LongLoRA groups tokens for torch's attention: say --attn_impl sdpa, not {_name(config)}.")
-    config.swift_group_ratio = ratio
-    config._attn_implementation = NAME
+    name = config._attn_implementation
+    if name not in ("sdpa", "eager") and not name.startswith(NAME):
+        raise SwiftError(f"LongLoRA groups tokens for torch's attention: say --attn_impl sdpa, not {name}.")
+    config._attn_implementation = f"{NAME}_{ratio}"
+    AttentionInterface.register(config._attn_implementation, functools.partial(attend, ratio))
+    AttentionMaskInterface.register(config._attn_implementation, sdpa_mask)
 
 
 def use_whole_rows(model: Any) -> Any:
     """The model with the attention that it has outside LongLoRA."""
     config = model.config.get_text_config()
-    if config._attn_implementation == NAME:
+    if config._attn_implementation.startswith(NAME):
         config._attn_implementation = "sdpa"
-        del config.swift_group_ratio
     return model
 
 
-def _name(config: Any) -> str:
-    return str(config._attn_implementation)
-
-
 def attend(
+    ratio: float,
     module: Any,
     query: Any,
     key: Any,
@@ -51,11 +51,14 @@ def attend(
     scaling: Any = None,
     **more: Any,
 ) -> tuple[Any, None]:
-    """transformers' attention function: in groups in training, plain otherwise. Returns [batch, tokens, heads, d]."""
+    """transformers' attention function: in groups of this share of the row in training, plain otherwise.
+
+    Returns [batch, tokens, heads, d].
+    """
     length = query.shape[2]
     if not module.training or length != key.shape[2]:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)
-    group = max(1, math.ceil(length * module.config.swift_group_ratio))
+    group = max(1, math.ceil(length * ratio))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out = grouped_attention(query, key, value, attention_mask, group, scale, dropout)
     return out.transpose(1, 2).contiguous(), None
@@ -123,7 +126,3 @@ def _blocks(mask: torch.Tensor, group: int) -> torch.Tensor:
     count = mask.shape[-1] // group
     cut = mask.view(mask.shape[0], count, group, count, group).diagonal(dim1=1, dim2=3)
     return cut.permute(0, 3, 1, 2).reshape(-1, 1, group, group)
-
-
-AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from swift_plugin_runtime.tuning.adapter_modules import AddedTuner
 from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Unsupported, hookimpl, option
@@ -12,52 +13,49 @@ from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Neftune:
+class Neftune(AddedTuner):
     """Noise of size α/√(L·d) on the embeddings of L tokens in training; beside another tuner, or all weights train."""
 
-    swift_api = 1
+    tag = "neftune"
     capabilities = {
         "packing": Unsupported("its noise shrinks with the length of a row, and a pack is longer."),
         "padding_free": Unsupported("its noise shrinks with the length of a row, and a flat batch is longer."),
     }
     trains_whole_weights = True  # alone; beside an adapter, say --learning_rate
+    trains_nothing = True  # beside another tuner
 
     neftune_noise_alpha: float = option(5.0, "α: size of the noise; the paper tries 5, 10 and 15.", gt=0, symbol="α")
 
-    @hookimpl
-    def attach_tuner(self, job: Job, model: Any) -> Any:
-        if len(job.many("tuner")) == 1:
-            train_unfrozen(job, model)
-        return self.load_tuner(model)
+    def places(self, job: Job, model: Any) -> dict[str, Any]:
+        from swift_plugin_neftune.modules import Noise
+
+        embeddings = model.get_input_embeddings()
+        path = next(name for name, module in model.named_modules() if module is embeddings)
+        return {path: Noise(self.neftune_noise_alpha)}
 
     @hookimpl
-    def load_tuner(self, model: Any) -> Any:
+    def attach_tuner(self, job: Job, model: Any, name: str) -> Any:
+        if alone(job):
+            train_unfrozen(job, model)
+        return self.add(job, model, name, trainable=True)
+
+    @hookimpl
+    def load_tuner(self, job: Job, model: Any, name: str, trainable: bool) -> Any:
         """Nothing is saved: the noise goes on where training does."""
-        embeddings = model.get_input_embeddings()
-        embeddings.neftune_alpha = self.neftune_noise_alpha
-        embeddings.neftune_hook = embeddings.register_forward_hook(add_noise)
-        return model
+        if trainable:
+            return self.attach_tuner(job, model, name)
+        return self.add(job, model, name, trainable=True)
 
     @hookimpl
     def save_tuner(self, job: Job) -> bool | None:
-        return None if len(job.many("tuner")) == 1 else True
+        return None if alone(job) else True
 
     @hookimpl
-    def merge_tuner(self, model: Any) -> Any:
-        model.get_input_embeddings().neftune_hook.remove()
+    def merge_tuner(self, model: Any, name: str) -> Any:
+        self.switch_tuner(model, name, active=False, offload="none")
         return model
 
-    @hookimpl
-    def switch_tuner(self, model: Any, active: bool) -> bool:
-        model.get_input_embeddings().neftune_alpha = self.neftune_noise_alpha if active else 0.0
-        return True
 
-
-def add_noise(embeddings: Any, _: Any, output: Any) -> Any:
-    """The hook: `output` [batch, L, d] plus noise drawn uniformly from ±α/√(L·d), in training alone."""
-    import torch
-
-    if not (embeddings.training and embeddings.neftune_alpha):
-        return output
-    size = embeddings.neftune_alpha / (output.shape[-2] * output.shape[-1]) ** 0.5
-    return output + torch.zeros_like(output).uniform_(-size, size)
+def alone(job: Job) -> bool:
+    """Whether no tuner of the job has parameters of its own, so that the whole model trains."""
+    return all(isinstance(item.component, Neftune) for item in job.many("tuner"))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
+from swift_core.data.faults import NAMED, listed, unforeseen
 from swift_core.data.load import batches
 from swift_core.data.stream import RowStream, in_groups, shuffled
 from swift_plugin_runtime.encoding import arrow_cache
@@ -56,7 +57,7 @@ class Encoder:
         self.job, self.processor = job, processor
         self.limit, self.strategy = row_limit(job, processor), training_options(job).truncation_strategy
         self.counts: dict[str, int] = {"seen": 0, "long": 0, "bad": 0}
-        self.first_bad = ""
+        self.first_bad: list[str] = []
 
     def __call__(self, rows: list[Row]) -> list[dict[str, Any] | None]:
         """One training row each, None for one that is dropped: too long, or bad under `--strict false`."""
@@ -69,7 +70,7 @@ class Encoder:
                 return [self([row])[0] for row in rows]
             encoded = [None]
             self.counts["bad"] += 1
-            self.first_bad = self.first_bad or str(error)
+            self.first_bad = [*self.first_bad, str(error)][:NAMED]
         self.counts["seen"] += len(rows)
         return [self._fitted(row, item) for row, item in zip(rows, encoded, strict=True)]
 
@@ -84,7 +85,7 @@ class Encoder:
 
     def add(self, said: dict[str, Any]) -> None:
         """Take over the counts of another."""
-        self.first_bad = self.first_bad or said["first_bad"]
+        self.first_bad = [*self.first_bad, *said["first_bad"]][:NAMED]
         self.counts = {name: n + said[name] for name, n in self.counts.items()}
 
     def report(self, what: str) -> None:
@@ -94,7 +95,7 @@ class Encoder:
             verb = "dropped" if self.strategy == "delete" else "cut"
             self.job.say(f"{verb} {counts['long']} of {counts['seen']} {what} longer than {self.limit} tokens")
         if counts["bad"]:
-            self.job.say(f"skipped {counts['bad']} bad {what}, the first: {self.first_bad}")
+            self.job.say(f"skipped {counts['bad']} bad {what}{listed(counts['bad'], self.first_bad)}")
 
 
 class LazyRows(torch.utils.data.Dataset):
@@ -190,7 +191,7 @@ def nothing_left(what: str, encoder: Encoder) -> SwiftError:
     counts = encoder.counts
     return SwiftError(
         f"No {what} are left: of {counts['seen']}, {counts['long']} are longer than max_length {encoder.limit}"
-        + (f" and {counts['bad']} are bad, the first: {encoder.first_bad}" if counts["bad"] else ".")
+        + (f" and {counts['bad']} are bad{listed(counts['bad'], encoder.first_bad)}" if counts["bad"] else ".")
     )
 
 
@@ -226,12 +227,31 @@ def _all(rows: list[Row], encoder: Encoder, what: str, keep: Callable[[list[Any]
 
 def encode_some(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
     """A few rows through the `encode` hook, for training. Raises SwiftError for a row in which nothing is trained."""
-    encoded = job.hook.encode(job=job, rows=rows, processor=processor, generation=False)
+    encoded = encoded_by(job, rows, processor, generation=False)
     for row, item in zip(rows, encoded, strict=True):
         if all(label == -100 for label in item["labels"]):
             raise SwiftError(f"{row.where}: nothing in this row is trained; check its answer and --loss_scale.")
     found: list[dict[str, Any]] = encoded
     return found
+
+
+def encoded_by(job: Job, rows: list[Row], processor: Any, generation: bool) -> list[dict[str, Any]]:
+    """The `encode` hook's answer; what it raises over a row's content becomes a SwiftError that names the row."""
+    try:
+        found: list[dict[str, Any]] = job.hook.encode(job=job, rows=rows, processor=processor, generation=generation)
+        return found
+    except (SwiftError, *STUMBLES) as error:
+        if len(rows) > 1:
+            return [item for row in rows for item in encoded_by(job, [row], processor, generation)]
+        if not isinstance(error, SwiftError):
+            raise unforeseen(rows[0].where, error) from error
+        if rows[0].where in str(error):
+            raise
+        raise SwiftError(f"{rows[0].where}: {error}") from error
+
+
+STUMBLES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What code raises over content that it did not foresee."""
 
 
 def row_limit(job: Job, processor: Any) -> int | None:

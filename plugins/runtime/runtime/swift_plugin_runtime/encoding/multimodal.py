@@ -16,7 +16,7 @@ import torch
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
-from swift_core.contract.row import Row
+from swift_core.contract.row import Row, check_placeholders
 from swift_core.data.media import open_media
 from swift_core.templates.encode import encode_spans, labelled, weighed
 from swift_core.templates.render import Span, spans_of
@@ -48,7 +48,8 @@ def encode_with_processor(job: Job, rows: list[Row], processor: Any, generation:
 
 
 def _encode(job: Job, row: Row, processor: Any, generation: bool) -> dict[str, Any]:
-    media = open_media(row, job.options.max_pixels)
+    check_placeholders(row, job.card.modality)
+    media = open_media(row, job.options.max_pixels, _sampling_rate(processor))
     spans = spans_of(job, row, tokenizer_of(processor), generation)
     if not media:
         encoded = encode_spans(tokenizer_of(processor), [spans])[0]
@@ -60,6 +61,13 @@ def _encode(job: Job, row: Row, processor: Any, generation: bool) -> dict[str, A
         encoded.pop("labels")
         encoded.pop("loss_scale", None)
     return encoded
+
+
+def _sampling_rate(processor: Any) -> int | None:
+    """Samples per second that the processor takes; None where it says none."""
+    parts = (getattr(processor, name, None) for name in ("feature_extractor", "audio_processor"))
+    rate = next((found for part in parts if (found := getattr(part, "sampling_rate", None))), None)
+    return int(rate) if rate else None
 
 
 # -- with markers ------------------------------------------------------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
+from swift_core.data.faults import NAMED, listed
+from swift_core.data.values import number_of
 
 
 def usable(job: Job, rows: list[Row], fault: Callable[[Row], str | None], what: str) -> list[Row]:
@@ -19,13 +21,14 @@ def usable(job: Job, rows: list[Row], fault: Callable[[Row], str | None], what: 
     counted, and it is an error only where none is left.
     """
     found = {id(row): f"{row.where}: {text}" for row in rows if (text := fault(row))}
+    first = list(islice(found.values(), NAMED))
     if found and (job.options.strict or len(found) == len(rows)):
-        raise SwiftError(next(iter(found.values())))
+        raise SwiftError(first[0])
     if found:
-        job.say(f"left out {len(found)} rows without {what}, the first: {next(iter(found.values()))}")
+        job.say(f"left out {len(found)} rows without {what}{listed(len(found), first)}")
     return [row for row in rows if id(row) not in found]
 
 
 def is_number(value: Any) -> bool:
     """Whether it is a finite number, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, str) and number_of(value) is not None

@@ -9,11 +9,16 @@ from swift_core import SwiftError
 from swift_core.contract.job import Job
 
 
-def base_of(model: Any) -> Any:
-    """The model inside a wrapper of torch.distributed and the adapters of PEFT, which may be there or not."""
+def unwrapped(model: Any) -> Any:
+    """The model inside a wrapper of torch.distributed or torch.compile, which may be there or not."""
     from accelerate.utils import extract_model_from_parallel
 
-    model = extract_model_from_parallel(model, keep_torch_compile=False)
+    return extract_model_from_parallel(model, keep_torch_compile=False)
+
+
+def base_of(model: Any) -> Any:
+    """The model inside a wrapper of torch.distributed and the adapters of PEFT, which may be there or not."""
+    model = unwrapped(model)
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 

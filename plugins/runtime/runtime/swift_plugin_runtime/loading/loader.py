@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.contract.job import Job
-from swift_core.jobs.steps import with_system
 from swift_core.templates.encode import encode_spans
 from swift_core.templates.render import spans_of
 from swift_plugin_runtime.loading import heads, hub
@@ -102,7 +101,7 @@ class Transformers:
         from swift_plugin_runtime.encoding.multimodal import encode_with_processor
         from swift_plugin_runtime.loading.processor import is_processor
 
-        rows = [with_system(job, row) for row in rows]
+        rows = [row.with_system(job.options.system) for row in rows]
         if is_processor(processor):
             return encode_with_processor(job, rows, processor, generation)
         for row in rows:

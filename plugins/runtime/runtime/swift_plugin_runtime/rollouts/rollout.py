@@ -17,7 +17,7 @@ from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
-from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, row_limit
+from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encoded_by, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
@@ -82,7 +82,7 @@ def encode_prompts(job: Job, rows: list[Row], processor: Any, room: int, what: s
     with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
         for group in batches(rows, ENCODE_TOGETHER):
             questions = [row.prompt() for row in group]
-            encoded = job.hook.encode(job=job, rows=questions, processor=processor, generation=True)
+            encoded = encoded_by(job, questions, processor, generation=True)
             items += [Prompt(r, e) for r, e in zip(group, encoded, strict=True) if _fits(job, r, e, longest)]
             bar.update(len(group))
     if len(items) < len(rows):

@@ -83,6 +83,7 @@ class ScoringEngine:
         self.embeds |= job.card.task == "embedding"
         self.embeds &= self.scorer.judge is None
         said = trained_by(job).get("options", {}).get("problem_type", "")  # an adapter's config does not say it
+        self.names: list[str] = trained_by(job).get("options", {}).get("class_names", [])
         self.kind = PROBLEMS.get(said, getattr(model.config, "problem_type", None))
 
     def generate(self, requests: list[Request], listen: Any = None) -> list[Reply]:
@@ -101,7 +102,7 @@ class ScoringEngine:
     def _scored(self, rows: list[Row]) -> list[str]:
         kind = self.kind
         asked = [row.prompt() for row in rows] if kind else rows  # classifiers were taught without answers
-        return [json.dumps(told(values, kind)) for values in self.scorer.scores(asked)]
+        return [json.dumps(told(values, kind, self.names)) for values in self.scorer.scores(asked)]
 
     def stream(self, request: Request) -> Generator[str, None, Reply]:
         """The whole reply as one piece."""
@@ -142,13 +143,18 @@ PROBLEMS = {
 """The trainer seq_cls's words for the problem types of transformers."""
 
 
-def told(values: list[float], kind: str | None) -> dict[str, Any]:
-    """What a head's numbers mean. kind: `problem_type` of the config; None for reward models and rerankers."""
+def told(values: list[float], kind: str | None, names: list[str] | None = None) -> dict[str, Any]:
+    """What a head's numbers mean. kind: `problem_type` of the config; None for reward models and rerankers.
+
+    names: of the classes, which stand in place of their numbers.
+    """
     numbers = torch.tensor(values)
+    classes: list[Any] = names if names and len(names) == len(values) else list(range(len(values)))
     if kind == "single_label_classification":
-        return {"label": int(numbers.argmax()), "probabilities": numbers.softmax(0).tolist()}
+        return {"label": classes[int(numbers.argmax())], "probabilities": numbers.softmax(0).tolist()}
     if kind == "multi_label_classification":
-        return {"labels": (numbers > 0).nonzero()[:, 0].tolist(), "probabilities": numbers.sigmoid().tolist()}
+        chosen = [name for name, value in zip(classes, values, strict=True) if value > 0]
+        return {"labels": chosen, "probabilities": numbers.sigmoid().tolist()}
     return {"values": values} if kind == "regression" else {"score": values[0] if len(values) == 1 else values}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import torch
@@ -13,14 +14,26 @@ from swift_plugin_runtime.loading.layers import keeps_logits
 
 
 def texts_in(row: Row, column: str) -> list[str]:
-    """The texts of a column that holds one or several; none where it is left out.
+    """The texts of a column that holds one or several, also as a list in JSON; none where it is left out.
 
     `positive_messages` and `negative_messages`, lists of conversations, count by their last messages.
     """
     value = row.extra.get(column)
     if value is None:
         return [str(talk[-1]["content"]) for talk in row.extra.get(f"{column}_messages") or []]
-    return [value] if isinstance(value, str) else list(value)
+    if not isinstance(value, str):
+        return list(value)
+    listed = _json_list(value) if value.startswith("[") else None
+    return [value] if listed is None else listed
+
+
+def _json_list(text: str) -> list[str] | None:
+    """The texts of a JSON list, as tables hold them; None where it is not a list of texts."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and all(isinstance(t, str) for t in found) else None
 
 
 def fault_of(row: Row, column: str, needed: bool = True, one: bool = False) -> str | None:

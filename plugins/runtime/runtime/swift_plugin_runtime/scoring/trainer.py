@@ -14,7 +14,7 @@ from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
-from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, row_limit
+from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encoded_by, row_limit
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
@@ -56,7 +56,7 @@ def encode_groups(
 def _encode(job: Job, groups: list[list[Row]], processor: Any, asked: bool) -> list[list[dict[str, Any]]]:
     """Each group's texts as model inputs; which tokens an answer has does not matter here."""
     flat = [row for group in groups for row in group]
-    encoded = iter(job.hook.encode(job=job, rows=flat, processor=processor, generation=asked))
+    encoded = iter(encoded_by(job, flat, processor, generation=asked))
     apart = ("labels", "loss_scale")
     return [[{k: v for k, v in next(encoded).items() if k not in apart} for _ in group] for group in groups]
 

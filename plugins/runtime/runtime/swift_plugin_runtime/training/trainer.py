@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
+from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, keep_rows_apart, why_padded, witnesses
@@ -43,6 +44,7 @@ from swift_plugin_runtime.training.fused_loss import head_for, losing
 from swift_plugin_runtime.training.memory import recomputes
 from swift_plugin_runtime.training.plots import plot_log
 from swift_plugin_runtime.training.postponed import postpone
+from swift_plugin_runtime.training.untouched import say_untouched
 
 postpone("datasets")  # before the name `transformers.Trainer` is first used, which imports it
 from transformers.trainer_utils import rotate_checkpoints, seed_worker  # noqa: E402
@@ -335,7 +337,7 @@ def save_trained(job: Job, model: Any, processor: Any, folder: str) -> None:
     saved = False
     for item in tuners:
         place = folder if len(tuners) == 1 else str(Path(folder, item.label))
-        saved |= bool(job.call(item, "save_tuner", model=model, folder=place, name=item.label))
+        saved |= save_tuner(job, model, item, place)
     if not saved:
         job.hook.save_model(job=job, model=model, processor=processor, folder=folder)
     else:
@@ -535,12 +537,15 @@ class TunerSteps(transformers.TrainerCallback):
     """Tells the tuners when an optimizer step begins and when it is taken."""
 
     def __init__(self, job: Job):
-        self.job = job
+        self.job, self.seen = job, False
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         self._tell(self.job.hook.before_step, state, given)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if not self.seen:
+            self.seen = True
+            say_untouched(self.job, given["model"])
         self._tell(self.job.hook.after_step, state, given)
 
     def _tell(self, hook: Any, state: Any, given: dict[str, Any]) -> None:

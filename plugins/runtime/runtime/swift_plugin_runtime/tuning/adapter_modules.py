@@ -15,14 +15,20 @@ from typing import Any
 
 from swift_core import SwiftError, hookimpl
 from swift_core.contract.job import Job
+from swift_core.contract.tuning import base_modules
 from swift_plugin_runtime.loading import layers
-from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning import adapters, additions
+from swift_plugin_runtime.tuning.additions import Addition
 from swift_plugin_runtime.tuning.offload import bring_back, put_away
 
 
 @dataclass(kw_only=True, eq=False)
 class AddedTuner:
-    """A tuner of added modules. Subclasses give `tag` and `places`."""
+    """A tuner of added modules. Subclasses give `tag` and `places`; the hooks are all here.
+
+    It keeps beside other tuners, saves and loads its modules alone into TAG.safetensors, leaves them out of the
+    forward pass on demand, and refuses to be merged. docs/beside-other-tuners.md has an example.
+    """
 
     swift_api = 1
     tag = ""
@@ -39,11 +45,10 @@ class AddedTuner:
         return self.add(job, model, name, trainable=True)
 
     def add(self, job: Job, model: Any, name: str, trainable: bool) -> Any:
-        """The model with fresh modules at their places, everything else frozen that no other tuner trains."""
-        adapters.freeze(model)
+        """The model with fresh modules at their places."""
         for path, made in self.places(job, model).items():
             add_module(model.get_submodule(path), f"{self.tag}_{name}", made, trainable)
-        return adapters.keep_training(model)
+        return model
 
     @hookimpl
     def save_tuner(self, model: Any, folder: str, name: str) -> bool:
@@ -78,7 +83,7 @@ class AddedTuner:
     def switch_tuner(self, model: Any, name: str, active: bool, offload: str) -> bool:
         key = f"{self.tag}_{name}"
         for _, made in added(model, key):
-            made.swift_active = active
+            additions.mark(made, Addition(key, active))
         if active:
             bring_back(model, lambda path: f".{key}." in path)
         else:
@@ -95,9 +100,7 @@ def add_module(host: Any, key: str, made: Any, trainable: bool) -> None:
 
     if isinstance(host, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
         raise SwiftError(f"A {type(host).__name__} runs every child that it has; name one of the modules inside it.")
-    made.swift_key, made.swift_trains, made.swift_active = key, trainable, True
-    for module in made.modules():
-        module.swift_added = True  # linear layers inside are no targets of other tuners
+    additions.mark(made, Addition(key))
     host.add_module(key, made.requires_grad_(trainable))
     host.register_forward_hook(functools.partial(_changed, key), with_kwargs=True)
 
@@ -105,7 +108,7 @@ def add_module(host: Any, key: str, made: Any, trainable: bool) -> None:
 def _changed(key: str, host: Any, args: Any, kwargs: Any, output: Any) -> Any:
     """The hook. It finds the module by its key, so that a copy of the host uses its own."""
     made = getattr(host, key)
-    if not made.swift_active:
+    if not additions.is_active(made):
         return output
     given = args[0] if args else next(v for k, v in kwargs.items() if k in ("hidden_states", "x", "input"))
     if isinstance(output, tuple):
@@ -122,10 +125,7 @@ def added(model: Any, key: str) -> Iterator[tuple[str, Any]]:
     for path, module in model.named_modules():
         if path.endswith(f".{key}") or path == key:
             found = True
-            yield (
-                path.removesuffix(key).rstrip(".").removeprefix("base_model.model.").replace(".base_layer", ""),
-                module,
-            )
+            yield _unwrapped(path.removesuffix(key).rstrip(".")), module
     if not found:
         raise SwiftError(f"The model has nothing that was added as {key}.")
 
@@ -135,11 +135,10 @@ def hosts(
 ) -> dict[str, Any]:
     """Path → module of those that get something: by a regex of names, else what `inside` finds in decoder blocks.
 
-    Raises SwiftError where the regex fits no module.
+    pattern: must match a whole plain name, as the model has it where no other tuner is. SwiftError where none does.
     """
     if pattern:
-        every = {path: path.removeprefix("base_model.model.") for path, _ in model.named_modules()}
-        found = {path: model.get_submodule(path) for path, plain in every.items() if re.fullmatch(pattern, plain)}
+        found = {path: module for path, plain, module in _modules(model) if re.fullmatch(pattern, plain)}
         if not found:
             raise SwiftError(
                 f"{pattern!r} fits no module of {type(model).__name__}: it must match a whole dotted path."
@@ -153,15 +152,33 @@ def hosts(
     }
 
 
+def _modules(model: Any) -> Iterator[tuple[str, str, Any]]:
+    """(dotted path, plain name, module) of the model's own modules, and of blocks that a tuner added as such."""
+    own = {id(module): plain for plain, module in base_modules(model).items()}
+    for path, module in model.named_modules():
+        if (found := additions.addition_of(module)) and not found.closed:
+            own |= {id(m): f"{_unwrapped(path)}.{name}".rstrip(".") for name, m in module.named_modules()}
+    closed = additions.closed_modules(model)
+    for path, module in model.named_modules():
+        if id(module) in own and id(module) not in closed:
+            yield path, own[id(module)], module
+
+
+def _unwrapped(path: str) -> str:
+    return path.removeprefix("base_model.model.").replace(".base_layer", "")
+
+
 def whole_block(block: Any) -> Iterator[tuple[str, Any]]:
     """For `hosts`: the decoder block itself."""
     yield "", block
 
 
 def sublayers(block: Any) -> Iterator[tuple[str, Any]]:
-    """For `hosts`: the parts of a block that hold matrices, attention and MLP."""
+    """For `hosts`: the parts of a block that hold matrices, attention and MLP; none that another tuner added."""
     for name, module in block.named_children():
-        if any(adapters.is_linear(m) or p.dim() > 1 for m in module.modules() for p in m.parameters(recurse=False)):
+        if additions.addition_of(module) is None and any(
+            adapters.is_linear(m) or p.dim() > 1 for m in module.modules() for p in m.parameters(recurse=False)
+        ):
             yield name, module
 
 

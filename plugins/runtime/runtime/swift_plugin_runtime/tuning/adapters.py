@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract import tuning
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.heads import heads_in
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.tuning.additions import closed_modules
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -28,6 +30,7 @@ def attach(model: Any, config: Any, name: str) -> Any:
     import peft
 
     if not isinstance(model, peft.PeftModel):
+        _refuse_nowhere(config)
         if heads_in(model):
             config.task_type = "SEQ_CLS"
             config.modules_to_save = sorted({*(config.modules_to_save or ()), *heads_in(model)})
@@ -35,12 +38,13 @@ def attach(model: Any, config: Any, name: str) -> Any:
             config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders have none
         with warnings.catch_warnings():  # PEFT 0.21 asks transformers by a name that is going away
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-            return keep_training(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
+            return _told(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
     before = _active(model)
     _refuse_strangers(config, model.peft_config[before[0]])
+    _refuse_nowhere(config)
     model.add_adapter(name, config, autocast_adapter_dtype=False)
     model.base_model.set_adapter([*before, name])
-    return keep_training(model)
+    return _told(model)
 
 
 ALONE = {
@@ -64,21 +68,22 @@ def _refuse_strangers(config: Any, there: Any) -> None:
         )
 
 
+def _refuse_nowhere(config: Any) -> None:
+    targets = getattr(config, "target_modules", None)
+    if targets is not None and not targets:
+        kind = config.peft_type.value.lower()
+        raise SwiftError(
+            f"The model has no layer left for {kind}: those that it looks for are trained by another tuner, frozen by "
+            "a flag, or not there. Leave one tuner out, or name the layers."
+        )
+
+
 def refuse_adapted(model: Any, name: str) -> None:
     """SwiftError where PEFT has an adapter on the model already: PEFT computes some starts on plain models alone."""
     import peft
 
     if isinstance(model, peft.PeftModel):
         raise SwiftError(f"The start of {name} is computed on a model without adapters: name {name} before the others.")
-
-
-def freeze(model: Any) -> None:
-    """Freeze what no earlier tuner trains: all of a plain model; PEFT has frozen its own base already."""
-    import peft
-
-    model.swift_tuned = True
-    if not isinstance(model, peft.PeftModel):
-        model.requires_grad_(False)
 
 
 def train_unfrozen(job: Job, model: Any) -> None:
@@ -88,12 +93,25 @@ def train_unfrozen(job: Job, model: Any) -> None:
         parameter.requires_grad_(frozen is None or not frozen(name))
 
 
-def keep_training(model: Any) -> Any:
-    """The model with modules marked `swift_trains` trained: PEFT has frozen what an earlier tuner made to train."""
-    for module in model.modules():
-        if getattr(module, "swift_trains", False):
-            module.requires_grad_(True)
+def _told(model: Any) -> Any:
+    """The model, the kernel knowing for which parameters PEFT uses a copy from now on."""
+    tuning.replace(model, _passed_by(model))
     return model
+
+
+def _passed_by(model: Any) -> Iterator[Any]:
+    """Parameters that no forward pass reads any more, as PEFT reads a copy of them."""
+    from peft.tuners.ln_tuning.layer import LNTuningLayer
+    from peft.utils.other import ModulesToSaveWrapper
+
+    for module in model.modules():
+        if isinstance(module, LNTuningLayer):
+            yield from module.base_layer.parameters()
+        elif isinstance(module, ModulesToSaveWrapper) and module.active_adapters:
+            yield from module.original_module.parameters()
+            for name, other in module.modules_to_save.items():
+                if name not in module.active_adapters:
+                    yield from other.parameters()
 
 
 def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
@@ -128,9 +146,10 @@ def state(model: Any, name: str) -> dict[str, Any]:
     """The weights of one adapter under PEFT's names, whole, on the CPU."""
     import peft
 
-    held = peft.get_peft_model_state_dict(model, adapter_name=name)
-    others = {module.swift_key for module in model.modules() if hasattr(module, "swift_key")}
-    return {k: _plain(v) for k, v in held.items() if not others & set(k.split("."))}
+    others = tuning.owned_by_others(model, name)
+    own = {key: value for key, value in model.state_dict().items() if key not in others} if others else None
+    held = peft.get_peft_model_state_dict(model, own, adapter_name=name)
+    return {key: _plain(value) for key, value in held.items()}
 
 
 def write(folder: str, weights: dict[str, Any], config: Any, base: Any) -> None:
@@ -194,7 +213,8 @@ def linear_targets(job: Job, model: Any, wanted: list[str]) -> Any:
     frozen = frozen_by(job)
     model = base_of(model)
     linear = dict(_linear_layers(model))
-    unfit = {name for name, module in linear.items() if _takes_no_adapter(model, name, module)}
+    closed = closed_modules(model)
+    unfit = {name for name, m in linear.items() if id(m) in closed or _takes_no_adapter(model, name, m)}
     unfit |= {name for name in linear if name.split(".")[0] in heads_in(model)}
     if frozen is None and not unfit and _known_to_peft(model, linear):
         return "all-linear"
@@ -228,6 +248,23 @@ def is_linear(module: Any) -> bool:
     return isinstance(module, torch.nn.Linear | Conv1D) or type(module).__name__ in QUANTIZED
 
 
+def untrained_modules(model: Any) -> Iterator[tuple[str, Any]]:
+    """(dotted name, module) of the model's own modules with a weight that no earlier tuner trains.
+
+    A tuner that trains copies of modules chooses among these.
+    """
+    own = {id(module) for module in tuning.base_modules(model).values()}
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if id(module) in own and weight is not None and not weight.requires_grad:
+            yield name, module
+
+
+def untrained_norms(model: Any) -> list[str]:
+    """Dotted names of the model's own normalisations with a weight that no earlier tuner trains."""
+    return [name for name, module in untrained_modules(model) if "norm" in type(module).__name__.lower()]
+
+
 QUANTIZED = ("HQQLinear", "EetqLinear", "EETQLinear", "QuantizedLinear", "TorchQuantLinear", "AwqTorchQuantLinear")
 """Linear layers of quantizers that are not `torch.nn.Linear`."""
 
@@ -237,15 +274,12 @@ def _known_to_peft(model: Any, linear: dict[str, Any]) -> bool:
     import transformers
 
     plain = not any(type(module).__name__ in QUANTIZED for module in linear.values())
-    return isinstance(model, transformers.PreTrainedModel) and plain and not getattr(model, "swift_tuned", False)
+    return isinstance(model, transformers.PreTrainedModel) and plain
 
 
 def _takes_no_adapter(model: Any, name: str, module: Any) -> bool:
-    """Linear layers that only look like one: routers of experts, which return more than a tensor, the output
-    projection of Mamba's blocks, whose kernel reads the weight past the adapter (PEFT refuses it), and the layers
-    of another tuner."""
-    if getattr(module, "swift_added", False):
-        return True
+    """Linear layers that only look like one: routers of experts, which return more than a tensor, and the output
+    projection of Mamba's blocks, whose kernel reads the weight past the adapter (PEFT refuses it)."""
     router = type(module).__module__.startswith("transformers.models.")
     return router or (name.endswith("out_proj") and _model_type(model) in MAMBA)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
-from swift_plugin_runtime.loading.layers import base_of
+from swift_core.contract import tuning
 
 PLACES = ("none", "cpu", "meta")
 
@@ -19,10 +20,9 @@ def switch_adapter(model: Any, name: str, active: bool, offload: str) -> bool:
     if active:
         bring_back(model, belongs)
     tuner = model.base_model
-    before = [] if getattr(tuner, "swift_all_off", False) else _names(tuner.active_adapter)
+    before = [] if _all_off(model) else _names(tuner.active_adapter)
     there = {*before, name} if active else {*before} - {name}
     wanted = [n for n in model.peft_config if n in there]  # the order decides how rounding falls
-    tuner.swift_all_off = not wanted
     if wanted:
         tuner.enable_adapter_layers()
         tuner.set_adapter(wanted, inference_mode=all(model.peft_config[n].inference_mode for n in wanted))
@@ -31,6 +31,12 @@ def switch_adapter(model: Any, name: str, active: bool, offload: str) -> bool:
     if not active:
         put_away(model, belongs, offload)
     return True
+
+
+def _all_off(model: Any) -> bool:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return any(isinstance(module, BaseTunerLayer) and module.disable_adapters for module in model.modules())
 
 
 def _names(active: Any) -> list[str]:
@@ -55,12 +61,13 @@ def put_away(model: Any, belongs: Callable[[str], bool], place: str) -> None:
         raise SwiftError(f"offload={place!r}: inactive tuners stay where they are (none), or go to cpu or meta.")
     if place == "none":
         return
+    away = _away(model)
     for path, module, key in _parameters(model, belongs):
         old = module._parameters[key]
         if place == "meta":
-            save_file({"value": old.detach().cpu().contiguous()}, _file(model, path))
+            save_file({"value": old.detach().cpu().contiguous()}, away.file(path))
+        away.homes.setdefault(path, old.device)
         _replace(module, key, old.detach().to(place), old.requires_grad)
-        module._parameters[key].swift_home = getattr(old, "swift_home", old.device)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -69,11 +76,12 @@ def bring_back(model: Any, belongs: Callable[[str], bool]) -> None:
     """Undo `put_away`."""
     from safetensors.torch import load_file
 
+    away = _away(model)
     for path, module, key in _parameters(model, belongs):
         old = module._parameters[key]
-        home = getattr(old, "swift_home", None)
+        home = away.homes.pop(path, None)
         if home is not None:
-            value = load_file(_file(model, path))["value"] if old.is_meta else old.detach()
+            value = load_file(away.file(path))["value"] if old.is_meta else old.detach()
             _replace(module, key, value.to(home), old.requires_grad)
 
 
@@ -91,10 +99,24 @@ def _parameters(model: Any, belongs: Callable[[str], bool]) -> Iterator[tuple[st
                 yield f"{path}.{key}", module, key
 
 
-def _file(model: Any, path: str) -> Path:
-    """Where a parameter lies while it is on `meta`: a temporary folder that lives as long as the model."""
-    inner = base_of(model)
-    if not hasattr(inner, "swift_put_away"):
-        object.__setattr__(inner, "swift_put_away", tempfile.TemporaryDirectory(prefix="swift-tuners-"))
-    words = path.removeprefix("base_model.model.")
-    return Path(inner.swift_put_away.name, f"{words}.safetensors")
+class Away:
+    """Parameters of a model that were put away: the device of each, and a folder that lives as long as the model."""
+
+    def __init__(self) -> None:
+        self.homes: dict[str, Any] = {}
+        self.folder = tempfile.TemporaryDirectory(prefix="swift-tuners-")
+
+    def file(self, path: str) -> Path:
+        """Where a parameter lies while it is on `meta`."""
+        return Path(self.folder.name, f"{path}.safetensors")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Away:
+        copied = Away()
+        shutil.copytree(self.folder.name, copied.folder.name, dirs_exist_ok=True)
+        copied.homes = dict(self.homes)
+        return copied
+
+
+def _away(model: Any) -> Away:
+    found: Away = tuning.notes(model, "").setdefault("away", Away())
+    return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract import tuning
 from swift_core.contract.job import Job
 from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.offload import switch_adapter
@@ -169,15 +170,14 @@ class RewritingTuner(LowRankTuner):
 
     def remember_start(self, model: Any, name: str) -> Any:
         """The model with A₀ and B₀ kept for saving."""
-        starts = getattr(model, "swift_starts", {})
-        model.swift_starts = {**starts, name: {k: v.clone() for k, v in adapters.state(model, name).items()}}
+        tuning.notes(model, name)["start"] = {k: v.clone() for k, v in adapters.state(model, name).items()}
         return model
 
     @hookimpl
     def save_tuner(self, job: Job, model: Any, folder: str, name: str) -> bool:
         from safetensors.torch import save_file
 
-        now, start = adapters.state(model, name), model.swift_starts[name]
+        now, start = adapters.state(model, name), tuning.notes(model, name)["start"]
         config = plain_config(model.peft_config[name])
         adapters.write(folder, from_original(now, start), config, job.options.model)
         both = {f"{part}:{k}": v for part, held in (("now", now), ("start", start)) for k, v in held.items()}
@@ -204,7 +204,7 @@ class RewritingTuner(LowRankTuner):
         peft.set_peft_model_state_dict(model, parts["start"], adapter_name=name)
         adapters.take_out(model, name)
         peft.set_peft_model_state_dict(model, parts["now"], adapter_name=name)
-        model.swift_starts = {**getattr(model, "swift_starts", {}), name: parts["start"]}
+        tuning.notes(model, name)["start"] = parts["start"]
         return model
 
 

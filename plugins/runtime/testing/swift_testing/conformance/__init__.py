@@ -1,7 +1,7 @@
-"""The conformance ladder: how far each family is proven offline, on tiny random models of its real class.
+"""The conformance levels: how far each family is proven offline, on tiny random models of its real class.
 
-`python -m swift_testing.conformance` climbs it for every installed family and writes results.json.
+`python -m swift_testing.conformance` proves every installed family and writes results.json.
 """
 
-RUNGS = ("card", "template", "model", "media")
-"""In ascending order; a family's result is the highest rung all of whose checks ran and passed."""
+LEVELS = ("card", "template", "model", "media")
+"""In ascending order; a family's result is the highest level all of whose checks ran and passed."""

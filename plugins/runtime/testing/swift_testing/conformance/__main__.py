@@ -1,4 +1,4 @@
-"""`python -m swift_testing.conformance [--jobs 2] [families…]`: climb the ladder, write results.json."""
+"""`python -m swift_testing.conformance [--jobs 2] [families…]`: prove families, write conformance.json."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from swift_core.catalogue.conformance import FILE
 from swift_core.catalogue.entries import Catalogue, Entry
-from swift_testing.conformance import RUNGS
+from swift_testing.conformance import LEVELS
 
 
 def main() -> None:
-    """Climb for the named families, or for all, and merge what was found into the recorded results."""
+    """Prove the named families, or for all, and merge what was found into the recorded results."""
     words = argparse.ArgumentParser(prog="python -m swift_testing.conformance", description=__doc__)
     words.add_argument("families", nargs="*", help="model types; left out: every installed family")
     words.add_argument("--jobs", type=int, default=2, help="children at a time")
@@ -26,8 +26,8 @@ def main() -> None:
     found = run(entries, asked.jobs)
     if not asked.dry:
         write(found, whole=not asked.families)
-    counts = Counter(r["rung"] for r in found.values())
-    print(", ".join(f"{counts[rung]} {rung}" for rung in RUNGS), file=sys.stderr)
+    counts = Counter(r["level"] for r in found.values())
+    print(", ".join(f"{counts[level]} {level}" for level in LEVELS), file=sys.stderr)
 
 
 def run(entries: list[Entry], jobs: int) -> dict[str, dict[str, Any]]:
@@ -35,18 +35,18 @@ def run(entries: list[Entry], jobs: int) -> dict[str, dict[str, Any]]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from swift_testing.conformance import libraries, texts
-    from swift_testing.conformance.climb import climb, stamp
+    from swift_testing.conformance.family_level import level_reached, stamp
     from swift_testing.conformance.runner import each
 
     libraries.load()
     names = sorted({t for e in entries for t in e.load().checkpoints})
     templates = texts.check_all(names, jobs)
     found, made = {}, stamp()
-    for entry, result in each(lambda e: climb(e, templates), entries, jobs):
+    for entry, result in each(lambda e: level_reached(e, templates), entries, jobs):
         if "failed" in result:
-            result = {"rung": "template", "reason": result["failed"], "figures": {}}
+            result = {"level": "template", "reason": result["failed"], "figures": {}}
         found[entry.name] = {**result, **made}
-        print(f"{entry.name}: {result['rung']}  {result['reason']}", file=sys.stderr, flush=True)
+        print(f"{entry.name}: {result['level']}  {result['reason']}", file=sys.stderr, flush=True)
     return found
 
 

@@ -11,7 +11,7 @@ from swift_core.contract.errors import SwiftError
 
 
 class Failed(Exception):
-    """A check of the ladder that did not hold; the text says which and how."""
+    """A check of the conformance levels that did not hold; the text says which and how."""
 
 
 def attempt(check: Callable[[], Any]) -> str:

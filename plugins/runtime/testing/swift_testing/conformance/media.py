@@ -1,6 +1,6 @@
-"""The rung `media`: pictures, videos and sound through the family's real processor into a tiny real model.
+"""The level `media`: pictures, videos and sound through the family's real processor into a tiny real model.
 
-Each modality is climbed by itself, in the order of `CHECKS`, through the same hooks that a job calls.
+Each modality is checked by itself, in the order of `CHECKS`, through the same hooks that a job calls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from swift_core.contract.cards import Family
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.convert import to_row
-from swift_core.jobs.steps import with_system
 from swift_core.templates.encode import IGNORED
 from swift_core.templates.render import spans_of
 from swift_testing.conformance.attempt import attempt
@@ -90,7 +89,7 @@ def check_media(card: Family, folder: str, work: Path) -> tuple[dict[str, str], 
     found = {}
     for modality in (m for m in card.modality if m != "text"):
         bench = Bench(card, job, model, processor, writes, modality, single, 1 if modality in lone else 2)
-        found[modality] = climb_one(bench)
+        found[modality] = check_modality(bench)
     if any(outcome != "passed" for outcome in found.values()):
         return found, ""
     return found, packing_of(job, model, processor, [one(m, seed) for m in found for seed in (1, 2)])
@@ -116,7 +115,7 @@ def load(job: Job) -> tuple[Any, Any]:
     return model, job.hook.load_processor(job=job, path=path, config=config)
 
 
-def climb_one(bench: Bench) -> str:
+def check_modality(bench: Bench) -> str:
     """`passed`, or `check: reason` of the first check that fails."""
     for check in CHECKS:
         reason = attempt(functools.partial(check, bench))
@@ -201,7 +200,7 @@ def check_labels(bench: Bench) -> None:
 
 
 def _trained_text(bench: Bench, row: Row) -> str:
-    spans = spans_of(bench.job, with_system(bench.job, row), bench.tokenizer)
+    spans = spans_of(bench.job, row.with_system(bench.job.options.system), bench.tokenizer)
     return "".join(span.text for span in spans if span.weight > 0)
 
 

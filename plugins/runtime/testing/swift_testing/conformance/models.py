@@ -1,4 +1,4 @@
-"""The rung `model`: a tiny model of the family's class trains, saves, merges and answers, as real ones must."""
+"""The level `model`: a tiny model of the family's class trains, saves, merges and answers, as real ones must."""
 
 from __future__ import annotations
 

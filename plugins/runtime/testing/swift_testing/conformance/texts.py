@@ -1,4 +1,4 @@
-"""The rung `template`: every check of the template contract, on each template that the cards name."""
+"""The level `template`: every check of the template contract, on each template that the cards name."""
 
 from __future__ import annotations
 

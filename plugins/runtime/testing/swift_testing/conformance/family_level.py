@@ -1,4 +1,4 @@
-"""One family up the ladder: which rung it reaches, with its figures, or the reason why it stops."""
+"""One family up the conformance levels: which level it reaches, with its figures, or the reason why it stops."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from swift_testing.conformance.tiny_family import architecture, write_checkpoint
 VERSIONS = ("swift-core", "torch", "transformers", "peft")
 
 
-def climb(entry: Entry, templates: dict[str, str]) -> dict[str, Any]:
+def level_reached(entry: Entry, templates: dict[str, str]) -> dict[str, Any]:
     """The result of one family. templates: what is wrong with each template, empty where nothing is.
 
-    A rung counts only above rungs that hold; the model and every medium are tried all the same, and what fails
+    A level counts only above levels that hold; the model and every medium are tried all the same, and what fails
     is named. `media`: modality → `passed`, or why not.
     """
     card: Family = entry.load()
@@ -30,14 +30,14 @@ def climb(entry: Entry, templates: dict[str, str]) -> dict[str, Any]:
     broken = [f"template {n}: {templates[n]}" for n in card.checkpoints if templates.get(n, "not found")]
     reason = why_not_built(card) or _tried(card, found)
     missed = [f"{m}: {why}" for m, why in found["media"].items() if why != "passed"]
-    rung = "card" if broken else "template" if reason else "media" if found["media"] and not missed else "model"
-    return {"rung": rung, "reason": "; ".join([*broken[:1], *filter(None, [reason]), *missed]), **found}
+    level = "card" if broken else "template" if reason else "media" if found["media"] and not missed else "model"
+    return {"level": level, "reason": "; ".join([*broken[:1], *filter(None, [reason]), *missed]), **found}
 
 
 def _tried(card: Family, found: dict[str, Any]) -> str:
     """Why the model fails; its figures and what became of each medium are put into `found`."""
-    with tempfile.TemporaryDirectory(prefix="swift-ladder-") as work:
-        reason = attempt(lambda: found["figures"].update(_model_rung(card, Path(work, "text"))))
+    with tempfile.TemporaryDirectory(prefix="swift-conformance-") as work:
+        reason = attempt(lambda: found["figures"].update(_model_level(card, Path(work, "text"))))
         if set(card.modality) != {"text"}:
             failed = attempt(lambda: _media_into(found, card, Path(work, "media")))
             if failed:
@@ -46,7 +46,7 @@ def _tried(card: Family, found: dict[str, Any]) -> str:
 
 
 def _media_into(found: dict[str, Any], card: Family, work: Path) -> None:
-    media, packing = media_rung(card, work)
+    media, packing = media_level(card, work)
     found["media"].update(media)
     if packing:
         found["figures"]["packing"] = packing
@@ -61,11 +61,11 @@ def why_not_built(card: Family) -> str:
     return ""
 
 
-def _model_rung(card: Family, work: Path) -> dict[str, Any]:
+def _model_level(card: Family, work: Path) -> dict[str, Any]:
     return check_model(card, write_checkpoint(card, work / "model"), work)
 
 
-def media_rung(card: Family, work: Path) -> tuple[dict[str, str], str]:
+def media_level(card: Family, work: Path) -> tuple[dict[str, str], str]:
     """(modality → `passed` or why not; whether rows pack) of a tiny model with its tiny processor."""
     processor, changes = make_processor(card)
     return check_media(card, write_checkpoint(card, work / "model", processor, **changes), work)

@@ -1,0 +1,72 @@
+"""What is noticed about the rows of a source and is no error, said once: columns kept, unusual beginnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contract.errors import SwiftError, did_you_mean
+from swift_core.contract.row import Row
+
+if TYPE_CHECKING:
+    from swift_core.contract.job import Job
+
+MOST_NAMES = 10
+
+
+class Noticed:
+    """Collects over the rows of a source. name: how the user calls it."""
+
+    def __init__(self, job: Job, name: str):
+        self.job, self.name = job, name
+        self.columns: dict[str, None] = {}  # in the order of their first row
+        self.beside: dict[str, None] = {}
+        self.assistant_first: list[str] = []
+
+    def raw(self, item: dict[str, Any]) -> None:
+        """Take note of a raw row's columns."""
+        if not item.keys() <= self.columns.keys():
+            self.columns |= dict.fromkeys(item)
+
+    def row(self, row: Any) -> None:
+        """Take note of a converted row."""
+        if not isinstance(row, Row):
+            return
+        if row.extra and not row.extra.keys() <= self.beside.keys():
+            self.beside |= dict.fromkeys(row.extra)
+        talk = row.messages[row.messages[0]["role"] == "system" :]
+        if talk and talk[0]["role"] == "assistant" and any(m["role"] == "user" for m in talk):
+            self.assistant_first.append(row.where)
+
+    def unmapped(self) -> list[str]:
+        """The columns that --columns names and no row so far has, neither under that name nor under ours."""
+        wanted = self.job.options.columns
+        return [name for name, ours in wanted.items() if not {name, ours} & self.columns.keys()]
+
+    def report(self) -> None:
+        """Say it; SwiftError where --columns names what no row has."""
+        missing = self.unmapped()
+        if self.columns and missing:
+            near = did_you_mean(missing[0], self.columns)
+            there = names(c for c in self.columns if not c.startswith("_"))
+            raise SwiftError(
+                f"{self.name}: --columns names {names(missing)}, which is not there.{near} There: {there}."
+            )
+        if self.beside:
+            self._say(f"kept beside the conversation, for rewards and methods that name them: {names(self.beside)}")
+        if self.assistant_first:
+            count, first = len(self.assistant_first), self.assistant_first[0]
+            self._say(f"{count} conversations begin with the assistant, the first: {first}")
+
+    def _say(self, text: str) -> None:
+        """Once, however often the source is read."""
+        line = f"{self.name}: {text}"
+        if not self.job.memo.get(("noticed", line)):
+            self.job.memo["noticed", line] = True
+            self.job.say(line)
+
+
+def names(found: Iterable[str]) -> str:
+    """Names in a sentence, the first ten of them, each cut to 40 characters."""
+    listed = [str(name)[:40] for name in found]
+    return ", ".join(listed[:MOST_NAMES]) + f" and {len(listed) - MOST_NAMES} more" * (len(listed) > MOST_NAMES)
