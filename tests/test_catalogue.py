@@ -67,6 +67,10 @@ def test_the_static_index_agrees_with_every_plugin() -> None:
     known = tool("known")
     assert known.TARGET.read_text(encoding="utf-8").splitlines() == known.rows(), "run: make generated"
     assert ships_in("model", "qwen2_vl") == "swift-plugin-qwen2vl"
+    assert known.MODELS.read_text(encoding="utf-8").splitlines() == known.model_rows(), "run: make generated"
+    assert ships_in("checkpoint", "qwen/qwen2-vl-2b-instruct") == "swift-plugin-qwen2vl"
+    assert ships_in("architecture", "LlamaForCausalLM") == ships_in("config_type", "llama") == "swift-plugin-llama"
+    assert ships_in("command", "demo") == "swift-plugin-demo"
 
 
 def test_every_plugin_of_the_repository_is_installed(catalogue: Catalogue) -> None:

@@ -12,16 +12,19 @@ import pytest
 import torch
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import build_trainer, unsettle
-from swift_testing.rewards import RewardOf, rewarding, share_of_odd_characters
+from swift_testing.rewards import rewarding, share_of_odd_characters
 from swift_testing.rollouts import telling
 
+from swift_core.catalogue.entries import Entry
 from swift_core.contract.hooks import hookimpl
 
 ROWS = [{"query": "What is the answer?"}, {"query": "add 1 2 and 3"}, {"query": "hello"}, {"query": "天气怎么样?"}]
 
 
-class Asking(RewardOf):
-    """A reward that asks on, once, behind answers of an even number of characters."""
+class Asking:
+    """Asks on, once, behind answers of an even number of characters."""
+
+    swift_api = 1
 
     @hookimpl
     def respond(self, job: Any, row: Any) -> Any:
@@ -31,12 +34,10 @@ class Asking(RewardOf):
 
 
 def asking() -> Any:
-    """Everything installed with told answers, and a reward that asks on."""
-    found = rewarding(share_of_odd_characters, "asking")
-    entry = found.find("reward", "asking")
-    module, _, place = entry.target.partition(":")
-    setattr(__import__(module), place, Asking(share_of_odd_characters))
-    return telling(found)
+    """Everything installed with told answers, a reward, and an environment that asks on."""
+    found = telling(rewarding(share_of_odd_characters, "odd"))
+    found.entries.append(Entry("environment", "asking", "pytest", "0", "", f"{__name__}:Asking"))
+    return found
 
 
 @torch.no_grad()
@@ -58,8 +59,14 @@ def test_the_divergence_counts_what_the_model_wrote(name: str, tuner: str, tmp_p
 
     grpo logs k3 per token and the others log π/π_ref per answer, both in nats.
     """
-    told = {"reward": ["asking"], "num_generations": 3, "max_completion_length": 8, "mask_truncated": True}
-    told |= {"use_vllm": True, "beta": 0.3, "temperature": 0.7}
+    told = {
+        "reward": ["odd"],
+        "environment": ["asking"],
+        "num_generations": 3,
+        "max_completion_length": 8,
+        "mask_truncated": True,
+    }
+    told |= {"rollout_backend": "vllm", "beta": 0.3, "temperature": 0.7}
     trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, asking(), trainer=name, tuner=tuner, **told)
     assert (trainer.reference.model is None) == (tuner == "lora")
     unsettle(trainer, 0.05)

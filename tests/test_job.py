@@ -81,7 +81,7 @@ def test_missing_model_and_unknown_family(tmp_path):
     with pytest.raises(SwiftError, match="Which model"):
         prepare("sft", [])
     with pytest.raises(SwiftError, match="neither a local folder nor a checkpoint"):
-        prepare("sft", given(model="nobody/nothing-7b"))
+        prepare("sft", given(model="./nothing-7b"))
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["FooForCausalLM"], "model_type": "foo"}))
     with pytest.raises(SwiftError, match=r"FooForCausalLM.*--model_type"):
         prepare("sft", given(model=str(tmp_path)))

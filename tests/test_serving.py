@@ -224,7 +224,7 @@ def test_images_come_as_data_uris(tmp_path):
     [
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "king", "content": "x"}]}, "unknown role 'king'"),
-        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "unknown content part"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "the text of a content part"),
         ({"messages": said("x " * 5000)}, "the prompt has"),
         ({"temperature": -1}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),

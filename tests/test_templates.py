@@ -12,7 +12,7 @@ from swift_core import SwiftError
 from swift_core.contract.row import Row
 from swift_core.templates import read_template
 from swift_core.templates.encode import IGNORED, encode_spans
-from swift_core.templates.render import split_thought
+from swift_core.templates.thoughts import split_thought
 
 PAGE = Path(__file__).parent.parent / "docs" / "templates.md"
 WORKED = re.search(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1]
@@ -204,7 +204,29 @@ def thinking(text, thought="Hm."):
 def test_thoughts_are_split_from_an_answer():
     assert split_thought("<think>\nHm.\n</think>\n\nYes.") == ("Hm.", "Yes.")
     assert split_thought("Yes.") == ("", "Yes.")
-    assert split_thought("</think>Yes.") == ("", "Yes.")
+    assert split_thought("<think>Hm.</think>Yes.") == ("Hm.", "Yes.")
+    assert split_thought("<think>\n\n</think>\n\nYes.") == ("", "Yes.")
+
+
+@pytest.mark.parametrize("opened", [True, False])
+@pytest.mark.parametrize(
+    "text", ["Use `</think>` to close.", "</think> closes.", "It ends:\n</think>\nThere.", "<think> opens."]
+)
+def test_an_answer_that_mentions_a_tag_of_thoughts_stays_whole(text, opened):
+    assert split_thought(text, opened) == ("", text)
+    inside = f"<think>\nI say: {text}\n</think>\n\nDone."
+    assert split_thought(inside) == (f"I say: {text}", "Done.") or "\n</think>\n" in text
+
+
+def test_what_a_model_said_behind_an_open_thought_is_split():
+    assert split_thought("Hm.\n</think>\n\nYes.", opened=True) == ("Hm.", "Yes.")
+    assert split_thought("Hm.\n</think>\n\nYes.") == ("", "Hm.\n</think>\n\nYes.")
+
+
+def test_thoughts_under_a_key_may_mention_their_tags():
+    said = {"role": "assistant", "content": "Use `</think>`.", "reasoning_content": "He means\n</think>\n."}
+    written = write(THINKS, [HI[0], said])
+    assert written.endswith("<a><t>He means\n</think>\n.</t>Use `</think>`.</a>")
 
 
 def test_thoughts_of_earlier_answers_are_kept_where_trained_or_asked_for():

@@ -31,8 +31,8 @@ METHODS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "reranker": (TEXTS, {}),
     "generative_reranker": (TEXTS, {"positive_token": "a", "negative_token": "b"}),
     "gkd": (ROWS, {"lmbda": 0.0}),
-    **{name: (ROWS, {"reward": ["odd"], "num_generations": 2, "use_vllm": True}) for name in ("rloo", "grpo")},
-    **{name: (ROWS, {"reward": ["odd"], "use_vllm": True}) for name in ("reinforce_plus_plus", "ppo")},
+    **{name: (ROWS, {"reward": ["odd"], "num_generations": 2, "rollout_backend": "vllm"}) for name in ("rloo", "grpo")},
+    **{name: (ROWS, {"reward": ["odd"], "rollout_backend": "vllm"}) for name in ("reinforce_plus_plus", "ppo")},
 }
 
 

@@ -1,5 +1,7 @@
 """Write `swift_core/catalogue/known.tsv`: which distribution of this repository ships which component.
 
+And `swift_core/catalogue/known_models.tsv`: which of them knows which checkpoint, architecture and model type.
+
 The kernel answers "It ships in …: pip install …" from it. Run by `make generated`; a test checks that the
 file agrees with the pyproject.toml of every plugin.
 """
@@ -9,10 +11,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.kinds import KINDS
+from swift_core.job.family_lookup import load_cards
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "swift_core" / "catalogue" / "known.tsv"
+MODELS = ROOT / "swift_core" / "catalogue" / "known_models.tsv"
 
 
 def rows() -> list[str]:
@@ -26,6 +31,21 @@ def rows() -> list[str]:
     return sorted(found)
 
 
+def model_rows() -> list[str]:
+    """Lines `checkpoint | architecture | config_type, name, distribution`, sorted.
+
+    Of several families that know a fact the plainest is named: without a name or fields of its own to be told by.
+    """
+    found: dict[tuple[str, str], str] = {}
+    cards = load_cards(Catalogue.installed())
+    for entry, card in sorted(cards, key=lambda c: (bool(c[1].named), bool(c[1].tells), len(c[1].name), c[1].name)):
+        ids = {i for p in card.listed() for i in (p.modelscope, p.huggingface) if i}
+        facts = [("checkpoint", i) for i in ids] + [("architecture", a) for a in card.architectures]
+        for fact in facts + [("config_type", t) for t in card.config_types]:
+            found.setdefault(fact, entry.package)
+    return sorted(f"{kind}\t{name}\t{dist}" for (kind, name), dist in found.items())
+
+
 def plugin_files() -> list[Path]:
     """The pyproject.toml of every plugin in this repository."""
     patterns = ("plugins/*/*", "contrib_models/*", "templates_catalog")
@@ -34,4 +54,5 @@ def plugin_files() -> list[Path]:
 
 if __name__ == "__main__":
     TARGET.write_text("".join(f"{row}\n" for row in rows()), encoding="utf-8")
-    print(f"{TARGET.relative_to(ROOT)}: {len(rows())} components")
+    MODELS.write_text("".join(f"{row}\n" for row in model_rows()), encoding="utf-8")
+    print(f"{TARGET.relative_to(ROOT)}: {len(rows())} components; {len(model_rows())} facts of models")

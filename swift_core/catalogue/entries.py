@@ -82,7 +82,7 @@ class Entry:
     def _check_hooks(self, found: Any) -> None:
         from swift_core.contract.signatures import broken_hooks
 
-        for line in broken_hooks(found):
+        for line in broken_hooks(found, self.kind):
             raise SwiftError(
                 f"{self.title} {line} Mend the plugin, or install a version of {self.package} for this swift-core."
             )
@@ -175,12 +175,17 @@ class Catalogue:
     def _missing(self, kind: str, name: str, mine: list[Entry]) -> str:
         text = f"There is no {kind} {name!r} installed."
         text += did_you_mean(name, [e.name for e in mine])
+        text += "".join(f" There is one of the kind {other}: --{other} {name}." for other in self._other_kinds(name))
         dist = ships_in(kind, name)
         if dist:
             return f"{text} It ships in {dist}: pip install {dist}"
         if len(mine) > MANY:
             return f"{text} {len(mine)} are: swift list {find_kind(kind).folder}"
         return f"{text} Installed: {', '.join(sorted({e.name for e in mine})) or 'none'}."
+
+    def _other_kinds(self, name: str) -> list[str]:
+        """The kinds of which a component has this name; a family's is no hint, since other options name families."""
+        return sorted({e.kind for e in self.entries if _same(e.name, name)} - {"model", "command"})
 
     def duplicates(self) -> list[tuple[Entry, Entry]]:
         """Pairs of entries from different packages that claim one name."""
@@ -281,8 +286,11 @@ def _same(one: str, other: str) -> bool:
 
 
 def ships_in(kind: str, name: str) -> str | None:
-    """The first-party distribution that ships a component, from the kernel's static index."""
-    for line in _known().splitlines():
+    """The first-party distribution that ships a component, from the kernel's static index.
+
+    kind: also checkpoint (an id on a hub), architecture and config_type, for the family that knows them.
+    """
+    for line in _known(kind).splitlines():
         row_kind, row_name, dist = line.split("\t")
         if row_kind == kind and _same(row_name, name):
             return dist
@@ -290,8 +298,9 @@ def ships_in(kind: str, name: str) -> str | None:
 
 
 @functools.cache
-def _known() -> str:
-    return Path(__file__).with_name("known.tsv").read_text(encoding="utf-8")
+def _known(kind: str) -> str:
+    name = "known_models.tsv" if kind in ("checkpoint", "architecture", "config_type") else "known.tsv"
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def summary_of(found: Any) -> str:

@@ -34,7 +34,10 @@ def application(command: str) -> Any:
 def _add_plugin(app: typer.Typer, name: str) -> None:
     catalogue = Catalogue.installed()
     known = [*COMMANDS, *JOBS, *(e.name for e in catalogue.of_kind("command"))]
-    if name not in known and not ships_in("command", name):
+    dist = ships_in("command", name)
+    if name not in known and dist:
+        raise SwiftError(f"The command {name!r} is not installed. It ships in {dist}: pip install {dist}")
+    if name not in known:
         raise SwiftError(f"There is no command {name!r}.{did_you_mean(name, known)} Commands: {', '.join(known)}.")
     entry = catalogue.find("command", name)
     app.add_typer(entry.load(), name=name, help=entry.summary)

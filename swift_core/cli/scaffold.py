@@ -77,6 +77,10 @@ EXAMPLES = {
         "Rewards answers of about the wanted length.",
         "swift rlhf --rlhf_type grpo --reward {{name}} --model MODEL --dataset rows.jsonl",
     ),
+    "environment": Example(
+        "A user who asks for a shorter answer until it is short enough.",
+        "swift rlhf --rlhf_type grpo --reward accuracy --environment {{name}} --model MODEL --dataset rows.jsonl",
+    ),
     "launcher": Example("Runs the job in one process that lets other work go first.", _SFT + " --launcher {{name}}"),
     "backend": Example(
         "Answers one question after the other with transformers' generate.",

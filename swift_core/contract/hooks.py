@@ -232,8 +232,10 @@ def score(job: Job, rows: list[Row], completions: list[str]) -> list[float] | No
 def respond(job: Job, row: Row) -> list[dict[str, Any]] | None:
     """What the world says to the model's answer, during rollouts of several turns: messages to go on from.
 
-    row: the conversation so far, the model's answer last. Messages are tool results or a user's words, as in
-    `Row.messages`. None or []: the conversation is over.
+    row: the conversation so far, the model's answer last, with the tools, media and other columns of its data set.
+    Messages are tool results or a user's words, as in `Row.messages`. None or []: this environment has nothing to
+    say. Of several environments, the first in option order that responds is heard; where none does, the conversation
+    is over.
     """
 
 
@@ -244,7 +246,7 @@ def launch(job: Job, command: list[str]) -> int | None:
 
 @hookspec(firstresult=True)
 def start_rollouts(job: Job, folder: str, address: dict[str, str] | None) -> RolloutEngine | None:
-    """An engine that draws answers for the training job, under --use_vllm.
+    """An engine that draws the answers of rollouts for a training job: the backend of --rollout_backend.
 
     folder: the policy as saved now: an adapter of `job.options.model`, or whole weights. address: of an engine that
     another process of the run started; None: start one, or connect to the one that the user named.

@@ -114,6 +114,12 @@ class Job(Protocol):
     def call(self, item: Any, hook: str, **arguments: Any) -> Any:
         """Call one hook on one selected component only."""
 
+    def replace(self, item: Any, entry: Any, component: Any) -> None:
+        """Put another component in the place of a selected one; the job's hooks are then the new one's."""
+
+    def put(self, kind: str, entry: Any) -> None:
+        """Let the component of a kind that a job has once be `entry`, with its default options; None: let it go."""
+
     def objection(self, feature: str) -> str | None:
         """Why a component does not support a feature, in a sentence; None where none objects."""
 

@@ -121,8 +121,15 @@ _ROWS = (
         "reward",
         "rewards",
         "any",
-        "score respond",
-        "Scores completions for reinforcement learning and sampling; may answer calls in rollouts of several turns.",
+        "score",
+        "Scores completions for reinforcement learning and sampling.",
+    ),
+    _row(
+        "environment",
+        "environments",
+        "any",
+        "respond",
+        "The world of a rollout: a tool, a simulator or a user that responds to the model's answers, turn by turn.",
     ),
     _row(
         "launcher",

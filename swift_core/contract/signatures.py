@@ -10,6 +10,7 @@ from typing import Any
 from swift_core.contract import hooks
 from swift_core.contract.errors import did_you_mean
 from swift_core.contract.hooks import hookimpl
+from swift_core.contract.kinds import KINDS
 
 _SPEC_MARK = "swift_core_spec"
 _IMPL_MARK = f"{hookimpl.project_name}_impl"
@@ -34,9 +35,18 @@ def _marked(owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield options.get("specname") or name, function
 
 
-def broken_hooks(component: Any) -> list[str]:
-    """One line for each implementation of a hook that does not exist, or with an argument that its spec lacks."""
-    return _broken_hooks(component if isinstance(component, type) else type(component))
+def broken_hooks(component: Any, kind: str) -> list[str]:
+    """One line for each implementation of a hook that does not exist or is another kind's, or with a wrong argument."""
+    owner = component if isinstance(component, type) else type(component)
+    strange = [h for h in implementations(owner) if h not in KINDS[kind].hooks]
+    return _broken_hooks(owner) or [_of_another_kind(hook, kind) for hook in strange]
+
+
+def _of_another_kind(hook: str, kind: str) -> str:
+    """What is wrong with a hook that the job would never call on a component of this kind."""
+    owners = [k for k in KINDS.values() if hook in k.hooks]
+    named = " or ".join(f"{k.name} (entry-point group {k.group}, option --{k.name})" for k in owners)
+    return f"implements hook {hook!r}, which no {kind} has; it is a hook of the kind {named}."
 
 
 @functools.cache

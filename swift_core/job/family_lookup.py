@@ -8,15 +8,17 @@ plain one. Where several are left the user is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swift_core.catalogue.card_cache import cards_of
-from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.catalogue.entries import Catalogue, Entry, ships_in
 from swift_core.contract.cards import Checkpoint, Family
 from swift_core.contract.errors import SwiftError, did_you_mean
+from swift_core.job.checkpoint_names import checkpoint_called, family_of_template
+from swift_core.job.gguf_header import gguf_config, gguf_of
 from swift_core.job.lockfile import LOCK_FILE, read_json
 
 
@@ -30,15 +32,49 @@ class Found:
 
 
 Cards = list[tuple[Entry, Family]]
+Fetch = Callable[[str], Path | None]
 
 
-def find_family(catalogue: Catalogue, model: str, model_type: str | None = None) -> Found:
-    """The family of a hub id or local folder; a SwiftError tells what was tried and what to say."""
-    if model_type:
-        entry = catalogue.find("model", model_type)
-        return Found(entry, _template_for(catalogue, entry.load(), model), "--model_type")
+def find_family(
+    catalogue: Catalogue,
+    model: str,
+    model_type: str | None = None,
+    fetch: Fetch | None = None,
+) -> Found:
+    """The family of a hub id or local folder; a SwiftError tells what was tried and what to say.
+
+    fetch: gives the folder with the config.json of a hub id that no card lists; None: no hub is asked.
+    """
     cards = cards_of(catalogue)
-    return _by_id(cards, model) or _by_folder(catalogue, cards, model) or _unknown(cards, model)
+    if model_type:
+        return _by_type(catalogue, cards, model, model_type)
+    return (
+        _by_id(cards, model)
+        or _by_gguf(cards, model)
+        or _by_folder(catalogue, cards, model)
+        or _by_hub(cards, model, fetch)
+        or _unknown(cards, model)
+    )
+
+
+def named_checkpoint(catalogue: Catalogue, model_type: str) -> Checkpoint | None:
+    """The checkpoint that `--model_type` means, where it is the name of one and no family; see `names`."""
+    if any(e.name == model_type for e in catalogue.of_kind("model")):
+        return None
+    found = checkpoint_called(cards_of(catalogue), model_type)
+    return found[1] if found else None
+
+
+def _by_type(catalogue: Catalogue, cards: Cards, model: str, model_type: str) -> Found:
+    try:
+        entry = catalogue.find("model", model_type)
+    except SwiftError:
+        if point := checkpoint_called(cards, model_type):
+            return Found(point[0], point[1].template, f"--model_type {model_type}")
+        if family := family_of_template(catalogue, cards, model_type):
+            return Found(*family, f"--model_type {model_type}")
+        raise
+    return Found(entry, _template_for(catalogue, entry.load(), model), "--model_type")
 
 
 def load_cards(catalogue: Catalogue) -> Cards:
@@ -60,12 +96,40 @@ def _by_id(cards: Cards, model: str) -> Found | None:
     return Found(found[0][0], found[0][1].template, f"checkpoint id {model}") if found else None
 
 
+def _by_hub(cards: Cards, model: str, fetch: Fetch | None) -> Found | None:
+    """What the config.json of a checkpoint on the hub says, where no card lists its id."""
+    if fetch is None or ships_in("checkpoint", model):
+        return None
+    folder = fetch(model)
+    if folder is None:
+        return None
+    config = read_json(folder / "config.json")
+    names = [re.split("[/:]", model)[-1], *names_of(folder, config)[1:]]
+    entry, card, why = _by_config(cards, config, names, model)
+    point = _of_name(card, names)
+    return Found(entry, point.template if point else card.template, f"{why} on the hub")
+
+
 def _unknown(cards: Cards, model: str) -> Found:
+    dist = ships_in("checkpoint", model)
+    if dist:
+        raise SwiftError(f"The family of {model!r} is not installed. It ships in {dist}: pip install {dist}")
     ids = [p.modelscope or p.huggingface for _, c in cards for p in c.listed()]
     raise SwiftError(
         f"{model!r} is neither a local folder nor a checkpoint of an installed family."
         f"{did_you_mean(model, ids)} For another checkpoint of a known family say --model_type."
     )
+
+
+def _by_gguf(cards: Cards, model: str) -> Found | None:
+    """What the header of a GGUF file says."""
+    file = gguf_of(model)
+    if file is None:
+        return None
+    config = gguf_config(file)
+    cards = [(e, c) for e, c in cards if c.task == "causal_lm"]  # a GGUF file names no head
+    entry, card, _ = _by_config(cards, config, [file.stem, str(config["_name_or_path"])], model)
+    return Found(entry, card.template, f"the header of {file.name}")
 
 
 # -- folders ----------------------------------------------------------------------------------------------
@@ -91,8 +155,7 @@ def _by_config(cards: Cards, config: dict[str, Any], names: list[str], model: st
     if not shared:
         raise SwiftError(
             f"{model!r} has architectures {config.get('architectures') or []} and model type "
-            f"{config.get('model_type', '')!r}, which no installed family knows. Install its plugin, or say "
-            "--model_type."
+            f"{config.get('model_type', '')!r}, which no installed family knows. {_where_to_get(config)}"
         )
     fits = [(e, c) for e, c in shared if _fits(c, config, names)]
     best = max((_nearness(c, config) for _, c in fits), default=None)
@@ -100,6 +163,14 @@ def _by_config(cards: Cards, config: dict[str, Any], names: list[str], model: st
     if len(closest) != 1:
         _ask([e for e, _ in closest or shared], f"{model!r} may be a model")
     return *closest[0], "config.json"
+
+
+def _where_to_get(config: dict[str, Any]) -> str:
+    """The distribution of a family with this architecture or model type, or what else to do."""
+    facts = [("architecture", a) for a in config.get("architectures") or ()]
+    found = [ships_in(kind, name) for kind, name in (*facts, ("config_type", config.get("model_type") or ""))]
+    dist = next(filter(None, found), None)
+    return f"It ships in {dist}: pip install {dist}" if dist else "Install its plugin, or say --model_type."
 
 
 def _ask(entries: list[Entry], what: str) -> None:

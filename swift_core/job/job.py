@@ -14,6 +14,7 @@ from typing import Any
 
 import pluggy
 
+from swift_core.catalogue.entries import Entry
 from swift_core.contract import hooks
 from swift_core.contract.capability import Unsupported
 from swift_core.contract.errors import SwiftError
@@ -23,8 +24,8 @@ from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec
 
 ORDER = (
-    "loader dataset template bbox agent loss_scale quantizer patcher tuner optimizer trainer reward launcher "
-    "backend server evaluator exporter model"
+    "loader dataset template bbox agent loss_scale quantizer patcher tuner optimizer trainer reward environment "
+    "launcher backend server evaluator exporter model"
 ).split()
 """Registration order. The last registered is asked first, so a family's own hook beats the generic one."""
 
@@ -64,6 +65,21 @@ class PreparedJob:
             self.plugin_manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise SwiftError(f"{item.entry.title} does not keep the contract: {error}") from None
+
+    def replace(self, item: Selected, entry: Entry, component: Any) -> None:
+        """Put another component in the place of a selected one; the job's hooks are then the new one's."""
+        self.plugin_manager.unregister(name=f"{item.kind}:{item.label}")
+        item.entry, item.label, item.component = entry, entry.name, component
+        self._register(item)
+
+    def put(self, kind: str, entry: Entry | None) -> None:
+        """Let the component of a kind that a job has once be `entry`, with its default options; None: let it go."""
+        for item in self.many(kind):
+            self.plugin_manager.unregister(name=f"{kind}:{item.label}")
+            self.selected.remove(item)
+        if entry is not None:
+            self.selected.append(Selected(entry, entry.name, "template", entry.load()()))
+            self._register(self.selected[-1])
 
     def many(self, kind: str) -> list[Selected]:
         """The selected components of a kind, in option order."""

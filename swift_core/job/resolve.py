@@ -7,11 +7,24 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract.errors import SwiftError
-from swift_core.job.family_lookup import find_family
+from swift_core.job.family_lookup import find_family, named_checkpoint
 from swift_core.job.lockfile import options_in_lock, read_json, saved_tuners
 from swift_core.job.options import fields_of
 from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec
+from swift_core.version import __version__
+
+OWN = "own"
+"""`--template own`: the checkpoint's own chat template, which no package brings."""
+
+OWN_ENTRY = Entry(
+    "template",
+    OWN,
+    "swift-core",
+    __version__,
+    "The checkpoint's own chat template.",
+    "swift_core.templates.own:unsettled",
+)
 
 
 def _adapter_name(folder: str, number: int) -> str:
@@ -31,7 +44,6 @@ def select_components(
     picker.adapters()
     picker.data_readers()
     picker.short_forms()
-    picker.rollouts()
     picker.load()
     return picker.selected
 
@@ -43,12 +55,15 @@ class _Picker:
 
     def family(self) -> None:
         """The model's family; its card fills template, bbox and patchers that the user left out."""
+        if not self.options.model and self.options.model_type:
+            self._named_checkpoint()
         if not self.options.model:
             if self.options.loader:
                 self.mistakes.append("Which model? Say --model with a hub id or a local folder.")
             return
         try:
-            found = find_family(self.catalogue, self.options.model, self.options.model_type)
+            o = self.options
+            found = find_family(self.catalogue, o.model, o.model_type, self._config_on_hub)
             card = found.entry.load()
         except SwiftError as error:
             self.mistakes.append(str(error))
@@ -59,6 +74,24 @@ class _Picker:
         self._fill("bbox", card.bbox, "card")
         self._quantized()
         self.options.patcher = [*card.patchers, *self.options.patcher]
+
+    def _config_on_hub(self, model: str) -> Path | None:
+        """The folder with the config.json of a hub id, where the job's loader can fetch it; else None."""
+        o = self.options
+        fetch = getattr(self.catalogue.find("loader", o.loader).load(), "fetch_config", None) if o.loader else None
+        return fetch(model, o.model_revision, o.use_hf) if fetch else None
+
+    def _named_checkpoint(self) -> None:
+        """The model that a --model_type of ms-swift 2 means, where no --model is said."""
+        try:
+            point = named_checkpoint(self.catalogue, self.options.model_type)
+        except SwiftError as error:
+            self.mistakes.append(str(error))
+            return
+        if point:
+            said = f"--model_type {self.options.model_type}"
+            self.options.model, self.sources["model"] = point.id_on(self.options.use_hf), said
+            self.options.model_type = None
 
     def _quantized(self) -> None:
         """The quantizer that reads the checkpoint's `quant_method`, where the user named none."""
@@ -99,7 +132,8 @@ class _Picker:
         """One component by name, `label=name` or `name@package`; twice the same is once."""
         label, equals, name = word.partition("=")
         try:
-            entry = self.catalogue.find(kind, name if equals else word)
+            own = (kind, word) == ("template", OWN)
+            entry = OWN_ENTRY if own else self.catalogue.find(kind, name if equals else word)
         except SwiftError as error:
             self.mistakes.append(str(error))
             return
@@ -158,8 +192,3 @@ class _Picker:
             if f.metadata.get("selects") and getattr(self.options, name):
                 kind, component = f.metadata["selects"]
                 self.add(kind, component, f"--{name}")
-
-    def rollouts(self) -> None:
-        """The short form --use_vllm of a training."""
-        if getattr(self.options, "use_vllm", False):
-            self.add("backend", "vllm", "--use_vllm")

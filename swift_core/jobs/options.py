@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from swift_core.contract.errors import SwiftError
 from swift_core.contract.source import Source, is_source
 from swift_core.data.declared import source_of
 from swift_core.job.options import option
@@ -96,7 +97,13 @@ class TrainOptions(ModelOptions, DataOptions):
     reward: list[str] = option([], "Rewards, for methods that use them.", kind="reward", aliases=("reward_funcs",))
     reward_timeout: float = option(600.0, "Seconds that the rewards of one batch may take; 0: any time.", ge=0)
     launcher: str | None = option(None, "Component that starts several processes.", kind="launcher")
-    use_vllm: bool = option(False, "Draw the answers of rollouts with a vLLM server that follows the policy.")
+    environment: list[str] = option(
+        [], "What responds to the answers of rollouts (tools, simulators), asked in this order.", kind="environment"
+    )
+    rollout_backend: str | None = option(
+        None, "Backend that draws the answers of rollouts; left out, the model under training itself.", kind="backend"
+    )
+    use_vllm: bool = option(False, "Same as --rollout_backend vllm.")
 
     output_dir: str | None = option(None, "Where everything is written; left out: output/MODEL-JOB-TIME.")
     overwrite_output_dir: bool = option(False, "Write into a folder that already holds checkpoints.")
@@ -113,6 +120,15 @@ class TrainOptions(ModelOptions, DataOptions):
     push_to_hub: bool = option(False, "Upload the last (or best) checkpoint when training ends.")
     hub_model_id: str | None = option(None, "Repository to upload to, owner/name.")
     hub_token: str | None = option(None, "Token for the upload.", secret=True)
+
+    def __post_init__(self) -> None:
+        if self.use_vllm:
+            if self.rollout_backend not in (None, "vllm"):
+                raise SwiftError(
+                    f"--use_vllm true means --rollout_backend vllm, and --rollout_backend {self.rollout_backend} is "
+                    "given; leave one of them out."
+                )
+            self.rollout_backend = "vllm"
 
 
 @dataclass(kw_only=True)

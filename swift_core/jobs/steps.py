@@ -23,11 +23,20 @@ def load_model(job: Job, resume: str | None = None) -> tuple[Any, Any]:
     source, revision = (resume, None) if whole else (job.options.model, job.options.model_revision)
     path = job.hook.resolve_checkpoint(job=job, model=source, revision=revision)
     config = job.hook.load_config(job=job, path=path)
+    processor = load_processor(job, path, config)  # first: an unsound template must not cost the loading of a model
     quantization = job.hook.quantization_config(job=job, config=config)
     model = job.hook.load_model(job=job, path=path, config=config, quantization=quantization)
-    processor = job.hook.load_processor(job=job, path=path, config=config)
     job.hook.patch_model(job=job, model=model)
     return model, processor
+
+
+def load_processor(job: Job, path: str, config: Any) -> Any:
+    """The processor of the checkpoint in `path`, with the job's template settled against its own chat template."""
+    from swift_core.templates.settle import settle
+
+    processor = job.hook.load_processor(job=job, path=path, config=config)
+    settle(job, processor, path)
+    return processor
 
 
 def load_adapters(job: Job, model: Any, trainable: bool = False) -> Any:

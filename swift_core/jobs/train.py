@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.errors import SwiftError
+from swift_core.contract.signatures import implementations
 from swift_core.data.load import load_all, split_rows
 from swift_core.data.stream import RowStream
 from swift_core.job.options import fields_of
@@ -102,10 +103,19 @@ def finish(job: Job, trainer: Any) -> str:
 
 
 def check_rollouts(job: Job) -> None:
-    """Refuse a server for rollouts where the method draws no answers."""
-    if job.options.use_vllm and not getattr(job.one("trainer"), "draws", False):
-        name = job.many("trainer")[0].entry.name
-        raise SwiftError(f"--use_vllm draws the answers of rollouts, and {name} draws none; leave it out.")
+    """Refuse a backend for rollouts that cannot follow a policy, and what serves rollouts where there are none."""
+    backend, name = job.options.rollout_backend, job.many("trainer")[0].entry.name
+    if backend and "start_rollouts" not in implementations(job.one("backend")):
+        raise SwiftError(
+            f"--rollout_backend {backend}: this backend does not follow a policy under training (it has no "
+            "`start_rollouts`). Leave the option out, and the model under training draws its answers itself."
+        )
+    if getattr(job.one("trainer"), "draws", False):
+        return
+    for option in ("rollout_backend", "environment"):
+        if value := getattr(job.options, option):
+            said = " ".join(value) if isinstance(value, list) else value
+            raise SwiftError(f"--{option} {said} serves rollouts, and {name} draws no answers; leave it out.")
 
 
 def _launch(job: Job) -> dict[str, Any]:

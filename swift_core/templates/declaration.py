@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from swift_core.contract.errors import SwiftError, did_you_mean
+from swift_core.contract.job import Job
 
 TOKEN = re.compile(r"\{(bos|eos|token:(\d+))\}")
 ROLES = ("system", "user", "assistant")
@@ -158,6 +159,10 @@ class Template:
         whole = tokenizer("a")["input_ids"]
         before = whole[: whole.index(alone[0])] if alone and alone[0] in whole else []
         return "".join(tokenizer.convert_ids_to_tokens(before))
+
+    def spans(self, job: Job, row: Any, tokenizer: Any, generation: bool) -> list[Any] | None:
+        """The row as spans where the template does not write it as declared; None: as declared."""
+        return None
 
     def stop_words(self, tokenizer: Any) -> list[str]:
         """Every text that ends an answer: the template's ends, its stop words and the tokenizer's eos."""

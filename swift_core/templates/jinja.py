@@ -49,7 +49,7 @@ class _Jinja:
         """Jinja that prints a text of the template, special tokens by name."""
         out = ""
         for piece in named_tokens(self.template, text, self.tokenizer):
-            out += "{{- " + (f"{piece[1:-1]}_token" if piece in ("{bos}", "{eos}") else _quoted(piece)) + " }}"
+            out += "{{- " + (f"{piece[1:-1]}_token" if piece in ("{bos}", "{eos}") else quoted(piece)) + " }}"
         return out
 
     def around(self, text: str, name: str, expression: str) -> str:
@@ -71,7 +71,7 @@ class _Jinja:
         if t.skip_empty_system:
             found += "{%- if not (system or '') | trim %}{%- set system = none %}{%- endif %}"
         if t.default_system:
-            found += "{%- if system is none %}{%- set system = " + _quoted(t.default_system) + " %}{%- endif %}"
+            found += "{%- if system is none %}{%- set system = " + quoted(t.default_system) + " %}{%- endif %}"
         if not (t.system or t.late_system):
             found += "{%- if system %}" + _raise("This model takes no system message.") + "{%- endif %}"
         return found + self._if_thinks(self._opening(True), self._opening(False))
@@ -134,7 +134,7 @@ class _Jinja:
         mark = self.template.thinking.off_query if self.template.thinking else ""
         if not mark:
             return ""
-        missing = "not (" + self.content("user") + ").endswith(" + _quoted(mark) + ")"
+        missing = "not (" + self.content("user") + ").endswith(" + quoted(mark) + ")"
         return "{%- if enable_thinking is false and " + missing + " %}" + self.out(mark) + "{%- endif %}"
 
     def _tool(self) -> str:
@@ -158,9 +158,10 @@ class _Jinja:
         split = (
             "{%- set content = " + self.content("assistant") + " %}{%- set thought = '' %}"
             "{%- if message['reasoning_content'] %}{%- set thought = message['reasoning_content'].strip('\\n') %}"
-            "{%- elif '</think>' in content %}{%- set parts = content.split('</think>', 1) %}"
-            "{%- set thought = parts[0].split('<think>')[-1].strip('\\n') %}"
-            "{%- set content = parts[1].lstrip('\\n') %}{%- endif %}"
+            "{%- set content = content.lstrip('\\n') %}"
+            "{%- else %}" + self._mark(thinking) + "{%- if mark and mark in body %}"
+            "{%- set thought, content = body.split(mark, 1) %}{%- set thought = thought.strip('\\n') %}"
+            "{%- set content = content.lstrip('\\n') %}{%- endif %}{%- endif %}"
         )
         keep = "preserve_thinking is not false" if thinking.keep else "preserve_thinking is true"
         opening, _, closing = thinking.write.partition("{thought}")
@@ -172,6 +173,15 @@ class _Jinja:
         said = self._branches(written, self.out(thinking.empty[len(off) :]), "")
         answer = self.around(self.template.answer, "answer", "content")
         return split + current + self.out(self.template.assistant) + lead, said + answer
+
+    def _mark(self, thinking: Thinking) -> str:
+        """Sets `mark`, which ends the thoughts in `body`; the same as `split_thought`."""
+        opened = quoted("\n</think>\n\n" if "<think>" in thinking.on else "")
+        return (
+            "{%- if content.lstrip().startswith('<think>') %}{%- set body = content.lstrip()[7:] %}"
+            "{%- set mark = '\\n</think>\\n' if body.startswith('\\n') and '\\n</think>\\n' in body else '</think>' %}"
+            "{%- else %}{%- set body = content %}{%- set mark = " + opened + " %}{%- endif %}"
+        )
 
     def _earlier(self, thinking: Thinking) -> str:
         """What stands before an earlier answer, by whether it had thoughts."""
@@ -191,9 +201,10 @@ class _Jinja:
         return self.out(t.assistant) + self._if_thinks(self.out(t.prompt_on), self.out(t.prompt_off))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """`text` as a string of Jinja."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def _raise(message: str) -> str:
-    return "{{- raise_exception(" + _quoted(message) + ") }}"
+    return "{{- raise_exception(" + quoted(message) + ") }}"

@@ -8,20 +8,21 @@ from typing import Any
 from swift_core.templates.declaration import Template, named_tokens
 
 
-def ollama(template: Template, bos: str = "", eos: str = "", tokenizer: Any = None) -> str:
+def ollama(template: Template, bos: str = "", eos: str = "", tokenizer: Any = None, adds_bos: bool = True) -> str:
     """Ollama's TEMPLATE over .System and .Messages, up to the header of the next answer.
 
-    bos, eos: the tokenizer's tokens as text. Ollama puts the bos before the prompt itself, so the text that
-    opens a conversation is written without it. System messages stand in .Messages too and are passed over.
-    Thoughts are in .Thinking, apart from .Content. Go knows no trimming: texts are written as they come.
+    bos, eos: the tokenizer's tokens as text. adds_bos: Ollama puts the bos before the prompt itself, as the tokenizer
+    does, so the text that opens a conversation is written without it. System messages stand in
+    .Messages too and are passed over. Thoughts are in .Thinking, apart from .Content. Go knows no trimming: texts are
+    written as they come.
     tokenizer: needed where the template names tokens by number.
     """
-    return _Go(template, bos, eos, tokenizer).text()
+    return _Go(template, bos, eos, tokenizer, adds_bos).text()
 
 
 class _Go:
-    def __init__(self, template: Template, bos: str, eos: str, tokenizer: Any):
-        self.template, self.tokenizer = template, tokenizer
+    def __init__(self, template: Template, bos: str, eos: str, tokenizer: Any, adds_bos: bool):
+        self.template, self.tokenizer, self.adds_bos = template, tokenizer, adds_bos
         self.names = {"{bos}": bos, "{eos}": eos}
 
     def text(self) -> str:
@@ -74,6 +75,8 @@ class _Go:
         return "{{ if " + condition + " }}" + on + "{{ else }}" + off + "{{ end }}"
 
     def _behind_bos(self, text: str) -> str:
+        if not self.adds_bos:
+            return text
         text = text.removeprefix("{bos}")
         return text.removeprefix(self.names["{bos}"]) if self.names["{bos}"] else text
 

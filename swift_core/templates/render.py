@@ -29,7 +29,13 @@ class Span:
 
 def spans_of(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> list[Span]:
     """The row as spans; with `generation`, up to and including the header of the next answer."""
-    frames = _Frames.of(job, tokenizer)
+    found: list[Span] | None = job.one("template").spans(job, row, tokenizer, generation)
+    return declared_spans(job, row, tokenizer, generation) if found is None else found
+
+
+def declared_spans(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> list[Span]:
+    """The row as spans, as the template's declaration says."""
+    frames = Frames.of(job, tokenizer)
     turns = turns_of(job, row, frames.template)
     system = turns.pop(0).text if turns and turns[0].role == "system" else None
     if generation and turns and turns[-1].role == "assistant":
@@ -51,15 +57,7 @@ def _refuse_rounds(template: Template, turns: list[Turn], where: str) -> None:
         )
 
 
-def split_thought(text: str) -> tuple[str, str]:
-    """(thoughts, answer) of a text that may begin with `<think>…</think>`; without line breaks between them."""
-    head, found, answer = text.partition("</think>")
-    if not found:
-        return "", text
-    return head.rpartition("<think>")[2].strip("\n"), answer.lstrip("\n")
-
-
-class _Frames:
+class Frames:
     """What is the same in every row of a job: the template's texts, filled in and weighed once each."""
 
     def __init__(self, job: Job, tokenizer: Any):
@@ -74,12 +72,12 @@ class _Frames:
         self.filled: dict[str, str] = {}
 
     @classmethod
-    def of(cls, job: Job, tokenizer: Any) -> _Frames:
+    def of(cls, job: Job, tokenizer: Any) -> Frames:
         """Those of this job and tokenizer, made on first use."""
         key = ("frames", id(tokenizer))
         if key not in job.memo:
             job.memo[key] = cls(job, tokenizer)
-        found: _Frames = job.memo[key]
+        found: Frames = job.memo[key]
         return found
 
     def fill(self, text: str) -> str:
@@ -105,7 +103,7 @@ class _Frames:
 class _Writer:
     """Appends spans turn by turn; neighbours of one weight and kind become one span."""
 
-    def __init__(self, frames: _Frames, turns: list[Turn], generation: bool):
+    def __init__(self, frames: Frames, turns: list[Turn], generation: bool):
         self.frames, self.template, self.turns, self.generation = frames, frames.template, turns, generation
         places = {turn.role: number for number, turn in enumerate(turns)}
         self.last_user, self.last_answer = places.get("user", -1), places.get("assistant", -1)
@@ -238,8 +236,7 @@ class _Writer:
         text = turn.text if turn.inline or turn.calls or self.open_answer else self._trimmed("assistant", turn.text)
         if thinking is None:
             return "", self._framed_answer(turn, text)
-        thought, text = split_thought(text)
-        thought, text = self._trimmed("assistant", thought), self._framed_answer(turn, text)
+        thought, text = self._trimmed("assistant", turn.thought), self._framed_answer(turn, text)
         if self.open_answer:
             return "", (thinking.write.replace("{thought}", thought) if thought and thoughts else "") + text
         if not thoughts:

@@ -12,6 +12,7 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.boxes import PLACEHOLDER, share_objects
 from swift_core.templates.declaration import Template
+from swift_core.templates.thoughts import inline_thought, split_thought
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -21,7 +22,9 @@ COUNTED = re.compile(r"\{(n|path|([^{}]+)\*(\d+))\}")
 
 @dataclass(slots=True)
 class Turn:
-    """One turn as text. inline: tool results that go on inside the assistant's turn.
+    """One turn as text. thought: what an answer thinks before it, apart from `text` where the template knows thoughts.
+
+    inline: tool results that go on inside the assistant's turn.
 
     calls: the calls that it makes; written: their text, which follows `text`. beside: it stands behind the
     answer and not in it.
@@ -30,6 +33,7 @@ class Turn:
 
     role: str
     text: str
+    thought: str = ""
     inline: bool = False
     calls: Sequence[dict[str, Any]] = ()
     written: str = ""
@@ -40,7 +44,7 @@ class Turn:
 
 def turns_of(job: Job, row: Row, template: Template) -> list[Turn]:
     """The row's messages in order, consecutive tool results as one turn."""
-    messages = _with_tools(job, row, template, _with_content_written(job, row, template))
+    messages = _with_tools(job, row, template, with_content_written(job, row, template))
     turns: list[Turn] = []
     results: list[str] = []
     for number, message in enumerate(messages):
@@ -55,7 +59,7 @@ def turns_of(job: Job, row: Row, template: Template) -> list[Turn]:
     return turns
 
 
-def _with_content_written(job: Job, row: Row, template: Template) -> list[dict[str, Any]]:
+def with_content_written(job: Job, row: Row, template: Template) -> list[dict[str, Any]]:
     """The messages with boxes and media written into their contents; tools and calls never hold any."""
     if not row.objects and not row.media:
         return row.messages
@@ -109,10 +113,11 @@ def own_tools(job: Job, row: Row, template: Template) -> bool:
 
 
 def _turn(job: Job, message: dict[str, Any], template: Template) -> Turn:
-    words, thought, calls = message.get("content") or "", message.get("reasoning_content"), message.get("tool_calls")
+    calls = message.get("tool_calls")
+    thought, words = _thought(message, template)
     words = words.strip() if calls and "assistant" in template.trim else words
-    text = f"<think>\n{thought}\n</think>\n\n{words}" if thought else words
-    turn = Turn(message["role"], text, loss=message.get("loss"), scale=message.get("loss_scale", 1.0))
+    text = words if template.thinking else inline_thought(thought, words)
+    turn = Turn(message["role"], text, thought, loss=message.get("loss"), scale=message.get("loss_scale", 1.0))
     if calls:
         turn.calls, agent = calls, job.one("agent")
         gap = getattr(agent, "before_calls", "\n")
@@ -122,6 +127,16 @@ def _turn(job: Job, message: dict[str, Any], template: Template) -> Turn:
             getattr(agent, "beside", False),
         )
     return turn
+
+
+def _thought(message: dict[str, Any], template: Template) -> tuple[str, str]:
+    """(thoughts, words) of a message; those in an answer's text stay there where the template knows none."""
+    words, thought = message.get("content") or "", message.get("reasoning_content") or ""
+    if template.thinking is None or message["role"] != "assistant":
+        return thought, words
+    if thought:
+        return thought.strip("\n"), words.lstrip("\n")
+    return split_thought(words, opened="<think>" in template.thinking.on)
 
 
 def _add_results(job: Job, turns: list[Turn], results: list[str]) -> None:

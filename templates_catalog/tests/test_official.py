@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -19,6 +20,8 @@ from swift_testing.templates import by_jinja, byte_level, job_with, special_toke
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.data.convert import to_row
+from swift_core.templates.chat import ChatForm, Refused
+from swift_core.templates.derive import Deriver
 from swift_core.templates.encode import encode_spans
 from swift_core.templates.render import spans_of
 
@@ -87,6 +90,14 @@ CONVERSATIONS = {
     "long": [user(LONG), said(LONG)],
     "code": [user(f"Explain\n```python\n{CODE}\n```"), said(f"```python\n{CODE}\n```")],
     "looks like a template": [user("{{ x }} {% if %} {query} %s <b>&amp;</b>"), said("{'a': [1]} \\n \"quoted\"")],
+    "an indented answer": [user("Hi"), said("  x = 1\n")],
+    "a line break first": [user("Hi"), said("\nx = 1")],
+    "mentions </think>": [
+        user("Hi"),
+        said("Use `</think>` to close.\n\n</think>\nis how."),
+        user("?"),
+        said("</think>!"),
+    ],
     "several lines of system": [system("First.\n\n- a\n- b"), user("Hi"), said("Hello!"), user("?"), said("!")],
 }
 THOUGHTFUL = {
@@ -141,10 +152,14 @@ class Official:
 
 SYSTEMS = tuple(n for n, c in CONVERSATIONS.items() if c[0]["role"] == "system")
 CALLS = [n for n, c in WITH_TOOLS.items() if any("tool_calls" in m for m in c)]
+LFM = {"bos": "<|startoftext|>", "tools": True}
 LLAMA = {"bos": "<|begin_of_text|>", "eos": "<|eot_id|>"}
 DEEPSEEK = {"bos": "<｜begin▁of▁sentence｜>", "eos": "<｜end▁of▁sentence｜>", "thinks": "inline", "last": "drops them"}
 DATE = {"strftime_now": lambda form: {"%d %b %Y": "26 Jul 2024", "%Y-%m-%d": "2025-08-05"}[form]}
 IN_SYSTEM = {"tools_in_user_message": False}
+MENTIONS = {"mentions </think>": "cuts it there"}
+INDENTED = MENTIONS | dict.fromkeys(["an indented answer", "a line break first"], "keeps what it begins with")
+ESCAPED = MENTIONS | {"hard arguments": "Texts in calls are escaped"}
 SINGLE = {"several calls": "one call a turn", "words before a call": "which it drops"}
 GEMMA4 = {"bos": "<bos>", "thinks": "reasoning_content", "tools": True}
 DROPPED = ["words before a call", "several calls", "thoughts before a call"]
@@ -152,12 +167,23 @@ UNDATED = {"strftime_now": Undefined()}
 
 PAIRS = [
     ("qwen2_5", Official("qwen2_5", tools=True)),
-    ("qwen3", Official("qwen3", thinks="inline", tools=True, differs=dict.fromkeys(CALLS, "without thoughts"))),
+    (
+        "qwen3",
+        Official(
+            "qwen3",
+            thinks="inline",
+            tools=True,
+            differs=dict.fromkeys(CALLS, "without thoughts")
+            | {"a line break first": "keeps the line breaks"}
+            | MENTIONS,
+        ),
+    ),
     ("qwen3_nothinking", Official("qwen3_instruct_2507", tools=True)),
     ("qwen2_vl", Official("qwen2_5_vl")),
     ("qwen3_vl", Official("qwen3_vl", tools=True)),
-    ("qwen3_5", Official("qwen3_5_think", thinks="inline", tools=True)),
-    ("qwen3_5", Official("qwen3_6", thinks="inline", tools=True)),
+    ("qwen3_5", Official("qwen3_5_think", thinks="inline", tools=True, differs=MENTIONS)),
+    ("qwen3_5", Official("qwen3_6", thinks="inline", tools=True, differs=MENTIONS)),
+    ("qwen3_5_small", Official("qwen3_5_nothink", thinks="inline", tools=True, differs=MENTIONS)),
     ("qwen3_8", Official("qwen3_8", thinks="reasoning_content", tools=True)),
     ("llama3", Official("llama3", **LLAMA)),
     ("llama3_2", Official("llama3_1", **LLAMA, tools=True, values=IN_SYSTEM, differs=SINGLE)),
@@ -180,11 +206,17 @@ PAIRS = [
             differs={"empty system": "Phi-3.5 leaves it out"},
         ),
     ),
-    ("deepseek_r1", Official("deepseek_r1_distill", **DEEPSEEK)),
-    ("deepseek_r1", Official("deepseekv3", **DEEPSEEK)),
+    ("deepseek_r1", Official("deepseek_r1_distill", **DEEPSEEK, differs=MENTIONS)),
+    ("deepseek_r1", Official("deepseekv3", **DEEPSEEK, differs=MENTIONS)),
     (
         "glm4_5",
-        Official("glm4moe", thinks="inline", tools=True, ends=("opening of the next user turn", "", "<|user|>")),
+        Official(
+            "glm4moe",
+            thinks="inline",
+            tools=True,
+            ends=("opening of the next user turn", "", "<|user|>"),
+            differs=MENTIONS,
+        ),
     ),
     ("c4ai", Official("cohere", bos="<BOS_TOKEN>")),
     ("cohere2", Official("cohere2", bos="<BOS_TOKEN>", differs={"empty system": "empty system turn"})),
@@ -203,10 +235,13 @@ PAIRS = [
     ("llava1_6_mistral_hf", Official("llava_next", parts=True, eos="</s>")),
     ("lfm2", Official("lfm2", bos="<|startoftext|>")),
     ("lfm2", Official("lfm2_v2", bos="<|startoftext|>", tools=True)),
-    ("nemotron3", Official("nemotron_3_nano", thinks="reasoning_content", tools=True)),
-    ("nemotron3", Official("nemotron_3_super", thinks="reasoning_content", tools=True)),
-    ("nemotron_h", Official("nemotron_3_ultra", thinks="reasoning_content", tools=True)),
-    ("nemotron_h", Official("nemotron_3_5_lightning", thinks="reasoning_content", tools=True)),
+    ("lfm2_5", Official("lfm2_2_5", **LFM, thinks="thinking", differs=ESCAPED)),
+    ("lfm2_5", Official("lfm2_2_5_v2", **LFM, thinks="reasoning_content", differs=ESCAPED)),
+    ("lfm2_5", Official("lfm2_2_5_vl", **LFM, thinks="reasoning_content", differs=MENTIONS)),
+    ("nemotron3", Official("nemotron_3_nano", thinks="reasoning_content", tools=True, differs=INDENTED)),
+    ("nemotron3", Official("nemotron_3_super", thinks="reasoning_content", tools=True, differs=INDENTED)),
+    ("nemotron_h", Official("nemotron_3_ultra", thinks="reasoning_content", tools=True, differs=INDENTED)),
+    ("nemotron_h", Official("nemotron_3_5_lightning", thinks="reasoning_content", tools=True, differs=INDENTED)),
     (
         "muse_glimmer",
         Official("muse_glimmer", bos="<|begin_of_text|>", thinks="reasoning_content", values=UNDATED),
@@ -310,11 +345,63 @@ def test_text_and_ids_are_the_official_ones(name, official, case, tokenizer):
 @pytest.mark.parametrize(("name", "official"), PAIRS, ids=[f"{t}-{o.file}" for t, o in PAIRS])
 def test_ids_of_a_finished_conversation_are_the_official_ones(name, official, tokenizer):
     tokens = Tokens(tokenizer, official)
-    for case in [n for n in official.cases() if n not in official.differs]:
+    for case in [n for n in official.cases() if n not in (*official.differs, "a line break first")]:  # a token over it
         if not (official.last and ALL[case][-1].get("reasoning_content")):
             text, ids = ours(name, ALL[case], tokens, case)
             assert ids == tokenizer(text, add_special_tokens=False)["input_ids"]
             assert as_official(text, official) == theirs(official, ALL[case], tokens, case)
+
+
+LATER = {"glm4moe": r"\n?<think></think>\n?", "qwen3_8": r"\n</think>\n\n"}
+"""Files whose switch that turns thinking off changes the question or the system text as well. An empty thought is then
+said by the model under the prompt that a server sends; ours holds it in a prompt that only the switch gives."""
+
+
+@pytest.mark.parametrize(("name", "official"), PAIRS, ids=[f"{t}-{o.file}" for t, o in PAIRS])
+def test_the_last_answer_is_trained_as_it_is_derived_from_the_official_template(name, official, tokenizer):
+    """Same place where it starts, same words, same end; save where the table and the TOML say otherwise."""
+    tokens = Tokens(tokenizer, official)
+    own = form_under_test(name, official, tokens)
+    deriver, template, compared = Deriver(own), template_of(name), 0
+    for case in [n for n in official.cases() if n not in official.differs]:
+        tools = TOOLS if case in WITH_TOOLS or case in THOUGHT_CALLS else []
+        row = to_row({"messages": json.loads(json.dumps(ALL[case])), **({"tools": tools} if tools else {})})
+        try:
+            found = deriver.answer(row.messages, row.tools)
+        except Refused:
+            continue
+        prompt, said = last_answer(template, row, tokens)
+        compared += 1
+        if official.file in LATER and prompt != found.prompt:
+            held = prompt.removeprefix(found.prompt)
+            assert re.fullmatch(LATER[official.file], held) and held + said == found.said
+        elif own.key != "inline":  # DeepSeek's drops the thoughts, and opens them in every prompt
+            assert (prompt, said) == (found.prompt, found.said)
+    assert compared >= 8
+
+
+def form_under_test(name, official, tokens):
+    def render(messages, tools=None, **values):
+        known = values | official.values
+        return by_jinja(
+            form_of(official.file),
+            tokens,
+            messages,
+            values.get("add_generation_prompt"),
+            tools=tools,
+            **{k: v for k, v in known.items() if k != "add_generation_prompt"},
+        )
+
+    return ChatForm(form_of(official.file), render, template_of(name).stop_words(tokens))
+
+
+def last_answer(template, row, tokens):
+    """(what stands before it, what is trained of it)"""
+    preserve = None if template.thinking is None or template.thinking.keep else False
+    job = job_with(template, agent=template.agent if row.tools else None, preserve_thinking=preserve)
+    spans = spans_of(job, row, tokens)
+    start = max(n for n, s in enumerate(spans) if s.answer and not spans[n - 1].answer)
+    return "".join(s.text for s in spans[:start]), "".join(s.text for s in spans[start:] if s.answer)
 
 
 def test_the_set_is_wide():

@@ -15,5 +15,11 @@ card = Family(
 = LiquidAI/LFM2-1.2B
 = LiquidAI/LFM2-2.6B
 """,
+        "lfm2_5": """
+= LiquidAI/LFM2.5-230M
+= LiquidAI/LFM2.5-1.2B-Base
+= LiquidAI/LFM2.5-1.2B-Instruct
+= LiquidAI/LFM2.5-1.2B-Thinking
+""",
     },
 )

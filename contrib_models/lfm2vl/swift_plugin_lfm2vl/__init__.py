@@ -20,6 +20,10 @@ card = Family(
 = LiquidAI/LFM2-VL-1.6B
 = LiquidAI/LFM2-VL-3B
 """,
+        "lfm2_5": """
+= LiquidAI/LFM2.5-VL-1.6B
+= LiquidAI/LFM2.5-VL-3B
+""",
     },
 )
 

@@ -45,6 +45,19 @@ class Lfm2:
         return [call for call in found if call is not None]
 
 
+@dataclass(kw_only=True, eq=False)
+class Lfm25(Lfm2):
+    """LFM2.5: as LFM2, but tools and results stand without tags around them."""
+
+    @hookimpl
+    def write_tools(self, tools: list[dict[str, Any]], system: str) -> str:
+        return f"{system}{chr(10) if system else ''}List of tools: [{', '.join(write_json(tool) for tool in tools)}]"
+
+    @hookimpl
+    def write_results(self, results: list[str]) -> tuple[str, bool]:
+        return "<|im_end|>\n<|im_start|>tool\n".join(results), False
+
+
 def _call(call: dict[str, Any]) -> str:
     arguments = ", ".join(f"{write_name(key)}={_value(value)}" for key, value in call["arguments"].items())
     return f"{write_name(call['name'])}({arguments})"

@@ -34,7 +34,13 @@ from swift_core.contract.components import Requirements
 from swift_core.contract.engine import Listener, Reply, Request
 from swift_core.contract.job import Job
 from swift_core.inference.conversation import askable, reply_of, room, served_name, stops_of, stream_one, window_of
-from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, merge_adapters
+from swift_core.jobs.steps import (
+    adapters_by_name,
+    load_adapters,
+    load_model,
+    load_processor,
+    merge_adapters,
+)
 from swift_core.templates.render import spans_of
 
 ON_GPU = shutil.which("nvidia-smi") is not None
@@ -112,7 +118,9 @@ class Vllm:
     def _rollout_server(self, job: Job, folder: str, lora: bool) -> Server:
         """A started server for the policy saved in `folder`; its log stays in the output folder."""
         if not (_plain_lora(Path(folder)) if lora else Path(folder, "config.json").is_file()):
-            raise SwiftError("--use_vllm follows one plain LoRA adapter or whole weights: say --tuner lora, or full.")
+            raise SwiftError(
+                "--rollout_backend vllm follows one plain LoRA adapter or whole weights: say --tuner lora, or full."
+            )
         words = ["--enable-scale-out"]
         if lora:
             words += ["--enable-lora", "--max-lora-rank", str(_slot_rank([folder])), "--max-loras", "2"]
@@ -138,7 +146,7 @@ class Vllm:
             raise
         try:
             config = job.hook.load_config(job=job, path=path)
-            processor = job.hook.load_processor(job=job, path=path, config=config)
+            processor = load_processor(job, path, config)
             server.wait(job, self.vllm_start_timeout)
             return VllmEngine(job, server, config, processor, [served_name(job.options), *adapters])
         except BaseException:

@@ -41,7 +41,7 @@ def told(model: str, folder: Path, **options: Any) -> dict[str, Any]:
         "template": "chatml",
         "dataset": str(file),
         "reward": "format",
-        "use_vllm": True,
+        "rollout_backend": "vllm",
         "num_generations": 2,
         "max_completion_length": 12,
         "per_device_train_batch_size": 3,
@@ -63,10 +63,10 @@ def build(options: dict[str, Any]) -> Any:
 # -- without the environment ------------------------------------------------------------------------------
 def test_a_method_that_draws_nothing_is_refused(tmp_path):
     data = told(tiny_qwen2(tmp_path / "m"), tmp_path)["dataset"]
-    options = {"model": str(tmp_path / "m"), "dataset": data, "use_vllm": True}
-    with pytest.raises(SwiftError, match="sft draws none"):
+    options = {"model": str(tmp_path / "m"), "dataset": data, "rollout_backend": "vllm"}
+    with pytest.raises(SwiftError, match="sft draws no answers"):
         run("sft", **options, output_dir=str(tmp_path / "out"))
-    with pytest.raises(SwiftError, match="gkd draws none"):
+    with pytest.raises(SwiftError, match="gkd draws no answers"):
         run("rlhf", **options, rlhf_type="gkd", lmbda=0, output_dir=str(tmp_path / "out"))
 
 

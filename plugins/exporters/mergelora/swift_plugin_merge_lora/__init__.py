@@ -9,7 +9,6 @@ from swift_core import SwiftError, hookimpl
 from swift_core.contract.job import Job
 from swift_core.jobs.steps import load_adapters, load_model, merge_adapters, without_quantizer
 from swift_core.jobs.writing import writing
-from swift_core.templates.forms import jinja
 
 
 @dataclass(kw_only=True, eq=False)
@@ -25,7 +24,6 @@ class MergeLora:
         with writing(job, "merged") as place:
             model, processor = load_model(job)
             model = merge_adapters(job, load_adapters(job, _plain(model)))
-            _set_chat_template(job, processor)
             job.hook.save_model(job=job, model=model, processor=processor, folder=str(place.staging))
             without_quantizer(job).write_lock(place.staging)
         return str(place.final)
@@ -45,11 +43,3 @@ def _plain(model: Any) -> Any:
             f"The quantized weights of the base model cannot be turned back ({error}). Merge into the model that was "
             "quantized: --model ITS_ID --quantizer none."
         ) from error
-
-
-def _set_chat_template(job: Job, processor: Any) -> None:
-    """Give the tokenizer the template of the training; a multimodal processor keeps its own, which knows media."""
-    tokenizer = getattr(processor, "tokenizer", processor)
-    tokenizer.chat_template = jinja(job.one("template"), tokenizer)
-    if processor is not tokenizer and not processor.chat_template:
-        processor.chat_template = tokenizer.chat_template

@@ -8,6 +8,7 @@ from typing import Any
 
 from swift_core import Experimental, SwiftError, hookimpl
 from swift_core.contract.job import Job
+from swift_core.jobs.steps import load_processor
 from swift_core.jobs.writing import writing
 from swift_core.templates.forms import ollama
 
@@ -24,7 +25,7 @@ class Ollama:
         path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
         adapter = _adapter(job)
         config = job.hook.load_config(job=job, path=path)
-        processor = job.hook.load_processor(job=job, path=path, config=config)
+        processor = load_processor(job, path, config)
         text = modelfile(job, Path(path).resolve(), adapter, getattr(processor, "tokenizer", processor))
         with writing(job, "ollama") as place:
             (place.staging / "Modelfile").write_text(text, encoding="utf-8")
@@ -34,9 +35,19 @@ class Ollama:
 
 
 def modelfile(job: Job, weights: Path, adapter: Path | None, tokenizer: Any) -> str:
-    """The Modelfile's text: FROM, ADAPTER, TEMPLATE, SYSTEM and a PARAMETER stop per stop word."""
+    """The Modelfile's text: FROM, ADAPTER, TEMPLATE, SYSTEM and a PARAMETER stop per stop word.
+
+    Raises SwiftError where the checkpoint's own template fits no declaration.
+    """
     template = job.one("template")
-    form = ollama(template, tokenizer.bos_token or "", tokenizer.eos_token or "", tokenizer)
+    if not getattr(template, "fitted", True):
+        raise SwiftError(
+            "The checkpoint's own chat template fits no declaration, and Ollama's form is written from one. Say "
+            "--template NAME with one that is near to it (`swift list templates`)."
+        )
+    bos, eos = tokenizer.bos_token or "", tokenizer.eos_token or ""
+    adds_bos = tokenizer.bos_token_id in tokenizer("a")["input_ids"][:1]
+    form = ollama(template, bos, eos, tokenizer, adds_bos)
     system = job.options.system or template.default_system
     lines = [f"FROM {weights}"]
     lines += [f"ADAPTER {adapter}"] if adapter else []

@@ -106,6 +106,44 @@ def test_fsdp_splits_saves_and_resumes(place, alone, tmp_path, monkeypatch, capf
     assert same(weights(place / "fsdp" / "checkpoint-4"), alone[1])
 
 
+def test_bfloat16_weights_have_float32_masters_on_every_process(place, tmp_path, monkeypatch, capfd):
+    """FSDP2's shards are the masters, also across a stop; under DDP every process rounds its copy alike."""
+    import torch
+    from safetensors.torch import load_file
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    given = {**options(place, "half"), "torch_dtype": "bfloat16", "learning_rate": 1e-5, "warmup_ratio": 0}
+    given |= {"per_device_train_batch_size": 2}
+    whole, parts, ddp = (str(place / name) for name in ("half", "half-stopped", "half-ddp"))
+    jobs = [
+        {**given, "fsdp": True, "output_dir": whole},
+        {**given, "fsdp": True, "output_dir": parts, "max_steps": 2},
+        {**given, "fsdp": True, "output_dir": parts, "resume_from_checkpoint": "last"},
+        {**given, "output_dir": ddp, "gradient_accumulation_steps": 2},
+    ]
+    body = f"from swift_core.api import run\nfor options in {jobs!r}:\n    run('sft', **options)\n"
+    (tmp_path / "half.py").write_text(body)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    job = prepare("sft", [Given(k, v, "t") for k, v in {**given, **TWO}.items()])
+    assert job.hook.launch(job=job, command=["-m", "half"]) == 0
+    said = capfd.readouterr().err
+    assert "float32 shards, gathered in the checkpoint's precision" in said and "float32 in the optimizer" in said
+
+    start = {k: v.bfloat16() for k, v in load_file(place / "base" / "model.safetensors").items()}
+    for folder in (whole, parts, ddp):
+        saved = load_file(Path(folder, "checkpoint-4", "model.safetensors"))
+        masters = load_file(Path(folder, "checkpoint-4", "master_weights.safetensors"))
+        assert {v.dtype for v in saved.values()} == {torch.bfloat16} and saved.keys() == start.keys()
+        assert {v.dtype for v in masters.values()} == {torch.float32}
+        for name, master in masters.items():
+            assert ((saved[name].float() - master).abs() <= master.abs() / 128 + 1e-40).all()
+            assert 0 < (master - start[name].float()).abs().max() < 5e-5, name
+        assert json.loads(Path(folder, "checkpoint-4", "config.json").read_text())["dtype"] == "bfloat16"
+    for file in ("model.safetensors", "master_weights.safetensors"):
+        one, other = (load_file(Path(folder, "checkpoint-4", file)) for folder in (whole, parts))
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
 @pytest.fixture
 def dying(tmp_path, monkeypatch):
     """An installed plugin whose import fails on rank 1 alone."""

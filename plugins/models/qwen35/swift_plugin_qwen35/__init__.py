@@ -15,18 +15,20 @@ card = Family(
     ),
     checkpoints={
         "qwen3_5": """
-Qwen/Qwen3.5-0.8B
-Qwen/Qwen3.5-2B
 Qwen/Qwen3.5-4B
 Qwen/Qwen3.5-9B
 Qwen/Qwen3.5-27B
 Qwen/Qwen3.5-27B-FP8
-Qwen/Qwen3.5-0.8B-Base
-Qwen/Qwen3.5-2B-Base
 Qwen/Qwen3.5-4B-Base
 Qwen/Qwen3.5-9B-Base
 Qwen/Qwen3.6-27B
 Qwen/Qwen3.6-27B-FP8
+""",
+        "qwen3_5_small": """
+Qwen/Qwen3.5-0.8B
+Qwen/Qwen3.5-2B
+Qwen/Qwen3.5-0.8B-Base
+Qwen/Qwen3.5-2B-Base
 """,
         "qwen3_8": """
 Qwen/Qwen3.8-27B

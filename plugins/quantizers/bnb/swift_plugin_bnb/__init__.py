@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.job import Job
+from swift_core.jobs.steps import load_processor
 
 
 @dataclass(kw_only=True, eq=False)
@@ -59,7 +60,7 @@ class Bnb:
         config = job.hook.load_config(job=job, path=path)
         wanted = self.quantization_config(config)
         model = job.hook.load_model(job=job, path=path, config=config, quantization=wanted)
-        processor = job.hook.load_processor(job=job, path=path, config=config)
+        processor = load_processor(job, path, config)
         job.hook.save_model(job=job, model=model, processor=processor, folder=folder)
         return folder
 

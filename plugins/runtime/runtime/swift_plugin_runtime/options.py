@@ -31,6 +31,12 @@ class TrainingOptions:
     max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.", ge=0)
     bf16: bool | None = option(None, "Compute in bfloat16; left out: where the device is a GPU that can.")
     fp16: bool = option(False, "Compute in float16 with loss scaling.")
+    master_weights: Literal["auto", "model", "optimizer", "none"] = option(
+        "auto",
+        "Where float32 masters of 16-bit weights that train are: in the model, which is float32 then; in the "
+        "optimizer, beside a stochastically rounded copy; or none, each update rounded stochastically. auto: in the "
+        "model on a CPU, else in the optimizer, none where memory is short.",
+    )
     gradient_checkpointing: bool | None = option(
         None,
         "Recompute activations: 30 % slower, far less memory; left out: in pt and sft where a batch would not fit "

@@ -52,4 +52,4 @@ def test_on_a_cpu_nothing_is_recomputed_unless_asked(tmp_path):
         job = prepare("sft", [Given(k, v, "test") for k, v in given.items()])
         model, _ = load_model(job)
         assert recomputes(job, model, 10**9) is expected
-    assert training_bytes(model) == 3 * 4 * sum(p.numel() for p in model.parameters())
+    assert training_bytes(job, model) == 3 * 4 * sum(p.numel() for p in model.parameters())

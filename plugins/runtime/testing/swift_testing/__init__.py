@@ -25,6 +25,7 @@ _WHERE = {
         "ServerContract",
     ),
     "contracts_data": ("AgentContract", "BoxContract", "DatasetContract", "LossScaleContract", "TemplateContract"),
+    "contracts_environments": ("EnvironmentContract",),
     "contracts_model": ("LoaderContract", "ModelContract", "PatcherContract"),
     "quantizers": ("QuantizerContract",),
     "contracts_training": (

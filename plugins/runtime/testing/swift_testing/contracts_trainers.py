@@ -192,14 +192,14 @@ class ToldInvariants(TrainerInvariants):
 
     def whole_run(self, folder: Path, size: int, processes: int = 1, **options: Any) -> Any:
         """A run on told answers."""
-        return super().whole_run(folder, size, processes, **{"use_vllm": True, **options})
+        return super().whole_run(folder, size, processes, **{"rollout_backend": "vllm", **options})
 
     def found(self) -> Catalogue:
-        """What is installed, with answers told under --use_vllm."""
+        """What is installed, with answers told under --rollout_backend vllm."""
         return telling(catalogue())
 
     def job(self, command: str = "train", **options: Any) -> Any:
-        """A prepared job with told answers under --use_vllm."""
+        """A prepared job with told answers under --rollout_backend vllm."""
         values = {"device": "cpu", **self.choice(), **self.options, **options}
         return prepare(command, [Given(k, v, "test") for k, v in values.items()], self.found())
 

@@ -58,6 +58,6 @@ class Teller:
 
 
 def telling(found: Catalogue) -> Catalogue:
-    """The catalogue with told answers under --use_vllm."""
+    """The catalogue with told answers under --rollout_backend vllm."""
     kept = [entry for entry in found.entries if (entry.kind, entry.name) != ("backend", "vllm")]
     return Catalogue([*kept, Entry("backend", "vllm", "pytest", "0", "", f"{__name__}:TellingBackend")])

@@ -88,12 +88,13 @@ def _compiled(form: str) -> Any:
 
 def by_ollama(template: Template, tokenizer: Any, messages: list[Message], think: bool | None = None) -> str:
     """The prompt as Ollama writes it: thoughts apart from contents, the system text in both of its places."""
-    from swift_core.templates.render import split_thought
+    from swift_core.templates.thoughts import split_thought
 
     rows = []
     for message in messages:
         content = message["content"]
-        thought, content = split_thought(content) if template.thinking else ("", content)
+        thinking = template.thinking
+        thought, content = split_thought(content, "<think>" in thinking.on) if thinking else ("", content)
         rows.append({"Role": message["role"], "Content": content, "Thinking": thought})
     data: dict[str, Any] = {"Messages": rows, "System": "\n\n".join(_system(messages))}
     data |= {"IsThinkSet": think is not None, "Think": bool(think)}

@@ -70,7 +70,7 @@ class TestGivenAnswers(Distilled):
 
     def whole_run(self, folder: Path, size: int, processes: int = 1, **options: Any) -> Any:
         """A run that draws nothing."""
-        return super().whole_run(folder, size, processes, **{"use_vllm": False, **options})
+        return super().whole_run(folder, size, processes, **{"rollout_backend": None, **options})
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,10 @@ def test_loss_on_own_answers_equals_a_plain_computation(kind: str, pictured: Any
     """Eq. 1 over what the student wrote, each answer in passes of its own, from both models' probabilities."""
     family, rows = ("qwen2", ROWS) if kind == "text" else ("qwen2_vl", pictured[1])
     told = {"trainer": "gkd", "teacher_model": teacher_of(family), "beta": 0.3, "max_completion_length": 8}
-    told |= {"lmbda": 1.0, "use_vllm": kind == "text"}  # answers of unequal lengths, where they are told
+    told |= {
+        "lmbda": 1.0,
+        "rollout_backend": "vllm" if kind == "text" else None,
+    }  # answers of unequal lengths, where they are told
     trainer = build_trainer(tiny_model(family), rows, tmp_path, telling(Catalogue.installed()), **told)
     unsettle(trainer)
     rows = [learning_row(c) for c in trainer.drawer()([p for _, p in trainer.train_dataset], trainer.sampling, 0)]

@@ -43,7 +43,10 @@ def seen(trainer: Any, row: dict[str, Any], model: Any = None) -> tuple[list[flo
 @pytest.mark.parametrize("family", ["qwen2", "qwen2_vl"])
 def test_loss_equals_a_plain_computation(family: str, tmp_path: Path) -> None:
     """arXiv 1707.06347 eqs. 7 and 9 with the advantages of 1506.02438, each answer alone, in plain loops."""
-    rows, told = ROWS[:2], {**TOLD, "use_vllm": family == "qwen2"}  # answers of unequal lengths, where they are told
+    rows, told = (
+        ROWS[:2],
+        {**TOLD, "rollout_backend": "vllm" if family == "qwen2" else None},
+    )  # answers of unequal lengths, where they are told
     if family == "qwen2_vl":
         rows = with_pictures(rows, tmp_path)
     catalogue = telling(rewarding(lambda *_: [0.3, 1.0, 0.0, 0.5]))

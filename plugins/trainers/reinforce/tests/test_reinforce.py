@@ -47,7 +47,10 @@ def test_loss_equals_a_plain_computation(
     family: str, baseline: bool, kl_in_reward: bool | None, tmp_path: Path
 ) -> None:
     """Rewards summed to the end, normalised, clipped, averaged; k1 is in the rewards, or with a baseline k2 a loss."""
-    rows, told = ROWS[:2], {**TOLD, "use_vllm": family == "qwen2"}  # answers of unequal lengths, where they are told
+    rows, told = (
+        ROWS[:2],
+        {**TOLD, "rollout_backend": "vllm" if family == "qwen2" else None},
+    )  # answers of unequal lengths, where they are told
     if family == "qwen2_vl":
         rows = with_pictures(rows, tmp_path)
     values = [0.3, 1.0, 0.0, 0.5]

@@ -109,7 +109,10 @@ def total_logp(model: Any, row: dict[str, Any]) -> float:
 @pytest.mark.parametrize("family", ["qwen2", "qwen2_vl"])
 def test_loss_equals_a_plain_computation(family: str, tmp_path: Path) -> None:
     """Rewards less β·log π/π_ref of the answer (eq. 1), held against the others' mean (eq. 8); one ratio an answer."""
-    rows, told = ROWS[:2], {**TOLD, "use_vllm": family == "qwen2"}  # answers of unequal lengths, where they are told
+    rows, told = (
+        ROWS[:2],
+        {**TOLD, "rollout_backend": "vllm" if family == "qwen2" else None},
+    )  # answers of unequal lengths, where they are told
     if family == "qwen2_vl":
         rows = with_pictures(rows, tmp_path)
     values = [0.3, 1.0, 0.0, 0.5, 0.2, 0.9]

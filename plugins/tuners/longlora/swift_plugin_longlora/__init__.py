@@ -45,10 +45,10 @@ class LongLora(LowRankTuner):
         return adapters.load(model, folder, name, trainable)
 
     @hookimpl
-    def merge_tuner(self, model: Any, name: str) -> Any:
+    def merge_tuner(self, job: Job, model: Any) -> Any:
         from swift_plugin_longlora.attention import use_whole_rows
 
-        return use_whole_rows(adapters.merge(model, name))
+        return use_whole_rows(adapters.merge(model, job.options.seed))
 
     def on_layers(self, job: Job, model: Any) -> dict[str, Any]:
         """Beside the adapted layers, embeddings and norms are trained whole, where no earlier tuner does so."""

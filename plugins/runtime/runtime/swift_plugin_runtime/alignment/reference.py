@@ -15,6 +15,7 @@ from swift_core.jobs.steps import attach_tuners, find_resume, load_model
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.rollouts.rollout import evaluating
+from swift_plugin_runtime.training.masters import lift
 from swift_plugin_runtime.training.trainer import Trainer
 
 
@@ -113,6 +114,8 @@ class AlignmentTrainer(Trainer):
         self.figures: dict[str, list[float]] = {}
         self.reference = reference
         if reference is not None and reference.model is not None:
+            if self.masters.lifted and self.masters.whole:
+                lift(reference.model)  # so that both compute in the same precision
             reference.model = self.accelerator.prepare_model(reference.model, evaluation_mode=True)
 
     def count_items(self, batch: dict[str, Any]) -> int:

@@ -62,7 +62,7 @@ def _segments(mask_function: Any, length: int, device: Any) -> Segments:
     ahead = seen(places[:-1], places[1:])
     starts = (~(seen(places[1:], places[:-1]) | ahead)).nonzero()[:, 0] + 1
     borders = [0, *starts.tolist(), length]
-    found = torch.empty(0, device=device).as_subclass(Segments)
+    found = torch.empty(0, dtype=torch.bool, device=device).as_subclass(Segments)  # FSDP2 casts what is floating
     found.parts = []
     for first, behind in pairwise(borders):
         inside = places[first:behind]

@@ -1,7 +1,7 @@
 """Rows laid end to end: whether a model keeps them apart, the positions of each, and the batches.
 
 A row behind another must have the logits that it has alone. Whether it has is not looked up: rows are tried, made-up
-ones for the text, and for each modality rows of the very data (`witnesses`).
+ones for the text, and for each modality rows of the very data (`witnesses`). The trial itself is `separation`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_plugin_runtime.batching.attention import NAME
-from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
+from swift_plugin_runtime.batching.collate import flat_batch
+from swift_plugin_runtime.batching.separation import why_together
 from swift_plugin_runtime.encoding.datasets import encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.media_check import media_in
-from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.options import training_options
-
-PROBE = 12
-"""Tokens of each made-up row, and at the end of each row, that are compared."""
 
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 """Types of layers, as configurations name them, that know of other tokens through a mask alone."""
@@ -107,19 +105,24 @@ def witnesses(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]
 
 
 def keep_rows_apart(model: Any, rows: list[dict[str, Any]] | None = None) -> bool:
-    """Give a model on sdpa the attention of segments; True where a row then has the logits that it has alone.
+    """As `why_joined`; True where rows stay apart."""
+    return why_joined(model, rows) is None
+
+
+def why_joined(model: Any, rows: list[dict[str, Any]] | None = None) -> str | None:
+    """Give a model on sdpa the attention of segments; None where a row then has the logits that it has alone.
 
     Made-up rows end to end are the proof, and encoded `rows` with media, each of which also stands behind itself.
-    Where it fails, the model keeps its own attention.
+    Where it fails, the model keeps its own attention, and the answer says in what way.
     """
     base = base_of(model)
     before = base.config.get_text_config()._attn_implementation
     if before == "sdpa":
         _attend(base, NAME)
-    apart = _stay_apart(model, made_up(base)) and (not rows or _stay_apart(model, [*rows, *rows]))
-    if not apart and before == "sdpa":
+    reason = why_together(model, counter_of(model), rows or [])
+    if reason and before == "sdpa":
         _attend(base, before)
-    return apart
+    return reason
 
 
 def _attend(base: Any, name: str) -> None:
@@ -127,39 +130,3 @@ def _attend(base: Any, name: str) -> None:
     config = base.config
     own = [key for key in config.sub_configs if getattr(config, key, None) is config.get_text_config()]
     base.set_attn_implementation({"": name, **dict.fromkeys(own, name)})
-
-
-def made_up(base: Any) -> list[dict[str, Any]]:
-    """Two rows of random ids."""
-    chance, size = torch.Generator().manual_seed(0), base.config.get_text_config().vocab_size
-    return [{"input_ids": torch.randint(size, (PROBE,), generator=chance).tolist()} for _ in range(2)]
-
-
-def _stay_apart(model: Any, rows: list[dict[str, Any]]) -> bool:
-    trains = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            alone = torch.cat([_ends(model, pad_batch([row], 0), [row]) for row in rows])
-            joined = _ends(model, flat_batch(rows, counter_of(model)), rows)
-    except (IndexError, RuntimeError, TypeError, ValueError, AttributeError):  # a class that looks into its mask
-        return False
-    finally:
-        model.train(trains)
-    exact = all(p.dtype == torch.float32 for p in model.parameters() if p.is_floating_point())
-    return bool((joined - alone).abs().max() <= (1e-3 if exact else 0.1) * alone.std())
-
-
-def _ends(model: Any, batch: dict[str, Any], rows: list[dict[str, Any]]) -> torch.Tensor:
-    """Logits of the last tokens of each row of a batch [1, tokens], as float32 [places, vocabulary]."""
-    ends = torch.tensor([len(row["input_ids"]) for row in rows]).cumsum(0).tolist()
-    spans = [range(end - min(PROBE, len(row["input_ids"])), end) for row, end in zip(rows, ends, strict=True)]
-    places = torch.tensor([place for span in spans for place in span], device=model.device)
-    batch = {
-        k: v.to(model.device) if isinstance(v, torch.Tensor) else v
-        for k, v in batch.items()
-        if k not in ("labels", "loss_scale")
-    }
-    if keeps_logits(model):
-        return model(**batch, logits_to_keep=places, use_cache=False).logits[0].float()
-    return model(**batch, use_cache=False).logits[0, places].float()

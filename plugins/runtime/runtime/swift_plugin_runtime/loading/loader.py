@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.contract.job import Job
+from swift_core.job.gguf_header import gguf_of
 from swift_core.templates.encode import encode_spans
 from swift_core.templates.render import spans_of
 from swift_plugin_runtime.loading import heads, hub
+from swift_plugin_runtime.loading.gguf import unpacked
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +33,18 @@ class Transformers:
 
     num_labels: int | None = option(None, "Classes of a classification head.", ge=1)
 
+    @staticmethod
+    def fetch_config(model: str, revision: str | None, use_hf: bool) -> Path | None:
+        """The folder with the config.json of a hub id; see `hub_config.fetch_config`. Raises SwiftError."""
+        from swift_plugin_runtime.loading.hub_config import fetch_config
+
+        return fetch_config(model, revision, use_hf)
+
     @hookimpl
     def resolve_checkpoint(self, job: Job, model: str, revision: str | None) -> str:
-        if Path(model).is_dir():
+        if file := gguf_of(model):
+            folder = unpacked(job, file)
+        elif Path(model).is_dir():
             folder = model
         else:
             point = job.card.find(model)

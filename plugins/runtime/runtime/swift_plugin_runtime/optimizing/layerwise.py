@@ -5,6 +5,7 @@ Imported by `create_optimizer`, so torch is imported at the top.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,9 @@ class Stepwise(torch.optim.Optimizer):
     that one gradient at a time is held.
     """
 
+    around: Any = staticmethod(contextlib.nullcontext)
+    """A context that is given {weight: gradient}: inside, weights in 16 bits are float32 (`masters`)."""
+
     def __init__(self, groups: Iterable[Group], layerwise: bool = False, **defaults: Any):
         super().__init__(list(groups), {"matrix": False, **defaults})
         self.layerwise = layerwise
@@ -37,7 +41,7 @@ class Stepwise(torch.optim.Optimizer):
                         parameter.register_post_accumulate_grad_hook(self._update_now)
 
     def _update_now(self, parameter: Any) -> None:
-        self.update(parameter)
+        self.change(parameter)
         parameter.grad = None
 
     @torch.no_grad()
@@ -47,7 +51,14 @@ class Stepwise(torch.optim.Optimizer):
             for group in self.param_groups:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
-                        self.update(parameter)
+                        self.change(parameter)
+
+    def change(self, parameter: Any) -> None:
+        """Change one weight by its gradient, in float32."""
+        gradient = parameter.grad
+        with self.around({parameter: gradient}):
+            self.update(parameter)
+        parameter.grad = gradient
 
     @torch.no_grad()
     def update(self, parameter: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
+from swift_core.jobs.steps import load_processor
 from swift_core.templates.encode import IGNORED
 
 
@@ -21,7 +22,7 @@ def draw_batches(job: Job, model: Any, count: int, least: int = 1) -> list[dict[
     if not (dataset and job.many("template")):
         raise SwiftError("This start is computed from rows: say --dataset, or train with another tuner.")
     path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
-    processor = job.hook.load_processor(job=job, path=path, config=job.hook.load_config(job=job, path=path))
+    processor = load_processor(job, path, job.hook.load_config(job=job, path=path))
     return batches_of(job, model, processor, load_all(job, dataset)[:count], least)
 
 

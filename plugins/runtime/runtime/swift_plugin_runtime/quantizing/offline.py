@@ -12,6 +12,7 @@ from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue
 from swift_core.catalogue.venvs import of_entry
 from swift_core.contract.job import Job
+from swift_core.jobs.steps import load_processor
 
 
 def quantize_apart(job: Job, path: str, rows: list[Any], folder: str, worker: Path, owner: str, **told: Any) -> str:
@@ -22,7 +23,7 @@ def quantize_apart(job: Job, path: str, rows: list[Any], folder: str, worker: Pa
     """
     from swift_plugin_runtime.loading.processor import tokenizer_of
 
-    processor = job.hook.load_processor(job=job, path=path, config=job.hook.load_config(job=job, path=path))
+    processor = load_processor(job, path, job.hook.load_config(job=job, path=path))
     encoded = job.hook.encode(job=job, rows=rows, processor=processor, generation=False) if rows else []
     ids = [item["input_ids"] for item in encoded]
     places = {"model": str(Path(path).resolve()), "out": str(Path(folder).resolve())}

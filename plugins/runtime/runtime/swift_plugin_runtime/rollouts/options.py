@@ -23,7 +23,7 @@ class RolloutOptions(TrainingOptions):
     num_generations: int = option(1, "Answers drawn to each prompt.", ge=1)
     num_iterations: int = option(1, "μ: optimizer steps made on each rollout.", ge=1)
     max_completion_length: int = option(512, "Longest drawn answer in tokens.", ge=1)
-    max_turns: int = option(8, "Most answers in one conversation, where a --reward responds (tools).", ge=1)
+    max_turns: int = option(8, "Most answers in one conversation, where an --environment responds.", ge=1)
     temperature: float = option(1.0, "Softmax temperature of drawing and of the likelihoods.", gt=0)
     top_p: float = option(1.0, "Nucleus: smallest set of tokens with this mass.", gt=0, le=1)
     top_k: int = option(0, "Only the k likeliest tokens; 0: all.", ge=0)

@@ -148,7 +148,7 @@ class PolicyTrainer(DrawingTrainer):
     def note_completions(self, drawn: list[Completion]) -> None:
         """Length in tokens of what the model wrote, its turns where there may be several, and the share cut."""
         self.note("completions/length", torch.tensor([float(sum(c.written)) for c in drawn]))
-        if self.job.hook.respond.get_hookimpls():
+        if self.job.many("environment"):
             self.note("completions/turns", torch.tensor([float(turns_of(c)) for c in drawn]))
         self.note("completions/cut", torch.tensor([float(not c.ended) for c in drawn]))
 

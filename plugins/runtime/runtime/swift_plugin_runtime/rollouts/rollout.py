@@ -72,7 +72,7 @@ def encode_prompts(job: Job, rows: list[Row], processor: Any, room: int, what: s
     A row that asks nothing raises, or is left out and counted under `--strict false`.
     """
     rows = usable(job, rows, _fault, "a question")
-    if job.options.use_vllm:
+    if job.options.rollout_backend:
         _check_served(job, rows, processor)
     limit = row_limit(job, processor)
     longest = None if limit is None else limit - room
@@ -101,12 +101,14 @@ def _check_served(job: Job, rows: list[Row], processor: Any) -> None:
     """SwiftError where the prompts or the end of an answer cannot be told to a server in token ids."""
     media = next((row for row in rows if row.media), None)
     if media is not None:
-        raise SwiftError(f"{media.where}: --use_vllm sends prompts as token ids, and this one has media; leave it out.")
+        raise SwiftError(
+            f"{media.where}: --rollout_backend sends prompts as token ids, and this one has media; leave it out."
+        )
     _, words = end_of_answer(job, tokenizer_of(processor))
     if words:
         raise SwiftError(
             f"Answers of the template {job.options.template!r} end with {words[0]!r}, which is several tokens; "
-            "--use_vllm ends an answer by one token. Leave it out, or choose another --template."
+            "--rollout_backend ends an answer by one token. Leave it out, or choose another --template."
         )
 
 
@@ -150,9 +152,9 @@ def draw(job: Job, model: Any, processor: Any, prompts: list[Prompt], how: Sampl
 def converse(
     job: Job, drawer: Drawer, processor: Any, prompts: list[Prompt], how: Sampling, seed: int, turns: int
 ) -> list[Completion]:
-    """One answer to each prompt, and where a component responds to it, on from there: at most `turns` answers each."""
+    """One answer to each prompt, and on from there where an environment responds: at most `turns` answers each."""
     found = drawer(prompts, how, seed)
-    for turn in range(1, turns if job.hook.respond.get_hookimpls() else 1):
+    for turn in range(1, turns if job.many("environment") else 1):
         following = {n: _following(job, completion, processor) for n, completion in enumerate(found)}
         asked = {n: prompt for n, prompt in following.items() if prompt is not None}
         if not asked:
@@ -173,7 +175,7 @@ def _following(job: Job, done: Completion, processor: Any) -> Prompt | None:
     if not done.ended or not done.text:
         return None
     answered = before.with_messages([*before.messages, {"role": "assistant", "content": done.text}])
-    said = job.hook.respond(job=job, row=answered)
+    said = response(job, answered)
     if not said:
         return None
     asked = answered.with_messages([*answered.messages, *said])
@@ -189,6 +191,14 @@ def _following(job: Job, done: Completion, processor: Any) -> Prompt | None:
     inputs = _extended(done.prompt.inputs, [*done.ids, *whole["input_ids"][end:]])
     limit = row_limit(job, processor)
     return None if limit is not None and len(inputs["input_ids"]) >= limit else Prompt(asked, inputs)
+
+
+def response(job: Any, row: Row) -> list[dict[str, Any]]:
+    """The messages of the first environment, in option order, that responds to the answer; [] where none does."""
+    for item in job.many("environment"):
+        if said := job.call(item, "respond", row=row):
+            return list(said)
+    return []
 
 
 def _joined(first: Completion, more: Completion) -> Completion:

@@ -34,7 +34,7 @@ class DrawingTrainer(AlignmentTrainer):
 
     def __init__(self, job: Job, *arguments: Any, **named: Any):
         super().__init__(job, *arguments, **named)
-        self.served = ServedPolicy(self) if job.options.use_vllm else None
+        self.served = ServedPolicy(self) if job.options.rollout_backend else None
 
     def drawer(self) -> Drawer:
         """What draws with the policy as it is now; every process must come here."""

@@ -14,6 +14,8 @@ import torch
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.rounding import HALF
+from swift_plugin_runtime.training.masters import EXTRA_BYTES, choose
 
 GIB = 2**30
 
@@ -31,7 +33,7 @@ def recomputes(job: Job, model: Any, longest: int | None) -> bool:
         return bool(asked)
     tokens = longest * training_options(job).per_device_train_batch_size
     kept = activation_bytes(base_of(model).config.get_text_config(), tokens, model.dtype.itemsize)
-    free = SPARE * torch.cuda.mem_get_info(model.device)[0] - training_bytes(model)
+    free = SPARE * torch.cuda.mem_get_info(model.device)[0] - training_bytes(job, model)
     if kept > free:
         job.say(
             f"the activations of {tokens} tokens take about {kept / GIB:.1f} GiB, {free / GIB:.1f} GiB are free "
@@ -40,9 +42,11 @@ def recomputes(job: Job, model: Any, longest: int | None) -> bool:
     return kept > free
 
 
-def training_bytes(model: Any) -> int:
-    """What gradients and the two moments of AdamW take, all in the precision of the weights that train."""
-    return 3 * sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+def training_bytes(job: Job, model: Any) -> int:
+    """What gradients, the two moments of AdamW and float32 masters take beside the weights that train."""
+    where, _ = choose(job, model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return sum(p.numel() * (EXTRA_BYTES[where] if p.dtype in HALF else 3 * p.element_size()) for p in trained)
 
 
 def activation_bytes(config: Any, tokens: int, item: int) -> int:

@@ -16,24 +16,27 @@ from swift_core import SwiftError
 STAGES = ("zero0", "zero1", "zero2", "zero3", "zero2_offload", "zero3_offload")
 
 
-def shard(model: Any, device: torch.device) -> str:
+def shard(model: Any, device: torch.device, gathered: torch.dtype | None = None) -> str:
     """Split every parameter of `model` in place among all processes; returns a line that says how.
 
     Each of the model's blocks gathers its weights while it runs; the rest belongs to the whole. Gradients and
-    optimizer state are split in the same way. Raises SwiftError where no processes were started.
+    optimizer state are split in the same way. gathered: the type in which weights are gathered and computed with,
+    where the shards are float32 masters; gradients are summed in float32. Raises SwiftError where no processes were
+    started.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
     from torch.distributed.tensor import DTensor
 
     if not torch.distributed.is_initialized():
         raise SwiftError("--fsdp splits the model among processes; start them with --launcher torchrun.")
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    policy = MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=torch.float32 if gathered else None)
     blocks = getattr(model, "_no_split_modules", None) or ()
     for module in model.modules():
         if type(module).__name__ in blocks:
-            fully_shard(module, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+            fully_shard(module, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
     held = sum(p.to_local().numel() for p in model.parameters() if isinstance(p, DTensor))
     return f"FSDP2: this process holds {held} of {sum(p.numel() for p in model.parameters())} parameters"
 
@@ -68,6 +71,13 @@ def load_optimizer(model: Any, optimizer: Any, state: dict[str, Any]) -> None:
     from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
 
     set_optimizer_state_dict(model, optimizer, state, options=_whole())
+
+
+def load_weights(model: Any, state: dict[str, Any]) -> None:
+    """Give each process its part of whole tensors; weights that `state` does not name stay as they are."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+    set_model_state_dict(model, state, options=StateDictOptions(full_state_dict=True, strict=False))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from swift_core.contract.job import Job
 from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
-from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, keep_rows_apart, why_padded, witnesses
+from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, why_joined, why_padded, witnesses
 from swift_plugin_runtime.encoding.arrow_cache import StoredRows
 from swift_plugin_runtime.encoding.datasets import (
     EncodedRows,
@@ -36,11 +36,13 @@ from swift_plugin_runtime.encoding.datasets import (
 )
 from swift_plugin_runtime.encoding.media_check import media_in, reaching
 from swift_plugin_runtime.loading import hub
-from swift_plugin_runtime.loading.layers import keeps_logits
+from swift_plugin_runtime.loading.layers import base_of, keeps_logits
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training import sharding
+from swift_plugin_runtime.training.finite import check_loss, check_weights
 from swift_plugin_runtime.training.fused_loss import head_for, losing
+from swift_plugin_runtime.training.masters import Masters, choose
 from swift_plugin_runtime.training.memory import recomputes
 from swift_plugin_runtime.training.plots import plot_log
 from swift_plugin_runtime.training.postponed import postpone
@@ -68,6 +70,7 @@ class Trainer(transformers.Trainer):
     def __init__(self, job: Job, processor: Any, **arguments: Any):
         super().__init__(processing_class=processor, **arguments)
         self.job = job
+        self.masters = self._hold_masters()
         self.sharded = self._shard() if training_options(job).fsdp else False
         self.staged = False
         self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
@@ -118,15 +121,15 @@ class Trainer(transformers.Trainer):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of one batch, its tokens counted; the first media must reach the model.
 
-        Returns the loss, a scalar.
+        Returns the loss, a scalar. Raises SwiftError where the loss is not finite.
         """
         self.speed.add(inputs)
         media = [] if self.media_seen else media_in(inputs)
-        if not media:
-            return super().training_step(model, inputs, num_items_in_batch)
-        self.media_seen = True
-        with reaching(self.job, self.model, media):
-            return super().training_step(model, inputs, num_items_in_batch)
+        self.media_seen |= bool(media)
+        with reaching(self.job, self.model, media) if media else contextlib.nullcontext():
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        check_loss(loss, inputs, self.state.global_step, self.processing_class)
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write a log line; one about training says how many tokens per second went through the model."""
@@ -185,37 +188,63 @@ class Trainer(transformers.Trainer):
         """The job's optimizer component, or transformers' AdamW."""
         if self.optimizer is None and self.job.many("optimizer"):
             self.optimizer = self.job.hook.create_optimizer(job=self.job, model=model or self.model)
-        return super().create_optimizer(model) if self.optimizer is None else self.optimizer
+        if self.optimizer is None:
+            super().create_optimizer(model)
+        if self.masters.where in ("optimizer", "none") and not self.masters.names:
+            said = self.masters.join(self.model, self.optimizer)
+            if said:
+                self.job.say(said)
+        return self.optimizer
+
+    def _hold_masters(self) -> Masters:
+        """The float32 masters of weights in 16 bits, said once; the model is float32 from here on if they are in it."""
+        where, said = choose(self.job, self.model)
+        if said:
+            self.job.say(said)
+        mixes = self.args.bf16 or self.args.fp16 or training_options(self.job).fsdp
+        masters = Masters(where, self.job.options.seed, lambda: self.state.global_step, whole=not mixes)
+        if where == "model":
+            masters.lift(self.model)
+        return masters
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write tuners, or the whole model where none saves itself, with processor and lock file."""
         folder = output_dir or self.args.output_dir
         self.accelerator.wait_for_everyone()  # whoever looks whether the folder is there has looked
         model = self.accelerator.unwrap_model(self.model)
+        check_weights(model)
         with self._whole_model(model):
             if self.args.should_save:
                 Path(folder).mkdir(parents=True, exist_ok=True)
                 save_trained(self.job, model, self.processing_class, folder)
+                self.masters.write_type(folder)
 
     def _shard(self) -> bool:
         if not self.shards:
             name = self.job.many("trainer")[0].entry.name
             raise SwiftError(f"--fsdp does not serve the trainer {name!r} yet; leave it out, or use --deepspeed.")
-        self.job.say(sharding.shard(self.model, self.args.device))
+        self.job.say(sharding.shard(self.model, self.args.device, self.masters.type()))
         sharding.leave_whole(self.accelerator)
         return True
 
     def _whole_model(self, model: Any) -> Any:
-        """A context in which the model's state is whole on the first process, however it is split."""
+        """A context in which the model's state is whole on the first process, however it is split, and in the
+        checkpoint's precision."""
         if self.sharded:
             state = sharding.whole_weights(model)
         elif self.is_deepspeed_enabled:
             state = self.accelerator.get_state_dict(self.model_wrapped)
+        elif self.masters.lifted and self.args.should_save:
+            state = model.state_dict()
         else:
             return contextlib.nullcontext()
+        state = self.masters.state_to_save(model, state)
         return sharding.answering(model, state_dict=lambda *_, **__: state)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        whole = sharding.whole_weights(self.model) if self.sharded and self.masters.lifted else None
+        if self.args.should_save:
+            self.masters.save(self.model, output_dir, whole)
         if not self.sharded:
             return super()._save_optimizer_and_scheduler(output_dir)
         state = sharding.whole_optimizer(self.model, self.optimizer.optimizer)
@@ -223,8 +252,11 @@ class Trainer(transformers.Trainer):
             return super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and not self.masters.load(self.model, checkpoint, self.sharded):
+            self.job.say(f"{checkpoint} holds no float32 masters: training goes on from its rounded weights")
         if not self.sharded:
-            return super()._load_optimizer_and_scheduler(checkpoint)
+            with self.masters.loading():
+                return super()._load_optimizer_and_scheduler(checkpoint)
         load = functools.partial(sharding.load_optimizer, self.model, self.optimizer.optimizer)
         with sharding.answering(self.optimizer, load_state_dict=load):
             return super()._load_optimizer_and_scheduler(checkpoint)
@@ -250,6 +282,9 @@ class Trainer(transformers.Trainer):
             with averaged(self.optimizer):
                 super()._save_checkpoint(model, trial)
             self._move_into_place(staging / final.name, final)
+        except SwiftError:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
         except Exception as error:  # torch, safetensors and the system each report a full disk in their own way
             shutil.rmtree(staging, ignore_errors=True)
             raise _save_error(error, final) from error
@@ -520,10 +555,14 @@ def lay_flat(job: Job, model: Any, processor: Any, rows: Any) -> FlatRows | None
     reason, seen = why_padded(job, model), []
     if not reason:
         seen = witnesses(job, rows, processor)
-        reason = None if keep_rows_apart(model, seen) else f"in {type(model).__name__} one row reaches into the next"
+        joined = why_joined(model, seen)
+        reason = joined and f"in {type(base_of(model)).__name__} {joined}"
     if asked and reason:
         raise SwiftError(f"--{'packing' if o.packing else 'padding_free'} is not possible here: {reason}.")
-    return None if reason else FlatRows(model, {key for row in seen for key in media_in(row)})
+    if reason:
+        job.say(f"batches are padded: {reason}")
+        return None
+    return FlatRows(model, {key for row in seen for key in media_in(row)})
 
 
 def make_collator(job: Job, model: Any, processor: Any) -> Any:

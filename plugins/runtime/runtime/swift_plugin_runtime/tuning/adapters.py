@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,11 @@ def attach(model: Any, config: Any, name: str) -> Any:
             config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders have none
         with warnings.catch_warnings():  # PEFT 0.21 asks transformers by a name that is going away
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-            return _told(peft.get_peft_model(model, config, adapter_name=name, autocast_adapter_dtype=False))
+            return _told(peft.get_peft_model(model, config, adapter_name=name))
     before = _active(model)
     _refuse_strangers(config, model.peft_config[before[0]])
     _refuse_nowhere(config)
-    model.add_adapter(name, config, autocast_adapter_dtype=False)
+    model.add_adapter(name, config)
     model.base_model.set_adapter([*before, name])
     return _told(model)
 
@@ -164,14 +165,14 @@ def write(folder: str, weights: dict[str, Any], config: Any, base: Any) -> None:
 
 
 def take_out(model: Any, name: str) -> None:
-    """Subtract s·B·A of an adapter from the frozen weights that it adapts."""
+    """Subtract s·B·A of an adapter from the frozen weights that it adapts, rounded once, as PEFT does at the start."""
     import torch
 
     with torch.no_grad():
         for module in model.modules():
             if name in getattr(module, "lora_A", {}):
                 weight = module.get_base_layer().weight
-                weight -= module.get_delta_weight(name).to(weight.dtype)
+                weight.copy_(weight.float() - module.get_delta_weight(name).float())
 
 
 def below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -179,14 +180,41 @@ def below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
-def merge(model: Any, name: str) -> Any:
-    """The base model with every active adapter folded into its weights."""
+def merge(model: Any, seed: int = 0) -> Any:
+    """The base model with every active adapter folded into its weights.
+
+    Sums are taken in float32. Where the weights have 16 bits, they are rounded stochastically by `seed`: rounding to
+    the nearest would drop most of what a lightly trained adapter changes.
+    """
     import peft
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     if not isinstance(model, peft.PeftModel):
         return model  # an earlier tuner's merge has folded all of them
     _refuse_hidden_weights(model)
-    return model.merge_and_unload(safe_merge=True)
+    for number, layer in enumerate(m for m in model.modules() if isinstance(m, BaseTunerLayer)):
+        if not hasattr(layer, "unload_and_optionally_merge_module"):
+            with _base_in_float32(layer, (seed, number)):
+                layer.merge(safe_merge=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All adapters are already merged")
+        return model.merge_and_unload(safe_merge=True)
+
+
+@contextmanager
+def _base_in_float32(layer: Any, seed: tuple[int, ...]) -> Iterator[None]:
+    """Inside, the weights that a layer of PEFT adapts are float32; then they are rounded to what they were."""
+    from swift_plugin_runtime.rounding import HALF, rounded, seed_of
+
+    types = {}
+    for name, parameter in layer.get_base_layer().named_parameters():
+        if parameter.dtype in HALF:
+            types[name] = parameter.dtype
+            parameter.data = parameter.data.float()
+    yield
+    for number, (name, parameter) in enumerate(layer.get_base_layer().named_parameters()):
+        if name in types:
+            parameter.data = rounded(parameter.data.float(), types[name], seed_of(*seed, number))
 
 
 def _refuse_hidden_weights(model: Any) -> None:

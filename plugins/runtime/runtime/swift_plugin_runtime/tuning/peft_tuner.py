@@ -44,8 +44,8 @@ class PeftTuner:
         return adapters.save(model, folder, name, job.options.model)
 
     @hookimpl
-    def merge_tuner(self, model: Any, name: str) -> Any:
-        return adapters.merge(model, name)
+    def merge_tuner(self, job: Job, model: Any) -> Any:
+        return adapters.merge(model, job.options.seed)
 
     @hookimpl
     def switch_tuner(self, model: Any, name: str, active: bool, offload: str) -> bool:

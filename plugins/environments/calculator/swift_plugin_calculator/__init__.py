@@ -38,7 +38,7 @@ SCHEMA = {
 
 @dataclass(kw_only=True, eq=False)
 class Calculator:
-    """Answers calls to `calculator` (argument `expression`); scores 1 where the last answer calls nothing any more."""
+    """Answers calls to `calculator` (argument `expression`) with the number, or with what is wrong."""
 
     swift_api = 1
 
@@ -49,10 +49,6 @@ class Calculator:
     def respond(self, job: Job, row: Any) -> list[dict[str, str]]:
         calls = job.hook.read_calls(job=job, text=row.answer) or []
         return [{"role": "tool", "content": self.result(call)} for call in calls]
-
-    @hookimpl
-    def score(self, job: Job, completions: list[str]) -> list[float]:
-        return [float(not job.hook.read_calls(job=job, text=text)) for text in completions]
 
     def result(self, call: dict[str, Any]) -> str:
         """The number as text, or what is wrong with the call."""

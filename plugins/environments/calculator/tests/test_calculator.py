@@ -10,24 +10,34 @@ import pytest
 import torch
 from swift_plugin_calculator import SCHEMA, Calculator, compute
 from swift_plugin_runtime.rollouts.rollout import Completion, _following, _joined, learning_row
-from swift_testing import RewardContract
+from swift_testing import EnvironmentContract
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import build_trainer
 from swift_testing.rewards import rewarding
 
 from swift_core import SwiftError, hookimpl
+from swift_core.catalogue.entries import Entry
 
 CALL = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "12 * 3"}}\n</tool_call>'
+TOLD = {
+    "trainer": "grpo",
+    "reward": ["accuracy"],
+    "environment": ["calculator"],
+    "template": "qwen",
+    "num_generations": 2,
+}
 ROWS = [{"query": "What is 12 * 3?", "tools": [SCHEMA]}, {"query": "hello"}]
 
 
-class TestContract(RewardContract):
-    """Scores whether a conversation came to its end."""
+class TestContract(EnvironmentContract):
+    """Calls get numbers; an answer without a call ends the conversation."""
 
     name = "calculator"
     options = {"template": "qwen", "agent": "hermes"}
-    better = "It is 36."
-    worse = CALL
+    row = ROWS[0]
+    heard = CALL
+    said = "36"
+    silent = "It is 36."
 
 
 @pytest.mark.parametrize(
@@ -73,8 +83,7 @@ def test_calls_that_do_not_fit_are_answered_too() -> None:
 
 def test_a_call_is_answered_and_the_model_goes_on(tmp_path: Path) -> None:
     """The drawn tokens stay, the template's words for the result stand between, and only the model's are trained."""
-    told = {"trainer": "grpo", "reward": ["calculator"], "template": "qwen", "agent": "hermes", "num_generations": 2}
-    trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, max_completion_length=8, **told)
+    trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, max_completion_length=8, **TOLD, agent="hermes")
     job, processor = trainer.job, trainer.processing_class
     ids = processor(CALL + "<|im_end|>")["input_ids"]
     first = Completion(trainer.train_dataset[0], ids, CALL, ended=True)
@@ -98,23 +107,46 @@ class Insists:
     swift_api = 1
 
     @hookimpl
-    def score(self, completions: list[str]) -> list[float]:
-        return [float(len(text)) for text in completions]
-
-    @hookimpl
     def respond(self, row: Any) -> list[dict[str, str]]:
         return [{"role": "user", "content": "again"}]
 
 
-@pytest.mark.parametrize("method", ["grpo", "ppo"])
-def test_rollouts_of_several_turns_are_learnt_from(method: str, tmp_path: Path, monkeypatch: Any) -> None:
-    """Up to --max_turns answers, each trained, what is said between them not; a step is made on them."""
-    import sys
+class Shy:
+    """Has nothing to say."""
 
-    catalogue = rewarding(name="insists")
-    module, _, place = catalogue.entries[-1].target.partition(":")
-    monkeypatch.setattr(sys.modules[module], place, Insists())
-    told = {"reward": ["insists"], "num_generations": 2, "max_completion_length": 6, "max_turns": 3, "max_steps": 1}
+    swift_api = 1
+
+    @hookimpl
+    def respond(self) -> None:
+        return None
+
+
+class Late:
+    """Would say something, were it asked first."""
+
+    swift_api = 1
+
+    @hookimpl
+    def respond(self) -> list[dict[str, str]]:
+        return [{"role": "user", "content": "late"}]
+
+
+OTHERS = {"shy": "Shy", "insists": "Insists", "late": "Late"}
+
+
+@pytest.mark.parametrize("method", ["grpo", "ppo"])
+def test_rollouts_of_several_turns_are_learnt_from(method: str, tmp_path: Path) -> None:
+    """Up to --max_turns answers, each trained, what is said between them not; a step is made on them."""
+    catalogue = rewarding(lambda _, texts: [float(len(text)) for text in texts])
+    catalogue.entries += [Entry("environment", n, "pytest", "0", "", f"{__name__}:{c}") for n, c in OTHERS.items()]
+    told = {
+        "reward": ["digits"],
+        "environment": list(OTHERS),
+        "num_generations": 2,
+        "max_completion_length": 6,
+        "max_turns": 3,
+        "max_steps": 1,
+    }
     trainer = build_trainer(tiny_model("qwen2"), ROWS[1:] * 2, tmp_path, catalogue, trainer=method, beta=0.1, **told)
     end = trainer.processing_class.convert_tokens_to_ids("<|im_end|>")
     policy = getattr(trainer.model, "policy", trainer.model)
@@ -124,6 +156,7 @@ def test_rollouts_of_several_turns_are_learnt_from(method: str, tmp_path: Path, 
     decode = trainer.processing_class.decode
     said = [decode(row["input_ids"]).count("user\nagain<|im_end|>") for row in rows]
     assert 0 < max(said) <= 2
+    assert not any("late" in decode(row["input_ids"]) for row in rows), "The first that responds is heard."
     for row, count in zip(rows, said, strict=True):
         trained = [i for i, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100]
         assert "again" not in decode(trained) and trained.count(end) >= count
@@ -134,8 +167,7 @@ def test_rollouts_of_several_turns_are_learnt_from(method: str, tmp_path: Path, 
 
 def test_templates_that_rewrite_answers_are_refused(tmp_path: Path) -> None:
     """ReAct goes on inside the answer; its rollouts would be learnt from other tokens than were drawn."""
-    told = {"trainer": "grpo", "reward": ["calculator"], "template": "qwen", "agent": "react", "num_generations": 2}
-    trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, max_completion_length=8, **told)
+    trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, max_completion_length=8, **TOLD, agent="react")
     arguments = json.dumps({"expression": "1 + 1"})
     text = f"Thought: add\nAction: calculator\nAction Input: {arguments}\n"
     done = Completion(trainer.train_dataset[0], [5, 6], text, ended=True)

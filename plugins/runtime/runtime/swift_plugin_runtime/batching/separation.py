@@ -1,0 +1,189 @@
+"""The proof that rows laid end to end stay apart, in whatever precision a model computes.
+
+Two questions are asked. Does anything of one row reach another? The gradient of a row's logits by the inputs of the
+other rows is then not zero; where a mask keeps rows apart it is exactly zero, also in bfloat16 and on quantized
+weights. Does each row have the logits that it has alone? That is true up to rounding, so the difference is compared
+with what padding, which changes nothing either, makes of the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+
+from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
+from swift_plugin_runtime.encoding.media_check import media_in
+from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+
+Rows = list[dict[str, Any]]
+
+PROBE = 12
+"""Tokens of each made-up row, and at the end of each row, that are compared."""
+
+MARGIN = 4
+"""Logits may differ by so many times what padding makes of them. A row that sees another differs by far more:
+SmolLM2 in bfloat16 by 13 times, while flat rows that stay apart differ by 1.3 times."""
+
+LEAST_EXACT, LEAST_ROUNDED = 1e-3, 0.02
+"""Differences, in standard deviations of the logits, that always pass: in float32, and in fewer bits."""
+
+
+def made_up(model: Any) -> Rows:
+    """Two rows of random ids."""
+    chance, size = torch.Generator().manual_seed(0), base_of(model).config.get_text_config().vocab_size
+    return [{"input_ids": torch.randint(size, (PROBE,), generator=chance).tolist()} for _ in range(2)]
+
+
+def why_together(model: Any, positions: Any, media: Rows) -> str | None:
+    """In what way rows laid end to end are not what they are alone, in words; None where they are.
+
+    positions: a function from a row to its positions, as for `flat_batch`. media: encoded rows with media, tried
+    beside made-up rows of text.
+    """
+    text = made_up(model)
+    try:
+        with _quiet(model):
+            bound = _bound(model, text)
+            return _tried(model, positions, text, text, bound) or (
+                _tried(model, positions, [*media, *media], media, bound) if media else None
+            )
+    except (IndexError, RuntimeError, TypeError, ValueError, AttributeError) as error:  # a class that looks into masks
+        return f"it takes no rows laid end to end ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+
+
+def _tried(model: Any, positions: Any, rows: Rows, pairs: Rows, bound: float) -> str | None:
+    for one, other in zip(pairs, [*pairs[1:], pairs[0]], strict=True):
+        if _reach(model, positions, [one, other]):
+            return "one row reaches into the next"
+    if _difference(model, positions, rows) > bound:
+        return "a row behind another has other logits than alone"
+    return None
+
+
+@contextmanager
+def _quiet(model: Any) -> Iterator[None]:
+    """The model without dropout; inside, gradients are asked for by name and none is left behind."""
+    trains = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(trains)
+
+
+@torch.no_grad()
+def _bound(model: Any, rows: Rows) -> float:
+    """The largest difference, in standard deviations of the logits, that counts as rounding."""
+    if all(p.dtype == torch.float32 for p in model.parameters() if p.is_floating_point()):
+        return LEAST_EXACT
+    noise = 0.0
+    for row in rows:
+        alone = _ends(model, pad_batch([row], 0), [row])
+        longer = {"input_ids": [*row["input_ids"], *row["input_ids"]]}
+        padded = _ends(model, pad_batch([row, longer], 0), [row])
+        noise = max(noise, float((padded - alone).square().mean().sqrt() / alone.std()))
+    return max(MARGIN * noise, LEAST_ROUNDED)
+
+
+@torch.no_grad()
+def _difference(model: Any, positions: Any, rows: Rows) -> float:
+    """Between the logits of rows end to end and alone: root mean square, in standard deviations of the logits."""
+    alone = torch.cat([_ends(model, pad_batch([row], 0), [row]) for row in rows])
+    joined = _ends(model, flat_batch(rows, positions), rows)
+    found = (joined - alone).square().mean().sqrt() / alone.std()
+    return float(found.nan_to_num(torch.inf))
+
+
+def _reach(model: Any, positions: Any, rows: Rows) -> bool:
+    """Whether the logits of one of two rows have a gradient by what the other one holds."""
+    inputs = _Inputs(model, flat_batch(rows, positions), rows)
+    with torch.enable_grad(), inputs.watched():
+        logits = _ends(model, inputs.batch, rows)
+    chance = torch.Generator().manual_seed(0)
+    weights = torch.randn(logits.shape, generator=chance).to(logits.device) / logits.numel() ** 0.5
+    ends = [0, *accumulate(min(PROBE, len(row["input_ids"])) for row in rows)]
+    for number, (first, behind) in enumerate(pairwise(ends)):
+        asked = (logits[first:behind] * weights[first:behind]).sum()
+        own, foreign = inputs.gradients(asked, number)
+        if not own > 0:  # neither zero nor NaN: such a gradient would prove nothing
+            raise ValueError("its logits have no gradient by its inputs")
+        if foreign:
+            return True
+    return False
+
+
+class _Inputs:
+    """A flat batch of `rows` by whose embeddings and media tensors a gradient can be asked for."""
+
+    def __init__(self, model: Any, batch: dict[str, Any], rows: Rows):
+        self.model = model
+        self.leaves: list[tuple[torch.Tensor, int, list[int]]] = []
+        """(tensor, the dimension along which rows follow each other, where each begins and the last ends)"""
+        self.batch = {key: self._leaf(key, value, rows) for key, value in batch.items()}
+        self.lengths = [0, *accumulate(len(row["input_ids"]) for row in rows)]
+
+    def _leaf(self, key: str, value: Any, rows: Rows) -> Any:
+        if not (isinstance(value, torch.Tensor) and value.is_floating_point() and media_in({key: value})):
+            return value
+        parts = [0, *accumulate(row[key].shape[0] if key in row else 0 for row in rows)]
+        if parts[-1] != value.shape[0]:
+            return value
+        leaf = value.to(self.model.device).detach().requires_grad_()
+        self.leaves.append((leaf, 0, parts))
+        return leaf.clone()  # some classes write into what they are given
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, the first embeddings that the model looks up are leaves as well."""
+        seen: list[torch.Tensor] = []
+
+        def cut(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor | None:
+            if seen or output.dim() != 3 or output.shape[1] != self.lengths[-1]:
+                return None
+            seen.append(output.detach().requires_grad_())
+            return seen[0].clone()
+
+        handle = self.model.get_input_embeddings().register_forward_hook(cut)
+        try:
+            yield
+        finally:
+            handle.remove()
+        if not seen:
+            raise ValueError("its embeddings are not looked up by its own table")
+        self.leaves.append((seen[0], 1, self.lengths))
+
+    def gradients(self, asked: torch.Tensor, row: int) -> tuple[float, float]:
+        """The largest size of a gradient of `asked` by the row's own embeddings, and by anything of other rows."""
+        found = torch.autograd.grad(asked, [leaf for leaf, _, _ in self.leaves], retain_graph=True, allow_unused=True)
+        own = foreign = 0.0
+        for gradient, (_, dimension, parts) in zip(found, self.leaves, strict=True):
+            if gradient is None:
+                continue
+            first, length = parts[row], parts[row + 1] - parts[row]
+            inside = gradient.narrow(dimension, first, length)
+            if dimension == 1:
+                own = float(inside.abs().max())
+            outside = gradient.clone()
+            outside.narrow(dimension, first, length).zero_()
+            foreign = max(foreign, float(outside.abs().max()))
+        return own, foreign
+
+
+def _ends(model: Any, batch: dict[str, Any], rows: Rows) -> torch.Tensor:
+    """Logits of the last tokens of each row, as float32 [places, vocabulary]; the rows lie end to end in the first
+    row of the batch."""
+    ends = list(accumulate(len(row["input_ids"]) for row in rows))
+    spans = [range(end - min(PROBE, len(row["input_ids"])), end) for row, end in zip(rows, ends, strict=True)]
+    places = torch.tensor([place for span in spans for place in span], device=model.device)
+    batch = {
+        k: v.to(model.device) if isinstance(v, torch.Tensor) else v
+        for k, v in batch.items()
+        if k not in ("labels", "loss_scale")
+    }
+    if keeps_logits(model):
+        return model(**batch, logits_to_keep=places, use_cache=False).logits[0].float()
+    return model(**batch, use_cache=False).logits[0, places].float()
