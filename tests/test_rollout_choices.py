@@ -70,5 +70,5 @@ def test_a_reward_that_responds_is_told_to_be_an_environment() -> None:
 
 
 def test_a_component_of_another_kind_is_pointed_to() -> None:
-    with pytest.raises(SwiftError, match="no reward 'calculator' installed.* kind environment: --environment calc"):
+    with pytest.raises(SwiftError, match=r"no reward 'calculator' installed.* kind environment: --environment calc"):
         job(reward="calculator")
