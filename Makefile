@@ -36,6 +36,7 @@ lint: .venv/.ready
 	.venv/bin/mypy
 	$(PY) tools/imports.py
 	$(PY) tools/floors.py
+	$(PY) tools/docstrings.py
 
 # Lint, and the tests of what changed since main: of each changed distribution and of those that build on it.
 check: lint .venv/.smollm2

@@ -104,8 +104,11 @@ def told(old: str, new: str, value: Any) -> Any:
 
 
 def from_place(package: str, place: str, name: str) -> Any:
-    """The name `name` of an old module, from the module `place`; AttributeError where it is not there."""
-    if not place or name.startswith("__") or importlib.util.find_spec(f"{package}.{name}"):  # a module of its own
+    """The name `name` of an old module, from the module `place`; AttributeError where it is not there.
+
+    `from package import module` asks the package first: what is a module of the package is no old name.
+    """
+    if not place or name.startswith("__") or _is_there(f"{package}.{name}"):
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     module = importlib.import_module(place)
     if not hasattr(module, name):

@@ -16,7 +16,11 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("page", "least"), [("plugin-author.md", 15), ("beside-other-tuners.md", 9)])
+RUN = {"plugin-author.md": 20, "build-on-the-runtime.md": 5, "beside-other-tuners.md": 9}
+"""Pages whose every command runs, and how many commands they have at least."""
+
+
+@pytest.mark.parametrize(("page", "least"), RUN.items())
 def test_the_tutorial_runs(page: str, least: int, tmp_path: Path) -> None:
     """Files named before a block are written; `$` lines run, and what follows them stands in their output."""
     venv = Venv(tmp_path / "venv", with_ours=True)
@@ -85,6 +89,11 @@ def test_every_hook_explains_itself() -> None:
 
     for name in hook_specs():
         assert len(getattr(hooks, name).__doc__ or "") > 40, f"{name} needs a docstring: it is the contract"
+
+
+def test_the_index_names_every_page() -> None:
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
+    assert sorted(linked) == sorted(p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

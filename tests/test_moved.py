@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,12 @@ def test_every_place_of_the_table_exists() -> None:
     for places in moved.MOVED.values():
         for place in places:
             importlib.import_module(place)
+
+
+@pytest.mark.parametrize("first", ["training.masters", "alignment.reference"])
+def test_a_module_of_a_room_is_no_old_name(first: str) -> None:
+    """`from swift_plugin_runtime.training import sharding` gives the module, whichever module is imported first."""
+    code = f"import swift_plugin_runtime.{first}; from swift_plugin_runtime.training import sharding; print(sharding)"
+    words = [sys.executable, "-W", "error::DeprecationWarning:swift_plugin_runtime", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "swift_plugin_runtime.training.sharding" in done.stdout, done.stderr[-2000:]

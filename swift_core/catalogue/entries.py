@@ -44,7 +44,10 @@ class Entry:
     target: str
 
     def load(self) -> Any:
-        """Import the component: a class whose fields are its options, or a ready instance without any."""
+        """Import the component: a class whose fields are its options, or a ready instance without any.
+
+        Raises SwiftError where its module cannot be imported, or where it was written for another contract.
+        """
         try:
             found = self._import()
         except Exception as error:  # whatever a third party's module raises must stay one line
@@ -153,7 +156,10 @@ class Catalogue:
         return [e for e in self.entries if e.kind == name]
 
     def find(self, kind: str, name: str) -> Entry:
-        """The entry `name`, or `name@package` where two packages offer one name."""
+        """The entry `name`, or `name@package` where two packages offer one name.
+
+        Raises SwiftError where no package offers the name, or two do.
+        """
         wanted, _, package = name.partition("@")
         mine = self.of_kind(kind)
         found = [e for e in mine if _same(e.name, wanted) and package in ("", e.package)]

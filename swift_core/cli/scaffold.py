@@ -54,7 +54,7 @@ EXAMPLES = {
     ),
     "patcher": Example("Switches every dropout of the model off.", _SFT + " --patcher {{name}}", _RUNTIME),
     "dataset": Example(
-        "Reads lines of the form `question => answer`.", "swift sft --model MODEL --dataset {{name}}::sums.txt"
+        "Reads lines of the form `question => answer`.", "swift sft --model MODEL --dataset {{name}}::FILE"
     ),
     "template": Example("A chat format with a tag for each role.", _SFT + " --template {{name}}", target="template"),
     "bbox": Example("Boxes as four thousandths inside <box> tags.", _SFT + " --bbox {{name}}"),

@@ -85,7 +85,7 @@ def _flag(info: OptionInfo) -> str:
 
 
 def explain(words: list[str]) -> None:
-    """`swift explain JOB WORDS`: what the job would do. Runs nothing."""
+    """`swift explain JOB WORDS`: what the job would do. Runs nothing. Raises SwiftError where no job is named."""
     if not words or words[0].startswith("-"):
         raise SwiftError("Which job? For instance: swift explain sft --model ID --dataset rows.jsonl")
     job = prepare(words[0], given_by(words[1:]))

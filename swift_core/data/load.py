@@ -83,7 +83,10 @@ def _converted(
 
 
 def as_row(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> Row:
-    """One raw row in the standard form, by the source's own component or the generic converter."""
+    """One raw row in the standard form, by the source's own component or the generic converter.
+
+    Raises SwiftError, which begins with the row's place, for a row that this job cannot use.
+    """
     row: Row = job.hook.to_row(job=job, raw=raw, source=source) or _generic(job, raw, source)
     if need_answer and row.messages[-1]["role"] != "assistant":
         raise SwiftError(

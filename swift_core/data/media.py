@@ -44,7 +44,10 @@ def open_media(row: Row, max_pixels: int | None = None, rate: int | None = None)
 
 
 def open_image(item: Any, where: str) -> Any:
-    """A PIL image in RGB from a path, bytes, a data URI, an array or a PIL image, as `pictures.in_rgb` makes it."""
+    """A PIL image in RGB from a path, bytes, a data URI, an array or a PIL image, as `pictures.in_rgb` makes it.
+
+    Raises SwiftError, which begins with `where`, for a file that is missing or is not an image.
+    """
     from PIL import Image, ImageOps
 
     from swift_core.data.pictures import from_array, in_rgb
@@ -112,6 +115,7 @@ def open_video(item: Any, where: str) -> tuple[Any, float]:
     """Frames as an array [frames, height, width, 3] and how many there are per second.
 
     item: a list of image files, an array, or a video as file, bytes or address, which is read at `FRAME_RATE`.
+    Raises SwiftError, which begins with `where`, for a file that is not a video, and where PyAV is missing.
     """
     import numpy as np
 
@@ -167,6 +171,7 @@ def open_audio(item: Any, where: str, rate: int | None = None) -> Any:
 
     rate: samples per second that the model's processor takes; what has another rate is resampled. An array by
     itself is taken to have it; `{"array": samples, "sampling_rate": rate}` says its own.
+    Raises SwiftError, which begins with `where`, for a file that is not audio, and where soundfile is missing.
     """
     import numpy as np
 

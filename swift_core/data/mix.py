@@ -57,7 +57,10 @@ def take(rows: list[Item], count: int | None, seed: int) -> list[Item]:
 
 
 def drawn(job: Job, words: list[str], sources: list[Callable[[], Iterator[Item]]]) -> Iterator[Item]:
-    """Rows whose source is drawn by its share each time, until each source was read to its end at least once."""
+    """Rows whose source is drawn by its share each time, until each source was read to its end at least once.
+
+    Raises SwiftError where a source that has a share holds no rows.
+    """
     shares, chance = shares_of(job, words), random.Random(job.options.data_seed)
     running = [read() for read in sources]
     waiting = {place for place, share in enumerate(shares) if share}

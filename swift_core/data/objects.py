@@ -12,7 +12,10 @@ Raw = dict[str, Any]
 
 
 def read_objects(value: Any, where: str) -> Raw:
-    """Objects in the column form, from it, from JSON text, or from the paper's list of objects."""
+    """Objects in the column form, from it, from JSON text, or from the paper's list of objects.
+
+    Raises SwiftError, which begins with `where`, for another form.
+    """
     found = loaded(value or {}, where)
     if isinstance(found, list):
         found = _columns_of(found, where)

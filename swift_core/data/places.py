@@ -29,7 +29,10 @@ def media_of(value: Any, where: str, folder: str | None, root: str | None) -> li
 
 
 def medium_of(value: Any, where: str, folder: str | None, root: str | None) -> Any:
-    """One medium: a path, bytes, an array, or a list of pictures (the frames of a video)."""
+    """One medium: a path, bytes, an array, or a list of pictures (the frames of a video).
+
+    Raises SwiftError, which begins with `where`, where nothing of these stands.
+    """
     if isinstance(value, dict):
         value = _from_object(value, where)
     if isinstance(value, str):

@@ -89,7 +89,10 @@ def _row(header: list[str], cells: list[str], where: str) -> Any:
 
 
 def parquet_rows(file: Path) -> Iterator[tuple[Any, str]]:
-    """Rows of a Parquet file, without the nulls that Arrow fills in."""
+    """Rows of a Parquet file, without the nulls that Arrow fills in.
+
+    Raises SwiftError, which names the file, where it cannot be read.
+    """
     import pyarrow
     import pyarrow.parquet as parquet
 

@@ -19,6 +19,7 @@ def read_tools(value: Any, where: str) -> list[Raw]:
     """Tools as OpenAI function schemas, from a list, JSON text, or bare function objects.
 
     Keys that are null are left out: no schema means anything by them, and Arrow fills them in.
+    Raises SwiftError, which begins with `where`, where `value` is not a list of tools.
     """
     tools = loaded(value or [], where)
     if not isinstance(tools, list):
@@ -55,7 +56,10 @@ def read_calls(value: Any, where: str) -> list[Raw]:
 
 
 def read_call(call: Any, where: str) -> Raw:
-    """One call from OpenAI's form, a plain object or JSON text."""
+    """One call from OpenAI's form, a plain object or JSON text.
+
+    Raises SwiftError, which begins with `where`, for a call without a name or with other arguments than an object.
+    """
     call = loaded(call, where)
     call = call.get("function", call) if isinstance(call, dict) else call
     name = call.get("name") if isinstance(call, dict) else None

@@ -37,7 +37,10 @@ def text_of(value: Any, where: str, what: str = "the content") -> str:
 
 
 def loaded(value: Any, where: str) -> Any:
-    """Text that holds JSON, or a Python literal as tables do, as its value; everything else as it is."""
+    """Text that holds JSON, or a Python literal as tables do, as its value; everything else as it is.
+
+    Raises SwiftError, which begins with `where`, for other text.
+    """
     if not isinstance(value, str):
         return value
     for read in (_from_json, ast.literal_eval):

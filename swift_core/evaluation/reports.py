@@ -44,7 +44,7 @@ def answer_all(
     """What was asked for each row, and what came back, in order; the last assistant turn of a row is left out.
 
     The first adapter answers where there is one. what: the data set's name, for the progress bar. whole: leave
-    the last turn in, for an engine that scores answers.
+    the last turn in, for an engine that scores answers. Raises SwiftError where there are no rows.
     """
     if not rows:
         raise SwiftError(f"{what}: no rows are left to measure on.")

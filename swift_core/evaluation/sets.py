@@ -169,7 +169,10 @@ def form_of(raw: Iterable[dict[str, Any]], found: EvalSet, renamed: dict[str, st
 
 
 def dev_file(found: EvalSet) -> Path:
-    """The file of examples: `X_dev.csv` beside `X_val.csv`, or in a folder `dev` beside the folder `val`."""
+    """The file of examples: `X_dev.csv` beside `X_val.csv`, or in a folder `dev` beside the folder `val`.
+
+    Raises SwiftError where neither exists.
+    """
     file = Path(found.source.id if found.source else found.name)
     name = f"{file.stem.removesuffix('_val')}_dev{file.suffix}"
     for place in (file.with_name(name), file.parent.parent / "dev" / name):

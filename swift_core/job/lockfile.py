@@ -116,6 +116,7 @@ def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Selected
     """The tuners that wrote `folder`, not yet loaded, with the options they had.
 
     name: the label of a single tuner; several keep the labels they were saved under.
+    Raises SwiftError where the folder holds no tuner.
     """
     components = read_json(folder / LOCK_FILE).get("components", [])
     tuners = [c for c in components if c["kind"] == "tuner"]

@@ -114,6 +114,7 @@ def read_arguments(words: Iterable[str]) -> list[Given]:
     """`--key value`, `--key=value`, `--key a b c` and a bare `--flag` (true) as given values.
 
     Dashes and underscores in keys are alike. Several values become a list.
+    Raises SwiftError for a value without an option before it.
     """
     found: list[tuple[str, list[str]]] = []
     for word in words:
@@ -138,7 +139,10 @@ def _normal(key: str) -> str:
 
 
 def read_config(path: str | Path) -> list[Given]:
-    """A YAML or JSON job file as given values; nested maps become namespaced keys (`lora: {rank: 8}`)."""
+    """A YAML or JSON job file as given values; nested maps become namespaced keys (`lora: {rank: 8}`).
+
+    Raises SwiftError where the file is missing, is not valid YAML or holds no map.
+    """
     import yaml
 
     file = Path(path)

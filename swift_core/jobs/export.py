@@ -22,6 +22,7 @@ def run(job: Job) -> dict[str, Any]:
 
     `--quantizer` of `swift export` is work to do. A quantizer that a training run left in its lock, or that a
     quantized checkpoint names in its config.json, only says how the base model is loaded.
+    Raises SwiftError where there is neither an exporter nor a quantizer to run.
     """
     step, offline = _split_quantizer(job)
     if not (job.many("exporter") or offline):

@@ -172,7 +172,10 @@ def record(task: Task, answer: Drawn) -> dict[str, Any]:
 
 
 def plain_media(item: Any) -> str:
-    """A medium as JSON can hold it: its path, or its bytes as a data URI."""
+    """A medium as JSON can hold it: its path, or its bytes as a data URI.
+
+    Raises SwiftError for a medium that has no such form.
+    """
     if isinstance(item, str | Path):
         return str(item)
     if not isinstance(item, bytes):

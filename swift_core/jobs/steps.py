@@ -63,7 +63,10 @@ def adapters_by_name(job: Job) -> dict[str, list[Selected]]:
 
 
 def find_resume(job: Job) -> str | None:
-    """The checkpoint to go on from; `last` is the newest whole one in the output folder."""
+    """The checkpoint to go on from; `last` is the newest whole one in the output folder.
+
+    Raises SwiftError where there is no such checkpoint.
+    """
     wanted = job.options.resume_from_checkpoint
     if wanted in (None, "", "false", "False"):
         return None

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train; returns `{"output_dir", "checkpoint", "metrics"}`."""
+    """Train; returns `{"output_dir", "checkpoint", "metrics"}`.
+
+    Raises SwiftError for --push_to_hub without --hub_model_id, and for what its steps refuse.
+    """
     place_output(job)
     job.hook.check_job(job=job)
     check_rollouts(job)
@@ -56,7 +59,10 @@ def place_output(job: Job) -> None:
 
 
 def load_data(job: Job) -> tuple[Any, list[Any]]:
-    """(training rows, held-out rows) of the job's data sets; under --streaming the former is a `RowStream`."""
+    """(training rows, held-out rows) of the job's data sets; under --streaming the former is a `RowStream`.
+
+    Raises SwiftError where --dataset is missing.
+    """
     options = job.options
     if not options.dataset:
         raise SwiftError("Which data? Say --dataset with a file or a hub id.")

@@ -177,7 +177,10 @@ def _token(match: re.Match[str], tokenizer: Any) -> str:
 
 
 def named_tokens(template: Template, text: str, tokenizer: Any) -> list[str]:
-    """`text` in pieces, `{bos}` and `{eos}` by themselves and tokens given by number written out."""
+    """`text` in pieces, `{bos}` and `{eos}` by themselves and tokens given by number written out.
+
+    Raises SwiftError where `text` names a token by its number and `tokenizer` is None.
+    """
     pieces, at = [], 0
     for found in TOKEN.finditer(text):
         if found[2] and tokenizer is None:

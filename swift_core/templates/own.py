@@ -39,7 +39,10 @@ class OwnTemplate(Template):
     writes_tools: bool = True
 
     def spans(self, job: Job, row: Row, tokenizer: Any, generation: bool) -> list[Span] | None:
-        """The row by the chat template; None where the fitted declaration writes the same."""
+        """The row by the chat template; None where the fitted declaration writes the same.
+
+        Raises SwiftError, with the row's place, for a row that it cannot write.
+        """
         if self.deriver is None:
             raise SwiftError("--template own: the checkpoint's chat template was not read before the first row.")
         if row.tools and not self.writes_tools:

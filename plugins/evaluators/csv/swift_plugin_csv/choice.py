@@ -55,7 +55,10 @@ class Form:
             ) from None
 
     def check(self) -> Form:
-        """The form itself, which must hold the question, every letter and every choice."""
+        """The form itself, which must hold the question, every letter and every choice.
+
+        Raises SwiftError where one is missing.
+        """
         written = self.write(Question("\0q", {"\0l": "\0c"}, "", ""))
         if not all(part in written for part in ("\0q", "\0l", "\0c")):
             raise SwiftError("--choice_prompt must hold {question} and {choices}, --choice_line {letter} and {text}.")
@@ -107,7 +110,10 @@ def read(job: Job, found: EvalSet, raw: Iterable[dict[str, Any]], num_shots: int
 
 
 def as_question(raw: dict[str, Any], renamed: dict[str, str]) -> Question:
-    """One row as a question: at least two choices from A on without a gap, and an answer among them."""
+    """One row as a question: at least two choices from A on without a gap, and an answer among them.
+
+    Raises SwiftError, with the row's place, otherwise.
+    """
     row = {renamed.get(name, name): value for name, value in raw.items()}
     where = row["_where"]
     letters = [letter for letter in string.ascii_uppercase if row.get(letter) not in (None, "")]

@@ -14,7 +14,10 @@ Json = dict[str, Any]
 
 
 def read_reports(job: Job, folder: Path, files: Files) -> list[Json]:
-    """One report per subset: metric names with their dimensions, as `rouge-l-f1`; `failed` says what is missing."""
+    """One report per subset: metric names with their dimensions, as `rouge-l-f1`; `failed` says what is missing.
+
+    Raises SwiftError where the folder holds no report.
+    """
     found = sorted(folder.glob("reports/*/*.json"))
     if not found:
         raise SwiftError(f"EvalScope wrote no report into {folder}; see {folder / 'evalscope.log'}.")

@@ -35,7 +35,10 @@ class Ollama:
 
 
 def modelfile(job: Job, weights: Path, adapter: Path | None, tokenizer: Any) -> str:
-    """The Modelfile's text: FROM, ADAPTER, TEMPLATE, SYSTEM and a PARAMETER stop per stop word."""
+    """The Modelfile's text: FROM, ADAPTER, TEMPLATE, SYSTEM and a PARAMETER stop per stop word.
+
+    Raises SwiftError where the checkpoint's own template fits no declaration.
+    """
     template = job.one("template")
     if not getattr(template, "fitted", True):
         raise SwiftError(

@@ -21,7 +21,7 @@ def pack(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tuple[int, .
 
 
 def unpack(packed: torch.Tensor, scales: torch.Tensor, shape: Any) -> torch.Tensor:
-    """The matrix again, float32."""
+    """The matrix again, float32. packed: [groups · 64] bytes. scales: [groups, 2]. shape: the matrix's."""
     levels = torch.stack([packed & 15, packed >> 4], dim=1).view(-1, GROUP).float()
     flat = (levels * scales[:, :1] + scales[:, 1:]).flatten()
     count = shape[0] * shape[1]

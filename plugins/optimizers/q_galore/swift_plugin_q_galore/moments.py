@@ -29,13 +29,16 @@ def adam_direction_in_8_bits(gradient: Any, group: dict[str, Any], state: dict[s
 
 
 def keep_moment(state: dict[str, Any], name: str, value: torch.Tensor) -> None:
-    """Write a moment as codes of a byte and the largest size in each block."""
+    """Write a moment as codes of a byte and the largest size in each block.
+
+    value: any shape; its codes have the same.
+    """
     codes, made = functional.quantize_blockwise(value, code=levels(SIGNED[name], value.device), blocksize=BLOCK)
     state[f"{name}_codes"], state[f"{name}_sizes"] = codes, made.absmax
 
 
 def whole_moment(state: dict[str, Any], name: str) -> torch.Tensor:
-    """The moment again, float32."""
+    """The moment again, float32, in the shape that it was kept in."""
     codes, sizes = state[f"{name}_codes"], state[f"{name}_sizes"]
     code = levels(SIGNED[name], codes.device)
     return functional.dequantize_blockwise(codes, absmax=sizes, code=code, blocksize=BLOCK)
@@ -43,5 +46,5 @@ def whole_moment(state: dict[str, Any], name: str) -> torch.Tensor:
 
 @functools.cache
 def levels(signed: bool, device: Any) -> torch.Tensor:
-    """The 256 levels of the paper's dynamic tree quantization, between −1 (or 0) and 1."""
+    """The 256 levels of the paper's dynamic tree quantization, between −1 (or 0) and 1. Shape [256]."""
     return functional.create_dynamic_map(signed=signed).to(device)

@@ -42,7 +42,10 @@ class QGaLoreAdamW(Stepwise):
 
     @torch.no_grad()
     def take(self, stored: Stored, number: int, gradient: torch.Tensor) -> None:
-        """Change a stored weight by its gradient. number: makes the rounding of each weight another."""
+        """Change a stored weight by its gradient. number: makes the rounding of each weight another.
+
+        gradient: [out, in], the weight's shape.
+        """
         group, state = self.param_groups[self.place[id(stored.values)]], self.state[stored.values]
         state["step"] = state.get("step", 0) + 1
         tall = gradient.shape[0] >= gradient.shape[1]

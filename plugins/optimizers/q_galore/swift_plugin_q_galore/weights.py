@@ -27,7 +27,7 @@ def quantize(weight: Any, size: int, generator: torch.Generator | None = None) -
 
 
 def dequantize(values: Any, scales: Any, size: int) -> torch.Tensor:
-    """The weight again, float32."""
+    """The weight again, float32, in the shape of `values`. scales: [entries / size], rounded up."""
     flat = values.flatten().float()
     rows = pad(flat, (0, -len(flat) % size)).view(-1, size)
     return (rows * scales[:, None]).flatten()[: len(flat)].view(values.shape)
@@ -44,7 +44,7 @@ class Stored(torch.nn.Module):
         self.register_buffer("scales", scales)
 
     def whole(self) -> torch.Tensor:
-        """The weight, float32."""
+        """The weight, float32. Shape [out, in]."""
         return dequantize(self.values, self.scales, self.size)
 
     def put(self, weight: Any, generator: torch.Generator | None = None) -> None:
@@ -67,9 +67,11 @@ class Int8Linear(torch.nn.Linear):
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
+        """[out, in], made anew whenever it is asked for."""
         return self.stored.whole().to(self.stored.dtype)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """[…, in] to […, out]."""
         anchor = torch.zeros((), device=input.device, requires_grad=True)  # a backward pass even for frozen inputs
         out = Product.apply(input, anchor, self.stored)
         return out if self.bias is None else out + self.bias
@@ -90,12 +92,14 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, anchor: torch.Tensor, stored: Stored) -> torch.Tensor:
+        """x: […, in]. anchor: a scalar that asks for a backward pass. Returns […, out]."""
         ctx.save_for_backward(x)
         ctx.stored = stored
         return x @ stored.whole().to(x.dtype).T
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, Any, None]:
+        """gradient: […, out]. Returns the gradients of x, […, in], and of the anchor, a zero."""
         (x,) = ctx.saved_tensors
         of_input = gradient @ ctx.stored.whole().to(gradient.dtype)
         of_weight = gradient.flatten(0, -2).T @ x.flatten(0, -2)

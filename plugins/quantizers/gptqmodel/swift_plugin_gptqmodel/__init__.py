@@ -95,6 +95,7 @@ class Awq(Calibrated):
     reads = ("awq",)
 
     def refuse_settings(self, job: Job) -> None:
+        """Raises SwiftError for other than 4 bits, and for what every method here refuses."""
         super().refuse_settings(job)
         if self.quant_bits != 4:
             raise SwiftError(f"AWQ packs 4 bits; --quant_bits {self.quant_bits} is for gptq.")

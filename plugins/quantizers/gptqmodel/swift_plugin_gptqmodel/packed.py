@@ -47,13 +47,16 @@ class PackedLinear(CodedLinear):
         return ((levels - zeros[group]) * self.scales[group]).T
 
     def group(self) -> torch.Tensor:
-        """The group of each input: stored by gptq, which may have reordered them; in order in awq."""
+        """The group of each input: stored by gptq, which may have reordered them; in order in awq. Shape [in]."""
         if self.kind == "awq":
             return torch.arange(self.in_features, device=self.qweight.device) // self.size
         return self.g_idx.long()
 
     def unpacked(self, packed: torch.Tensor, across: bool) -> torch.Tensor:
-        """Levels 0 … 2^bits − 1. across: several columns lie in one int32, else several rows."""
+        """Levels 0 … 2^bits − 1. across: several columns lie in one int32, else several rows.
+
+        packed: [rows, columns]. Returns 32 / bits times as many columns, or rows.
+        """
         each = 32 // self.bits
         shifts = torch.arange(each, device=packed.device, dtype=torch.int32) * self.bits
         mask = (1 << self.bits) - 1

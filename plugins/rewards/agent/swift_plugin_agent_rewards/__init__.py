@@ -75,7 +75,7 @@ class ToolBench:
 
 
 def read_calls(job: Job, text: str) -> list[Call]:
-    """The calls of a text, by the job's agent format."""
+    """The calls of a text, by the job's agent format. Raises SwiftError where the job has none."""
     if not job.many("agent"):
         raise SwiftError(
             "toolbench reads calls: say --agent NAME (swift list agents), toolbench or react for its own form."

@@ -54,7 +54,7 @@ class Judge:
         return [self.read(row, reply.text) for row, reply in zip(rows, replies, strict=True)]
 
     def engine(self) -> OpenAIEngine:
-        """The judge."""
+        """The judge. Raises SwiftError where --judge_url is missing."""
         if not self.judge_url:
             raise SwiftError("The reward judge needs --judge_url, the address of an OpenAI endpoint.")
         key, url = self.judge_api_key, self.judge_url

@@ -60,7 +60,10 @@ class Cosine:
         return [self.value(r > 0.5, n) for r, n in zip(right, counted, strict=True)]
 
     def right(self, job: Job, rows: list[Row], completions: list[str]) -> list[float]:
-        """What the other reward says of each completion."""
+        """What the other reward says of each completion.
+
+        Raises SwiftError where the job has no other reward of that name.
+        """
         found = [item for item in job.many("reward") if item.label == self.judged_by]
         if not found or found[0].component is self:
             raise SwiftError(

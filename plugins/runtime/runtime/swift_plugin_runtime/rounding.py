@@ -28,7 +28,10 @@ def seed_of(*numbers: int) -> int:
 
 
 def rounded(values: torch.Tensor, dtype: torch.dtype, seed: int) -> torch.Tensor:
-    """`values` (float32) in another type, stochastically rounded where that is one of `HALF`."""
+    """`values` (float32) in another type, stochastically rounded where that is one of `HALF`.
+
+    values: any shape; the result has the same.
+    """
     made = torch.empty(values.shape, dtype=dtype, device=values.device)
     round_into(made, values, seed)
     return made

@@ -132,7 +132,10 @@ class OpenAIEngine:
 
 
 def base_url(url: str) -> str:
-    """The address that ends in `/v1`, whichever part of the interface the user named."""
+    """The address that ends in `/v1`, whichever part of the interface the user named.
+
+    Raises SwiftError where `url` is not an http address.
+    """
     if not re.match(r"https?://[^/]", url):
         raise SwiftError(f"{url!r} is not an address; write it as http://HOST:PORT or http://HOST:PORT/v1.")
     url = re.sub(r"/(chat/)?(completions|models)/?$", "", url).rstrip("/")

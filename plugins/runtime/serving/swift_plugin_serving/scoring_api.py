@@ -77,7 +77,7 @@ async def rerank(body: RerankBody, submit: Submit, engine: Any, adapter: str | N
 
 
 async def score(body: ScoreBody, submit: Submit, engine: Any, adapter: str | None) -> Json:
-    """The relevance of each pair, in order."""
+    """The relevance of each pair, in order. Raises SwiftError where the two lists of texts differ in length."""
     first, second = ([t] if isinstance(t, str) else t for t in (body.text_1, body.text_2))
     if len(first) == 1:
         first = first * len(second)

@@ -27,20 +27,33 @@ Message = dict[str, Any]
 
 
 class DatasetContract(ComponentContract):
-    """A reader of data. Override `source` to make a small sample and return the --dataset words for it."""
+    """A reader of data. Give `sample` where it reads files, else override `source`."""
 
     kind = "dataset"
     rows = 0
     """How many rows the sample holds."""
+    sample = ""
+    """The text of a file that `--dataset NAME::FILE` reads."""
+    mistake = ""
+    """The text of a file that is refused because one of its rows cannot be read."""
+    file_name = "sample.txt"
+    """What a file is called, where its suffix matters."""
 
     def source(self, folder: Path) -> str:
         """Write a sample into `folder`; return what a user would say after --dataset to read it."""
-        if self.generic:
+        if self.generic and not self.sample:
             pytest.skip("needs a sample, which only the plugin's own test can make")
-        raise AssertionError(f"Define source(self, folder) in {type(self).__name__}: write a sample, return its name.")
+        assert self.sample, f"Say `sample = …` in {type(self).__name__}, or define source(self, folder) there."
+        return self.written(folder, self.sample)
 
-    def _read(self, folder: Path) -> tuple[Job, Source, list[dict[str, Any]]]:
-        word = self.source(folder)
+    def written(self, folder: Path, text: str) -> str:
+        """Write `text` to a file in `folder`; return the --dataset word for it."""
+        (folder / self.file_name).write_text(text, encoding="utf-8")
+        return f"{self.name}::{folder / self.file_name}"
+
+    def read(self, folder: Path, word: str = "") -> tuple[Job, Source, list[dict[str, Any]]]:
+        """(job, source, raw rows) of a --dataset word; left out: of the sample, written into `folder`."""
+        word = word or self.source(folder)
         job = self.job(dataset=[word])
         source = read_source(word)
         raw = job.hook.load_rows(job=job, source=source)
@@ -53,24 +66,34 @@ class DatasetContract(ComponentContract):
 
     def test_reads_every_row_and_says_where_it_stood(self, tmp_path: Path) -> None:
         """Each raw row carries `_where`, so that a bad one can be found."""
-        _, _, raw = self._read(tmp_path)
+        _, _, raw = self.read(tmp_path)
         wanted = self.fact("rows", "how many rows the sample of `source` holds.")
         assert len(raw) == wanted, f"The sample holds {wanted} rows, load_rows gave {len(raw)}."
         assert all(r.get("_where") for r in raw), "Give every raw row `_where`: file:line or id:index."
 
     def test_rows_become_conversations(self, tmp_path: Path) -> None:
         """Each raw row converts to the standard row, by this component's `to_row` or the generic one."""
-        job, source, raw = self._read(tmp_path)
+        job, source, raw = self.read(tmp_path)
         for item in raw:
             row = job.hook.to_row(job=job, raw=dict(item), source=source) or to_row(dict(item), {})
             assert row.messages, f"{item['_where']} became a row without messages."
 
     def test_leaves_other_sources_alone(self, tmp_path: Path) -> None:
         """Several data set components share a job; each answers None for what is not its own."""
-        job, _, _ = self._read(tmp_path)
+        job, _, _ = self.read(tmp_path)
         (mine,) = [c for c in job.many("dataset") if c.entry == self.entry]
         other = Source("someone/thing", hub="elsewhere", text="elsewhere::someone/thing")
         assert job.call(mine, "load_rows", source=other) is None, "load_rows must return None for a foreign source."
+
+    def test_refuses_what_it_cannot_read(self, tmp_path: Path) -> None:
+        """A file that is missing, and one with a mistake in it, is a `SwiftError` that names the file."""
+        if not self.sample:
+            pytest.skip("needs a sample of a file")
+        with pytest.raises(SwiftError, match=re.escape(f"{tmp_path / 'missing'}")):
+            self.read(tmp_path, f"{self.name}::{tmp_path / 'missing'}")
+        if self.mistake:
+            with pytest.raises(SwiftError, match=re.escape(f"{tmp_path / self.file_name}") + r".*\d"):
+                self.read(tmp_path, self.written(tmp_path, self.mistake))
 
 
 # -- templates --------------------------------------------------------------------------------------------

@@ -147,7 +147,10 @@ def build_distillation_trainer(
 
 
 def encode_both(job: Job, rows: Any, processor: Any, method: Any, what: str) -> EncodedRows:
-    """(row with its answer, its prompt as a request) of each row; None for the side that λ never uses."""
+    """(row with its answer, its prompt as a request) of each row; None for the side that λ never uses.
+
+    Raises SwiftError where no row is left.
+    """
     prompts: dict[int, Request] = {}
     if method.lmbda:
         found = encode_prompts(job, rows, processor, method.max_completion_length, what)

@@ -20,7 +20,7 @@ def group_advantages(rewards: torch.Tensor, scale: str, batch_std: torch.Tensor 
 
 
 def log_weights(log_ratio: torch.Tensor, mask: torch.Tensor, o: Any) -> torch.Tensor:
-    """log of the importance weight: per token, or its mean over the answer where one ratio serves it all."""
+    """log of the importance weight, [answers, tokens]: per token, or its mean where one ratio serves the answer."""
     if o.importance_sampling_level == "token" and o.loss_type != "gspo":
         return log_ratio
     mean = (log_ratio * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
@@ -47,13 +47,13 @@ def policy_losses(
 
 
 def divergence(logps: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Schulman's unbiased, non-negative estimate of KL(π ‖ π_ref) per token."""
+    """Schulman's unbiased, non-negative estimate of KL(π ‖ π_ref) per token, [answers, tokens] as both arguments."""
     ahead = reference - logps
     return torch.exp(ahead) - ahead - 1
 
 
 def token_weights(mask: torch.Tensor, o: Any, answers: Any, tokens: Any) -> torch.Tensor:
-    """How much each token counts, so that the sum over all passes of an optimizer step is the method's mean.
+    """How much each token counts, [answers, tokens], so that the sum over all passes of an optimizer step is the method's mean.
 
     answers, tokens: totals of the whole step on all ranks. grpo (and gspo, sapo): every answer alike; dapo and
     cispo: every token alike; bnpo: every token of a pass alike; dr_grpo: per answer, over the constant

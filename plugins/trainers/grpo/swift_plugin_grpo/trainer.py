@@ -15,7 +15,7 @@ class GroupTrainer(PolicyTrainer):
     """Answers are judged against the other answers to the same prompt."""
 
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
-        """Each answer's `advantage` over its group."""
+        """Each answer's `advantage` over its group. rewards: [answers]."""
         batch_std = self.std_over_ranks(rewards) if self.method.scale_rewards == "batch" else None
         groups = rewards.view(-1, self.method.num_generations)
         found = group_advantages(groups, self.method.scale_rewards, batch_std).flatten()
@@ -23,7 +23,7 @@ class GroupTrainer(PolicyTrainer):
             row["advantage"] = advantage
 
     def policy_loss(self, model: Any, inputs: Any, rollout_tensors: Any, totals: Any) -> torch.Tensor:
-        """The clipped objective, and the divergence from the reference where β asks for it."""
+        """The clipped objective, and the divergence from the reference where β asks for it; a scalar."""
         logps, mask = token_logps(model, inputs, self.method.temperature)
         old = rollout_tensors.get("old_logps", logps.detach())
         losses, clipped = policy_losses(logps, old, rollout_tensors["advantages"], mask, self.method)

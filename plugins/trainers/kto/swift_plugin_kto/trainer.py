@@ -64,7 +64,10 @@ class LabelTrainer(AlignmentTrainer):
         return logp - before, logp
 
     def divergence(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        """z₀: the mean log ratio of answers that do not belong to their questions, over all ranks, at least 0."""
+        """z₀: the mean log ratio of answers that do not belong to their questions, over all ranks, at least 0.
+
+        A scalar, in nats.
+        """
         if self.method.loss_type != "kto":
             return torch.zeros((), device=self.args.device)
         with torch.no_grad():
@@ -111,7 +114,10 @@ def build_label_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
 
 
 def encode_labelled(job: Job, rows: list[Row], processor: Any, what: str) -> EncodedRows:
-    """(answer, the question with the next row's answer, label) of each row; dropped where one is too long."""
+    """(answer, the question with the next row's answer, label) of each row; dropped where one is too long.
+
+    Raises SwiftError where no row is left.
+    """
     kept = usable(job, [_judged(row) for row in rows], _fault, "a label")
     limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
     items = []

@@ -40,7 +40,10 @@ def generalised_advantages(
 
 
 def value_losses(values: torch.Tensor, old: torch.Tensor, returns: torch.Tensor, clip: float) -> torch.Tensor:
-    """Half the squared error of the value, or of the value held within `clip` of the old one where that is larger."""
+    """Half the squared error of the value, or of the value held within `clip` of the old one where that is larger.
+
+    All tensors: [answers, tokens].
+    """
     held = old + (values - old).clamp(-clip, clip)
     return 0.5 * torch.max((values - returns) ** 2, (held - returns) ** 2)
 
@@ -82,7 +85,7 @@ class ActorCriticTrainer(PolicyTrainer):
     always_cache_logps = True
 
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
-        """The drawing policy's log-probabilities and values, and the reference's log-probabilities."""
+        """The drawing policy's log-probabilities and values, the reference's log-probabilities: [answers, tokens - 1]."""
         logps, values, _ = self.judged(self.model, inputs)
         found = {"old_logps": logps, "old_values": values}
         return (
@@ -98,7 +101,7 @@ class ActorCriticTrainer(PolicyTrainer):
         return logps, output.expected[:, :-1], mask
 
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
-        """Each token's `advantages` and the `returns` that its value is to foretell."""
+        """Each token's `advantages` and the `returns` that its value is to foretell. rewards: [answers]."""
         masks = [torch.tensor(row["labels"], device=rewards.device) != IGNORED for row in rows]
         found = [self.advantages(r, m, reward) for r, m, reward in zip(rows, masks, rewards, strict=True)]
         mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(found, masks, strict=True)]))
@@ -118,7 +121,7 @@ class ActorCriticTrainer(PolicyTrainer):
         return generalised_advantages(given, values, mask[None], self.method.gamma, self.method.gae_lambda)[0]
 
     def policy_loss(self, model: Any, inputs: Any, rollout_tensors: Any, totals: Any) -> torch.Tensor:
-        """Both clipped losses, averaged over the tokens of the step."""
+        """Both clipped losses, averaged over the tokens of the step; a scalar."""
         o = self.method
         logps, values, mask = self.judged(model, inputs)
         ratio = torch.exp((logps - rollout_tensors["old_logps"]) * mask)
@@ -151,7 +154,7 @@ class ActorCriticTrainer(PolicyTrainer):
 def build_actor_critic_trainer(
     job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
 ) -> ActorCriticTrainer:
-    """The policy with its value head, which a resumed run takes from its checkpoint."""
+    """The policy with its value head, which a resumed run takes from its checkpoint. Raises SwiftError for --deepspeed."""
     if training_options(job).deepspeed:
         raise SwiftError("ppo's value head wraps the model, which --deepspeed does not save yet; leave it out.")
     both = ActorCritic(model)

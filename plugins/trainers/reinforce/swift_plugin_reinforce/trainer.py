@@ -17,7 +17,10 @@ def to_the_end(rewards: torch.Tensor) -> torch.Tensor:
 
 
 def squared_divergence(logps: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Schulman's k2 per token, ½·(log π/π_ref)²: its gradient is that of KL(π ‖ π_ref) on answers of π."""
+    """Schulman's k2 per token, ½·(log π/π_ref)²: its gradient is that of KL(π ‖ π_ref) on answers of π.
+
+    Shape of both arguments, [answers, tokens].
+    """
     return 0.5 * (logps - reference) ** 2
 
 
@@ -27,14 +30,14 @@ class NormalisedTrainer(PolicyTrainer):
     always_cache_logps = True
 
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
-        """Also what the reference finds of the answers."""
+        """Also what the reference finds of the answers, [answers, tokens - 1]."""
         found = super().behaviour_policy_outputs(inputs)
         return (
             found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
         )
 
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
-        """Each token's `advantages`: its return, relative to those of all tokens of the step."""
+        """Each token's `advantages`: its return, relative to those of all tokens of the step. rewards: [answers]."""
         if self.method.baseline:
             groups = rewards.view(-1, self.method.num_generations)
             rewards = (groups - groups.mean(1, keepdim=True)).flatten()
@@ -57,7 +60,7 @@ class NormalisedTrainer(PolicyTrainer):
         return to_the_end(token_rewards(reward[None], old, reference, mask.float(), self.method.beta))[0]
 
     def policy_loss(self, model: Any, inputs: Any, rollout_tensors: Any, totals: Any) -> torch.Tensor:
-        """The clipped objective of each token, averaged over the tokens of the step."""
+        """The clipped objective of each token, averaged over the tokens of the step; a scalar."""
         logps, mask = token_logps(model, inputs, self.method.temperature)
         ratio = torch.exp((logps - rollout_tensors["old_logps"]) * mask)
         high = self.method.epsilon_high or self.method.epsilon

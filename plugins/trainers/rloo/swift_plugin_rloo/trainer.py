@@ -21,14 +21,17 @@ class LeaveOneOutTrainer(PolicyTrainer):
     always_cache_logps = True
 
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
-        """Also what the reference finds of the answers."""
+        """Also what the reference finds of the answers, [answers, tokens - 1]."""
         found = super().behaviour_policy_outputs(inputs)
         return (
             found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
         )
 
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
-        """Each answer's `advantage`; the divergence from the reference is part of its reward (eq. 1)."""
+        """Each answer's `advantage`; the divergence from the reference is part of its reward (eq. 1).
+
+        rewards: [answers].
+        """
         if self.reference is not None:
             kl = torch.tensor([log_ratio(row) for row in rows], device=rewards.device)
             self.log_metric("kl", kl)
@@ -41,7 +44,7 @@ class LeaveOneOutTrainer(PolicyTrainer):
             row["advantage"] = advantage
 
     def policy_loss(self, model: Any, inputs: Any, rollout_tensors: Any, totals: Any) -> torch.Tensor:
-        """The clipped objective of whole answers, averaged over the answers of the step."""
+        """The clipped objective of whole answers, averaged over the answers of the step; a scalar."""
         logps, mask = token_logps(model, inputs, self.method.temperature)
         ratio = torch.exp(((logps - rollout_tensors["old_logps"]) * mask).sum(1, keepdim=True))
         high = self.method.epsilon_high or self.method.epsilon

@@ -17,4 +17,5 @@ class Bottleneck(torch.nn.Module):
         self.change = bottleneck(width, size, **precision_of(host))
 
     def forward(self, output: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """[batch, tokens, width] to the same; `given` is not used."""
         return output + self.change(output)

@@ -143,7 +143,10 @@ def _passing_by(block: Any, args: Any, kwargs: Any, output: Any) -> Any:
 
 
 def decoder_layers(job: Job, model: Any) -> tuple[str, Any]:
-    """(dotted path, list) of the decoder blocks of the language model."""
+    """(dotted path, list) of the decoder blocks of the language model.
+
+    Raises SwiftError where the model has adapters of PEFT.
+    """
     if hasattr(model, "base_model") and hasattr(model.base_model, "tuner_layer_cls"):
         raise SwiftError("LLaMA-Pro changes the depth of a model, so it cannot follow adapters: merge them first.")
     return layers.decoder_layers(job, model)

@@ -47,7 +47,10 @@ class LoftQ(LowRankTuner):
 
 
 def adapted(model: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """(name of the weight in the plain model, layer) of each 4-bit layer with the adapter."""
+    """(name of the weight in the plain model, layer) of each 4-bit layer with the adapter.
+
+    Raises SwiftError for a layer that is not in 4 bits.
+    """
     for path, module in model.named_modules():
         if name in getattr(module, "lora_A", {}):
             if not hasattr(module.get_base_layer().weight, "quant_state"):

@@ -19,7 +19,10 @@ NAME = "swift_longlora"
 
 
 def use_groups(model: Any, ratio: float) -> None:
-    """Let the language model attend within groups while it trains."""
+    """Let the language model attend within groups while it trains.
+
+    Raises SwiftError for another attention than torch's.
+    """
     config = model.config.get_text_config()
     name = config._attn_implementation
     if name not in ("sdpa", "eager") and not name.startswith(NAME):

@@ -13,6 +13,7 @@ class Noise(torch.nn.Module):
         self.alpha = alpha
 
     def forward(self, output: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """[batch, tokens, width] to the same, noisy while training; `given` is not used."""
         if not self.training:
             return output
         size = self.alpha / (output.shape[-2] * output.shape[-1]) ** 0.5

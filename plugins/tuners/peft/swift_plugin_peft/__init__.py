@@ -22,6 +22,7 @@ class Peft(PeftTuner):
     peft_args: dict[str, Any] = option({}, "JSON of the fields of its PeftConfig, as PEFT's documentation names them.")
 
     def peft_config(self, job: Job, model: Any) -> Any:
+        """The config that --peft_type and --peft_args say. Raises SwiftError where PEFT does not know one of them."""
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as known
 
         kinds = {kind.value.lower(): config for kind, config in known.items()}

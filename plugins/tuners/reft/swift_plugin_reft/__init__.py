@@ -23,6 +23,7 @@ class Reft(AddedTuner):
     reft_modules: str | None = option(None, "Regex of modules instead of blocks.")
 
     def places(self, job: Job, model: Any) -> dict[str, Any]:
+        """Path → new module of each block. Raises SwiftError where --reft_layers names a block that is not there."""
         from swift_plugin_reft.modules import LoReft
 
         found = list(hosts(job, model, self.reft_modules, whole_block).items())

@@ -24,6 +24,7 @@ class LoReft(torch.nn.Module):
         self.rotate = torch.nn.utils.parametrizations.orthogonal(rotate, orthogonal_map="householder")
 
     def forward(self, output: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """[batch, tokens, width] to the same, computed in float32; `given` is not used."""
         hidden = output.float()
         change = (self.source(hidden) - self.rotate(hidden)) @ self.rotate.weight
         return (hidden + change).to(output.dtype)

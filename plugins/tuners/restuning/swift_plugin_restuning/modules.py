@@ -25,6 +25,7 @@ class Bypass(torch.nn.Module):
         self.features: dict[int, torch.Tensor] = {}
 
     def forward(self, output: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """[batch, tokens, width] to the same; `given` is not used."""
         features = {**self.features, len(self.horizontal) - 1: output.detach()}
         h = torch.zeros_like(output)
         for number, (across, along) in enumerate(zip(self.horizontal, self.vertical, strict=True)):

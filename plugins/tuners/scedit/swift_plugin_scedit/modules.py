@@ -22,4 +22,5 @@ class ScTuner(torch.nn.Module):
         self.change = bottleneck(width, size, **precision_of(host))
 
     def forward(self, output: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """output, and x: [batch, tokens, width]. Returns their sum with T(x), the same shape."""
         return output + self.change(output if self.on_output else given)

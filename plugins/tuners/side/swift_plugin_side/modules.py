@@ -29,6 +29,7 @@ class SideNetwork(torch.nn.Module):
         self.embedded: dict[int, torch.Tensor] = {}
 
     def forward(self, output: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """[batch, tokens, width] to the same; `given` is not used."""
         alpha = torch.sigmoid(self.balance)
         return alpha * output + (1 - alpha) * self.network(self.embedded[0])
 

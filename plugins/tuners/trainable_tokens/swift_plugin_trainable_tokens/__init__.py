@@ -19,6 +19,7 @@ class TrainableTokens(PeftTuner):
     trainable_tokens: list[str] = option([], "The tokens as text; each must be one token of the tokenizer.")
 
     def peft_config(self, job: Job, model: Any) -> Any:
+        """The config of the named tokens. Raises SwiftError where none is named."""
         import peft
 
         ids = [*self.trainable_token_indices, *self.ids(job)]
@@ -42,7 +43,7 @@ class TrainableTokens(PeftTuner):
 
 
 def one_id(tokenizer: Any, text: str) -> int:
-    """The id of a text that is one token."""
+    """The id of a text that is one token. Raises SwiftError where it is several."""
     found = tokenizer(text, add_special_tokens=False).input_ids
     if len(found) != 1:
         raise SwiftError(f"--trainable_tokens {text!r} is {len(found)} tokens in this tokenizer; name single tokens.")

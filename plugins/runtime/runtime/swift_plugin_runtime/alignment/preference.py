@@ -33,17 +33,17 @@ class Answers:
 
     @property
     def ratio(self) -> torch.Tensor:
-        """log π(y|x) / π_ref(y|x)."""
+        """log π(y|x) / π_ref(y|x). Shape [pairs]."""
         return self.logp - self.reference
 
     @property
     def mean_ratio(self) -> torch.Tensor:
-        """The log ratio per token."""
+        """The log ratio per token. Shape [pairs]."""
         return self.ratio / self.tokens
 
     @property
     def mean_logp(self) -> torch.Tensor:
-        """The log-likelihood per token."""
+        """The log-likelihood per token. Shape [pairs]."""
         return self.logp / self.tokens
 
 
@@ -137,7 +137,10 @@ def build_pair_trainer(
 
 
 def encode_pairs(job: Job, rows: list[Row], processor: Any, what: str = "pairs") -> EncodedRows:
-    """Rows as (chosen, rejected) encoded conversations; a pair is dropped where one side is too long."""
+    """Rows as (chosen, rejected) encoded conversations; a pair is dropped where one side is too long.
+
+    Raises SwiftError where no pair is left.
+    """
     kept = pairs_in(job, rows)
     limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
     items, short = [], 0

@@ -226,7 +226,7 @@ def _all(rows: list[Row], encoder: Encoder, what: str, keep: Callable[[list[Any]
 
 
 def encode_some(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
-    """A few rows through the `encode` hook, for training."""
+    """A few rows through the `encode` hook, for training. Raises SwiftError for a row in which nothing is trained."""
     encoded = encoded_by(job, rows, processor, generation=False)
     for row, item in zip(rows, encoded, strict=True):
         if all(label == -100 for label in item["labels"]):
@@ -263,7 +263,10 @@ def row_limit(job: Job, processor: Any) -> int | None:
 
 
 def fit(item: dict[str, Any], limit: int | None, strategy: str, where: str) -> dict[str, Any] | None:
-    """The row itself where it is short enough; cut, None (dropped) or an error by `strategy` where not."""
+    """The row itself where it is short enough; cut, None (dropped) or an error by `strategy` where not.
+
+    strategy: left, right, delete or raise; `raise` raises SwiftError, which begins with `where`.
+    """
     length = len(item["input_ids"])
     if limit is None or length <= limit:
         return item

@@ -165,6 +165,7 @@ def lay_beside(whole: list[int], text: list[int], borders: set[int], where: str)
     """Where each stretch of `text` between media stands in `whole`: (place in text, place in whole, length).
 
     borders: the tokens of media placeholders. The last stretch stands at the end, the others as early as can be.
+    Raises SwiftError, which begins with `where`, where a stretch is not found.
     """
     edges = [-1, *(n for n, token in enumerate(text) if token in borders), len(text)]
     stretches = [(a + 1, text[a + 1 : b]) for a, b in pairwise(edges) if b > a + 1]

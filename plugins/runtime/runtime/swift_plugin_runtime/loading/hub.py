@@ -18,7 +18,7 @@ def download(model: str, revision: str | None, use_hf: bool, allow_pickle: bool,
     """The local folder of a hub model, fetched if it is not in the hub's own cache.
 
     model: `owner/name`, or `owner/name:folder` for a folder of the repository. skipped: patterns of files
-    that stay where they are.
+    that stay where they are. Raises SwiftError where the hub does not give it.
     """
     patterns = SAFE_PATTERNS + (PICKLE_PATTERNS if allow_pickle else [])
     model, _, inner = model.partition(":")

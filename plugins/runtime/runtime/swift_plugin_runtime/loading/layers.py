@@ -44,7 +44,7 @@ def decoder_layers(job: Job, model: Any) -> tuple[str, Any]:
 
 
 def depth_of(model: Any) -> int:
-    """Decoder blocks by the model's config."""
+    """Decoder blocks by the model's config. Raises SwiftError where the model has no such config."""
     config = getattr(model, "config", None)
     if not hasattr(config, "get_text_config"):
         raise SwiftError(f"{type(model).__name__} has no config that says where its layers are; name the modules.")
@@ -61,7 +61,10 @@ def _language_model(job: Job, model: Any) -> tuple[str, ...]:
 
 
 def width_of(model: Any, host: Any) -> int:
-    """Channels of what `host` puts out: the model's hidden size, else the width of the host's last linear layer."""
+    """Channels of what `host` puts out: the model's hidden size, else the width of the host's last linear layer.
+
+    Raises SwiftError where neither is known.
+    """
     config = getattr(model, "config", None)
     if hasattr(config, "get_text_config"):
         return int(config.get_text_config().hidden_size)

@@ -64,7 +64,10 @@ def _is_remote(config: Any) -> bool:
 
 
 def refuse_remote_code(job: Job, folder: str) -> None:
-    """Code of the checkpoint runs only when the user says so; a family that transformers has never needs it."""
+    """Raises SwiftError where code of the checkpoint would run and the user has not said so.
+
+    A family that transformers has never needs it.
+    """
     files = sorted(p.name for p in Path(folder).glob("*.py"))
     config = Path(folder, "config.json")
     needs = config.is_file() and '"auto_map"' in config.read_text(encoding="utf-8")
@@ -89,6 +92,7 @@ def said_of(card: Any) -> str:
 
 
 def refuse_pickle(folder: str, allowed: bool) -> None:
+    """Raises SwiftError where the weights are pickles alone and the user has not allowed them."""
     safe = list(Path(folder).glob("*.safetensors"))
     pickles = sorted(p.name for p in Path(folder).glob("*.bin"))
     if pickles and not safe and not allowed:

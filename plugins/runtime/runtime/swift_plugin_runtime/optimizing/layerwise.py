@@ -114,7 +114,10 @@ def groups(job: Job, model: Any, matrices: Iterable[Any] = (), **matrix: Any) ->
 
 
 def hidden_matrices(model: Any, targets: list[str] | None = None) -> list[Any]:
-    """Trainable weights of linear layers: all but the head's, or those whose names hold one of `targets`."""
+    """Trainable weights of linear layers: all but the head's, or those whose names hold one of `targets`.
+
+    Raises SwiftError where there is none.
+    """
     head = model.get_output_embeddings()
     found = [
         module.weight
@@ -129,7 +132,10 @@ def hidden_matrices(model: Any, targets: list[str] | None = None) -> list[Any]:
 
 
 def check_layerwise(job: Job, name: str) -> None:
-    """A gradient that is used at once can be neither summed over batches nor clipped by the norm of all."""
+    """A gradient that is used at once can be neither summed over batches nor clipped by the norm of all.
+
+    Raises SwiftError for --gradient_accumulation_steps above 1, and says where --max_grad_norm is not used.
+    """
     if training_options(job).gradient_accumulation_steps > 1:
         raise SwiftError(
             f"{name} uses each gradient as soon as it is there, so batches cannot be summed: say "

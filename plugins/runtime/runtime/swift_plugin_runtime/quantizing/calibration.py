@@ -14,7 +14,7 @@ from swift_core.templates.encode import IGNORED
 def draw_batches(job: Job, model: Any, count: int, least: int = 1) -> list[dict[str, Any]]:
     """The first `count` rows of --dataset as batches for `model`, encoded through the job's own template.
 
-    least: answer tokens that each batch has at least.
+    least: answer tokens that each batch has at least. Raises SwiftError where the job has no data set or no template.
     """
     from swift_core.data.load import load_all
 
@@ -44,7 +44,10 @@ def batches_of(job: Job, model: Any, processor: Any, rows: list[Any], least: int
 
 
 def grouped(items: Iterable[dict[str, Any]], least: int) -> list[list[dict[str, Any]]]:
-    """Encoded rows in their order, in groups with at least `least` answer tokens; a rest that has fewer is left out."""
+    """Encoded rows in their order, in groups with at least `least` answer tokens; a rest that has fewer is left out.
+
+    Raises SwiftError where not even one group is full.
+    """
     made: list[list[dict[str, Any]]] = []
     group: list[dict[str, Any]] = []
     tokens = 0

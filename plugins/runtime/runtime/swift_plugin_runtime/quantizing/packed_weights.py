@@ -24,6 +24,7 @@ class CodedLinear(torch.nn.Linear):
         self.bias = torch.nn.Parameter(torch.zeros(outputs), requires_grad=False) if bias else None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """[…, in] to […, out]."""
         return torch.nn.functional.linear(input, self.weight.to(input.dtype), self.bias)
 
 

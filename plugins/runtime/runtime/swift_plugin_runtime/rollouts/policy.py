@@ -163,11 +163,11 @@ class PolicyTrainer(Trainer):
         return {"old_logps": token_logps(self.model, inputs, self.method.temperature)[0]}
 
     def std_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
-        """The unbiased standard deviation of all ranks' values."""
+        """The unbiased standard deviation of all ranks' values, a scalar. values: any shape."""
         return self.moments_over_ranks(values)[1]
 
     def moments_over_ranks(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(mean, unbiased standard deviation) of all ranks' values."""
+        """(mean, unbiased standard deviation) of all ranks' values, two scalars. values: any shape."""
         count, total = self.over_ranks([values.numel(), values.sum().item()])
         mean = total / count
         squares = self.over_ranks([((values - mean) ** 2).sum().item()])[0]
@@ -192,7 +192,7 @@ class PolicyTrainer(Trainer):
         return {k: v for k, v in batch.items() if k not in tensors}, tensors
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Forward and backward, a few answers at a time; returns the summed loss."""
+        """Forward and backward, a few answers at a time; returns the summed loss, a scalar."""
         loss = torch.zeros((), device=self.args.device)
         for rows in self.micro_batches([inputs]):
             loss += super().training_step(model, self.collate(rows), num_items_in_batch)
@@ -215,7 +215,7 @@ class PolicyTrainer(Trainer):
             return token_logps(reference, batch, self.method.temperature)[0]
 
     def prediction_step(self, model: Any, inputs: Batch, *_: Any, **__: Any) -> tuple[torch.Tensor, None, None]:
-        """Draw and score answers to held-out prompts: their rewards are the evaluation."""
+        """Draw and score answers to held-out prompts: their rewards are the evaluation. The loss is a scalar."""
         rollout = self.roll_out([inputs["prompts"]])
         loss = torch.zeros((), device=self.args.device)
         with torch.no_grad():

@@ -54,7 +54,8 @@ class Rollout:
 def encode_prompts(job: Job, rows: list[Row], processor: Any, room: int, what: str = "prompts") -> EncodedRows:
     """Rows as requests with encoded prompts; one without `room` tokens for an answer is dropped, or an error.
 
-    A row that asks nothing raises, or is left out and counted under `--strict false`.
+    A row that asks nothing is a SwiftError, or is left out and counted under `--strict false`. Raises SwiftError where
+    no prompt is left.
     """
     rows = usable(job, rows, _fault, "a question")
     if job.options.rollout_backend:
@@ -152,7 +153,8 @@ def following_prompt(job: Job, rollout: Rollout, processor: Any) -> Request | No
     """The prompt to the next answer, None where nobody responds, the answer was cut, or no room is left.
 
     The tokens that the model drew stay as they are; behind them stand those which the template writes between
-    the end of this answer and the start of the next.
+    the end of this answer and the start of the next. Raises SwiftError where the template would write the drawn
+    tokens in another way.
     """
     request, reply = rollout.turns[-1]
     if reply.cut or not reply.text:

@@ -36,7 +36,10 @@ class Judge:
         return cls((one_token(tokenizer, positive_token), one_token(tokenizer, negative_token)), **wording)
 
     def question(self, row: Row) -> Row:
-        """A query with a document as its answer, turned into one question about both."""
+        """A query with a document as its answer, turned into one question about both.
+
+        Raises SwiftError where the row does not end in such a pair.
+        """
         if [message["role"] for message in row.messages[-2:]] != ["user", "assistant"]:
             raise SwiftError(f"{row.where}: a reranker is given a query, and a document as its answer.")
         *before, query, document = row.messages

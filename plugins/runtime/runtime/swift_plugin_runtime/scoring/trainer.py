@@ -33,7 +33,7 @@ def encode_groups(
 ) -> EncodedRows:
     """A `Group` per row; one with a text over max_length is dropped, cut or an error by --truncation_strategy.
 
-    asked: the texts are questions, encoded up to where the answer begins.
+    asked: the texts are questions, encoded up to where the answer begins. Raises SwiftError where no row is left.
     """
     limit = row_limit(job, processor)
     items, short = [], 0

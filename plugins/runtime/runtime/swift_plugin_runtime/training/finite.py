@@ -14,7 +14,7 @@ SHOWN = 200
 
 
 def check_loss(loss: torch.Tensor, inputs: Any, step: int, processor: Any) -> None:
-    """SwiftError where the loss of a batch is NaN or infinite. step: optimizer steps taken before."""
+    """SwiftError where the loss of a batch is NaN or infinite. step: optimizer steps taken before. loss: a scalar."""
     if bool(torch.isfinite(loss).all()):
         return
     rows = [f"\n  {row[:SHOWN]!r}" for row in rows_in(inputs, tokenizer_of(processor))]

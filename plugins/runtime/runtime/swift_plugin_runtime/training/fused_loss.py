@@ -37,6 +37,7 @@ class HeadLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Any, weight: Any, bias: Any, targets: Any, weights: Any) -> torch.Tensor:
+        """The sum over all tokens, a scalar. The class names the shapes."""
         states, head = (t.to(_precision(t)) for t in (hidden, weight))
         inputs, wanted = (hidden, weight, bias), ctx.needs_input_grad[:3]
         grads = [torch.zeros_like(t, dtype=torch.float32) if w else None for t, w in zip(inputs, wanted, strict=True)]

@@ -179,7 +179,10 @@ class Masters:
 
     @contextmanager
     def at_work(self, gradients: dict[Any, torch.Tensor]) -> Iterator[None]:
-        """Inside, the given weights and their gradients are float32; then the weights are rounded back."""
+        """Inside, the given weights and their gradients are float32; then the weights are rounded back.
+
+        Each gradient has the shape of its weight.
+        """
         copies = {p: p.data for p in gradients if p in self.names}
         for parameter, gradient in gradients.items():
             parameter.grad = None
@@ -215,7 +218,10 @@ class Masters:
             parameter.data = copy
 
     def to_keep(self, model: Any) -> dict[str, torch.Tensor]:
-        """The float32 weights that a checkpoint needs beside its model, by name."""
+        """The float32 weights that a checkpoint needs beside its model, by name.
+
+        Each has the shape of its parameter.
+        """
         types = self.types_in(model)
         lifted = {name: p for name, p in model.named_parameters() if name in types and p.requires_grad}
         beside = {self.names[p]: value for p, value in self.values.items()}
@@ -233,7 +239,10 @@ class Masters:
             file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     def save(self, model: Any, folder: str, whole: dict[str, torch.Tensor] | None = None) -> None:
-        """Write what `to_keep` gives, if anything, into a checkpoint. whole: the weights of a split model."""
+        """Write what `to_keep` gives, if anything, into a checkpoint. whole: the weights of a split model.
+
+        Each tensor has the shape of its parameter.
+        """
         from safetensors.torch import save_file
 
         kept = self.to_keep(model)
@@ -257,7 +266,7 @@ class Masters:
 
     @torch.no_grad()
     def take(self, model: Any, kept: dict[str, torch.Tensor]) -> None:
-        """Go on from what `to_keep` returned."""
+        """Go on from what `to_keep` returned. kept: name to weight, in the shape of its parameter."""
         for name, parameter in model.named_parameters():
             if name not in kept:
                 continue

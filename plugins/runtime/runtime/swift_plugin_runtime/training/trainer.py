@@ -122,7 +122,7 @@ class Trainer(transformers.Trainer):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of one batch, its tokens counted; the first media must reach the model.
 
-        Raises SwiftError where the loss is not finite.
+        Returns the loss, a scalar. Raises SwiftError where the loss is not finite.
         """
         self.speed.add(inputs)
         media = [] if self.media_seen else media_in(inputs)
@@ -152,7 +152,10 @@ class Trainer(transformers.Trainer):
         return self.accelerator.reduce(local, reduction="sum")
 
     def log_metric(self, name: str, values: torch.Tensor, count: float | None = None) -> None:
-        """Add a tensor of values to the average shown as `name`; count: over how many, if not their number."""
+        """Add a tensor of values to the average shown as `name`; count: over how many, if not their number.
+
+        values: any shape, summed.
+        """
         figure = self.figures.setdefault(name, [0.0, 0.0])
         figure[0] += float(values.detach().sum())
         figure[1] += values.numel() if count is None else count
@@ -540,7 +543,10 @@ def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
 
 
 def training_rows(job: Job, rows: Any, processor: Any) -> Any:
-    """The data set of rows, or of packs of rows under --packing, that the options ask for."""
+    """The data set of rows, or of packs of rows under --packing, that the options ask for.
+
+    Raises SwiftError for --packing without --max_length.
+    """
     o, packing, limit = job.options, training_options(job).packing, row_limit(job, processor)
     if packing and limit is None:
         raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")

@@ -92,7 +92,10 @@ class AddedTuner:
 
 
 def add_module(host: Any, key: str, made: Any, trainable: bool) -> None:
-    """Give `host` the child `made`, and let it change what the host puts out."""
+    """Give `host` the child `made`, and let it change what the host puts out.
+
+    Raises SwiftError for a host that is a list of modules.
+    """
     import torch
 
     if isinstance(host, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
@@ -114,7 +117,10 @@ def _changed(key: str, host: Any, args: Any, kwargs: Any, output: Any) -> Any:
 
 
 def added(model: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """(dotted path of the host in the base model, module) of each module that was added under `key`."""
+    """(dotted path of the host in the base model, module) of each module that was added under `key`.
+
+    Raises SwiftError where there is none.
+    """
     found = False
     for path, module in model.named_modules():
         if path.endswith(f".{key}") or path == key:

@@ -116,7 +116,10 @@ def _passed_by(model: Any) -> Iterator[Any]:
 
 
 def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
-    """The model with a saved adapter added under `name`; active, and trainable if asked."""
+    """The model with a saved adapter added under `name`; active, and trainable if asked.
+
+    Raises SwiftError where the adapter holds weights that the model has no place for.
+    """
     import peft
     from safetensors.torch import load_file
 
@@ -231,7 +234,7 @@ def linear_targets(job: Job, model: Any, wanted: list[str]) -> Any:
     """Module names to adapt: `all-linear` means every linear layer of the parts that are not frozen.
 
     The output head is left out, as in the LoRA paper's follow-ups and in PEFT. Without a job or card every
-    linear layer counts.
+    linear layer counts. Raises SwiftError where there is no such layer.
     """
     if wanted != ["all-linear"]:
         return wanted if len(wanted) > 1 else wanted[0]

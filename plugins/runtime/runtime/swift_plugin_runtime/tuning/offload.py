@@ -52,6 +52,7 @@ def put_away(model: Any, belongs: Callable[[str], bool], place: str) -> None:
     """Move the parameters whose name `belongs` to the CPU, or to a file that leaves them on `meta`.
 
     The parameters are replaced: an optimizer that holds the old ones must be made anew.
+    Raises SwiftError for a place that is not none, cpu or meta.
     """
     import torch
     from safetensors.torch import save_file

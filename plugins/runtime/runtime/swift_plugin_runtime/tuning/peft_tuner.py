@@ -112,7 +112,10 @@ class VirtualTokens:
 
 
 def for_text_alone(model: Any) -> Any:
-    """The model, refusing media: PEFT hides a row's ids behind vectors, and pictures' positions are counted on ids."""
+    """The model, refusing media: PEFT hides a row's ids behind vectors, and pictures' positions are counted on ids.
+
+    Its forward pass raises SwiftError for a batch with media.
+    """
     from swift_plugin_runtime.encoding.media_check import media_in
 
     def check(_: Any, __: Any, inputs: dict[str, Any]) -> None:
