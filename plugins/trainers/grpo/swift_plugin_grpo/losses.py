@@ -53,7 +53,7 @@ def divergence(logps: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 def token_weights(mask: torch.Tensor, o: Any, answers: Any, tokens: Any) -> torch.Tensor:
-    """How much each token counts, [answers, tokens], so that the sum over all passes of an optimizer step is the method's mean.
+    """How much each token counts, [answers, tokens], so that the sum over an optimizer step is the method's mean.
 
     answers, tokens: totals of the whole step on all ranks. grpo (and gspo, sapo): every answer alike; dapo and
     cispo: every token alike; bnpo: every token of a pass alike; dr_grpo: per answer, over the constant

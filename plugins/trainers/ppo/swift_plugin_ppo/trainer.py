@@ -85,7 +85,7 @@ class ActorCriticTrainer(PolicyTrainer):
     always_cache_logps = True
 
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
-        """The drawing policy's log-probabilities and values, the reference's log-probabilities: [answers, tokens - 1]."""
+        """The drawing policy's log-probabilities and values, the reference's too: [answers, tokens - 1]."""
         logps, values, _ = self.judged(self.model, inputs)
         found = {"old_logps": logps, "old_values": values}
         return (
@@ -154,7 +154,7 @@ class ActorCriticTrainer(PolicyTrainer):
 def build_actor_critic_trainer(
     job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
 ) -> ActorCriticTrainer:
-    """The policy with its value head, which a resumed run takes from its checkpoint. Raises SwiftError for --deepspeed."""
+    """The policy with its value head, which a resumed run finds in its checkpoint. SwiftError for --deepspeed."""
     if training_options(job).deepspeed:
         raise SwiftError("ppo's value head wraps the model, which --deepspeed does not save yet; leave it out.")
     both = ActorCritic(model)
