@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SITE = Path(sysconfig.get_path("purelib"))
-OURS = re.compile(r"(__editable__\.|_)?swift_?(core|plugin|templates)", re.IGNORECASE)
+OURS = re.compile(r"(__editable__\.|_)?swift_?(core|plugin|templates|testing)", re.IGNORECASE)
 """Names in site-packages that belong to this project's own distributions."""
 
 

@@ -35,7 +35,7 @@ def needed_by(*names: str) -> list[Path]:
 
 def build_wheels(folder: Path) -> Path:
     """Wheels of what a user of Qwen2-VL installs, and of the families that contract tests use."""
-    for source in needed_by("swift-plugin-qwen2vl", "swift-plugin-qwen2", "swift-plugin-llama"):
+    for source in needed_by("swift-plugin-qwen2vl", "swift-testing"):
         uv("build", "--quiet", "--wheel", "--no-create-gitignore", "--out-dir", str(folder), str(source))
     return folder
 

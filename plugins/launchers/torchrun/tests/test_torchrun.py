@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -96,7 +97,7 @@ def test_fsdp_splits_saves_and_resumes(place, alone, tmp_path, monkeypatch, capf
     assert job.hook.launch(job=job, command=["-m", "both"]) == 0
 
     said = capfd.readouterr().err
-    held, whole = (int(said.split(word)[1].split()[0]) for word in ("holds ", " of "))
+    held, whole = map(int, re.search(r"holds (\d+) of (\d+)", said).groups())
     assert whole == sum(v.numel() for k, v in alone[1].items() if k != "lm_head.weight")  # tied: counted once
     assert whole / 2 <= held < whole * 0.55
     assert losses(place / "fsdp") == pytest.approx(alone[0], abs=1e-5)

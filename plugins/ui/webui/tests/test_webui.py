@@ -70,10 +70,10 @@ def test_a_job_runs_and_shows_its_curves(page, place):
 def test_a_mistake_is_shown_and_a_job_can_be_stopped(page):
     refused = page.post("/api/runs", json={"job": "nonsense", "options": {}})
     assert refused.status_code == 400 and "no job 'nonsense'" in refused.json()["error"]
-    started = page.post("/api/runs", json={"job": "sft", "options": {"model": "nobody/nothing"}}).json()
+    started = page.post("/api/runs", json={"job": "sft", "options": {"model": "./nothing"}}).json()
     found = finished(page, started["name"])
     assert found["state"] == "ended with exit code 2" and "neither a local folder" in found["log"]
-    running = page.post("/api/runs", json={"job": "sft", "options": {"model": "nobody/nothing"}}).json()["name"]
+    running = page.post("/api/runs", json={"job": "sft", "options": {"model": "./nothing"}}).json()["name"]
     page.post(f"/api/runs/{running}/stop")
     assert finished(page, running)["state"].startswith("ended with exit code")
 
