@@ -137,6 +137,20 @@ def test_a_template_that_asks_for_the_day_gets_the_same_one_every_day(checkpoint
     assert any("It writes 26 Jul 2024 for the day" in n for n in job.notes)
 
 
+def test_a_template_that_refuses_every_conversation_is_not_taken_for_the_same(checkpoint):
+    job, _ = loaded("infer", checkpoint("llama", "{{ raise_exception('not today') }}"))
+    assert any("could not be compared" in n and "not today" in n for n in job.notes)
+    assert not any("It writes what the checkpoint's own" in n for n in job.notes)
+
+
+def test_a_day_in_a_computed_form_is_said_and_never_written(checkpoint):
+    model = checkpoint("llama", "{% set form = '%d %b %Y' %}{{ strftime_now(form) }}" + ZEPHYR)
+    job, _ = loaded("infer", model)
+    assert any("could not be compared" in n and "a form that it computes" in n for n in job.notes)
+    with pytest.raises(SwiftError, match="a form that it computes"):
+        loaded("infer", model, template="own")
+
+
 def test_a_line_says_where_the_checkpoint_writes_calls_in_another_format(checkpoint):
     own = QWEN.replace("DEFAULT", "You are a helpful assistant.")
     notes = loaded("infer", checkpoint("qwen2", own), template="qwen", agent="react")[0].notes

@@ -47,6 +47,18 @@ def differences(
     return [difference for difference in found if difference]
 
 
+def refused(form: ChatForm, probes: dict[str, list[Message]]) -> str:
+    """Why the chat template writes none of the probes, in its own words; empty where it writes one."""
+    reason = ""
+    for messages in probes.values():
+        try:
+            form.text(messages)
+            return ""
+        except Refused as error:
+            reason = str(error)
+    return reason
+
+
 def agrees(template: Template, deriver: Deriver, tokenizer: Any) -> bool:
     """Whether a fitted template writes the same prompts, texts and answers as the chat template, on plain probes."""
     probes = PLAIN | (THOUGHTS if deriver.form.key else {})

@@ -17,7 +17,7 @@ from swift_core.job.lockfile import LOCK_FILE, read_json
 from swift_core.job.resolve import OWN, OWN_ENTRY
 from swift_core.templates.carried import carried
 from swift_core.templates.chat import CALL, DAY, QUESTION, TOOL, ChatForm, Message, Refused
-from swift_core.templates.compare import Difference, agrees, differences
+from swift_core.templates.compare import Difference, agrees, differences, refused
 from swift_core.templates.declaration import Template
 from swift_core.templates.derive import Deriver
 from swift_core.templates.fit import fit
@@ -71,6 +71,10 @@ class _Decision:
         self.form = form_of(self.tokenizer, source, self.path)
         if wanted:
             return self._use_own("as you said" if self._is_said() else f"as {self.source} says")
+        refusal = refused(self.form, PLAIN)
+        if refusal:
+            self.job.say(f"Template {self.template.name} ({self.source}). It could not be compared: {refusal}.")
+            return self.carry(False)
         plain = differences(self.template, self.form, self.tokenizer, PLAIN)
         if plain and not (self._is_said() or self.source.endswith(LOCK_FILE)):
             try:
@@ -235,11 +239,15 @@ def with_clock(source: str, clock: Any) -> str:
     """A chat template that asks `clock` for the day: its calls of `strftime_now` are replaced by the answers.
 
     A tokenizer takes no functions among the values of a template. clock: format → text, or anything that cannot be
-    called, for a template that shall find no `strftime_now`.
+    called, for a template that shall find no `strftime_now`. ValueError where a call computes its format: the day of
+    the run would be written in silence.
     """
     if not callable(clock):
         return re.sub(r"\bstrftime_now\b", "no_strftime_now", source)
-    return re.sub(r"\bstrftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda m: repr(clock(m[2])), source)
+    found = re.sub(r"\bstrftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda m: repr(clock(m[2])), source)
+    if re.search(r"\bstrftime_now\s*\(", found):
+        raise ValueError("it asks for the day in a form that it computes, so that no fixed day can be given to it")
+    return found
 
 
 def stops_of(tokenizer: Any, path: str) -> list[str]:
