@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError
+from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.cli.work import explanation
 from swift_core.contract.errors import SwiftErrors
 from swift_core.job.options import Given, read_arguments, read_config
 from swift_core.job.prepare import prepare
+from swift_core.jobs.train import finish
 
 
 def given(**options):
@@ -106,3 +109,49 @@ def test_lock_records_versions_and_options(qwen2, write_rows, tmp_path):
     lock = json.loads((tmp_path / "swift.lock.json").read_text())
     tuner = next(c for c in lock["components"] if c["kind"] == "tuner")
     assert tuner["package"] == "swift-plugin-lora" and tuner["options"]["lora_rank"] == 3 and tuner["version"]
+
+
+def quantized(folder, method):
+    config = {
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "quantization_config": {"quant_method": method},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+def with_more(*entries):
+    found = Catalogue.installed()
+    return Catalogue([*found.entries, *entries], dict(found.facts))
+
+
+BROKEN = Entry("quantizer", "broken", "swift-plugin-aqlm", "1.0", "", "acme_broken:Broken")
+
+
+def test_a_quantized_checkpoint_selects_the_quantizer_that_reads_it(tmp_path):
+    model = quantized(tmp_path, "bitsandbytes")
+    job = prepare("infer", given(model=model), with_more(BROKEN))  # another one that is broken is no matter
+    assert job.options.quantizer == "bnb" and job.sources["quantizer"].endswith("config.json")
+
+
+def test_nobody_reads_it_while_one_cannot_be_loaded_or_two_do(tmp_path):
+    with pytest.raises(SwiftError, match=r"quantizer 'broken' .*cannot be loaded"):
+        prepare("infer", given(model=quantized(tmp_path, "of-nobody")), with_more(BROKEN))
+    bnb = Catalogue.installed().find("quantizer", "bnb")
+    twin = Entry("quantizer", "twin", "acme-twin", "1.0", "", bnb.target)
+    with pytest.raises(SwiftError, match=r"Several quantizers read bitsandbytes: bnb, twin\. Say --quantizer"):
+        prepare("infer", given(model=quantized(tmp_path, "bitsandbytes")), with_more(twin))
+
+
+def test_a_trainer_that_keeps_no_best_checkpoint_ends_with_the_newest(qwen2, write_rows, tmp_path):
+    rows = write_rows([{"query": "a", "response": "b"}])
+    job = prepare("sft", given(model=qwen2, dataset=[rows], output_dir=str(tmp_path)))
+    saved = []
+    trainer = SimpleNamespace(state=SimpleNamespace(global_step=3), save_model=saved.append)
+    assert finish(job, trainer) == str(tmp_path / "checkpoint-3") == saved[0]
+
+
+def test_a_backend_beside_a_server_to_ask_is_refused(tmp_path):
+    with pytest.raises(SwiftError, match="--eval_url asks a server, so --backend vllm has nothing to do"):
+        prepare("eval", given(eval_url="http://127.0.0.1:1/v1", backend="vllm"))

@@ -98,9 +98,23 @@ class _Picker:
         file = Path(self.options.model, "config.json")
         method = (read_json(file).get("quantization_config") or {}).get("quant_method")
         if method and "quantizer" not in self.sources:
-            for entry in self.catalogue.of_kind("quantizer"):
-                if method in getattr(entry.load(), "reads", ()):
-                    self.options.quantizer, self.sources["quantizer"] = entry.name, str(file)
+            names, faults = self._readers(method)
+            if len(names) > 1:
+                faults = [f"Several quantizers read {method}: {', '.join(names)}. Say --quantizer with one of them."]
+            if len(names) == 1:
+                self.options.quantizer, self.sources["quantizer"] = names[0], str(file)
+            else:
+                self.mistakes += faults
+
+    def _readers(self, method: str) -> tuple[list[str], list[str]]:
+        """(names of the quantizers that read checkpoints of a method, what is wrong with those that do not load)."""
+        names, faults = list[str](), list[str]()
+        for entry in self.catalogue.of_kind("quantizer"):
+            try:
+                names += [entry.name] * (method in getattr(entry.load(), "reads", ()))
+            except SwiftError as error:
+                faults.append(str(error))
+        return names, faults
 
     def _fill(self, name: str, value: str, why: str) -> None:
         if getattr(self.options, name) is None:

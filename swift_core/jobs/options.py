@@ -197,6 +197,10 @@ class EvalOptions(BackendOptions, DataOptions):
 
     def __post_init__(self) -> None:
         if self.eval_url:
+            if self.backend not in (BackendOptions.backend, "remote"):
+                raise SwiftError(
+                    f"--eval_url asks a server, so --backend {self.backend} has nothing to do; leave it out."
+                )
             self.backend, self.loader = "remote", ""  # no model is loaded here
 
     def data_words(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Steps that several jobs share: loading a model with its adapters, and the system text of the job."""
+"""Steps that several jobs share: loading a model, its tuners attached or loaded, a checkpoint to go on from."""
 
 from __future__ import annotations
 

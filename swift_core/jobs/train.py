@@ -92,7 +92,8 @@ def check_streaming(job: Job) -> None:
 def finish(job: Job, trainer: Any) -> str:
     """Make sure that the end of the run is saved, and say where everything is."""
     folder = Path(job.options.output_dir)
-    last = trainer.best_checkpoint() or str(folder / f"checkpoint-{trainer.state.global_step}")
+    best = trainer.best_checkpoint() if hasattr(trainer, "best_checkpoint") else None
+    last = best or str(folder / f"checkpoint-{trainer.state.global_step}")
     if not Path(last).is_dir():
         trainer.save_model(last)
     lines = {"checkpoint": last, "log": folder / "logging.jsonl", "curves": folder / "curves.png"}
