@@ -21,7 +21,7 @@ class Noticed:
         self.job, self.name = job, name
         self.columns: dict[str, None] = {}  # in the order of their first row
         self.beside: dict[str, None] = {}
-        self.assistant_first: list[str] = []
+        self.assistant_first, self.first = 0, ""
 
     def raw(self, item: dict[str, Any]) -> None:
         """Take note of a raw row's columns."""
@@ -36,7 +36,8 @@ class Noticed:
             self.beside |= dict.fromkeys(row.extra)
         talk = row.messages[row.messages[0]["role"] == "system" :]
         if talk and talk[0]["role"] == "assistant" and any(m["role"] == "user" for m in talk):
-            self.assistant_first.append(row.where)
+            self.assistant_first += 1
+            self.first = self.first or row.where
 
     def unmapped(self) -> list[str]:
         """The columns that --columns names and no row so far has, neither under that name nor under ours."""
@@ -55,8 +56,7 @@ class Noticed:
         if self.beside:
             self._say(f"kept beside the conversation, for rewards and methods that name them: {names(self.beside)}")
         if self.assistant_first:
-            count, first = len(self.assistant_first), self.assistant_first[0]
-            self._say(f"{count} conversations begin with the assistant, the first: {first}")
+            self._say(f"{self.assistant_first} conversations begin with the assistant, the first: {self.first}")
 
     def _say(self, text: str) -> None:
         """Once, however often the source is read."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core import SwiftError
 from swift_core.contract.engine import Listener, Reply, Request, Sampling
+from swift_core.contract.job import Job
 from swift_core.inference.conversation import stream_one
 from swift_core.inference.ending import ending_of, reply_to_ids
 
@@ -37,7 +38,7 @@ class Rollouts:
     batches_itself = True
 
     def __init__(
-        self, job: Any, processor: Any, address: dict[str, str], name: str, lora: bool, server: Server | None = None
+        self, job: Job, processor: Any, address: dict[str, str], name: str, lora: bool, server: Server | None = None
     ):
         self.job, self.processor, self.address, self.lora, self.server = job, processor, address, lora, server
         self.models = [name]

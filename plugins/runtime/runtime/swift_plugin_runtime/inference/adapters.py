@@ -8,6 +8,7 @@ from typing import Any
 
 from swift_core import SwiftError
 from swift_core.contract.engine import Request
+from swift_core.contract.job import Job
 from swift_core.jobs.steps import adapters_by_name
 
 BASE = "__base__"
@@ -17,7 +18,7 @@ BASE = "__base__"
 class Adapters:
     """The loaded adapters by name, and which of them may answer in one batch."""
 
-    def __init__(self, job: Any, model: Any):
+    def __init__(self, job: Job, model: Any):
         found = {} if job.options.merge_lora else adapters_by_name(job)
         self.model = model
         self.labels = {name: [item.label for item in items] for name, items in found.items()}

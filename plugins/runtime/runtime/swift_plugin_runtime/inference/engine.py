@@ -16,6 +16,7 @@ import torch
 import transformers
 
 from swift_core.contract.engine import Listener, Reply, Request
+from swift_core.contract.job import Job
 from swift_core.inference.conversation import askable, room, stream_one, window_of
 from swift_core.inference.ending import Writer, ending_of, reply_of, writer_of
 from swift_plugin_runtime.batching.collate import pad_batch
@@ -35,7 +36,7 @@ class TransformersEngine:
 
     def __init__(
         self,
-        job: Any,
+        job: Job,
         model: Any,
         processor: Any,
         name: str,

@@ -179,7 +179,7 @@ def following_prompt(job: Job, rollout: Rollout, processor: Any) -> Request | No
     return None if limit is not None and len(inputs["input_ids"]) >= limit else Request(asked, prompt=inputs)
 
 
-def response(job: Any, row: Row) -> list[dict[str, Any]]:
+def response(job: Job, row: Row) -> list[dict[str, Any]]:
     """The messages of the first environment, in option order, that responds to the answer; [] where none does."""
     for item in job.many("environment"):
         if said := job.call(item, "respond", row=row):

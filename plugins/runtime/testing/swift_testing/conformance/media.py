@@ -22,8 +22,8 @@ from swift_testing.conformance.models import (
     WRITES,
     Failed,
     as_batch,
-    complete_loading,
     head_loss,
+    load_whole,
     logits_of,
     outputs_of,
     train_job,
@@ -107,11 +107,7 @@ def packing_of(job: Job, model: Any, processor: Any, rows: list[Row]) -> str:
 
 def load(job: Job) -> tuple[Any, Any]:
     """(model, processor) through the job's hooks; every weight must be found."""
-    path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=None)
-    config = job.hook.load_config(job=job, path=path)
-    with complete_loading():
-        model = job.hook.load_model(job=job, path=path, config=config, quantization=None)
-    job.hook.patch_model(job=job, model=model)
+    model, path, config = load_whole(job)
     return model, job.hook.load_processor(job=job, path=path, config=config)
 
 

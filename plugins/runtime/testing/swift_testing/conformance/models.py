@@ -72,12 +72,18 @@ def load(job: Job) -> tuple[Any, Any]:
     """(model, tokenizer) through the job's loader, which must find every weight and need no other."""
     import transformers
 
+    model, path, _ = load_whole(job)
+    return model, transformers.AutoTokenizer.from_pretrained(path)
+
+
+def load_whole(job: Job) -> tuple[Any, str, Any]:
+    """(model, its folder, its config) through the job's hooks; every weight must be found."""
     path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=None)
     config = job.hook.load_config(job=job, path=path)
     with complete_loading():
         model = job.hook.load_model(job=job, path=path, config=config, quantization=None)
     job.hook.patch_model(job=job, model=model)
-    return model, transformers.AutoTokenizer.from_pretrained(path)
+    return model, path, config
 
 
 @contextmanager
