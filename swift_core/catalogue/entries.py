@@ -224,11 +224,13 @@ def _scan() -> list[Entry]:
 
 
 def _load_fault(entry: Entry) -> list[str]:
+    from swift_core.contract.declarations import strange_attributes
+
     try:
-        entry.load()
+        found = entry.load()
     except SwiftError as error:
         return [str(error)]
-    return []
+    return [f"{entry.title} {line}" for line in strange_attributes(found, entry.kind)]
 
 
 @functools.cache

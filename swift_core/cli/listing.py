@@ -13,6 +13,7 @@ from swift_core.catalogue.conformance import FILE, recorded
 from swift_core.catalogue.entries import Catalogue, Entry, summary_of
 from swift_core.contract.capability import describe
 from swift_core.contract.cards import Family
+from swift_core.contract.components import Component, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.kinds import KINDS
 from swift_core.job.specs import JOBS
@@ -99,7 +100,7 @@ def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
     entry = catalogue.find(kind, name)
     found = entry.load()
     facts = _common(entry, summary_of(found) or entry.summary, _source(found, entry), _hooks(found, kind))
-    facts["capabilities"] = {k: describe(v) for k, v in getattr(found, "capabilities", {}).items()}
+    facts["capabilities"] = {k: describe(v) for k, v in declared(found, Component, "capabilities").items()}
     if isinstance(found, type):
         from swift_core.job.options import describe_options
 

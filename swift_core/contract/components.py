@@ -1,8 +1,17 @@
-"""What a component of each kind may declare beside its hooks."""
+"""What a component of each kind may declare beside its hooks: one base class per kind.
+
+A component inherits the class of its kind and sets what differs from the default; one that does not inherit it may set
+the same attributes. Code that reads an attribute asks `declared`, which knows the default.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from swift_core.contract.capability import Capability
+from swift_core.contract.cards import Family
 
 
 @dataclass(frozen=True)
@@ -15,3 +24,184 @@ class Requirements:
     install: tuple[str, ...]
     remove: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
+
+
+class Component:
+    """What a component of any kind may declare."""
+
+    swift_api: ClassVar[int]
+    """The number of the contract that it was written for: 1. Every component sets it."""
+
+    summary: ClassVar[str] = ""
+    """One line for lists, where the first line of the docstring is not meant."""
+
+    capabilities: ClassVar[Mapping[str, Capability]] = {}
+    """Feature → Supported, Unsupported(reason) or Experimental(note). A job asks before it loads anything."""
+
+
+class Loader(Component):
+    """A loader of checkpoints."""
+
+
+class Quantizer(Component):
+    """A quantizer."""
+
+    needs_rows: ClassVar[bool] = True
+    """Whether `quantize_model` calibrates on rows; False: `swift export` asks for no data set."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Values of `quant_method` in a checkpoint's config.json that it can load."""
+
+    stages: ClassVar[Mapping[str, Capability]] = {}
+    """QAT, QLoRA, PTQ → whether quantized weights train, adapters train on them, and they can be exported."""
+
+    environment: ClassVar[Requirements | None] = None
+    """Packages for an isolated environment, where they do not fit beside the others; made at the first use."""
+
+
+class Patcher(Component):
+    """A patcher of loaded models."""
+
+
+class Dataset(Component):
+    """A source of rows, or one published data set."""
+
+
+class Template(Component):
+    """A chat format. Its facts are the fields of `swift_core.templates.Template`."""
+
+
+class Box(Component):
+    """A writer and reader of boxes."""
+
+
+class Agent(Component):
+    """A format of tools and tool calls."""
+
+    before_calls: ClassVar[str] = "\n"
+    """What stands between the words and the calls of one turn."""
+
+    beside: ClassVar[bool] = False
+    """Whether the calls stand behind the template's answer, not in it."""
+
+
+class LossScale(Component):
+    """Weights of the pieces of an answer."""
+
+
+class Tuner(Component):
+    """A tuner."""
+
+    trains_whole_weights: ClassVar[bool] = False
+    """Whether it trains the model's own weights in place; they are then saved as a whole checkpoint."""
+
+    trains_nothing: ClassVar[bool] = False
+    """Whether it adds no parameter that trains; if not, a tuner with nothing left to train ends the job."""
+
+    reshapes: ClassVar[bool] = False
+    """Whether it changes which modules there are, so that it must be attached before the others."""
+
+
+class Optimizer(Component):
+    """A builder of optimizers."""
+
+
+class Trainer(Component):
+    """A training method."""
+
+    needs_answer: ClassVar[bool] = True
+    """Whether each row must end with an answer; False: the method draws it, or learns from other columns."""
+
+    needs_question: ClassVar[bool] = True
+    """Whether each row must have a user's turn with words in it; False: plain text trains as well."""
+
+    streams: ClassVar[bool] = False
+    """Whether it trains on rows read as they come (`--streaming true`)."""
+
+    draws: ClassVar[bool] = False
+    """Whether it draws answers while it trains: such a method takes `--rollout_backend` and `--environment`."""
+
+    task: ClassVar[str | None] = None
+    """The head that the model is loaded with: `seq_cls`, `embedding`, `reranker` …; None: as the card says."""
+
+    num_labels: ClassVar[int | None] = None
+    """How many outputs the head has; None: as the data or the user say."""
+
+
+class Reward(Component):
+    """A scorer of completions."""
+
+    in_main_thread: ClassVar[bool] = False
+    """Whether `score` must run in the main thread, because it uses signals or libraries that ask for it."""
+
+
+class Environment(Component):
+    """The world of a rollout."""
+
+
+class Launcher(Component):
+    """A starter of several processes."""
+
+
+class Backend(Component):
+    """A generator of answers."""
+
+    environment: ClassVar[Requirements | None] = None
+    """As in `Quantizer`."""
+
+
+class EngineTraits:
+    """What an engine that a backend started may declare; other code reads it off the engine, not the component."""
+
+    batches_itself: ClassVar[bool] = False
+    """Whether several threads may call `generate` at once; False: one thread calls it, with whole batches."""
+
+    scores_answers: ClassVar[bool] = False
+    """Whether the model reads a conversation whole, answer included, and replies with a score or a vector."""
+
+
+class Server(Component):
+    """A network interface of an engine."""
+
+
+class Evaluator(Component):
+    """A measurer of models."""
+
+    environment: ClassVar[Requirements | None] = None
+    """As in `Quantizer`."""
+
+
+class Exporter(Component):
+    """A writer of other formats."""
+
+    environment: ClassVar[Requirements | None] = None
+    """As in `Quantizer`."""
+
+
+BASES: dict[str, type] = {
+    "model": Family,
+    "loader": Loader,
+    "quantizer": Quantizer,
+    "patcher": Patcher,
+    "dataset": Dataset,
+    "template": Template,
+    "bbox": Box,
+    "agent": Agent,
+    "loss_scale": LossScale,
+    "tuner": Tuner,
+    "optimizer": Optimizer,
+    "trainer": Trainer,
+    "reward": Reward,
+    "environment": Environment,
+    "launcher": Launcher,
+    "backend": Backend,
+    "server": Server,
+    "evaluator": Evaluator,
+    "exporter": Exporter,
+}
+"""Kind → the class that says what its components may declare. A command is a Typer application and declares nothing."""
+
+
+def declared(component: Any, base: type, name: str) -> Any:
+    """What a component or an engine declares as `name`; the default of `base` where it says nothing."""
+    return getattr(component, name, getattr(base, name))

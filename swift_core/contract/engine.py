@@ -96,11 +96,7 @@ class Reply:
 
 
 class Engine(Protocol):
-    """A loaded model that answers.
-
-    An engine whose `generate` may be called by several threads at once, because it batches for itself, says
-    so with an attribute `batches_itself = True`; else the server lets one thread call it, with whole batches.
-    """
+    """A loaded model that answers. What more it may declare stands in `swift_core.contract.components.EngineTraits`."""
 
     models: list[str]
     """Names it answers to: the base model first, then its adapters."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from swift_core.contract.components import Trainer, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row, check_placeholders, check_question
 from swift_core.contract.source import Source
@@ -107,7 +108,7 @@ def _generic(job: Job, raw: dict[str, Any], source: Source) -> Row:
 def _needs_question(job: Job) -> bool:
     """Whether a row must ask something: not in pre-training, nor where rows only calibrate a quantizer."""
     trainers = job.many("trainer")
-    return getattr(trainers[0].component, "needs_question", True) if trainers else job.spec.name != "export"
+    return declared(trainers[0].component, Trainer, "needs_question") if trainers else job.spec.name != "export"
 
 
 def split_rows(rows: list[Row], ratio: float, seed: int) -> tuple[list[Row], list[Row]]:

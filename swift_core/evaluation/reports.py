@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import track
 
+from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine, Reply, Request
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
@@ -52,7 +53,7 @@ def answer_all(
     requests = [
         ask(row.with_system(options.system), options, adapter, options.seed + n, whole) for n, row in enumerate(rows)
     ]
-    size = options.max_batch_size * (16 if getattr(engine, "batches_itself", False) else 1)
+    size = options.max_batch_size * (16 if declared(engine, EngineTraits, "batches_itself") else 1)
     slices = list(batches(requests, size))
     shown = track(slices, what, console=Console(stderr=True), disable=len(slices) < 2)
     return requests, [reply for part in shown for reply in engine.generate(part)]

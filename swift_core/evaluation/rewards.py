@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.components import Reward, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 
@@ -42,7 +43,7 @@ def _side_by_side(job: Job, items: Sequence[Selected], rows: list[Row], completi
         except BaseException as error:  # handed to the thread that waits for it
             found[place] = error
 
-    apart = [n for n, item in enumerate(items) if not getattr(item.component, "in_main_thread", False)]
+    apart = [n for n, item in enumerate(items) if not declared(item.component, Reward, "in_main_thread")]
     threads = {n: threading.Thread(target=work, args=(n,), daemon=True) for n in apart}
     for thread in threads.values():
         thread.start()

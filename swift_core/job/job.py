@@ -17,6 +17,7 @@ import pluggy
 from swift_core.catalogue.entries import Entry
 from swift_core.contract import hooks
 from swift_core.contract.capability import Unsupported
+from swift_core.contract.components import Component, Tuner, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.job.lockfile import lock_of, write_lock
 from swift_core.job.options import Given
@@ -114,7 +115,7 @@ class PreparedJob:
     def objection(self, feature: str) -> str | None:
         """Why a component of this job does not support a feature, in a sentence; None where none objects."""
         for item in self.selected:
-            answer = getattr(item.component, "capabilities", {}).get(feature)
+            answer = declared(item.component, Component, "capabilities").get(feature)
             if isinstance(answer, Unsupported):
                 return f"{item.entry.title} does not support {feature}: {answer.reason}"
         return None
@@ -139,5 +140,5 @@ class PreparedJob:
 def _depth_first(selected: list[Selected]) -> list[Selected]:
     """Tuners that change the model's depth (`reshapes`) before those that name its layers by number."""
     tuners = [c for c in selected if c.kind == "tuner"]
-    ordered = iter(sorted(tuners, key=lambda c: not getattr(c.component, "reshapes", False)))
+    ordered = iter(sorted(tuners, key=lambda c: not declared(c.component, Tuner, "reshapes")))
     return [next(ordered) if c.kind == "tuner" else c for c in selected]

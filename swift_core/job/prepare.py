@@ -7,6 +7,7 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.capability import Supported, Unsupported
+from swift_core.contract.components import Component, declared
 from swift_core.contract.errors import SwiftError, SwiftErrors
 from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import inherit
@@ -116,7 +117,7 @@ def refuse_unsupported(job: PreparedJob) -> None:
     flags |= {m for c in job.many("model") for m in c.component.modality}
     mistakes = []
     for item in job.selected:
-        answers = getattr(item.component, "capabilities", {})
+        answers = declared(item.component, Component, "capabilities")
         others = [c for c in job.selected if c is not item]
         kinds = {c.kind for c in others if not isinstance(answers.get(c.entry.name), Supported)}
         features = flags | kinds | {c.entry.name for c in others}

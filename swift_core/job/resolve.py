@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.contract.components import Quantizer, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.job.family_lookup import find_family, named_checkpoint
 from swift_core.job.lockfile import options_in_lock, read_json, saved_tuners
@@ -111,7 +112,7 @@ class _Picker:
         names, faults = list[str](), list[str]()
         for entry in self.catalogue.of_kind("quantizer"):
             try:
-                names += [entry.name] * (method in getattr(entry.load(), "reads", ()))
+                names += [entry.name] * (method in declared(entry.load(), Quantizer, "reads"))
             except SwiftError as error:
                 faults.append(str(error))
         return names, faults

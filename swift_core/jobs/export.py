@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.components import Quantizer, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.data.load import load_all
 from swift_core.job.lockfile import LOCK_FILE
@@ -62,7 +63,7 @@ def _quantize(job: Job, quantizer: Any) -> str:
         raise SwiftError("Adapters cannot be quantized apart from their base; merge them first: --merge_lora true.")
     if job.options.dataset:
         rows = load_all(job, job.options.dataset, need_answer=False)
-    elif getattr(quantizer.component, "needs_rows", True):
+    elif declared(quantizer.component, Quantizer, "needs_rows"):
         raise SwiftError(f"{quantizer.entry.title} calibrates on rows: say --dataset with a few hundred of them.")
     else:
         rows = []

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine, Reply, Request
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
@@ -53,7 +54,7 @@ def answer_rows(job: Job, engine: Engine, rows: list[Row], place: Results) -> li
     from rich.progress import Progress
 
     adapter = _adapter(job, engine)
-    whole = getattr(engine, "scores_answers", False)
+    whole = declared(engine, EngineTraits, "scores_answers")
     requests = [ask(r, job.options, adapter, job.options.seed + n, whole) for n, r in enumerate(rows)]
     left = list(range(len(place.records), len(rows)))
     size = 1 if job.options.stream else job.options.max_batch_size

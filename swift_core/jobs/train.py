@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.components import Trainer, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.signatures import implementations
 from swift_core.data.load import load_all, split_rows
@@ -66,7 +67,7 @@ def load_data(job: Job) -> tuple[Any, list[Any]]:
     options = job.options
     if not options.dataset:
         raise SwiftError("Which data? Say --dataset with a file or a hub id.")
-    need_answer = getattr(job.one("trainer"), "needs_answer", True)
+    need_answer = declared(job.one("trainer"), Trainer, "needs_answer")
     held = load_all(job, options.val_dataset, need_answer) if options.val_dataset else []
     if options.streaming:
         check_streaming(job)
@@ -78,7 +79,7 @@ def load_data(job: Job) -> tuple[Any, list[Any]]:
 def check_streaming(job: Job) -> None:
     """Refuse a stream where its rows would have to be counted, split or gone through beforehand."""
     options = job.options
-    if not getattr(job.one("trainer"), "streams", False):
+    if not declared(job.one("trainer"), Trainer, "streams"):
         name = job.many("trainer")[0].entry.name
         raise SwiftError(
             f"--streaming does not serve the trainer {name!r}, which looks at all rows first; leave it out."
@@ -111,7 +112,7 @@ def check_rollouts(job: Job) -> None:
             f"--rollout_backend {backend}: this backend does not follow a policy under training (it has no "
             "`start_rollouts`). Leave the option out, and the model under training draws its answers itself."
         )
-    if getattr(job.one("trainer"), "draws", False):
+    if declared(job.one("trainer"), Trainer, "draws"):
         return
     for option in ("rollout_backend", "environment"):
         if value := getattr(job.options, option):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.components import Tuner, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.tuning import MARK, Names, Tuning, owned_by_others, tuning_of
 
@@ -52,7 +53,7 @@ def check_training(job: Job, model: Any, items: Sequence[Selected]) -> None:
         raise SwiftError("Nothing would be trained: every parameter is frozen. Check --tuner and the freeze flags.")
     for item in items:
         idle = not training & set(tuning_of(model).owned.get(item.label, ()))
-        if idle and not getattr(item.component, "trains_nothing", False):
+        if idle and not declared(item.component, Tuner, "trains_nothing"):
             others = " and ".join(_title(other) for other in job.many("tuner") if other is not item)
             raise SwiftError(
                 f"{_title(item)} trains nothing beside {others}: every parameter that requires a gradient is another "

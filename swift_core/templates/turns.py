@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.components import Agent, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.boxes import PLACEHOLDER, share_objects
@@ -120,11 +121,11 @@ def _turn(job: Job, message: dict[str, Any], template: Template) -> Turn:
     turn = Turn(message["role"], text, thought, loss=message.get("loss"), scale=message.get("loss_scale", 1.0))
     if calls:
         turn.calls, agent = calls, job.one("agent")
-        gap = getattr(agent, "before_calls", "\n")
+        gap = declared(agent, Agent, "before_calls")
         between = gap if words and not words.endswith(gap) else ""
         turn.written, turn.beside = (
             between + job.hook.write_calls(job=job, calls=calls),
-            getattr(agent, "beside", False),
+            declared(agent, Agent, "beside"),
         )
     return turn
 

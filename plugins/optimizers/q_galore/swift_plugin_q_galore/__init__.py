@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Tuner, declared
 from swift_core.contract.job import Job
 
 
@@ -45,7 +46,7 @@ class QGaLore:
         from swift_plugin_q_galore.weights import store_as_int8
 
         layerwise.check_layerwise(job, "Q-GaLore")
-        if not any(getattr(c.component, "trains_whole_weights", False) for c in job.many("tuner")):
+        if not any(declared(c.component, Tuner, "trains_whole_weights") for c in job.many("tuner")):
             raise SwiftError("Q-GaLore trains whole weights: say --tuner full.")
         named = None if self.galore_target_modules == ["all-linear"] else self.galore_target_modules
         ids = {id(weight) for weight in layerwise.hidden_matrices(model, named)}

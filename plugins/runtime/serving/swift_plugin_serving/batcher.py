@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic
 
+from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine, Reply, Request
 from swift_core.contract.errors import SwiftError
 
@@ -35,7 +36,7 @@ class Batcher:
         self.engine, self.size = engine, max_batch_size
         self.queue: queue.Queue[Pending | None] = queue.Queue()
         self.closed = threading.Event()
-        self.at_once = getattr(engine, "batches_itself", False)
+        self.at_once = declared(engine, EngineTraits, "batches_itself")
         self.pool = ThreadPoolExecutor(128 if self.at_once else 1, thread_name_prefix="engine")
         if not self.at_once:
             self.pool.submit(self._work)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Reply, Request
 from swift_core.contract.errors import SwiftError
 
@@ -99,7 +100,7 @@ async def _relevance(pairs: list[tuple[str, str]], submit: Submit, engine: Any, 
 
 
 async def _ask(talks: list[list[Json]], submit: Submit, engine: Any, adapter: str | None) -> list[Json]:
-    if not getattr(engine, "scores_answers", False):
+    if not declared(engine, EngineTraits, "scores_answers"):
         raise SwiftError("The model that is served writes answers: ask it at /v1/chat/completions.")
     futures = [submit(Request.of(talk, adapter=adapter, where=f"text {n}")) for n, talk in enumerate(talks)]
     replies = await asyncio.gather(*map(asyncio.wrap_future, futures))

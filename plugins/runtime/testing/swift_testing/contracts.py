@@ -15,6 +15,8 @@ import pytest
 
 from swift_core.catalogue.entries import Catalogue, Entry, summary_of
 from swift_core.contract.capability import Experimental, Supported, Unsupported
+from swift_core.contract.components import Component, declared
+from swift_core.contract.declarations import strange_attributes
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.kinds import KINDS
@@ -92,6 +94,11 @@ class ComponentContract:
         strange = [h for h in implementations(self.component) if h not in allowed]
         assert not strange, f"A {self.kind} has no hook {strange[0]!r}; its hooks are {', '.join(allowed)}."
 
+    def test_declares_what_the_contract_knows(self) -> None:
+        """An attribute that nothing reads is a misspelt one, or an option without its type."""
+        strange = strange_attributes(self.component, self.kind)
+        assert not strange, f"{self.name} {strange[0]}"
+
     def test_says_what_it_is(self) -> None:
         """The first line of its docstring, or its `summary`, stands in lists and help texts."""
         line = summary_of(self.component)
@@ -114,7 +121,7 @@ class ComponentContract:
 
     def test_capabilities_are_answers(self) -> None:
         """`capabilities` maps a feature to Supported, Unsupported or Experimental, with a reason or note."""
-        for feature, answer in getattr(self.component, "capabilities", {}).items():
+        for feature, answer in declared(self.component, Component, "capabilities").items():
             right = isinstance(answer, Supported | Unsupported | Experimental)
             assert right, f"capabilities[{feature!r}] must be Supported(), Unsupported(reason) or Experimental(note)."
             reason = answer.reason if isinstance(answer, Unsupported) else answer.note

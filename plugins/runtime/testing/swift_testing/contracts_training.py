@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from swift_core.contract.capability import Unsupported
+from swift_core.contract.components import Component, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
 from swift_core.data.convert import to_row
@@ -168,7 +169,7 @@ class TunerContract(ComponentContract):
 
     def capability(self, feature: str) -> Any:
         """What the tuner says of a feature."""
-        return getattr(self.component, "capabilities", {}).get(feature)
+        return declared(self.component, Component, "capabilities").get(feature)
 
     def test_trains_in_bfloat16(self) -> None:
         """In half precision: gradients are finite, and the model keeps its type."""

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from swift_core.contract.components import Trainer, declared
 from swift_core.contract.job import Job
 
 SCORING = ("seq_cls", "reranker", "reward")
@@ -19,14 +20,14 @@ HEADS = ("score", "classifier")
 def task_of(job: Job) -> str:
     """What the model is loaded for: the training method's `task`, that of an adapter with a head, else the family's."""
     methods = job.many("trainer")
-    wanted = getattr(methods[0].component, "task", None) if methods else None
+    wanted = declared(methods[0].component, Trainer, "task") if methods else None
     return str(wanted or ("seq_cls" if _adapter_head(job) else job.card.task))
 
 
 def labels_of(job: Job) -> int | None:
     """How many numbers the head gives, where the training method or an adapter says so."""
     methods = job.many("trainer")
-    said: int | None = getattr(methods[0].component, "num_labels", None) if methods else None
+    said: int | None = declared(methods[0].component, Trainer, "num_labels") if methods else None
     return said or _adapter_head(job)
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from swift_core import SwiftError
+from swift_core.contract.components import Tuner, declared
 from swift_core.contract.job import Job
 from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
@@ -516,7 +517,7 @@ def learning_rate(job: Job) -> float:
     """--learning_rate, else 1e-5 where whole weights train and 1e-4 for adapters."""
     if training_options(job).learning_rate is not None:
         return float(training_options(job).learning_rate)
-    whole = any(getattr(c.component, "trains_whole_weights", False) for c in job.many("tuner"))
+    whole = any(declared(c.component, Tuner, "trains_whole_weights") for c in job.many("tuner"))
     return 1e-5 if whole else 1e-4
 
 
