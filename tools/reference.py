@@ -5,6 +5,7 @@ Run by `make generated`; a test checks that the pages are up to date and that no
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections import Counter
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from swift_core.catalogue.entries import Catalogue, Entry, summary_of
 from swift_core.cli.scaffold import EXAMPLES
 from swift_core.contract import hooks
 from swift_core.contract.capability import describe
+from swift_core.contract.components import BASES, Component
 from swift_core.contract.kinds import KINDS, Kind
 from swift_core.contract.signatures import hook_specs, implementations
 from swift_core.job.options import describe_options
@@ -58,7 +60,9 @@ def kinds_page(entries: list[Entry]) -> str:
     sections = "\n".join(_kind_section(k, [e for e in entries if e.kind == k.name]) for k in KINDS.values())
     rows = [[f"[{k.name}](#{k.name})", f"`{k.group}`", k.per_job, k.what] for k in KINDS.values()]
     intro = "Every component is of one kind. A plugin registers it under the kind's entry-point group.\n\n"
-    return f"# Kinds\n\n{intro}{_table(['kind', 'entry-point group', 'per job', 'what it does'], rows)}\n{sections}"
+    table = _table(["kind", "entry-point group", "per job", "what it does"], rows)
+    common = f"What [a component may declare](../declarations.md), of every kind:\n\n{_attribute_table(Component)}"
+    return f"# Kinds\n\n{intro}{table}\n{common}\n{sections}"
 
 
 def _kind_section(kind: Kind, entries: list[Entry]) -> str:
@@ -72,7 +76,40 @@ def _kind_section(kind: Kind, entries: list[Entry]) -> str:
         f"- A new one: `swift new {kind.name} NAME`. Example: {EXAMPLES[kind.name].summary}\n"
         f"- Contract: `swift_testing.{_contract(kind)}`.\n"
         f"- In this repository: {shown or 'none'}.\n"
+        f"{_declarations(kind)}"
     )
+
+
+def _declarations(kind: Kind) -> str:
+    """What a component of the kind may declare beside its hooks and what every component may, from its base class."""
+    base = BASES.get(kind.name, object)
+    if not issubclass(base, Component) or not _attribute_texts(base):
+        return ""
+    return f"\nMay declare (`{base.__module__}.{base.__name__}`):\n\n{_attribute_table(base)}"
+
+
+def _attribute_table(base: type) -> str:
+    hints = vars(base)["__annotations__"]
+    rows = [
+        [f"`{n}`", f"`{_short(hints[n])}`", f"`{getattr(base, n)!r}`" if hasattr(base, n) else "", text]
+        for n, text in _attribute_texts(base).items()
+    ]
+    return _table(["attribute", "type", "default", "what it says"], rows)
+
+
+def _short(hint: str) -> str:
+    return hint.removeprefix("ClassVar[").removesuffix("]")
+
+
+def _attribute_texts(owner: type) -> dict[str, str]:
+    """Attribute → the string literal that stands below it in the class."""
+    (body,) = (n.body for n in ast.parse(inspect.getsource(owner)).body if isinstance(n, ast.ClassDef))
+    pairs = zip(body, body[1:], strict=False)
+    return {
+        a.target.id: ast.literal_eval(b.value)
+        for a, b in pairs
+        if isinstance(a, ast.AnnAssign) and isinstance(a.target, ast.Name) and isinstance(b, ast.Expr)
+    }
 
 
 def _contract(kind: Kind) -> str:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.components import Requirements
@@ -25,7 +25,7 @@ class Calibrated:
     """What both share: rows in, a packed checkpoint out; and how such a checkpoint is loaded."""
 
     swift_api = 1
-    method = ""
+    method: ClassVar[str] = ""
     environment = Requirements(
         ("--no-build-isolation", "gptqmodel==7.6.0", *BASE),
         before=(*BASE, "setuptools", "wheel", "ninja", "packaging", "pybind11"),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from swift_core import SwiftError, hookimpl
 from swift_core.contract.job import Job
@@ -31,7 +31,8 @@ class AddedTuner:
     """
 
     swift_api = 1
-    tag = ""
+    tag: ClassVar[str] = ""
+    """A word of its own for names of modules and files."""
 
     def places(self, job: Job, model: Any) -> dict[str, Any]:
         """Dotted path of each host → its new module, called as `module(output, input)` and giving the new output.
