@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -104,7 +105,7 @@ def _short(hint: str) -> str:
 def _attribute_texts(owner: type) -> dict[str, str]:
     """Attribute → the string literal that stands below it in the class."""
     (body,) = (n.body for n in ast.parse(inspect.getsource(owner)).body if isinstance(n, ast.ClassDef))
-    pairs = zip(body, body[1:], strict=False)
+    pairs = itertools.pairwise(body)
     return {
         a.target.id: ast.literal_eval(b.value)
         for a, b in pairs

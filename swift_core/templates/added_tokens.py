@@ -16,7 +16,7 @@ from typing import Any
 
 from swift_core.templates.render import Span
 
-Part = tuple[list[str], float] | list[Span]
+Chunk = tuple[list[str], float] | list[Span]
 """Texts of one weight, each tokenized by itself, or the spans of one text that differ in weight."""
 
 STEPS = {
@@ -42,15 +42,15 @@ class Words:
         self.split = re.compile(f"({longest_first})" if ids else "(?!)").split
         self.known = {word: [number] for word, number in ids.items()}
 
-    def parts(self, spans: list[Span]) -> list[Part]:
+    def parts(self, spans: list[Span]) -> list[Chunk]:
         """The text in parts, cut at words and where an answer starts."""
         starts = [n for n in range(1, len(spans)) if spans[n].answer and not spans[n - 1].answer]
-        parts: list[Part] = []
+        parts: list[Chunk] = []
         for first, behind in pairwise([0, *starts, len(spans)]):
             parts += self._cut(spans[first:behind])
         return parts
 
-    def _cut(self, spans: list[Span]) -> Iterator[Part]:
+    def _cut(self, spans: list[Span]) -> Iterator[Chunk]:
         rest = iter(spans)
         texts: list[str] = []
         weight, left = 0.0, 0  # of the span at hand: its weight, and the characters that are still to come

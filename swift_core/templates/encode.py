@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import Any
 
-from swift_core.templates.added_tokens import Part, Words, words_of
+from swift_core.templates.added_tokens import Chunk, Words, words_of
 from swift_core.templates.render import Span
 
 IGNORED = -100
 """The label of a position that is not trained (PyTorch's cross-entropy ignore_index)."""
 
-Run = tuple[int, int, float]
+TokenRange = tuple[int, int, float]
 """First token, the token behind the last, and their weight in the loss."""
 
 
@@ -35,7 +35,7 @@ def labelled(ids: list[int], weights: list[float]) -> dict[str, Any]:
     return _row(ids, [(n, n + 1, weight) for n, weight in enumerate(weights) if weight > 0])
 
 
-def _row(ids: list[int], runs: list[Run]) -> dict[str, Any]:
+def _row(ids: list[int], runs: list[TokenRange]) -> dict[str, Any]:
     labels, scaled = [IGNORED] * len(ids), False
     for first, behind, weight in runs:
         labels[first:behind] = ids[first:behind]
@@ -48,14 +48,14 @@ def _row(ids: list[int], runs: list[Run]) -> dict[str, Any]:
     return row
 
 
-def _spread(runs: list[Run], length: int) -> list[float]:
+def _spread(runs: list[TokenRange], length: int) -> list[float]:
     weights = [0.0] * length
     for first, behind, weight in runs:
         weights[first:behind] = [weight] * (behind - first)
     return [0.0, *weights[1:]] if weights else []
 
 
-def weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], list[Run]]]:
+def weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], list[TokenRange]]]:
     """Token ids and the runs of trained tokens, a pair per row."""
     if not getattr(tokenizer, "is_fast", False):
         return [_in_pieces(tokenizer, spans) for spans in batch]
@@ -63,8 +63,8 @@ def weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], li
     return _by_parts(tokenizer, words, batch) if words else _by_offsets(tokenizer, batch)
 
 
-def _by_parts(tokenizer: Any, words: Words, batch: list[list[Span]]) -> list[tuple[list[int], list[Run]]]:
-    """Part by part, those of all rows in one call; with offsets, which cost a fifth more, where weights are mixed."""
+def _by_parts(tokenizer: Any, words: Words, batch: list[list[Span]]) -> list[tuple[list[int], list[TokenRange]]]:
+    """Chunk by chunk, those of all rows in one call; with offsets, which cost a fifth more, where weights are mixed."""
     rows = [words.parts(spans) for spans in batch]
     found = words.ids([text for parts in rows for part in parts if type(part) is tuple for text in part[0]])
     mixed = iter(_by_offsets(tokenizer, [part for parts in rows for part in parts if type(part) is list]))
@@ -72,11 +72,11 @@ def _by_parts(tokenizer: Any, words: Words, batch: list[list[Span]]) -> list[tup
 
 
 def _laid(
-    parts: list[Part], found: dict[str, list[int]], mixed: Iterator[tuple[list[int], list[Run]]]
-) -> tuple[list[int], list[Run]]:
+    parts: list[Chunk], found: dict[str, list[int]], mixed: Iterator[tuple[list[int], list[TokenRange]]]
+) -> tuple[list[int], list[TokenRange]]:
     """The parts of a row one behind the other; texts of one weight are `found`, the others come from `mixed`."""
     ids: list[int] = []
-    runs: list[Run] = []
+    runs: list[TokenRange] = []
     for part in parts:
         first = len(ids)
         if type(part) is tuple:
@@ -92,11 +92,11 @@ def _laid(
     return ids, runs
 
 
-def _moved(runs: list[Run], by: int) -> list[Run]:
+def _moved(runs: list[TokenRange], by: int) -> list[TokenRange]:
     return [(first + by, behind + by, weight) for first, behind, weight in runs]
 
 
-def _by_offsets(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], list[Run]]]:
+def _by_offsets(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], list[TokenRange]]]:
     """Each text in one piece, with offsets."""
     if not batch:
         return []
@@ -108,7 +108,7 @@ def _by_offsets(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int]
     ]
 
 
-def _aligned(tokenizer: Any, spans: list[Span], ids: list[int], encoding: Any) -> tuple[list[int], list[Run]]:
+def _aligned(tokenizer: Any, spans: list[Span], ids: list[int], encoding: Any) -> tuple[list[int], list[TokenRange]]:
     """The ids of a whole text, weighed; tokenized anew in parts where a token straddles an answer's start."""
     borders = list(accumulate([len(s.text) for s in spans], initial=0))
     places = [_place(encoding, border, borders[-1]) or (len(ids), False) for border in borders]
@@ -123,16 +123,16 @@ def _aligned(tokenizer: Any, spans: list[Span], ids: list[int], encoding: Any) -
     return ids, sorted(runs, key=_weight)  # of two spans that share a token, the heavier is written last
 
 
-def _joined(parts: list[tuple[list[int], list[Run]]]) -> tuple[list[int], list[Run]]:
+def _joined(parts: list[tuple[list[int], list[TokenRange]]]) -> tuple[list[int], list[TokenRange]]:
     ids: list[int] = []
-    runs: list[Run] = []
+    runs: list[TokenRange] = []
     for part, inside in parts:
         runs += _moved(inside, len(ids))
         ids += part
     return ids, runs
 
 
-def _weight(run: Run) -> float:
+def _weight(run: TokenRange) -> float:
     return run[2]
 
 
@@ -145,13 +145,13 @@ def _place(encoding: Any, border: int, length: int) -> tuple[int, bool] | None:
     return None
 
 
-def _in_pieces(tokenizer: Any, spans: list[Span]) -> tuple[list[int], list[Run]]:
+def _in_pieces(tokenizer: Any, spans: list[Span]) -> tuple[list[int], list[TokenRange]]:
     """For a tokenizer without offsets: each answer begins anew, the length of each prefix tells where it ends."""
     cuts = [n for n in range(1, len(spans)) if spans[n].answer and not spans[n - 1].answer]
     return _joined([_by_prefix(tokenizer, spans[a:b]) for a, b in pairwise([0, *cuts, len(spans)])])
 
 
-def _by_prefix(tokenizer: Any, spans: list[Span]) -> tuple[list[int], list[Run]]:
+def _by_prefix(tokenizer: Any, spans: list[Span]) -> tuple[list[int], list[TokenRange]]:
     texts = list(accumulate(s.text for s in spans))
     ids = _ids(tokenizer, texts[-1] if texts else "")
     ends = [0, *(min(len(_ids(tokenizer, text)), len(ids)) for text in texts[:-1]), len(ids)]

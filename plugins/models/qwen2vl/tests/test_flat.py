@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
-from swift_plugin_runtime.batching.padding_free import FlatRows, counter_of, keep_rows_apart, witnesses
+from swift_plugin_runtime.batching.padding_free import FlatRows, counter_of, keep_rows_apart, probe_rows
 from swift_plugin_runtime.training.trainer import token_losses
 from swift_testing.tiny import tiny_qwen2_vl
 
@@ -57,7 +57,7 @@ def losses(model, batch):
 
 def test_each_row_keeps_its_loss_and_gradients(loaded):
     job, model, processor = loaded
-    assert keep_rows_apart(model, witnesses(job, rows(), processor))
+    assert keep_rows_apart(model, probe_rows(job, rows(), processor))
     found = []
     for together in (True, False):
         model.zero_grad()
@@ -88,9 +88,9 @@ def test_positions_of_a_row_that_does_not_start_anew_leak(loaded):
 
 def test_pictures_are_tried_before_rows_are_laid_end_to_end(loaded):
     job, model, processor = loaded
-    seen = witnesses(job, rows(), processor)
+    seen = probe_rows(job, rows(), processor)
     assert [len(item["image_grid_thw"]) for item in seen] == [1, 2]
-    assert witnesses(job, [rows()[2]], processor) == []
+    assert probe_rows(job, [rows()[2]], processor) == []
     with pytest.raises(SwiftError, match=r"pixel_values came up late .* --padding_free false"):
         FlatRows(model, set())(encoded(loaded))
     assert FlatRows(model, {"pixel_values"})(encoded(loaded))["position_ids"].shape[:2] == (4, 1)

@@ -10,7 +10,7 @@ MOVED = {
     "swift_plugin_runtime.checks": ("swift_plugin_runtime.encoding.row_filter",),
     "swift_plugin_runtime.codes": ("swift_plugin_runtime.quantizing.packed_weights",),
     "swift_plugin_runtime.collate": ("swift_plugin_runtime.batching.collate",),
-    "swift_plugin_runtime.drawing": ("swift_plugin_runtime.rollouts.rollout_engine",),
+    "swift_plugin_runtime.drawing": ("swift_plugin_runtime.rollouts.rollout",),
     "swift_plugin_runtime.flat": ("swift_plugin_runtime.batching.padding_free",),
     "swift_plugin_runtime.forked": ("swift_plugin_runtime.encoding.forked",),
     "swift_plugin_runtime.fused": ("swift_plugin_runtime.training.fused_loss",),

@@ -125,7 +125,7 @@ def test_what_cannot_be_laid_flat_is_said(model):
 
 
 def test_asking_for_the_impossible_is_refused(tmp_path):
-    from swift_plugin_runtime.training.trainer import lay_flat
+    from swift_plugin_runtime.training.trainer import choose_collator
 
     from swift_core.jobs.steps import attach_tuners
     from swift_core.jobs.train import load_model
@@ -134,10 +134,10 @@ def test_asking_for_the_impossible_is_refused(tmp_path):
     job = prepare("sft", [Given(k, v, "test") for k, v in given.items()])
     model, processor = load_model(job, None)
     model = attach_tuners(job, model)
-    assert lay_flat(job, model, processor, []) and model.get_base_model().config._attn_implementation == NAME
+    assert choose_collator(job, model, processor, []) and model.get_base_model().config._attn_implementation == NAME
     model.get_base_model()._is_stateful = True
     with pytest.raises(SwiftError, match=r"--padding_free is not possible here: .* state"):
-        lay_flat(job, model, processor, [])
+        choose_collator(job, model, processor, [])
 
 
 def asked(length, dtype=torch.bfloat16):

@@ -11,8 +11,7 @@ from swift_plugin_runtime.alignment.reference import AlignmentTrainer, trained_l
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.rollouts.rollout import encode_prompts, learning_row, media_tokens, roll_out
-from swift_plugin_runtime.rollouts.rollout_engine import PolicyEngine
+from swift_plugin_runtime.rollouts.rollout import PolicyEngine, encode_prompts, learning_row, media_tokens, roll_out
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 from torch.nn import functional
 

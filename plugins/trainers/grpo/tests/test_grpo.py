@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_grpo import Grpo
-from swift_plugin_grpo.losses import divergence, group_advantages, policy_losses, token_weights
+from swift_plugin_grpo.trainer import divergence, group_advantages, policy_losses, token_weights
 from swift_plugin_runtime.rollouts.policy import PromptOrder
 from swift_plugin_runtime.rollouts.rollout import Rollout, learning_row, media_tokens, roll_out
 from swift_testing import RewardedInvariants

@@ -1,7 +1,7 @@
 """Rows laid end to end: whether a model keeps them apart, the positions of each, and the batches.
 
 A row behind another must have the logits that it has alone. Whether it has is not looked up: rows are tried, made-up
-ones for the text, and for each modality rows of the very data (`witnesses`). The trial itself is `separation`.
+ones for the text, and for each modality rows of the very data (`probe_rows`). The trial itself is `separation`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 """Types of layers, as configurations name them, that know of other tokens through a mask alone."""
 
 LOOKED_AT = 64
-"""Rows of a stream among which witnesses are sought."""
+"""Rows of a stream among which probe rows are sought."""
 
 
 class FlatRows:
@@ -91,7 +91,7 @@ def why_padded(job: Job, model: Any) -> str | None:
     return job.objection("padding_free") or job.objection("packing")
 
 
-def witnesses(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
+def probe_rows(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
     """Encoded rows that show what the data hold: of each modality the first two that are short enough to train."""
     found: dict[int, Row] = {}
     for name in ("image", "video", "audio"):

@@ -20,8 +20,14 @@ from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.alignment.reference import Reference, token_logps
 from swift_plugin_runtime.loading.modes import evaluating
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.rollouts.rollout import Rollout, encode_prompts, learning_row, media_tokens, roll_out
-from swift_plugin_runtime.rollouts.rollout_engine import PolicyEngine
+from swift_plugin_runtime.rollouts.rollout import (
+    PolicyEngine,
+    Rollout,
+    encode_prompts,
+    learning_row,
+    media_tokens,
+    roll_out,
+)
 from swift_plugin_runtime.training.trainer import Trainer, build_arguments, make_collator
 
 Batch = dict[str, Any]

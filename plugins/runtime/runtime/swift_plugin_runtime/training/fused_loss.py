@@ -3,7 +3,7 @@
 With a vocabulary of 150,000 the logits of 2,000 tokens, their softmax and its gradient take gigabytes. Here the head
 is handed the positions that are trained alone, goes through them part by part, and keeps of each part its share of
 the gradient, which it knows as soon as it knows the logits (as Liger's kernel does, Hsu et al., arXiv 2410.10989).
-The rest of the model does not notice: inside `losing`, its head answers with a loss where logits would be.
+The rest of the model does not notice: inside `fused_loss_in_head`, its head answers with a loss where logits would be.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _ends_with(model: Any, head: nn.Linear) -> bool:
 
 
 @contextmanager
-def losing(head: nn.Linear, kernel: str, labels: torch.Tensor, weights: torch.Tensor) -> Iterator[None]:
+def fused_loss_in_head(head: nn.Linear, kernel: str, labels: torch.Tensor, weights: torch.Tensor) -> Iterator[None]:
     """Inside, the head answers with the weighted sum of the losses, [1, 1, 1], instead of logits.
 
     labels: [rows, tokens] as in a batch; weights: one per trained token, in order.

@@ -24,7 +24,7 @@ from swift_core.contract.job import Job
 from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
-from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, why_joined, why_padded, witnesses
+from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, probe_rows, why_joined, why_padded
 from swift_plugin_runtime.encoding.arrow_cache import StoredRows
 from swift_plugin_runtime.encoding.datasets import (
     EncodedRows,
@@ -42,7 +42,7 @@ from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training import sharding
 from swift_plugin_runtime.training.finite import check_loss, check_weights
-from swift_plugin_runtime.training.fused_loss import head_for, losing
+from swift_plugin_runtime.training.fused_loss import fused_loss_in_head, head_for
 from swift_plugin_runtime.training.masters import Masters, choose
 from swift_plugin_runtime.training.memory import recomputes
 from swift_plugin_runtime.training.plots import plot_log
@@ -116,7 +116,7 @@ class Trainer(transformers.Trainer):
         if self.head is None:
             losses, outputs = token_losses(model, inputs, labels)
             return (losses * weights).sum(), outputs
-        with losing(self.head, training_options(self.job).fused_loss, labels, weights):
+        with fused_loss_in_head(self.head, training_options(self.job).fused_loss, labels, weights):
             outputs = model(**inputs, use_cache=False)
         return outputs.logits.sum(), outputs
 
@@ -526,7 +526,7 @@ def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
     train = training_rows(job, rows, processor)
     held = encode_rows(job, eval_rows, processor, "evaluation rows") if eval_rows else None
     shown = rows.first(LOOKED_AT) if job.options.streaming else rows
-    collator = lay_flat(job, model, processor, shown) or make_collator(job, model, processor)
+    collator = choose_collator(job, model, processor, shown) or make_collator(job, model, processor)
     head = head_for(model, training_options(job).fused_loss)
     again = recomputes(job, model, longest_of(job, train, processor))
     evaluation = training_options(job).save_strategy if held else "no"
@@ -579,7 +579,7 @@ def _feeding(job: Job, train: Any) -> dict[str, Any]:
     return {"dataloader_num_workers": workers, **own}
 
 
-def lay_flat(job: Job, model: Any, processor: Any, rows: Any) -> FlatRows | None:
+def choose_collator(job: Job, model: Any, processor: Any, rows: Any) -> FlatRows | None:
     """The collator that lays rows end to end: as asked, else wherever that is exact; the model is prepared for it.
 
     None where batches are padded; SwiftError with the reason where --packing or --padding_free asks in vain.
@@ -590,7 +590,7 @@ def lay_flat(job: Job, model: Any, processor: Any, rows: Any) -> FlatRows | None
         return None
     reason, seen = why_padded(job, model), []
     if not reason:
-        seen = witnesses(job, rows, processor)
+        seen = probe_rows(job, rows, processor)
         joined = why_joined(model, seen)
         reason = joined and f"in {type(base_of(model)).__name__} {joined}"
     if asked and reason:

@@ -97,10 +97,10 @@ def check_media(card: Family, folder: str, work: Path) -> tuple[dict[str, str], 
 
 def packing_of(job: Job, model: Any, processor: Any, rows: list[Row]) -> str:
     """`exact` where rows laid end to end keep the logits that each has alone, else why they are padded."""
-    from swift_plugin_runtime.batching.padding_free import keep_rows_apart, why_padded, witnesses
+    from swift_plugin_runtime.batching.padding_free import keep_rows_apart, probe_rows, why_padded
 
     reason = why_padded(job, model)
-    if reason is None and not keep_rows_apart(model, witnesses(job, rows, processor)):
+    if reason is None and not keep_rows_apart(model, probe_rows(job, rows, processor)):
         reason = "one row reaches into the next"
     return reason or "exact"
 
