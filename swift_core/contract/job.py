@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -75,6 +75,9 @@ class Spec(Protocol):
     @property
     def defaults(self) -> dict[str, Any]:
         """Values of options that differ from the options' own defaults."""
+
+    def runner(self) -> Callable[[Any], Any]:
+        """The function that does the work, given a prepared job."""
 
 
 class Job(Protocol):

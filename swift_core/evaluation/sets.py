@@ -34,6 +34,13 @@ class EvalSet:
     source: Source | None = None
     pattern: Pattern | None = None
 
+    @property
+    def source_of_rows(self) -> Source:
+        """`source`, where the set has rows of its own. Raises SwiftError for a name alone."""
+        if self.source is None:
+            raise SwiftError(f"The data set {self.name!r} is a name without rows; give a file or a hub id.")
+        return self.source
+
 
 def eval_sets(job: Job) -> list[EvalSet]:
     """Every data set that the job names, folders opened, each under a name of its own."""

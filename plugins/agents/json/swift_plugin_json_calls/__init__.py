@@ -54,7 +54,7 @@ class JsonCalls:
         return self.joint.join(self.written(n, call) for n, call in enumerate(calls)).join(self.around)
 
     @hookimpl
-    def write_results(self, results: list[str]) -> tuple[str, bool]:
+    def write_results(self, results: list[str], calls: list[Call]) -> tuple[str, bool]:
         text = self.between_results.join(result.join(self.result) for result in results)
         return text.join(self.around_results), False
 
@@ -96,7 +96,7 @@ class Object(JsonCalls):
     frame: ClassVar[tuple[str, str]] = ("<tool_call>", "</tool_call>")
     opening = re.compile(r"<tool_call>\s*(?=\{)")
     closing = re.compile(r"\s*(</tool_call>|\Z)")
-    ends = "</tool_call>", "<tool_call>"
+    ends: ClassVar[tuple[str, ...]] = ("</tool_call>", "<tool_call>")
 
     def written(self, number: int, call: Call) -> str:
         return self.json({"name": call["name"], self.key: call["arguments"]}).join(self.frame)
@@ -168,7 +168,7 @@ class Llama3(Object):
         return text + "".join(json.dumps(t, indent=4, ensure_ascii=False) + "\n\n" for t in tools) + system
 
     @hookimpl
-    def write_results(self, results: list[str]) -> tuple[str, bool]:
+    def write_results(self, results: list[str], calls: list[Call]) -> tuple[str, bool]:
         return self.between_results.join(write_json(result) for result in results), False
 
     def call_of(self, match: re.Match[str], value: Any) -> Call | None:
@@ -207,7 +207,7 @@ Where:
     result = "<｜tool▁output▁begin｜>", "<｜tool▁output▁end｜>"
 
     @hookimpl
-    def write_results(self, results: list[str]) -> tuple[str, bool]:
+    def write_results(self, results: list[str], calls: list[Call]) -> tuple[str, bool]:
         return "".join(result.join(self.result) for result in results), True
 
     def listed(self, tools: list[Tool]) -> str:

@@ -66,7 +66,8 @@ Begin!
     @hookimpl
     def read_calls(self, text: str) -> list[dict[str, Any]]:
         """The calls up to the first observation: what a model writes behind that, it made up."""
-        calls, place, action = [], 0, _action(*self.keywords[:2])
+        calls: list[dict[str, Any] | None] = []
+        place, action = 0, _action(*self.keywords[:2])
         while match := action.search(text, place):
             if calls and self.keywords[2] in text[place : match.start()]:
                 break

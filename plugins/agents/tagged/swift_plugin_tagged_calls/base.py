@@ -74,7 +74,7 @@ class Tagged:
         return self.marks.begin + self.marks.joint.join(written) + self.marks.end
 
     @hookimpl
-    def write_results(self, results: list[str]) -> tuple[str, bool]:
+    def write_results(self, results: list[str], calls: list[Call]) -> tuple[str, bool]:
         text = self.between_results.join(result.join(self.result) for result in results)
         return text.join(self.around_results), False
 

@@ -22,12 +22,13 @@ from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from swift_plugin_serving.remote import OpenAIEngine
 from swift_plugin_serving.server import bind
 
 from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
+from swift_core.catalogue.entries import Entry
 from swift_core.catalogue.venvs import of_entry
 from swift_core.contract.capability import Capability
 from swift_core.contract.components import Requirements
@@ -152,7 +153,8 @@ class Vllm:
     def _interpreter(self, job: Job) -> str:
         if self.vllm_python:
             return self.vllm_python
-        environment = of_entry(next(c.entry for c in job.many("backend") if c.component is self))
+        entry = next(c.entry for c in job.many("backend") if c.component is self)
+        environment = of_entry(cast(Entry, entry))  # a job shows the catalogue's entries as a protocol
         assert environment is not None  # the class declares one
         if not environment.ready:
             job.say(f"Making the environment of vLLM in {environment.folder} (about 3 GB, once) …")
@@ -231,9 +233,10 @@ def _lora_folders(job: Job) -> dict[str, str]:
     """Adapter name → its folder, all plain LoRA in PEFT's form; SwiftError for any that vLLM cannot load."""
     found = {}
     for name, items in adapters_by_name(job).items():
-        if len(items) > 1 or not _plain_lora(Path(items[0].folder)):
+        folder = Path(str(items[0].folder))  # an adapter is always read from one
+        if len(items) > 1 or not _plain_lora(folder):
             raise SwiftError(f"vLLM serves plain LoRA adapters only, and {name!r} is none: say --merge_lora true.")
-        found[name] = str(Path(items[0].folder).resolve())
+        found[name] = str(folder.resolve())
     return found
 
 

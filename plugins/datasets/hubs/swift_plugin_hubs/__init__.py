@@ -63,7 +63,7 @@ def _rows(source: Any, place: str) -> Iterator[dict[str, Any]]:
 def _undecoded(found: Any) -> Any:
     """The data set with media as their bytes and paths: they are opened when a row's turn comes, one by one."""
     for name, feature in found.features.items():
-        inner = getattr(feature, "feature", None)
+        inner: Any = getattr(feature, "feature", None)
         if getattr(feature, "decode", False):
             found = found.cast_column(name, dataclasses.replace(feature, decode=False))
         elif getattr(inner, "decode", False):

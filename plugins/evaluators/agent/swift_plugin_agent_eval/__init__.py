@@ -51,13 +51,14 @@ class AgentEvaluator:
         return [measure(job, engine, name, cases) for name, cases in read]
 
     def _cases(self, job: Job, found: EvalSet) -> list[Case]:
-        if found.source is None:
+        source = found.source
+        if source is None:
             raise SwiftError(f"There is no file {found.name!r}; the evaluator agent measures rows with tools.")
         rows = convert_all(
             job,
-            found.source,
-            raw_rows(job, found.source),
-            lambda raw: _cases_of(job, as_row(job, raw, found.source, need_answer=True)),
+            source,
+            raw_rows(job, source),
+            lambda raw: _cases_of(job, as_row(job, raw, source, need_answer=True)),
         )
         return [case for cases in rows[: job.options.eval_limit] for case in cases[-1 if self.steps == "last" else 0 :]]
 
@@ -186,5 +187,5 @@ def _up_to(row: Row, place: int) -> Row:
     """The row up to and with message `place`, and the media that stand there."""
     messages = row.messages[: place + 1]
     text = "".join(m.get("content") or "" for m in messages)
-    media = {f"{kind}s": values[: text.count(f"<{kind}>")] for kind, values in row.media.items()}
+    media: dict[str, Any] = {f"{kind}s": values[: text.count(f"<{kind}>")] for kind, values in row.media.items()}
     return dataclasses.replace(row, messages=messages, where=f"{row.where}, message {place + 1}", **media)

@@ -102,7 +102,7 @@ class ChoiceSet:
 def read(job: Job, found: EvalSet, raw: Iterable[dict[str, Any]], num_shots: int, form: Form) -> ChoiceSet:
     """The questions of a data set; SwiftError with file:line for a row that cannot be asked or scored."""
     renamed = job.options.columns
-    questions = convert_all(job, found.source, raw, lambda row: as_question(row, renamed))
+    questions = convert_all(job, found.source_of_rows, raw, lambda row: as_question(row, renamed))
     shots = [as_question(row, renamed) for row in read_file(dev_file(found))] if num_shots else []
     if len(shots) < num_shots:
         raise SwiftError(f"--num_shots {num_shots}, but {dev_file(found)} holds {len(shots)} examples.")

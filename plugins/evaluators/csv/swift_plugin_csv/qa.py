@@ -40,7 +40,8 @@ class QaSet:
 
 def read(job: Job, found: EvalSet, raw: Iterable[dict[str, Any]]) -> QaSet:
     """The rows of a data set, as training reads them; SwiftError with file:line for a bad one."""
-    rows = convert_all(job, found.source, raw, lambda row: as_row(job, row, found.source, need_answer=True))
+    source = found.source_of_rows
+    rows = convert_all(job, source, raw, lambda row: as_row(job, row, source, need_answer=True))
     return QaSet(found.name, rows[: job.options.eval_limit])
 
 

@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from swift_plugin_serving.remote import base_url
 from swift_plugin_serving.server import running_server
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.catalogue import venvs
+from swift_core.catalogue.entries import Entry
 from swift_core.contract.components import Requirements
 from swift_core.contract.job import Job
 from swift_core.evaluation.sets import eval_sets
@@ -70,8 +71,8 @@ class EvalScope:
 
     def _file_args(self, files: Any) -> dict[str, dict[str, Any]]:
         """dataset_args of the two benchmarks that read files, where there are files for them."""
-        choice = {"prompt_template": self.choice_prompt, "few_shot_num": self.num_shots or None}
-        found = {"general_mcq": choice, "general_qa": {"prompt_template": self.qa_prompt}}
+        choice: dict[str, Any] = {"prompt_template": self.choice_prompt, "few_shot_num": self.num_shots or None}
+        found: dict[str, dict[str, Any]] = {"general_mcq": choice, "general_qa": {"prompt_template": self.qa_prompt}}
         return {
             name: {k: v for k, v in args.items() if v is not None}
             | {"local_path": str(files.folders[name]), "subset_list": list(files.subsets[name])}
@@ -81,7 +82,8 @@ class EvalScope:
 
     def _environment(self, job: Job) -> Path:
         entry = next(item.entry for item in job.many("evaluator") if item.component is self)
-        found = venvs.of_entry(entry)
+        found = venvs.of_entry(cast(Entry, entry))  # a job shows the catalogue's entries as a protocol
+        assert found is not None  # the class declares one
         if not found.ready:
             job.say(f"Making EvalScope's environment in {found.folder}, once (about 1 GB).")
         return found.create()

@@ -44,7 +44,8 @@ def lay_out(job: Job, folder: Path, num_shots: int) -> Files:
 
 
 def _write(job: Job, found: EvalSet, files: Files, num_shots: int) -> None:
-    raw = list(raw_rows(job, found.source))
+    source = found.source_of_rows
+    raw = list(raw_rows(job, source))
     benchmark = BENCHMARKS[form_of(raw, found, job.options.columns)]
     subset = re.sub(r"[^\w.-]", "__", found.name)
     place = files.folders[benchmark]
@@ -52,7 +53,7 @@ def _write(job: Job, found: EvalSet, files: Files, num_shots: int) -> None:
         _write_answers(place / f"{subset}.jsonl", job, found, raw)
     else:
         renamed = job.options.columns
-        _write_table(place / f"{subset}_val.csv", convert_all(job, found.source, raw, lambda r: _question(r, renamed)))
+        _write_table(place / f"{subset}_val.csv", convert_all(job, source, raw, lambda r: _question(r, renamed)))
         if num_shots:
             shots = [_question(r, renamed) for r in read_file(dev_file(found))]
             _write_table(place / f"{subset}_dev.csv", shots)
@@ -81,7 +82,8 @@ def _write_table(path: Path, rows: list[Raw]) -> None:
 
 
 def _write_answers(path: Path, job: Job, found: EvalSet, raw: list[Raw]) -> None:
-    rows = convert_all(job, found.source, raw, lambda r: _conversation(as_row(job, r, found.source, need_answer=True)))
+    source = found.source_of_rows
+    rows = convert_all(job, source, raw, lambda r: _conversation(as_row(job, r, source, need_answer=True)))
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
 
 

@@ -69,8 +69,8 @@ def by_keywords(text: str, keywords: dict[str, tuple[float, float]]) -> Pieces:
 
 
 def _behind_json(text: str, place: int) -> int:
-    start = re.compile(r"\s*").match(text, place).end()
-    found = read_json(text, start) if text.startswith("{", start) else None
+    start = re.compile(r"\s*(?=\{)").match(text, place)
+    found = read_json(text, start.end()) if start else None
     return found[1] if found else place
 
 
@@ -79,6 +79,7 @@ def by_patterns(text: str, patterns: dict[str, float]) -> Pieces:
     finder = re.compile("|".join(f"({p})" for p in patterns), re.DOTALL)
     weights, pieces, place = list(patterns.values()), [], 0
     for match in finder.finditer(text):
+        assert match.lastindex is not None  # every pattern is a group
         pieces += [(text[place : match.start()], 1.0), (match[0], weights[match.lastindex - 1])]
         place = match.end()
     return [p for p in [*pieces, (text[place:], 1.0)] if p[0]]

@@ -28,11 +28,12 @@ class Adafactor:
     def create_optimizer(self, job: Job, model: Any) -> Any:
         import transformers
         from swift_plugin_runtime.optimizing import layerwise
+        from swift_plugin_runtime.training.trainer import learning_rate
 
         groups = [{k: v for k, v in g.items() if k != "matrix"} for g in layerwise.groups(job, model)]
         return transformers.Adafactor(
             groups,
-            lr=layerwise.learning_rate(job),
+            lr=learning_rate(job),
             decay_rate=self.adafactor_decay_rate,
             clip_threshold=self.adafactor_clip_threshold,
             scale_parameter=self.adafactor_scale_parameter,

@@ -74,7 +74,7 @@ class GaLore:
             "scale": self.galore_scale,
             "proj_type": self.galore_proj_type,
         }
-        made = [
+        made: list[dict[str, Any]] = [
             {"params": projected, "weight_decay": decay, **projection},
             {"params": [p for p in rest if p.dim() > 1], "weight_decay": decay},
             {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,7 +40,8 @@ class Stored(torch.nn.Module):
     def __init__(self, weight: Any, size: int):
         super().__init__()
         values, scales = quantize(weight, size)
-        self.size, self.dtype, self.consume = size, weight.dtype, None
+        self.size, self.dtype = size, weight.dtype
+        self.consume: Callable[[torch.Tensor], None] | None = None
         self.values = torch.nn.Parameter(values, requires_grad=False)
         self.register_buffer("scales", scales)
 
@@ -66,7 +68,7 @@ class Int8Linear(torch.nn.Linear):
     stored: Stored
 
     @property
-    def weight(self) -> torch.Tensor:  # type: ignore[override]
+    def weight(self) -> torch.Tensor:
         """[out, in], made anew whenever it is asked for."""
         return self.stored.whole().to(self.stored.dtype)
 

@@ -38,7 +38,7 @@ class PackedLinear(CodedLinear):
             self.register_buffer("g_idx", torch.zeros(inputs, dtype=torch.int32))
 
     @property
-    def weight(self) -> torch.Tensor:  # type: ignore[override]
+    def weight(self) -> torch.Tensor:
         """[out, in], made anew whenever it is asked for."""
         columns = self.kind == "awq"
         levels = self.unpacked(self.qweight, across=columns)
@@ -74,7 +74,7 @@ def settings_of(config: Any, method: str) -> dict[str, Any]:
     found = str(getattr(made.get("quant_method"), "value", made.get("quant_method")))
     if found != method:
         raise SwiftError(f"The checkpoint is quantized with {found}; say --quantizer {found}, or leave it out.")
-    bits = int(made.get("bits") or made.get("w_bit"))
+    bits = int(made.get("bits") or made.get("w_bit") or 0)
     if bits not in (2, 4, 8):
         raise SwiftError(f"The checkpoint packs {bits} bits, which do not fill a word; 2, 4 and 8 can be loaded.")
     form = made.get("checkpoint_format") or made.get("format") or "gptq"

@@ -36,7 +36,7 @@ class CompressedLinear(CodedLinear):
             self._buffers[name] = torch.zeros(shape, dtype=dtype)  # `weight` is a property below
 
     @property
-    def weight(self) -> torch.Tensor:  # type: ignore[override]
+    def weight(self) -> torch.Tensor:
         """[out, in], made anew whenever it is asked for; float32."""
         codes = self.unpacked() if "weight_packed" in self._buffers else self._buffers["weight"].float()
         scale = self.weight_scale.float().reshape(self.weight_scale.shape[0], -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MOVED = {
+MOVED: dict[str, tuple[str, ...]] = {
     "swift_plugin_runtime.adapters": ("swift_plugin_runtime.tuning.adapters",),
     "swift_plugin_runtime.added": ("swift_plugin_runtime.tuning.adapter_modules",),
     "swift_plugin_runtime.attention": ("swift_plugin_runtime.batching.attention",),

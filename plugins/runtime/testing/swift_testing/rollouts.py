@@ -48,7 +48,7 @@ class Teller:
 
     def generate(self, requests: list[Request], listen: Listener | None = None) -> list[Reply]:
         """One answer to each prompt, which is encoded."""
-        return [self.reply(request, request.prompt["input_ids"]) for request in requests]  # type: ignore[index,call-overload]
+        return [self.reply(request, _ids(request)) for request in requests]
 
     def stream(self, request: Request) -> Generator[str, None, Reply]:
         """The answer in one piece."""
@@ -71,6 +71,12 @@ class Teller:
 
     def close(self) -> None:
         """Nothing to stop."""
+
+
+def _ids(request: Request) -> list[int]:
+    assert isinstance(request.prompt, dict)  # a row as `encode` returned it
+    ids: list[int] = request.prompt["input_ids"]
+    return ids
 
 
 def telling(found: Catalogue) -> Catalogue:

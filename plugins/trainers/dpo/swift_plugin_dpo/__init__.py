@@ -73,7 +73,8 @@ class Dpo(TrainingOptions):
             raise SwiftError(f"--loss_weights has {len(weights)} values for {len(self.loss_type)} of --loss_type.")
         if "exo_pair" in self.loss_type and not self.label_smoothing:
             raise SwiftError("--loss_type exo_pair needs --label_smoothing above 0, say 0.001.")
-        return list(zip(self.loss_type, weights, strict=True)) + [("sft", self.rpo_alpha)] * (self.rpo_alpha > 0)
+        extra = [("sft", self.rpo_alpha)] * (self.rpo_alpha > 0)
+        return [*zip(self.loss_type, weights, strict=True), *extra]
 
     def pair_losses(self, chosen: Any, rejected: Any) -> Any:
         """The weighted sum of the wanted losses, shape [pairs]."""

@@ -45,9 +45,8 @@ class Embedding(TrainingOptions):
         from swift_plugin_runtime.encoding.row_filter import usable
         from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
-        train, held = (
-            usable(job, part, self.fault, "texts to compare") if part else None for part in (rows, eval_rows)
-        )
+        train = usable(job, rows, self.fault, "texts to compare")
+        held = usable(job, eval_rows, self.fault, "texts to compare") if eval_rows else None
         return build_scoring_trainer(job, model, processor, train, held, self, compared)
 
     def fault(self, row: Any) -> str | None:

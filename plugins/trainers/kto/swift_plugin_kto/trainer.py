@@ -59,6 +59,7 @@ class LabelTrainer(AlignmentTrainer):
         inputs = dict(inputs)
         scale = inputs.pop("loss_scale", None)
         logp = answer_logps(model, inputs, scale)[0]
+        assert self.reference is not None  # this trainer is always given one
         with self.reference.of(model, self.accelerator.unwrap_model(model)) as reference:
             before = answer_logps(reference, inputs, scale)[0]
         return logp - before, logp

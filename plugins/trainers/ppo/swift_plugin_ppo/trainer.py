@@ -83,6 +83,8 @@ class ActorCriticTrainer(PolicyTrainer):
     """Tokens are actions; the value head says what was expected of each."""
 
     always_cache_logps = True
+    model: Any
+    """Policy and value head; the policy alone while that is saved."""
 
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
         """The drawing policy's log-probabilities and values, the reference's too: [answers, tokens - 1]."""

@@ -21,7 +21,7 @@ class Reranker(TrainingOptions):
 
     swift_api = 1
     task: ClassVar[str] = "reranker"
-    num_labels: ClassVar[int] = 1
+    num_labels: ClassVar[int | None] = 1
     needs_answer = False
     capabilities = {
         "packing": Unsupported("each document is scored by itself, at its last token."),
@@ -39,9 +39,8 @@ class Reranker(TrainingOptions):
         from swift_plugin_runtime.encoding.row_filter import usable
         from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
-        train, held = (
-            usable(job, part, self.fault, "documents to rank") if part else None for part in (rows, eval_rows)
-        )
+        train = usable(job, rows, self.fault, "documents to rank")
+        held = usable(job, eval_rows, self.fault, "documents to rank") if eval_rows else None
         return build_scoring_trainer(job, model, processor, train, held, self, documents)
 
     def scores(self, trainer: Any, model: Any, batch: Any) -> Any:
@@ -112,9 +111,8 @@ class GenerativeReranker(Reranker):
 
         words = self.positive_token, self.negative_token
         self.judge = Judge.of(tokenizer_of(processor), *words, prompt=self.prompt, instruction=self.instruction)
-        train, held = (
-            usable(job, part, self.fault, "documents to rank") if part else None for part in (rows, eval_rows)
-        )
+        train = usable(job, rows, self.fault, "documents to rank")
+        held = usable(job, eval_rows, self.fault, "documents to rank") if eval_rows else None
         return build_scoring_trainer(job, model, processor, train, held, self, self.questions, asked=True)
 
     def questions(self, row: Any) -> list[Any]:

@@ -36,9 +36,8 @@ class Rm(TrainingOptions):
         from swift_plugin_runtime.encoding.row_filter import usable
         from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
-        train, held = (
-            usable(job, pairs_in(job, part), margin_fault, "a margin") if part else None for part in (rows, eval_rows)
-        )
+        train = usable(job, pairs_in(job, rows), margin_fault, "a margin")
+        held = usable(job, pairs_in(job, eval_rows), margin_fault, "a margin") if eval_rows else None
         return build_scoring_trainer(job, model, processor, train, held, self, lambda row: list(sides_of(row)))
 
     def items(self, batch: Any) -> int:

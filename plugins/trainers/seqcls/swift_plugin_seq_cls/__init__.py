@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -9,6 +10,7 @@ from swift_plugin_runtime.options import TrainingOptions
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.job import Job
+from swift_core.contract.row import Row
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,12 +49,11 @@ class SeqCls(TrainingOptions):
             )
         model.config.problem_type = PROBLEM_TYPES[self.problem_type]
         self._name_classes(job, model, rows)
-        train, held = (
-            usable(job, self.numbered(part), lambda row: self.fault(row.label, count), "a usable label")
-            if part
-            else None
-            for part in (rows, eval_rows)
-        )
+
+        def labelled(part: list[Row]) -> list[Row]:
+            return usable(job, self.numbered(part), lambda row: self.fault(row.label, count), "a usable label")
+
+        train, held = labelled(rows), labelled(eval_rows) if eval_rows else None
         return build_scoring_trainer(job, model, processor, train, held, self, lambda row: [row.prompt()])
 
     def _name_classes(self, job: Job, model: Any, rows: Any) -> None:
@@ -77,7 +78,7 @@ class SeqCls(TrainingOptions):
         model.config.id2label = dict(enumerate(self.class_names))
         model.config.label2id = {name: number for number, name in enumerate(self.class_names)}
 
-    def numbered(self, rows: Any) -> list[Any]:
+    def numbered(self, rows: list[Row]) -> list[Row]:
         """The rows with labels as the head's outputs."""
         from swift_plugin_seq_cls.labels import numbered
 
@@ -140,7 +141,8 @@ def regression(logits: Any, labels: list[Any]) -> tuple[Any, dict[str, Any]]:
     return ((logits - target) ** 2).mean(1), {"absolute_error": (logits - target).abs().mean(1)}
 
 
-LOSSES = {"single": single, "multi": multi, "regression": regression}
+Losses = Callable[[Any, list[Any]], tuple[Any, dict[str, Any]]]
+LOSSES: dict[str, Losses] = {"single": single, "multi": multi, "regression": regression}
 PROBLEM_TYPES = {
     "single": "single_label_classification",
     "multi": "multi_label_classification",

@@ -31,8 +31,8 @@ def _label(label: Any, problem: str, names: list[str]) -> Any:
         several = isinstance(label, list) or (isinstance(label, str) and label.startswith("["))
         return [_class(item, names) for item in _listed(label)] if several else label
     found = number_of(label)
-    several = numbers_of(label) if found is None else None
-    return found if found is not None else several if several is not None else label
+    outputs = numbers_of(label) if found is None else None
+    return found if found is not None else outputs if outputs is not None else label
 
 
 def _class(label: Any, names: list[str]) -> Any:

@@ -100,7 +100,7 @@ class AdaLora(LayerTuner):
         return True
 
     @hookimpl
-    def load_tuner(self, model: Any, folder: str, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         from safetensors.torch import load_file
 
         model = adapters.load(model, folder, name, trainable)

@@ -83,7 +83,8 @@ class LlamaPro:
         from safetensors.torch import save_file
 
         layers, blocks = new_blocks(model, name)
-        state, own = {}, tuning.own_state(model, name)
+        state: dict[str, Any] = {}
+        own = tuning.own_state(model, name)
         for number, path, _ in blocks:
             state |= {f"{number}.{key}": value for key, value in _below(own, path.removeprefix("base_model.model."))}
         Path(folder).mkdir(parents=True, exist_ok=True)

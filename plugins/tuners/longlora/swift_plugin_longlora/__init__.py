@@ -36,7 +36,7 @@ class LongLora(LowRankTuner):
         return adapters.attach(model, self.peft_config(job, model), name)
 
     @hookimpl
-    def load_tuner(self, model: Any, folder: str, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         """Attention in groups is for training; what is trained answers with the whole row in view."""
         from swift_plugin_longlora.attention import use_groups
 

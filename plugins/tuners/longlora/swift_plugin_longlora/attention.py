@@ -78,7 +78,7 @@ def grouped_attention(
     half = query.shape[1] // 2
     if query.shape[2] <= group:
         return _in_groups(query, key, value, mask, query.shape[2], 0, scale, dropout)
-    plain, shifted = ([t[:, part] for t in (query, key, value)] for part in (slice(0, half), slice(half, None)))
+    plain, shifted = ((query[:, part], key[:, part], value[:, part]) for part in (slice(0, half), slice(half, None)))
     one = _in_groups(*plain, mask, group, 0, scale, dropout)
     other = _in_groups(*shifted, mask, group, group - group // 2, scale, dropout)
     return torch.cat([one, other], dim=1)
@@ -91,12 +91,12 @@ def _in_groups(
     batch, heads, length, size = query.shape
     count = math.ceil((before + length) / group)
     after = count * group - before - length
-    cut = [
+    q, k, v = (
         pad(t, (0, 0, before, after)).view(batch, heads, count, group, size).transpose(1, 2).flatten(0, 1)
         for t in (query, key, value)
-    ]
+    )
     allowed = _mask_of_groups(mask, batch, length, group, before, after, query)
-    out = scaled_dot_product_attention(*cut, attn_mask=allowed, dropout_p=dropout, scale=scale)
+    out = scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout, scale=scale)
     out = out.view(batch, count, heads, group, size).transpose(1, 2).reshape(batch, heads, count * group, size)
     return out[:, :, before : before + length]
 

@@ -40,14 +40,14 @@ class Neftune(AddedTuner):
         return self.add(job, model, name, trainable=True)
 
     @hookimpl
-    def load_tuner(self, job: Job, model: Any, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         """Nothing is saved: the noise goes on where training does."""
         if trainable:
             return self.attach_tuner(job, model, name)
         return self.add(job, model, name, trainable=True)
 
     @hookimpl
-    def save_tuner(self, job: Job) -> bool | None:
+    def save_tuner(self, job: Job, model: Any, folder: str, name: str) -> bool | None:
         return None if alone(job) else True
 
     @hookimpl

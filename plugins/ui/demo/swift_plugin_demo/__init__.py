@@ -150,9 +150,10 @@ def serve_and_ask(model: str, port: int, question: str) -> str:
 
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="EMPTY")
         name = client.models.list().data[0].id
-        messages = [{"role": "user", "content": question}]
-        reply = client.chat.completions.create(model=name, messages=messages, max_tokens=16, temperature=0)
-    return reply.choices[0].message.content
+        reply = client.chat.completions.create(
+            model=name, messages=[{"role": "user", "content": question}], max_tokens=16, temperature=0
+        )
+    return reply.choices[0].message.content or ""
 
 
 def plot_losses(place: Path, logs: dict[str, Path]) -> Path:

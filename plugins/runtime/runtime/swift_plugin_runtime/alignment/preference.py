@@ -50,7 +50,9 @@ class Answers:
 class PairMethod(Protocol):
     """What a trainer component supplies."""
 
-    needs_reference: bool
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the reference model is asked for its likelihoods."""
 
     def pair_losses(self, chosen: Answers, rejected: Answers) -> torch.Tensor:
         """One loss per pair, shape [pairs]."""

@@ -79,11 +79,11 @@ def segment_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
     parts = []
     for first, behind, mask in attention_mask.parts:
-        tensors = [t[:, :, first:behind] for t in (query, key, value)]
-        if mask is None and _by_products(module, tensors[0], **more):
-            parts.append(products(*tensors, more.get("scaling")))
+        q, k, v = (t[:, :, first:behind] for t in (query, key, value))
+        if mask is None and _by_products(module, q, **more):
+            parts.append(products(q, k, v, more.get("scaling")))
         else:
-            parts.append(sdpa_attention_forward(module, *tensors, mask, **more)[0])
+            parts.append(sdpa_attention_forward(module, q, k, v, mask, **more)[0])
     return torch.cat(parts, dim=1), None
 
 

@@ -96,7 +96,7 @@ def _same_keys(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     out = []
     for row in rows:
         length = len(row["input_ids"])
-        default = {k: [0] * length for k in aligned - row.keys()}
+        default: dict[str, list[float]] = {k: [0] * length for k in aligned - row.keys()}
         if "loss_scale" in default:
             default["loss_scale"] = [float(label != IGNORED) for label in row["labels"]]
         out.append({**row, **default})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -106,7 +106,10 @@ class TransformersEngine:
         inputs = {k: _on(self.model.device, v) for k, v in pad_batch(rows, self.pad, left=True).items()}
         pads = [inputs["input_ids"].shape[1] - len(row["input_ids"]) for row in rows]
         names = [request.adapter for request in requests]
-        with self.adapters.active(names) if self.adapters else nullcontext({}) as extra:
+        active: AbstractContextManager[dict[str, Any]] = (
+            self.adapters.active(names) if self.adapters else nullcontext({})
+        )
+        with active as extra:
             self.model.generate(
                 **inputs,
                 **extra,

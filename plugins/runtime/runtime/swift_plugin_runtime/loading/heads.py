@@ -57,7 +57,7 @@ def scoring_class(config: Any) -> Any:
 
     if type(config) in transformers.AutoModelForSequenceClassification._model_mapping:
         return transformers.AutoModelForSequenceClassification
-    return _made(type(config))
+    return _made(config.__class__)
 
 
 @functools.cache
@@ -74,7 +74,7 @@ def _made(config_class: type) -> Any:
     if not parents:
         raise SwiftError(f"There is no scoring head for {config_class.__name__}: transformers has no base model of it.")
 
-    def from_pretrained(cls: Any, path: str, *, config: Any, **arguments: Any) -> Any:
+    def from_pretrained(cls: Any, /, path: str, *, config: Any, **arguments: Any) -> Any:
         """Its own checkpoint as any other; the head of another one is new."""
         if cls.__name__ in (config.architectures or ()):
             return super(cls, cls).from_pretrained(path, config=config, **arguments)

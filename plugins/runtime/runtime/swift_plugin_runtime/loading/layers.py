@@ -45,7 +45,7 @@ def decoder_layers(job: Job, model: Any) -> tuple[str, Any]:
 
 def depth_of(model: Any) -> int:
     """Decoder blocks by the model's config. Raises SwiftError where the model has no such config."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if not hasattr(config, "get_text_config"):
         raise SwiftError(f"{type(model).__name__} has no config that says where its layers are; name the modules.")
     return int(config.get_text_config().num_hidden_layers)
@@ -65,7 +65,7 @@ def width_of(model: Any, host: Any) -> int:
 
     Raises SwiftError where neither is known.
     """
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if hasattr(config, "get_text_config"):
         return int(config.get_text_config().hidden_size)
     widths = [m.out_features for m in host.modules() if hasattr(m, "out_features")]

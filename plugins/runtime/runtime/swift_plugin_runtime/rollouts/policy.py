@@ -217,6 +217,7 @@ class PolicyTrainer(Trainer):
 
     def reference_logps(self, model: Any, batch: Batch) -> torch.Tensor:
         """Log-probabilities [answers, tokens - 1] under the reference."""
+        assert self.reference is not None  # asked only under --beta, which keeps one
         with self.reference.of(model, self.accelerator.unwrap_model(model)) as reference:
             return token_logps(reference, batch, self.method.temperature)[0]
 
@@ -286,7 +287,7 @@ def build_policy_trainer(
     room = method.max_completion_length
     train = encode_prompts(job, rows, processor, room, "training prompts")
     held = encode_prompts(job, eval_rows, processor, room, "evaluation prompts") if eval_rows else None
-    best = {"metric_for_best_model": "reward", "greater_is_better": True} if held else {}
+    best: dict[str, Any] = {"metric_for_best_model": "reward", "greater_is_better": True} if held else {}
     built: PolicyTrainer = trainer(
         job,
         processor,

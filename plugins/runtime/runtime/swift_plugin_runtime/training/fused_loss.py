@@ -53,7 +53,7 @@ class HeadLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, scale: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, scale: Any) -> Any:
         return (*(None if g is None else g * scale for g in ctx.grads), None, None)
 
 
@@ -167,7 +167,7 @@ def fused_loss_in_head(head: nn.Linear, kernel: str, labels: torch.Tensor, weigh
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
         states = hidden[:, -labels.shape[1] : -1][wanted]  # virtual tokens may stand before the row
-        parts = (states, head.weight, head.bias)
+        parts: tuple[torch.Tensor | None, ...] = (states, head.weight, head.bias)
         if not torch.is_grad_enabled():  # a Function sees requires_grad alone, and would compute gradients for nobody
             parts = tuple(None if t is None else t.detach() for t in parts)
         return KERNELS[kernel](*parts, labels[:, 1:][wanted], weights)[None, None, None]

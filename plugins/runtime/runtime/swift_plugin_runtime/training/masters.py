@@ -150,7 +150,8 @@ class Masters:
 
         Weights that are tied have one first name, by which both are rounded.
         """
-        found, first = {}, {}
+        found: dict[str, tuple[torch.dtype, str]] = {}
+        first: dict[int, str] = {}
         for path, module in model.named_modules(remove_duplicate=False) if self.lifted else ():
             for key in dict.fromkeys((*module._parameters, *module._buffers, "weight")):  # Q-GaLore's is a property
                 if (module, key) in self.lifted:

@@ -67,6 +67,8 @@ class Trainer(transformers.Trainer):
 
     shards = True
     """Whether --fsdp serves this method: everything it computes goes through the split model's forward."""
+    optimizer: Any
+    """torch's, or accelerate's around it; None until it is made."""
 
     def __init__(self, job: Job, processor: Any, **arguments: Any):
         super().__init__(processing_class=processor, **arguments)
@@ -515,8 +517,9 @@ def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transf
 
 def learning_rate(job: Job) -> float:
     """--learning_rate, else 1e-5 where whole weights train and 1e-4 for adapters."""
-    if training_options(job).learning_rate is not None:
-        return float(training_options(job).learning_rate)
+    said = training_options(job).learning_rate
+    if said is not None:
+        return float(said)
     whole = any(declared(c.component, Tuner, "trains_whole_weights") for c in job.many("tuner"))
     return 1e-5 if whole else 1e-4
 
@@ -557,6 +560,7 @@ def training_rows(job: Job, rows: Any, processor: Any) -> Any:
     train = encode_rows(job, rows, processor, "training rows")
     if not packing:
         return train
+    assert limit is not None  # refused above
     packs = pack(train, limit, o.data_seed)
     job.say(f"packed {len(train)} rows into {len(packs)} sequences of at most {limit} tokens")
     return packs

@@ -52,7 +52,7 @@ class AddedTuner:
         return model
 
     @hookimpl
-    def save_tuner(self, model: Any, folder: str, name: str) -> bool:
+    def save_tuner(self, job: Job, model: Any, folder: str, name: str) -> bool | None:
         from safetensors.torch import save_file
 
         state = {}
@@ -77,7 +77,7 @@ class AddedTuner:
         return model
 
     @hookimpl
-    def merge_tuner(self) -> Any:
+    def merge_tuner(self, model: Any, name: str) -> Any:
         raise SwiftError(f"What --tuner {self.tag} adds is not linear, so no weight can take it in. Serve it as it is.")
 
     @hookimpl

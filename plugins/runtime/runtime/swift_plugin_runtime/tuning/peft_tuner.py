@@ -94,7 +94,7 @@ class VirtualTokens:
         return True
 
     @hookimpl
-    def load_tuner(self, model: Any, folder: str, name: str, trainable: bool) -> Any:
+    def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         from safetensors.torch import load_file
 
         model = for_text_alone(adapters.load(model, folder, name, trainable))
@@ -103,11 +103,11 @@ class VirtualTokens:
         return model
 
     @hookimpl
-    def merge_tuner(self) -> Any:
+    def merge_tuner(self, job: Job, model: Any) -> Any:
         raise SwiftError("Virtual tokens are inputs, not weights: there is nothing to merge. Serve the adapter.")
 
     @hookimpl
-    def switch_tuner(self) -> bool:
+    def switch_tuner(self, model: Any, name: str, active: bool, offload: str) -> bool:
         raise SwiftError("Virtual tokens cannot be left out by name; load the model without the adapter.")
 
 

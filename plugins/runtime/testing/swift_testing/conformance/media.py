@@ -17,10 +17,9 @@ from swift_core.contract.row import Row
 from swift_core.data.convert import to_row
 from swift_core.templates.encode import IGNORED
 from swift_core.templates.render import spans_of
-from swift_testing.conformance.attempt import attempt
+from swift_testing.conformance.attempt import Failed, attempt
 from swift_testing.conformance.models import (
     WRITES,
-    Failed,
     as_batch,
     head_loss,
     load_whole,
