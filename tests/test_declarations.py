@@ -60,6 +60,7 @@ WRONG = [
     ("backend", {"environment": ["vllm"]}, "which is no Requirements."),
     ("quantizer", {"reads": "awq"}, "sets 'reads' to 'awq', which is no tuple."),
     ("reward", {"capabilities": ["lora"]}, "which is no Mapping."),
+    ("trainer", {"need_answer": property(lambda self: False)}, "Did you mean 'needs_answer'?"),
     ("optimizer", {"capabilites": {}}, "Did you mean 'capabilities'?"),
 ]
 

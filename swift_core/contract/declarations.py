@@ -23,28 +23,30 @@ def attributes(base: type) -> dict[str, Any]:
 def strange_attributes(component: Any, kind: str) -> list[str]:
     """One line for each attribute that the contract does not know, or that has a value of a wrong type.
 
-    A constant of the author's own is annotated as `ClassVar`. Names that begin with `_` are nobody's concern.
+    A constant of the author's own is annotated as `ClassVar`. A property is the author's own, unless its name is close
+    to one that the contract knows. Names that begin with `_` are nobody's concern.
     """
     base = BASES.get(kind)
     owner = component if isinstance(component, type) else type(component)
     if base is None:
         return []
     known = attributes(base) | attributes(Component)
-    own = _own_constants(owner)
-    lines = [_unknown(name, kind, known, own) for name in _set_by(owner, base) if name not in known]
+    values = {n: v for n, v in _set_by(owner, base).items() if n not in known}
+    own = _own_constants(owner) | {n for n, v in values.items() if isinstance(v, property)}
+    lines = [_unknown(name, kind, known, own) for name in values]
     return [line for line in lines if line] + list(_wrong_values(component, known))
 
 
-def _set_by(owner: type, base: type) -> list[str]:
-    """Names of plain values in the class and its bases, those of the contract left out."""
+def _set_by(owner: type, base: type) -> dict[str, Any]:
+    """Name → plain value or property, of the class and its bases, those of the contract left out."""
     ours = {*base.__mro__, *Component.__mro__}
     fields = {f.name for f in dataclasses.fields(owner)} if dataclasses.is_dataclass(owner) else set()
     values = {n: v for c in reversed(owner.__mro__) if c not in ours for n, v in vars(c).items()}
-    return [n for n, v in values.items() if not n.startswith("_") and n not in fields and _is_value(v)]
+    return {n: v for n, v in values.items() if not n.startswith("_") and n not in fields and _is_value(v)}
 
 
 def _is_value(value: Any) -> bool:
-    return not (callable(value) or inspect.isdatadescriptor(value) or hasattr(value, "__get__"))
+    return isinstance(value, property) or not (callable(value) or hasattr(value, "__get__"))
 
 
 def _own_constants(owner: type) -> set[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Agent
 from swift_core.data.calls import as_call, escaped, read_json, write_json
 
 QUOTE = '<|"|>'
@@ -17,7 +18,7 @@ PLAIN = re.compile(r"[^\s\"<>{}\[\],:]+")
 
 
 @dataclass(kw_only=True, eq=False)
-class Gemma4:
+class Gemma4(Agent):
     """Gemma 4: calls and results in tags of their own, keys in alphabetical order, all in one turn of the model."""
 
     swift_api = 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Agent
 from swift_core.data.calls import as_call, read_json, write_json
 
 OPEN = re.compile(r"<tool_call>\s*")
@@ -28,7 +29,7 @@ For each function call, return a json object with function name and arguments wi
 
 
 @dataclass(kw_only=True, eq=False)
-class Hermes:
+class Hermes(Agent):
     """JSON calls inside <tool_call> tags; results come back as a user turn of <tool_response> tags."""
 
     swift_api = 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from swift_core import hookimpl
+from swift_core.contract.components import Agent
 from swift_core.data.calls import as_call, escaped, read_json, read_name, write_json, write_name
 
 Call = dict[str, Any]
@@ -23,7 +24,7 @@ NAME = r"(?P<name>[^\s<>\"=|{}\[\]]+)"
 
 
 @dataclass(kw_only=True, eq=False)
-class JsonCalls:
+class JsonCalls(Agent):
     """What these formats share: a call is a pattern up to its JSON, and what must follow that.
 
     opening: up to the JSON, with the name as the group `name`; closing: what must follow. ends: marks that no argument

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Agent
 from swift_core.data.calls import as_call, escaped, read_json, read_name, write_json, write_name
 
 OPEN = re.compile(r"<\|tool_call_start\|>\s*\[")
@@ -19,7 +20,7 @@ WORD = re.compile("|".join(WORDS))
 
 
 @dataclass(kw_only=True, eq=False)
-class Lfm2:
+class Lfm2(Agent):
     """LFM2: calls as Python between tags, texts in single quotes, objects and lists as JSON."""
 
     swift_api = 1

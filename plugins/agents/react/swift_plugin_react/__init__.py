@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from swift_core import hookimpl
+from swift_core.contract.components import Agent
 from swift_core.data.calls import as_call, read_json, write_json
 
 
 @dataclass(kw_only=True, eq=False)
-class React:
+class React(Agent):
     """Thought, Action, Action Input (JSON) and Observation; results go on inside the assistant's turn."""
 
     swift_api = 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from swift_core import hookimpl
+from swift_core.contract.components import Agent
 from swift_core.data.calls import as_call, read_name, read_value, write_json, write_name, write_value
 
 Call = dict[str, Any]
@@ -37,7 +38,7 @@ class Marks:
 
 
 @dataclass(kw_only=True, eq=False)
-class Tagged:
+class Tagged(Agent):
     """What all formats with tags share.
 
     introduction: of the tools, holds `{tools}`. bare: tools are listed without what is around the function.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
+from swift_core.contract.components import Backend
 from swift_core.contract.job import Job
 from swift_core.inference.conversation import served_name
 from swift_core.jobs.steps import load_adapters, load_model, merge_adapters
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True, eq=False)
-class TransformersBackend:
+class TransformersBackend(Backend):
     """Answers with transformers in this process: batched, streaming, adapters by name."""
 
     swift_api = 1

@@ -31,7 +31,7 @@ from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
 from swift_core.catalogue.entries import Entry
 from swift_core.catalogue.venvs import of_entry
 from swift_core.contract.capability import Capability
-from swift_core.contract.components import Requirements
+from swift_core.contract.components import Backend, Requirements
 from swift_core.contract.engine import Listener, Reply, Request, RolloutEngine
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
@@ -66,7 +66,7 @@ def _images() -> Capability:
 
 
 @dataclass(kw_only=True, eq=False)
-class Vllm:
+class Vllm(Backend):
     """Answers with vLLM in an environment of its own: continuous batching, paged attention, LoRA by name."""
 
     swift_api = 1

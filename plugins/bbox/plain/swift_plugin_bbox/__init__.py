@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Box
 from swift_core.contract.job import Job
 from swift_core.data.boxes import fill_placeholders, from_pixels, rescale, to_pixels
 from swift_core.data.media import shrunk_size
@@ -17,7 +18,7 @@ BOX = re.compile(rf"\[\s*{POINT}(?:\s*,\s*{POINT})?\s*\]")
 
 
 @dataclass(frozen=True, eq=False)
-class Plain:
+class Plain(Box):
     """Boxes as bracketed numbers; bbox_type: real (pixels), norm_1 or norm_1000.
 
     Pixels are those of the picture that the model sees, so they shrink with it under --max_pixels.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Box
 from swift_core.data.boxes import fill_placeholders, from_pixels, to_pixels
 
 REF = r"<\|object_ref_start\|>(?P<ref>.*?)<\|object_ref_end\|>"
@@ -19,7 +20,7 @@ EITHER = re.compile(f"{REF}|{BOX}", re.DOTALL)
 
 
 @dataclass(kw_only=True, eq=False)
-class Qwen2VL:
+class Qwen2VL(Box):
     """Boxes and points in thousandths inside <|box_start|>, names inside <|object_ref_start|>."""
 
     swift_api = 1

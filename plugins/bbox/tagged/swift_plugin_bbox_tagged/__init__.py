@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Box
 from swift_core.data.boxes import fill_placeholders
 
 NUMBER = r"\s*(-?\d+)\s*"
 
 
 @dataclass(frozen=True, eq=False)
-class Tagged:
+class Tagged(Box):
     """Boxes and points between tags, corner by corner.
 
     corner: one corner, holds two `{}`; joint: what stands between two corners; box: around both, holds `{}`.

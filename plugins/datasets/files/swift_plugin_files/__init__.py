@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Dataset
 from swift_core.data.readers import read_file
 
 
 @dataclass(kw_only=True, eq=False)
-class Local:
+class Local(Dataset):
     """Local JSONL, JSON, CSV, TSV, Parquet and text files, also compressed, or a folder of them."""
 
     swift_api = 1

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.components import Dataset
 from swift_core.contract.source import PACKED
 from swift_core.data.readers import READERS
 from swift_core.data.values import without_nulls
 
 
 @dataclass(kw_only=True, eq=False)
-class HuggingFace:
+class HuggingFace(Dataset):
     """Data sets on Hugging Face, or a local folder laid out like one."""
 
     swift_api = 1
@@ -26,7 +27,7 @@ class HuggingFace:
 
 
 @dataclass(kw_only=True, eq=False)
-class ModelScope:
+class ModelScope(Dataset):
     """Data sets on ModelScope, or a local folder laid out like one."""
 
     swift_api = 1

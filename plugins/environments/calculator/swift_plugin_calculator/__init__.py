@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl, option
+from swift_core.contract.components import Environment
 from swift_core.contract.job import Job
 
 LARGEST = 10**300
@@ -37,7 +38,7 @@ SCHEMA = {
 
 
 @dataclass(kw_only=True, eq=False)
-class Calculator:
+class Calculator(Environment):
     """Answers calls to `calculator` (argument `expression`) with the number, or with what is wrong."""
 
     swift_api = 1

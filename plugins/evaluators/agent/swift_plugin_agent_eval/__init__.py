@@ -23,6 +23,7 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Evaluator
 from swift_core.contract.engine import Reply
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
@@ -38,7 +39,7 @@ FINAL_ANSWER = "Final Answer:"
 
 
 @dataclass(kw_only=True, eq=False)
-class AgentEvaluator:
+class AgentEvaluator(Evaluator):
     """Tool calls, ToolBench style: Plan.EM, Act.EM, HalluRate, Avg.F1 and ROUGE-L of each assistant turn."""
 
     swift_api = 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Evaluator
 from swift_core.contract.job import Job
 from swift_core.data.load import raw_rows
 from swift_core.evaluation.sets import EvalSet, eval_sets, form_of
@@ -17,7 +18,7 @@ from swift_plugin_csv import choice, qa
 
 
 @dataclass(kw_only=True, eq=False)
-class CsvEvaluator:
+class CsvEvaluator(Evaluator):
     """Multiple choice in CEval's form: accuracy. Question and answer files: ROUGE, BLEU, exact match."""
 
     swift_api = 1

@@ -23,7 +23,7 @@ from swift_plugin_serving.server import running_server
 from swift_core import SwiftError, hookimpl, option
 from swift_core.catalogue import venvs
 from swift_core.catalogue.entries import Entry
-from swift_core.contract.components import Requirements
+from swift_core.contract.components import Evaluator, Requirements
 from swift_core.contract.job import Job
 from swift_core.evaluation.sets import eval_sets
 from swift_core.inference.conversation import first_adapter, sampling
@@ -40,7 +40,7 @@ WRITTEN = ("data", "configs", "predictions", "reports", "reviews")
 
 
 @dataclass(kw_only=True, eq=False)
-class EvalScope:
+class EvalScope(Evaluator):
     """EvalScope's benchmarks by name, and own files through its general_mcq and general_qa."""
 
     swift_api = 1

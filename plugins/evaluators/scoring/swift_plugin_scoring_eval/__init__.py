@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.components import Evaluator
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import load_one
@@ -33,7 +34,7 @@ Numbers = dict[str, Any]
 
 
 @dataclass(kw_only=True, eq=False)
-class ScoringEvaluator:
+class ScoringEvaluator(Evaluator):
     """Reward models, classifiers, embeddings and rerankers: accuracy, F1, correlations, MRR, MAP, nDCG, recall."""
 
     swift_api = 1

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.components import Exporter
 from swift_core.contract.job import Job
 from swift_core.jobs.steps import load_adapters, load_model, merge_adapters, without_quantizer
 from swift_core.jobs.writing import writing
 
 
 @dataclass(kw_only=True, eq=False)
-class MergeLora:
+class MergeLora(Exporter):
     """Folds every tuner of --adapters or --ckpt_dir into the base model and saves a plain checkpoint."""
 
     swift_api = 1

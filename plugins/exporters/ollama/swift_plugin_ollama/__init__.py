@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import Experimental, SwiftError, hookimpl
+from swift_core.contract.components import Exporter
 from swift_core.contract.job import Job
 from swift_core.jobs.steps import load_processor
 from swift_core.jobs.writing import writing
@@ -14,7 +15,7 @@ from swift_core.templates.forms import ollama
 
 
 @dataclass(kw_only=True, eq=False)
-class Ollama:
+class Ollama(Exporter):
     """Writes a Modelfile for `ollama create NAME -f Modelfile`; with --merge_lora true for merged weights."""
 
     swift_api = 1

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Launcher
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Torchrun:
+class Torchrun(Launcher):
     """Starts a job on several processes, on one machine or several; a process that fails ends them all."""
 
     swift_api = 1

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from swift_core import hookimpl, option
+from swift_core.contract.components import LossScale
 from swift_core.data.calls import read_json
 
 Pieces = list[tuple[str, float]]
@@ -33,7 +34,7 @@ class Table:
 
 
 @dataclass(kw_only=True, eq=False)
-class AgentScale:
+class AgentScale(LossScale):
     """Weighs each answer by a table; everything the table does not name counts 1."""
 
     swift_api = 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swift_core import hookimpl
+from swift_core.contract.components import LossScale
 
 
 @dataclass(kw_only=True, eq=False)
-class Default:
+class Default(LossScale):
     """Every answer of the assistant counts 1, nothing else counts."""
 
     swift_api = 1
@@ -19,7 +20,7 @@ class Default:
 
 
 @dataclass(kw_only=True, eq=False)
-class LastRound:
+class LastRound(LossScale):
     """The last answer counts 1, nothing else counts."""
 
     swift_api = 1
@@ -30,7 +31,7 @@ class LastRound:
 
 
 @dataclass(kw_only=True, eq=False)
-class All:
+class All(LossScale):
     """Every token counts 1: system, questions, headers and answers."""
 
     swift_api = 1

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Adafactor:
+class Adafactor(Optimizer):
     """Adaptive steps with two vectors of state a matrix; transformers' implementation (arXiv 1804.04235)."""
 
     swift_api = 1

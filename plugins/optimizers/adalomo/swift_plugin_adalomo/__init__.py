@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class AdaLomo:
+class AdaLomo(Optimizer):
     """Full weights train almost in the memory of inference, with steps as adaptive as Adafactor's (AdaLomo)."""
 
     swift_api = 1

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Adam8bit:
+class Adam8bit(Optimizer):
     """AdamW whose moments take 8 bits an entry (arXiv 2110.02861); paged, they move to the CPU under pressure."""
 
     swift_api = 1

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Apollo:
+class Apollo(Optimizer):
     """Gradients scaled per channel as Adam would, estimated from a random projection: SGD's memory, Adam's steps."""
 
     swift_api = 1

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class BAdam:
+class BAdam(Optimizer):
     """Every K steps another decoder block trains, and only it holds gradients and moments (BAdam)."""
 
     swift_api = 1

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class GaLore:
+class GaLore(Optimizer):
     """AdamW on gradients projected to rank r: full weights train with an adapter's optimizer memory."""
 
     swift_api = 1

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Lomo:
+class Lomo(Optimizer):
     """Full weights train in the memory of inference: each gradient is used and dropped in the backward pass."""
 
     swift_api = 1

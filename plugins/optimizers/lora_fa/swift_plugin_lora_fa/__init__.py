@@ -8,11 +8,12 @@ from typing import Any
 from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class LoraFa:
+class LoraFa(Optimizer):
     """AdamW on B alone, its gradient multiplied by (A·Aᵀ)⁻¹/s²; A and its activations are not kept (LoRA-FA)."""
 
     swift_api = 1

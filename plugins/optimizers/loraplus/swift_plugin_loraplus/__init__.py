@@ -8,11 +8,12 @@ from typing import Any
 from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class LoraPlus:
+class LoraPlus(Optimizer):
     """AdamW whose learning rate is λ times higher for the B matrices of LoRA than for A."""
 
     swift_api = 1

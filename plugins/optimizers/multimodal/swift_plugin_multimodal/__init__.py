@@ -8,11 +8,12 @@ from typing import Any
 from swift_plugin_runtime.options import training_options
 
 from swift_core import hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Multimodal:
+class Multimodal(Optimizer):
     """AdamW; --llm_lr, --aligner_lr and --vit_lr set the rate of a part, --learning_rate that of the others."""
 
     swift_api = 1

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Muon:
+class Muon(Optimizer):
     """Momentum made orthogonal by Newton-Schulz for hidden matrices; AdamW for embeddings, head and vectors."""
 
     swift_api = 1

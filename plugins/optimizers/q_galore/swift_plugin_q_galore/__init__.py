@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
-from swift_core.contract.components import Tuner, declared
+from swift_core.contract.components import Optimizer, Tuner, declared
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class QGaLore:
+class QGaLore(Optimizer):
     """Full weights train while they are stored in INT8: low-rank updates rounded at random, moments in 8 bits."""
 
     swift_api = 1

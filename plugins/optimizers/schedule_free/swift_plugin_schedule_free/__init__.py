@@ -8,11 +8,12 @@ from typing import Any, Literal
 from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Optimizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class ScheduleFree:
+class ScheduleFree(Optimizer):
     """AdamW or RAdam that averages its iterates, so that no end of the schedule need be known (arXiv 2405.15682)."""
 
     swift_api = 1

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Patcher
 
 
 @dataclass(kw_only=True, eq=False)
-class Liger:
+class Liger(Patcher):
     """Fused kernels for the loaded model, with the same results and less memory. It was not run on a GPU yet."""
 
     swift_api = 1

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl
+from swift_core.contract.components import Quantizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Aqlm:
+class Aqlm(Quantizer):
     """Loads published AQLM checkpoints, to serve or for QLoRA (Table 2). None was at hand: loading is not proven."""
 
     swift_api = 1

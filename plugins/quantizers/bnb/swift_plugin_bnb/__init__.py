@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Quantizer
 from swift_core.contract.job import Job
 from swift_core.jobs.steps import load_processor
 
 
 @dataclass(kw_only=True, eq=False)
-class Bnb:
+class Bnb(Quantizer):
     """Quantizes linear layers to 4 or 8 bits while the model loads, so that adapters train on a small base."""
 
     swift_api = 1

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl
+from swift_core.contract.components import Quantizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Eetq:
+class Eetq(Quantizer):
     """Linear layers in INT8 as the model loads. Table 2: QAT and QLoRA. Needs CUDA; it was not run on a GPU yet."""
 
     swift_api = 1

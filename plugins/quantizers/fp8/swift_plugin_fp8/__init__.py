@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Quantizer
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Fp8:
+class Fp8(Quantizer):
     """Weights in E4M3 with block scales, activations in FP8 too, for GPUs since Hopper. It was not run on one yet."""
 
     swift_api = 1

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
-from swift_core.contract.components import Requirements
+from swift_core.contract.components import Quantizer, Requirements
 from swift_core.contract.job import Job
 
 BASE = ("torch==2.13.0", "transformers==5.23.0", "accelerate==1.15.0")
 
 
 @dataclass(kw_only=True, eq=False)
-class Calibrated:
+class Calibrated(Quantizer):
     """What both share: rows in, a packed checkpoint out; and how such a checkpoint is loaded."""
 
     swift_api = 1

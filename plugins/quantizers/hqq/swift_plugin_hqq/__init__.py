@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Quantizer
 
 
 @dataclass(kw_only=True, eq=False)
-class Hqq:
+class Hqq(Quantizer):
     """Quantizes linear layers as the model loads, with HQQ's own library. Table 2: QAT and QLoRA, no PTQ."""
 
     swift_api = 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from swift_core import Supported, Unsupported, hookimpl, option
-from swift_core.contract.components import Requirements
+from swift_core.contract.components import Quantizer, Requirements
 from swift_core.contract.job import Job
 
 CALIBRATED = ("FP8", "W4A16", "W8A8")
@@ -20,7 +20,7 @@ CALIBRATED = ("FP8", "W4A16", "W8A8")
 
 
 @dataclass(kw_only=True, eq=False)
-class LlmCompressor:
+class LlmCompressor(Quantizer):
     """FP8, W8A16, W4A16 and W8A8 checkpoints for serving (PTQ), and adapters trained on them (QLoRA)."""
 
     swift_api = 1
@@ -43,7 +43,7 @@ class LlmCompressor:
     quant_skip_modules: list[str] = option(["lm_head"], "Layers kept as they are: names, or regexes after `re:`.")
 
     @property
-    def needs_rows(self) -> bool:
+    def needs_rows(self) -> bool:  # type: ignore[override]  # it depends on the options
         """Whether `swift export` must be given rows."""
         return self.quant_scheme in CALIBRATED
 

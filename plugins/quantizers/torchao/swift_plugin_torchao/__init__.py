@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import Supported, Unsupported, hookimpl, option
+from swift_core.contract.components import Quantizer
 
 
 @dataclass(kw_only=True, eq=False)
-class TorchAo:
+class TorchAo(Quantizer):
     """PyTorch's own quantization of weights, which other programs of PyTorch read; for QLoRA and serving.
 
     Its forms with quantized activations are left out: their kernels give adapters wrong gradients without an

@@ -26,6 +26,7 @@ from fractions import Fraction
 from typing import Literal
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Reward
 from swift_core.contract.row import Row
 
 NUMBER = re.compile(r"(?:(?<!\w)[-+])?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+)(?:[eE][-+]?\d+)?")
@@ -33,7 +34,7 @@ CHOICE = re.compile(r"(?<![A-Za-z'’])[A-Z](?![A-Za-z'’])")
 
 
 @dataclass(kw_only=True, eq=False)
-class Accuracy:
+class Accuracy(Reward):
     """1 where the final answer is right, else 0; compares choices, numbers, mathematics or exact text."""
 
     swift_api = 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Reward
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.evaluation.metrics import f1, rouge_l
@@ -20,7 +21,7 @@ FINAL_ANSWER = "Final Answer:"
 
 
 @dataclass(kw_only=True, eq=False)
-class ReactFormat:
+class ReactFormat(Reward):
     """1 where the whole answer is a thought in <think> tags, an Action and an Action Input, else 0."""
 
     swift_api = 1
@@ -35,7 +36,7 @@ class ReactFormat:
 
 
 @dataclass(kw_only=True, eq=False)
-class ToolBench:
+class ToolBench(Reward):
     """What a step has in common with the reference: tools and arguments of its calls, or its final answer.
 
     The reference is the row's column `solution`, or its own last answer. Where it calls tools: 1/2 for the same tools

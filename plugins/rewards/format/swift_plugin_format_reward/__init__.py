@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 
 from swift_core import hookimpl, option
+from swift_core.contract.components import Reward
 
 THINK_ANSWER = r"(?s)<think>(?:(?!</?think>|</?answer>).)*</think>\s*<answer>(?:(?!</?think>|</?answer>).)*</answer>"
 """One thought and one answer in their tags, with nothing but white space around and between them."""
 
 
 @dataclass(kw_only=True, eq=False)
-class Format:
+class Format(Reward):
     """1 where the answer, without white space around it, matches a pattern from end to end, else 0."""
 
     swift_api = 1

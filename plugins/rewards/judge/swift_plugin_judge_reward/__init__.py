@@ -9,6 +9,7 @@ from typing import Any
 from swift_plugin_serving.remote import OpenAIEngine
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Reward
 from swift_core.contract.engine import Request
 from swift_core.contract.row import Row
 
@@ -24,7 +25,7 @@ Answer:
 
 
 @dataclass(kw_only=True, eq=False)
-class Judge:
+class Judge(Reward):
     """A language model behind an OpenAI endpoint scores each answer from 0 to 1; not the one that trains."""
 
     swift_api = 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Reward
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.evaluation.metrics import tokens
@@ -36,7 +37,7 @@ def _tokenizer(job: Job) -> Any:
 
 
 @dataclass(kw_only=True, eq=False)
-class Cosine:
+class Cosine(Reward):
     """Short right answers and long wrong ones: a cosine of the length between two values (arXiv 2502.03373).
 
     With length L, at most M: end + (start - end) · (1 + cos(π·L/M)) / 2, where start is the value at length 0 and
@@ -80,7 +81,7 @@ class Cosine:
 
 
 @dataclass(kw_only=True, eq=False)
-class SoftOverlong:
+class SoftOverlong(Reward):
     """0 up to a length, then falling in a line to -1 at the greatest length (DAPO, arXiv 2503.14476)."""
 
     swift_api = 1
@@ -99,7 +100,7 @@ class SoftOverlong:
 
 
 @dataclass(kw_only=True, eq=False)
-class Repetition:
+class Repetition(Reward):
     """From 0 where no n-gram of words comes twice down to a penalty where all are one (arXiv 2502.03373).
 
     The value is penalty · (1 - different n-grams / n-grams). Words are those of `swift_core.evaluation.metrics.tokens`:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Reward
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 
 
 @dataclass(kw_only=True, eq=False)
-class RewardModel:
+class RewardModel(Reward):
     """The output of a reward model (a sequence classifier checkpoint) on question and answer."""
 
     swift_api = 1

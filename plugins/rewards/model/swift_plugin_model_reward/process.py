@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Reward
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 
@@ -22,7 +23,7 @@ REDUCTIONS: dict[str, Callable[[list[float]], float]] = {
 
 
 @dataclass(kw_only=True, eq=False)
-class ProcessRewardModel:
+class ProcessRewardModel(Reward):
     """How likely the steps of an answer are right, by a process reward model (a token classifier checkpoint)."""
 
     swift_api = 1

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Trainer
 from swift_core.contract.job import Job
 from swift_plugin_runtime import RUNTIME_API
 
 
 @dataclass(kw_only=True, eq=False)
-class TrainingOptions:
+class TrainingOptions(Trainer):
     """How a model is trained; a trainer that stands on this runtime inherits them."""
 
     runtime_api: ClassVar[int] = RUNTIME_API

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError, hookimpl, option
+from swift_core.contract.components import Loader
 from swift_core.contract.job import Job
 from swift_core.inference.ending import cut_at, stop_words
 from swift_core.job.gguf_header import gguf_of
@@ -26,7 +27,7 @@ from swift_plugin_runtime.loading.loader import (
 
 
 @dataclass(kw_only=True, eq=False)
-class Transformers:
+class Transformers(Loader):
     """Loads any transformers checkpoint: Hugging Face, ModelScope or a local folder; safetensors only."""
 
     swift_api = 1

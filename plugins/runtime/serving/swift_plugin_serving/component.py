@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Backend, Server
 
 if TYPE_CHECKING:
     from swift_core.contract.engine import Engine
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class OpenAIServer:
+class OpenAIServer(Server):
     """Serves with OpenAI's HTTP interface: chat, completions, embeddings, reranking and scores."""
 
     swift_api = 1
@@ -55,7 +56,7 @@ class Opened:
 
 
 @dataclass(eq=False)
-class Remote:
+class Remote(Backend):
     """Asks the server at `--eval_url` rather than loading a model."""
 
     swift_api = 1

@@ -37,12 +37,12 @@ class Gkd(TrainingOptions):
     sft_alpha: float = option(0.0, "Weight of the given answers' own next-token loss, added.", ge=0)
 
     @property
-    def needs_answer(self) -> bool:
+    def needs_answer(self) -> bool:  # type: ignore[override]  # it depends on the options
         """Whether rows must bring answers."""
         return self.lmbda < 1
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]  # it depends on the options
         """Whether the student draws answers."""
         return self.lmbda > 0
 

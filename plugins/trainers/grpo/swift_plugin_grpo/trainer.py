@@ -51,6 +51,7 @@ def group_advantages(rewards: torch.Tensor, scale: str, batch_std: torch.Tensor 
     if scale == "none":
         return centred
     deviation = rewards.std(1, keepdim=True) if scale == "group" else batch_std
+    assert deviation is not None  # whoever scales by the batch gives it
     return centred / (deviation + 1e-4)
 
 

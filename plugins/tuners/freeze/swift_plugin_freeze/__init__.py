@@ -10,11 +10,12 @@ from typing import Any
 from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Freeze:
+class Freeze(Tuner):
     """Trains part of the weights: by part of the model, by share from the bottom up, by prefix or by regex."""
 
     swift_api = 1

@@ -8,11 +8,12 @@ from typing import Any
 from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, Unsupported, hookimpl
+from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Full:
+class Full(Tuner):
     """Every weight trains; --freeze_llm, --freeze_vit and --freeze_aligner keep parts as they are."""
 
     swift_api = 1

@@ -10,11 +10,12 @@ from swift_plugin_runtime.loading.layers import decoder_layers
 from swift_plugin_runtime.tuning.adapters import train_unfrozen
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
 
 
 @dataclass(kw_only=True, eq=False)
-class Lisa:
+class Lisa(Tuner):
     """Every K steps γ layers are drawn; only they, the embeddings and the head train (LISA, arXiv 2403.17919)."""
 
     swift_api = 1

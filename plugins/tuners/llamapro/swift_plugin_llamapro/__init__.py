@@ -19,6 +19,7 @@ from swift_plugin_runtime.tuning.additions import Addition
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract import tuning
+from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
 
 WEIGHTS = "llamapro.safetensors"
@@ -32,7 +33,7 @@ OUTPUTS = (
 
 
 @dataclass(kw_only=True, eq=False)
-class LlamaPro:
+class LlamaPro(Tuner):
     """Adds copies of decoder blocks that start as the identity, spread evenly; only they train."""
 
     swift_api = 1

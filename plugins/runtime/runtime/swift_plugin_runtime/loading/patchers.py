@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import hookimpl
+from swift_core.contract.components import Patcher
 
 
 @dataclass(kw_only=True, eq=False)
-class InputGrads:
+class InputGrads(Patcher):
     """Lets gradients flow into frozen embeddings, which gradient checkpointing of adapters needs."""
 
     swift_api = 1
@@ -20,7 +21,7 @@ class InputGrads:
 
 
 @dataclass(kw_only=True, eq=False)
-class Float32Norms:
+class Float32Norms(Patcher):
     """Keeps normalisation weights in float32 under half precision, where their small updates would round away."""
 
     swift_api = 1

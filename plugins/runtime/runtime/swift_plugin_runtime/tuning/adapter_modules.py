@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from swift_core import SwiftError, hookimpl
+from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
 from swift_core.contract.tuning import base_modules
 from swift_plugin_runtime.loading import layers
@@ -23,7 +24,7 @@ from swift_plugin_runtime.tuning.offload import bring_back, put_away
 
 
 @dataclass(kw_only=True, eq=False)
-class AddedTuner:
+class AddedTuner(Tuner):
     """A tuner of added modules. Subclasses give `tag` and `places`; the hooks are all here.
 
     It keeps beside other tuners, saves and loads its modules alone into TAG.safetensors, leaves them out of the

@@ -13,6 +13,7 @@ from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract import tuning
+from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
 from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.offload import switch_adapter
@@ -22,7 +23,7 @@ TRAINING_FILE = "training.safetensors"
 
 
 @dataclass(kw_only=True, eq=False)
-class PeftTuner:
+class PeftTuner(Tuner):
     """One adapter of PEFT. Subclasses give `peft_config`."""
 
     swift_api = 1
@@ -70,7 +71,7 @@ class LayerTuner(PeftTuner):
         }
 
 
-class VirtualTokens:
+class VirtualTokens(Tuner):
     """What tuners that put trained vectors before a row share: one row of text a sequence, and nothing to merge."""
 
     capabilities = {
