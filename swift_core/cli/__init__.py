@@ -7,10 +7,13 @@ import sys
 
 def main() -> None:
     """Run `swift`. A SwiftError prints its text and exits 2; anything else is a bug and keeps its traceback."""
-    from swift_core.contract.errors import SwiftError
+    from swift_core.contract.errors import Interrupted, SwiftError
 
     try:
         _run(sys.argv[1:])
+    except Interrupted as error:
+        print(f"swift: {error}", file=sys.stderr)
+        sys.exit(128 + error.number)
     except SwiftError as error:
         print(f"swift: {error}", file=sys.stderr)
         sys.exit(2)

@@ -13,6 +13,14 @@ class SwiftError(Exception):
     """What is wrong, where, and what to do about it, in one paragraph."""
 
 
+class Interrupted(SwiftError):
+    """A signal stopped the job, and what it had done is saved. number: the signal; the CLI exits with 128 + number."""
+
+    def __init__(self, text: str, number: int):
+        super().__init__(text)
+        self.number = number
+
+
 class SwiftErrors(SwiftError):
     """Several mistakes found in one pass, reported together so that the user fixes them in one go."""
 

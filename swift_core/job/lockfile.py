@@ -37,7 +37,10 @@ INHERITED = (
 
 
 def lock_of(job: Job) -> dict[str, Any]:
-    """What made this job: components with versions, and the options that differ from their defaults."""
+    """What made this job: components with versions, and options.
+
+    Of a training run also its id, marks of the weights that it began with, and of its rows.
+    """
     return {
         "swift_core": __version__,
         "job": job.spec.name,
@@ -56,6 +59,7 @@ def lock_of(job: Job) -> dict[str, Any]:
             for c in job.selected
         ],
         "options": _plain_options(job.options),
+        **{key: job.memo[key] for key in ("run", "weights", "data") if key in job.memo},
     }
 
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from swift_core.contract.errors import SwiftError, SwiftErrors, did_you_mean
 
@@ -29,6 +29,7 @@ def option(
     secret: bool = False,
     symbol: str | None = None,
     selects: tuple[str, str] | None = None,
+    on_resume: Literal["said", "free", "fixed"] = "said",
     **constraints: Any,
 ) -> Any:
     """A dataclass field that is an option.
@@ -39,10 +40,12 @@ def option(
     secret: a key or password, which no lock, report or explanation may show.
     symbol: how the paper of a method writes it, which `help` repeats; an empty text says that it has no symbol there.
     selects: (kind, name) of the component that a job gets where the option is true: a short form of `--KIND NAME`.
+    on_resume: what a resume does where the value is not the checkpoint's: says so; takes it without a word; or refuses,
+    as the checkpoint holds what depends on it.
     constraints: pydantic's (`ge`, `gt`, `le`, `lt`, `min_length`, `pattern` …).
     """
     said = {"description": help, "aliases": aliases, "kind": kind, "secret": secret, "symbol": symbol}
-    metadata = {**said, "selects": selects, **constraints}
+    metadata = {**said, "selects": selects, "on_resume": on_resume, **constraints}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

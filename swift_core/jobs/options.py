@@ -95,8 +95,10 @@ class TrainOptions(ModelOptions, DataOptions):
     optimizer: str | None = option(None, "Optimizer component; left out: AdamW.", kind="optimizer")
     loss_scale: str = option("default", "Weights of the parts of an answer.", kind="loss_scale")
     reward: list[str] = option([], "Rewards, for methods that use them.", kind="reward", aliases=("reward_funcs",))
-    reward_timeout: float = option(600.0, "Seconds that the rewards of one batch may take; 0: any time.", ge=0)
-    launcher: str | None = option(None, "Component that starts several processes.", kind="launcher")
+    reward_timeout: float = option(
+        600.0, "Seconds that the rewards of one batch may take; 0: any time.", ge=0, on_resume="free"
+    )
+    launcher: str | None = option(None, "Component that starts several processes.", kind="launcher", on_resume="free")
     environment: list[str] = option(
         [], "What responds to the answers of rollouts (tools, simulators), asked in this order.", kind="environment"
     )
@@ -105,10 +107,12 @@ class TrainOptions(ModelOptions, DataOptions):
     )
     use_vllm: bool = option(False, "Same as --rollout_backend vllm.")
 
-    output_dir: str | None = option(None, "Where everything is written; left out: output/MODEL-JOB-TIME.")
-    overwrite_output_dir: bool = option(False, "Write into a folder that already holds checkpoints.")
+    output_dir: str | None = option(
+        None, "Where everything is written; left out: output/MODEL-JOB-TIME.", on_resume="free"
+    )
+    overwrite_output_dir: bool = option(False, "Write into a folder that already holds checkpoints.", on_resume="free")
     resume_from_checkpoint: str | None = option(
-        None, "A checkpoint folder, or `last`, to go on from as if never stopped."
+        None, "A checkpoint folder, or `last`, to go on from as if never stopped.", on_resume="free"
     )
 
     max_steps: int = option(-1, "Optimizer steps, overrides epochs where positive.")
@@ -117,9 +121,9 @@ class TrainOptions(ModelOptions, DataOptions):
     )
     shuffle_buffer_size: int = option(1000, "Rows of a stream among which the next one is drawn.", ge=1)
 
-    push_to_hub: bool = option(False, "Upload the last (or best) checkpoint when training ends.")
-    hub_model_id: str | None = option(None, "Repository to upload to, owner/name.")
-    hub_token: str | None = option(None, "Token for the upload.", secret=True)
+    push_to_hub: bool = option(False, "Upload the last (or best) checkpoint when training ends.", on_resume="free")
+    hub_model_id: str | None = option(None, "Repository to upload to, owner/name.", on_resume="free")
+    hub_token: str | None = option(None, "Token for the upload.", secret=True, on_resume="free")
 
     def __post_init__(self) -> None:
         if self.use_vllm:

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError
 from swift_core.jobs.tuners import attach_tuner, check_training, load_tuner, merge_tuners
 from swift_core.jobs.writing import source_of
 
@@ -60,29 +59,6 @@ def adapters_by_name(job: Job) -> dict[str, list[Selected]]:
         if item.adapter:
             found.setdefault(item.adapter, []).append(item)
     return found
-
-
-def find_resume(job: Job) -> str | None:
-    """The checkpoint to go on from; `last` is the newest whole one in the output folder.
-
-    Raises SwiftError where there is no such checkpoint.
-    """
-    wanted = job.options.resume_from_checkpoint
-    if wanted in (None, "", "false", "False"):
-        return None
-    if wanted in ("last", "true", "True"):
-        found = checkpoints(Path(job.options.output_dir))
-        if not found:
-            raise SwiftError(f"There is no checkpoint in {job.options.output_dir} to go on from.")
-        return str(found[-1])
-    if not Path(wanted, "trainer_state.json").is_file():
-        raise SwiftError(f"{wanted!r} is not a checkpoint of a training run: it has no trainer_state.json.")
-    return str(wanted)
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints in an output folder, oldest first."""
-    return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
 
 
 def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:

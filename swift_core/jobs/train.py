@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.components import Trainer, declared
-from swift_core.contract.errors import SwiftError
+from swift_core.contract.errors import Interrupted, SwiftError
 from swift_core.contract.signatures import implementations
 from swift_core.data.load import load_all, split_rows
 from swift_core.data.stream import RowStream
 from swift_core.job.options import fields_of
-from swift_core.jobs.steps import attach_tuners, checkpoints, find_resume, load_model
+from swift_core.jobs.checkpoints import checkpoints, newest_whole
+from swift_core.jobs.output_folder import HELD, output_folder
+from swift_core.jobs.resume import find_resume, is_finished, note_data, note_weights
+from swift_core.jobs.steps import attach_tuners, load_model
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -23,40 +26,35 @@ if TYPE_CHECKING:
 def run(job: Job) -> dict[str, Any]:
     """Train; returns `{"output_dir", "checkpoint", "metrics"}`.
 
-    Raises SwiftError for --push_to_hub without --hub_model_id, and for what its steps refuse.
+    Raises SwiftError for --push_to_hub without --hub_model_id, and for what its steps refuse; Interrupted where a
+    signal stopped it and its checkpoint is saved.
     """
-    place_output(job)
+    with output_folder(job) as folder:
+        return _run(job, folder)
+
+
+def _run(job: Job, folder: Path) -> dict[str, Any]:
     job.hook.check_job(job=job)
     check_rollouts(job)
     if job.options.push_to_hub and not job.options.hub_model_id:
         raise SwiftError("--push_to_hub uploads to a repository: say --hub_model_id owner/name.")
     if job.options.launcher and "LOCAL_RANK" not in os.environ:
-        return _launch(job)
+        return _launch(job, folder)
+    note_weights(job)
     resume = find_resume(job)
+    if resume and is_finished(job, resume):
+        job.say(f"{resume} is the end of this run: nothing is left to train. For more say --max_steps or more epochs.")
+        return {"output_dir": str(folder), "checkpoint": resume, "metrics": {}}
     rows, held = load_data(job)
+    if not job.options.streaming:
+        note_data(job, rows, resume)
     model, processor = load_model(job, resume)
     model = attach_tuners(job, model, resume)
     trainer = job.hook.build_trainer(job=job, model=model, processor=processor, rows=rows, eval_rows=held)
     outcome = trainer.train(resume_from_checkpoint=resume)
+    check_interrupted(folder, trainer)
     last = finish(job, trainer)
     return {"output_dir": job.options.output_dir, "checkpoint": last, "metrics": outcome.metrics, "trainer": trainer}
-
-
-def place_output(job: Job) -> None:
-    """Settle the output folder; refuse one that holds another run's checkpoints."""
-    options = job.options
-    if options.output_dir is None:
-        name = Path(options.model).name.lower()
-        options.output_dir = f"output/{name}-{job.spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = Path(options.output_dir)
-    used = sorted(folder.glob("checkpoint-*"))
-    if used and not (options.resume_from_checkpoint or options.overwrite_output_dir or "LOCAL_RANK" in os.environ):
-        raise SwiftError(
-            f"{folder} already holds {used[-1].name}. Go on with --resume_from_checkpoint last, choose another "
-            "--output_dir, or say --overwrite_output_dir true."
-        )
-    if folder.exists() and not folder.is_dir():
-        raise SwiftError(f"--output_dir {folder} is a file, not a folder.")
 
 
 def load_data(job: Job) -> tuple[Any, list[Any]]:
@@ -90,6 +88,19 @@ def check_streaming(job: Job) -> None:
         raise SwiftError("--streaming cannot hold out a share of rows that are not counted; name a --val_dataset.")
 
 
+def check_interrupted(folder: Path, trainer: Any) -> None:
+    """Interrupted where a signal stopped the trainer, with the checkpoint to go on from."""
+    number = getattr(trainer, "stopped_by", None)
+    if number is None:
+        return
+    saved, state = newest_whole(folder, lambda _: None), trainer.state
+    raise Interrupted(
+        f"stopped by {signal.Signals(number).name} after step {state.global_step} of {state.max_steps}. "
+        f"{saved} is whole: go on with --resume_from_checkpoint last.",
+        number,
+    )
+
+
 def finish(job: Job, trainer: Any) -> str:
     """Make sure that the end of the run is saved, and say where everything is."""
     folder = Path(job.options.output_dir)
@@ -120,10 +131,9 @@ def check_rollouts(job: Job) -> None:
             raise SwiftError(f"--{option} {said} serves rollouts, and {name} draws no answers; leave it out.")
 
 
-def _launch(job: Job) -> dict[str, Any]:
+def _launch(job: Job, folder: Path) -> dict[str, Any]:
     """Start this very job on several processes; each of them comes back to `run` as a worker."""
-    folder = Path(job.options.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    os.environ[HELD] = str(folder.absolute())
     secret = {name for name, f in fields_of(type(job.options)).items() if f.metadata.get("secret")}
     said = {g.key: g.value for g in job.given if g.key not in secret} | {"output_dir": str(folder)}
     if job.options.hub_token:  # the processes find it where the hubs' clients look for it, and no file holds it

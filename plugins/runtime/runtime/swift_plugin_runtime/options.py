@@ -21,14 +21,16 @@ class TrainingOptions(Trainer):
 
     num_train_epochs: float = option(3.0, "Passes over the rows.", gt=0)
     per_device_train_batch_size: int = option(1, "Rows per step and device.", ge=1, aliases=("batch_size",))
-    per_device_eval_batch_size: int = option(1, "Rows per evaluation step and device.", ge=1)
+    per_device_eval_batch_size: int = option(1, "Rows per evaluation step and device.", ge=1, on_resume="free")
     gradient_accumulation_steps: int = option(1, "Batches per optimizer step.", ge=1)
-    learning_rate: float | None = option(None, "Peak learning rate; left out: 1e-4 for adapters, 1e-5 for full.", ge=0)
+    learning_rate: float | None = option(
+        None, "Peak learning rate; left out: 1e-4 for adapters, 1e-5 for full.", ge=0, on_resume="fixed"
+    )
     lr_scheduler_type: str = option("cosine", "Schedule of the learning rate, as transformers names it.")
     warmup_ratio: float = option(0.03, "Share of the steps spent warming up.", ge=0, le=1)
-    weight_decay: float = option(0.1, "AdamW's decay λ.", ge=0)
-    adam_beta1: float = option(0.9, "AdamW's β₁.", ge=0, lt=1)
-    adam_beta2: float = option(0.95, "AdamW's β₂.", ge=0, lt=1)
+    weight_decay: float = option(0.1, "AdamW's decay λ.", ge=0, on_resume="fixed")
+    adam_beta1: float = option(0.9, "AdamW's β₁.", ge=0, lt=1, on_resume="fixed")
+    adam_beta2: float = option(0.95, "AdamW's β₂.", ge=0, lt=1, on_resume="fixed")
     max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.", ge=0)
     bf16: bool | None = option(None, "Compute in bfloat16; left out: where the device is a GPU that can.")
     fp16: bool = option(False, "Compute in float16 with loss scaling.")
@@ -37,11 +39,13 @@ class TrainingOptions(Trainer):
         "Where float32 masters of 16-bit weights that train are: in the model, which is float32 then; in the "
         "optimizer, beside a stochastically rounded copy; or none, each update rounded stochastically. auto: in the "
         "model on a CPU, else in the optimizer, none where memory is short.",
+        on_resume="fixed",
     )
     gradient_checkpointing: bool | None = option(
         None,
         "Recompute activations: 30 % slower, far less memory; left out: in pt and sft where a batch would not fit "
         "into the GPU, and nowhere else.",
+        on_resume="free",
     )
     packing: bool = option(False, "Join rows up to max_length tokens, each attending to itself alone.")
     padding_free: bool | None = option(
@@ -59,27 +63,37 @@ class TrainingOptions(Trainer):
         None, "Encode a row when its turn comes, in every epoch anew; left out: where there are many rows with media."
     )
     cache_dataset: bool = option(
-        True, "Keep encoded rows of text on disk, so that the next run on the same rows starts at once."
+        True,
+        "Keep encoded rows of text on disk, so that the next run on the same rows starts at once.",
+        on_resume="free",
     )
-    dataset_num_proc: int = option(1, "Processes that encode rows before training.", ge=1)
+    dataset_num_proc: int = option(1, "Processes that encode rows before training.", ge=1, on_resume="free")
     freeze_vit: bool = option(True, "Keep the vision tower as it is.")
     freeze_aligner: bool = option(True, "Keep the aligner between vision tower and language model as it is.")
     freeze_llm: bool = option(False, "Keep the language model as it is.")
-    logging_steps: int = option(5, "Steps between two log lines.", ge=1)
-    save_steps: int = option(500, "Steps between two checkpoints.", ge=1)
-    eval_steps: int | None = option(None, "Steps between two evaluations; left out: as save_steps.")
-    save_strategy: Literal["steps", "epoch", "no"] = option("steps", "When checkpoints are written.")
-    save_total_limit: int | None = option(None, "Newest checkpoints to keep.")
-    save_only_model: bool = option(False, "Leave out optimizer state: smaller, cannot be resumed exactly.")
+    logging_steps: int = option(5, "Steps between two log lines.", ge=1, on_resume="free")
+    save_steps: int = option(500, "Steps between two checkpoints.", ge=1, on_resume="free")
+    eval_steps: int | None = option(None, "Steps between two evaluations; left out: as save_steps.", on_resume="free")
+    save_strategy: Literal["steps", "epoch", "no"] = option("steps", "When checkpoints are written.", on_resume="free")
+    save_total_limit: int | None = option(None, "Newest checkpoints to keep.", on_resume="free")
+    save_only_model: bool = option(
+        False, "Leave out optimizer state: smaller, cannot be resumed exactly.", on_resume="free"
+    )
+    save_on_signal: bool = option(
+        True, "Save a whole checkpoint before SIGTERM, SIGINT or SIGUSR1 ends the run.", on_resume="free"
+    )
     load_best_model_at_end: bool = option(False, "End with the checkpoint of the lowest evaluation loss.")
     early_stopping_patience: int | None = option(
         None, "Stop after so many evaluations without a better figure, and keep the best.", ge=1,
         aliases=("early_stop_interval",),
     )  # fmt: skip
-    hub_private_repo: bool = option(False, "Make the repository private.")
-    report_to: list[str] = option([], "Extra loggers: tensorboard, wandb, swanlab.")
+    hub_private_repo: bool = option(False, "Make the repository private.", on_resume="free")
+    report_to: list[str] = option([], "Extra loggers: tensorboard, wandb, swanlab.", on_resume="free")
     dataloader_num_workers: int | None = option(
-        None, "Processes that collate batches; left out: one on a GPU where rows are encoded while training runs.", ge=0
+        None,
+        "Processes that collate batches; left out: one on a GPU where rows are encoded while training runs.",
+        ge=0,
+        on_resume="free",
     )
     ddp_backend: str | None = option(None, "Backend of torch.distributed; left out: nccl on GPUs, gloo on CPUs.")
     deepspeed: str | None = option(None, "zero0 … zero3, zero2_offload, zero3_offload, or a JSON file.")

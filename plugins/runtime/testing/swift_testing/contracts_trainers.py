@@ -15,7 +15,8 @@ import pytest
 from swift_core.catalogue.entries import Catalogue
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
-from swift_core.jobs.steps import attach_tuners, find_resume, load_model
+from swift_core.jobs.resume import find_resume
+from swift_core.jobs.steps import attach_tuners, load_model
 from swift_core.jobs.train import load_data
 from swift_testing.contracts import catalogue, write_rows
 from swift_testing.contracts_training import TrainerContract

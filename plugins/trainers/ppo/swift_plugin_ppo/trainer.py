@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
-from swift_core.jobs.steps import find_resume
+from swift_core.jobs.resume import RESUMED
 from swift_core.templates.encode import IGNORED
 
 HEAD_FILE = "value_head.safetensors"
@@ -160,7 +160,7 @@ def build_actor_critic_trainer(
     if training_options(job).deepspeed:
         raise SwiftError("ppo's value head wraps the model, which --deepspeed does not save yet; leave it out.")
     both = ActorCritic(model)
-    resume = find_resume(job)
+    resume = job.memo.get(RESUMED)
     if resume is not None:
         both.value_head.load_state_dict(load_file(Path(resume, HEAD_FILE)))
     found: ActorCriticTrainer = build_policy_trainer(

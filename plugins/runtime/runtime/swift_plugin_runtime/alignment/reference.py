@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional
 
 from swift_core.contract.job import Job
-from swift_core.jobs.steps import attach_tuners, find_resume, load_model
+from swift_core.jobs.resume import RESUMED
+from swift_core.jobs.steps import attach_tuners, load_model
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.modes import evaluating
@@ -57,7 +58,7 @@ class Reference:
     """
 
     def __init__(self, job: Job, model: Any):
-        start = model if find_resume(job) is None else attach_tuners(job, load_model(job)[0])
+        start = model if RESUMED not in job.memo else attach_tuners(job, load_model(job)[0])
         self.model: Any = None
         if not _adapters_are_neutral(start):
             self.model = (copy.deepcopy(model) if start is model else start).eval().requires_grad_(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -144,7 +145,7 @@ class PackedRows(torch.utils.data.Dataset):
 
 
 class StreamedRows(torch.utils.data.IterableDataset):
-    """Rows read, encoded and, with a `limit`, packed while training runs. Each epoch reads anew, in another order.
+    """Rows read, encoded and, with a `limit`, packed while training runs. Each pass reads anew, in another order.
 
     shuffle: rows among which the next one is drawn, 1 for the order as it is. Several workers share the rows.
     """
@@ -165,6 +166,26 @@ class StreamedRows(torch.utils.data.IterableDataset):
         items = (item for group in in_groups(rows, ENCODE_TOGETHER) for item in self.encoder(group) if item is not None)
         yield from items if self.limit is None else packs_of(items, _length, self.limit, OPEN_PACKS)
         self.encoder.report("rows so far")
+
+
+class PassAfterPass(torch.utils.data.IterableDataset):
+    """A stream without an end: one pass after the other, each in its own order.
+
+    A resume skips the batches that were trained, in whichever pass they were: the trainer sees one pass only.
+    """
+
+    def __init__(self, stream: StreamedRows):
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[Any]:
+        for number in itertools.count():
+            self.stream.set_epoch(number)
+            empty = True
+            for item in self.stream:
+                empty = False
+                yield item
+            if empty:
+                raise nothing_left("rows", self.stream.encoder)
 
 
 def encode_rows(job: Job, rows: list[Row], processor: Any, what: str = "rows") -> Any:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from swift_core import SwiftError
 from swift_core.contract.components import Tuner, declared
 from swift_core.contract.job import Job
+from swift_core.jobs import checkpoints
 from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
@@ -30,6 +32,7 @@ from swift_plugin_runtime.encoding.datasets import (
     EncodedRows,
     Encoder,
     LazyRows,
+    PassAfterPass,
     StreamedRows,
     encode_rows,
     pack,
@@ -47,10 +50,11 @@ from swift_plugin_runtime.training.masters import Masters, choose
 from swift_plugin_runtime.training.memory import recomputes
 from swift_plugin_runtime.training.plots import plot_log
 from swift_plugin_runtime.training.postponed import postpone
+from swift_plugin_runtime.training.signals import StopOnSignal
 from swift_plugin_runtime.training.untouched import say_untouched
 
 postpone("datasets")  # before the name `transformers.Trainer` is first used, which imports it
-from transformers.trainer_utils import rotate_checkpoints, seed_worker  # noqa: E402
+from transformers.trainer_utils import seed_worker  # noqa: E402
 
 STAGING = ".saving"
 """A checkpoint is written here and moved into place in one rename, so that a torn one is never seen."""
@@ -86,6 +90,11 @@ class Trainer(transformers.Trainer):
         self.add_callback(TunerSteps(job))
         if training_options(job).early_stopping_patience:
             self.add_callback(transformers.EarlyStoppingCallback(training_options(job).early_stopping_patience))
+        self.stopped_by: int | None = None
+        """The signal for which the run saved a checkpoint and stopped."""
+        self.signals = StopOnSignal(self)
+        if training_options(job).save_on_signal:
+            self.add_callback(self.signals)
         self.speed = Speed()
         self.figures: dict[str, list[float]] = {}
         self.media_seen = False
@@ -134,6 +143,14 @@ class Trainer(transformers.Trainer):
             loss = super().training_step(model, inputs, num_items_in_batch)
         check_loss(loss, inputs, self.state.global_step, self.processing_class)
         return loss
+
+    def train(self, *arguments: Any, **named: Any) -> Any:
+        """As the base class; then signals go where they went before. SwiftError where the disk is too small."""
+        _check_room(self)
+        try:
+            return super().train(*arguments, **named)
+        finally:
+            self.signals.leave()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write a log line with the metrics since the last one; one about training says its tokens per second."""
@@ -290,6 +307,8 @@ class Trainer(transformers.Trainer):
             return super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and not Path(checkpoint, "optimizer.pt").is_file() and not self.is_deepspeed_enabled:
+            return self._begin_optimizer_anew(checkpoint)
         if checkpoint is not None and not self.masters.load(self.model, checkpoint, self.sharded):
             self.job.say(f"{checkpoint} holds no float32 masters: training goes on from its rounded weights")
         if not self.sharded:
@@ -298,6 +317,17 @@ class Trainer(transformers.Trainer):
         load = functools.partial(sharding.load_optimizer, self.model, self.optimizer.optimizer)
         with sharding.answering(self.optimizer, load_state_dict=load):
             return super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _begin_optimizer_anew(self, checkpoint: str) -> None:
+        """The schedule goes on at the checkpoint's step; momenta are not there, as it was saved without them."""
+        self.job.say(
+            f"{checkpoint} was saved without the optimizer's state: its momenta begin anew, the schedule of "
+            "the learning rate goes on"
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step\\(\\)`")
+            for _ in range(checkpoints.state_of(Path(checkpoint)).get("global_step", 0)):
+                self.lr_scheduler.step()
 
     def _load_best_model(self) -> None:
         """The best checkpoint is the run's outcome; nothing here uses a split model after that."""
@@ -329,12 +359,8 @@ class Trainer(transformers.Trainer):
         finally:
             self.staged = False
         if self.args.should_save:
-            rotate_checkpoints(
-                output_dir=self.args.output_dir,
-                save_total_limit=self.args.save_total_limit,
-                best_model_checkpoint=self.state.best_model_checkpoint,
-                use_mtime=True,
-            )
+            best, keep = self.state.best_model_checkpoint, self.args.save_total_limit
+            checkpoints.rotate(final, keep, best)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(Path(self.args.output_dir, STAGING)) if self.staged else super()._get_output_dir(trial)
@@ -348,9 +374,7 @@ class Trainer(transformers.Trainer):
         if self.args.should_save:
             state = staged / "trainer_state.json"
             state.write_text(state.read_text().replace(f"/{STAGING}/", "/"))
-            _sync(staged)
-            shutil.rmtree(final, ignore_errors=True)
-            os.replace(staged, final)
+            checkpoints.put_in_place(staged, final)
             shutil.rmtree(staged.parent, ignore_errors=True)
         best = self.state.best_model_checkpoint
         self.state.best_model_checkpoint = best.replace(f"/{STAGING}/", "/") if best else best
@@ -369,22 +393,22 @@ def averaged(optimizer: Any) -> Iterator[None]:
         yield
 
 
-def _sync(folder: Path) -> None:
-    """Flush every file of a folder to the disk before it is renamed."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-
-
 def _save_error(error: Exception, final: Path) -> SwiftError:
-    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-    older = sorted(p.name for p in final.parent.glob("checkpoint-*"))
+    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error) or _is_full(final.parent)
+    older = [p.name for p in checkpoints.checkpoints(final.parent) if checkpoints.damage(p) is None]
     kept = f"The checkpoints {', '.join(older)} are whole" if older else "No earlier checkpoint exists"
     cause = "the disk is full" if full else str(error)
     return SwiftError(
         f"{final} could not be written: {cause}. {kept}; free space and go on with --resume_from_checkpoint last."
     )
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a disk has no room left: torch's writer tells of it in words of its own."""
+    try:
+        return shutil.disk_usage(folder).free < 1 << 20
+    except OSError:
+        return False
 
 
 def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tuple[torch.Tensor, Any]:
@@ -416,6 +440,19 @@ def save_trained(job: Job, model: Any, processor: Any, folder: str) -> None:
     else:
         processor.save_pretrained(folder)
     job.write_lock(folder)
+
+
+def _check_room(trainer: Trainer) -> None:
+    """SwiftError where the disk has no room for the weights that train: better now than after the first hours."""
+    folder = Path(trainer.args.output_dir)
+    need = sum(p.numel() * p.element_size() for p in trainer.model.parameters() if p.requires_grad)
+    need *= 1 if training_options(trainer.job).save_only_model else 3  # AdamW keeps two numbers for each weight
+    free = shutil.disk_usage(folder if folder.is_dir() else Path.cwd()).free
+    if free < need and trainer.args.should_save:
+        raise SwiftError(
+            f"{folder} has {free / 1e9:.2f} GB left, and one checkpoint takes about {need / 1e9:.2f} GB. Make room, "
+            "choose another --output_dir, or say --save_only_model true."
+        )
 
 
 class Speed:
@@ -556,7 +593,8 @@ def training_rows(job: Job, rows: Any, processor: Any) -> Any:
         raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
     if o.streaming:
         shuffle = o.shuffle_buffer_size if o.dataset_shuffle else 1
-        return StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if packing else None)
+        stream = StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if packing else None)
+        return PassAfterPass(stream)
     train = encode_rows(job, rows, processor, "training rows")
     if not packing:
         return train
@@ -576,7 +614,7 @@ def longest_of(job: Job, train: Any, processor: Any) -> int | None:
 def _feeding(job: Job, train: Any) -> dict[str, Any]:
     """Arguments for rows that are encoded while training runs: beside the GPU; each process reads for itself."""
     workers = training_options(job).dataloader_num_workers
-    late = any(isinstance(rows, LazyRows | StreamedRows) for rows in (train, getattr(train, "rows", None)))
+    late = any(isinstance(rows, LazyRows | PassAfterPass) for rows in (train, getattr(train, "rows", None)))
     if workers is None:
         workers = int(late and job.options.device != "cpu" and torch.cuda.is_available())
     own = {"accelerator_config": {"dispatch_batches": False}} if job.options.streaming else {}
@@ -650,10 +688,12 @@ class Progress(transformers.TrainerCallback):
         self.folder = Path(folder)
         self.bar: Any = None
         self.started = 0.0
+        self.failed = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
+            _forget_after(self.folder / LOG_FILE, state.global_step)
             self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
             self.started = time.monotonic()
 
@@ -667,13 +707,41 @@ class Progress(transformers.TrainerCallback):
         shown = {SHOWN[k]: f"{v:.3g}" for k, v in logs.items() if k in SHOWN}
         self.bar.set_postfix(shown, refresh=False)
         line = {"step": state.global_step, **logs, "seconds": round(time.monotonic() - self.started, 3)}
-        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / LOG_FILE).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+        except OSError as error:  # a log is no reason to lose a run
+            if not self.failed:
+                tqdm.write(
+                    f"{self.folder / LOG_FILE} cannot be written ({error.strerror}); training goes on without it"
+                )
+            self.failed = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.bar is not None:
             self.bar.close()
             plot_log(self.folder / LOG_FILE, self.folder / "curves.png")
+
+
+def _forget_after(file: Path, step: int) -> None:
+    """Take lines of steps that are trained again out of the log, as a resume begins before them."""
+    if not file.is_file():
+        return
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if _step_of(line) <= step]
+    if len(kept) < len(lines):
+        staging = file.with_name(f".{file.name}.writing")
+        staging.write_text("".join(kept), encoding="utf-8")
+        os.replace(staging, file)
+
+
+def _step_of(line: str) -> float:
+    """The step of a log line; of one that was cut off, after all others."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 __all__ = [
