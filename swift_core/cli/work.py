@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import os
 import shutil
 import textwrap
 from typing import Any
 
 from swift_core.catalogue.entries import Catalogue
+from swift_core.catalogue.venv_making import CONSENT
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.kinds import KINDS
 from swift_core.job.job import PreparedJob
@@ -19,19 +21,32 @@ from swift_core.job.prepare import own_options, prepare
 from swift_core.job.resolve import select_components
 from swift_core.job.specs import JobSpec, find_job
 
+YES = "yes"
+"""A word of every job on the command line: an isolated environment is made without a question."""
+
 
 def run_job(name: str, *words: str) -> None:
     """`swift NAME WORDS`: do the work, or print the options where the words ask for help."""
     if "--help" in words or "-h" in words:
         print_help(name, [w for w in words if w not in ("--help", "-h")])
         return
+    _consent(list(words))
     job = prepare(name, given_by(list(words)))
     job.spec.runner()(job)
 
 
+def _consent(words: list[str]) -> None:
+    """Remember a `--yes`, also for the processes that the job starts. Raises SwiftError where it has a value."""
+    for said in read_arguments(words):
+        if said.key == YES:
+            if said.value is not True:
+                raise SwiftError(f"--yes takes no value, not {said.value!r}.")
+            os.environ[CONSENT] = "1"
+
+
 def given_by(words: list[str]) -> list[Given]:
     """What the user said: the job file of `--config` first, then the command line, which wins."""
-    said = read_arguments(words)
+    said = [g for g in read_arguments(words) if g.key != YES]
     files = [g.value for g in said if g.key == "config"]
     from_files = [g for file in files for g in read_config(file)]
     return from_files + [g for g in said if g.key != "config"]
@@ -41,7 +56,8 @@ def print_help(name: str, words: list[str]) -> None:
     """Every option of the job, and of the components that the words on the command line name."""
     spec = find_job(name)
     print(f"swift {name}: {spec.summary}\n")
-    print("  --config FILE\n      A YAML file of options; the command line wins over it.\n")
+    print("  --config FILE\n      A YAML file of options; the command line wins over it.")
+    print("  --yes\n      Make a missing isolated environment without a question, as SWIFT_YES=1 does.\n")
     _print_options(f"Options of swift {name}", spec.options_class(), spec.defaults)
     for item in _named_components(name, words):
         if isinstance(item.component, type) and describe_options(item.component):

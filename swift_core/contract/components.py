@@ -7,7 +7,7 @@ the same attributes. Code that reads an attribute asks `declared`, which knows t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from swift_core.contract.capability import Capability
@@ -18,12 +18,14 @@ from swift_core.contract.cards import Family
 class Requirements:
     """What an isolated environment holds: packages to install, then packages to take out again.
 
-    before: what must be there already when packages of `install` are built.
+    before: what must be there already when packages of `install` are built. size: what the user is told before they
+    are fetched, for instance `about 3 GB`.
     """
 
     install: tuple[str, ...]
     remove: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
+    size: str = field(default="", repr=False)  # an environment's folder is named by the representation
 
 
 class Component:

