@@ -56,9 +56,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'swift_core' has no attribute {name!r}")
     from importlib import import_module
 
-    found = getattr(import_module(f"swift_core.{_MODULES[name]}"), name)
-    globals()[name] = found
-    return found
+    value = getattr(import_module(f"swift_core.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 class _OldPaths:

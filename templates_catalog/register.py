@@ -17,14 +17,14 @@ TABLE = '[project.entry-points."swift_core.templates"]\n'
 
 def names() -> dict[str, str]:
     """Every name of the catalogue → the file that declares it. ValueError where two files claim one name."""
-    found: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for file in sorted((HERE / "swift_templates_catalog" / "templates").glob("*.toml")):
         facts = tomllib.loads(file.read_text(encoding="utf-8"))
         for name in (file.stem, *facts.get("aliases", ())):
-            if name in found:
-                raise ValueError(f"{found[name]}.toml and {file.name} both declare {name!r}")
-            found[name] = file.stem
-    return dict(sorted(found.items()))
+            if name in owners:
+                raise ValueError(f"{owners[name]}.toml and {file.name} both declare {name!r}")
+            owners[name] = file.stem
+    return dict(sorted(owners.items()))
 
 
 def registered(project: str) -> str:

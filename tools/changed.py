@@ -22,12 +22,12 @@ ALL = ["tests", "plugins", "templates_catalog"]
 def distributions(root: Path) -> dict[str, tuple[str, set[str]]]:
     """Distribution → (its folder, the distributions that it requires)."""
     files = [*root.glob("plugins/*/*/pyproject.toml"), *root.glob("contrib_models/*/pyproject.toml")]
-    found = {}
+    projects = {}
     for file in [*files, root / "templates_catalog" / "pyproject.toml"]:
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         needs = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in project.get("dependencies", [])}
-        found[project["name"]] = (file.parent.relative_to(root).as_posix(), needs)
-    return found
+        projects[project["name"]] = (file.parent.relative_to(root).as_posix(), needs)
+    return projects
 
 
 def changed_files(root: Path, base: str) -> list[str]:

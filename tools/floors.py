@@ -71,9 +71,9 @@ def _of_distribution(root: Path, folder: Path) -> Iterator[str]:
 
 def _floors(requirements: list[str]) -> Iterator[tuple[str, str]]:
     for line in requirements:
-        found = re.match(r"([a-z0-9-]+)>=([0-9.]+)", line)
-        if found:
-            yield found[1], found[2]
+        match = re.match(r"([a-z0-9-]+)>=([0-9.]+)", line)
+        if match:
+            yield match[1], match[2]
 
 
 def _lacking(root: Path, name: str, base: str, floor: str, wanted: list[tuple[str, str]]) -> Iterator[str]:
@@ -100,8 +100,8 @@ def tree_of(root: Path, place: str, version: str) -> Tree | None:
 
 
 def _version(tree: Tree, place: str) -> str:
-    found = re.search(r'^version = "([^"]+)"', tree.read(f"{place}/pyproject.toml"), re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(r'^version = "([^"]+)"', tree.read(f"{place}/pyproject.toml"), re.MULTILINE)
+    return match[1] if match else ""
 
 
 def _same(one: str, other: str) -> bool:
@@ -115,13 +115,13 @@ def _padded(version: str) -> list[int]:
 
 def names_from(folder: Path, package: str) -> set[tuple[str, str]]:
     """(module, name) of everything that a distribution's own code imports from `package`."""
-    found = set()
+    names = set()
     for file in folder.glob("*/**/*.py"):
         if "tests" not in file.relative_to(folder).parts:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
-                    found |= {(str(node.module), alias.name) for alias in node.names}
-    return found
+                    names |= {(str(node.module), alias.name) for alias in node.names}
+    return names
 
 
 @functools.cache

@@ -23,12 +23,12 @@ MODELS = ROOT / "swift_core" / "catalogue" / "known_models.tsv"
 def rows() -> list[str]:
     """Lines `kind, name, distribution`, tab-separated and sorted."""
     groups = {kind.group: kind.name for kind in KINDS.values()}
-    found = []
+    lines = []
     for file in plugin_files():
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         for group, entries in project.get("entry-points", {}).items():
-            found += [f"{groups[group]}\t{name}\t{project['name']}" for name in entries if group in groups]
-    return sorted(found)
+            lines += [f"{groups[group]}\t{name}\t{project['name']}" for name in entries if group in groups]
+    return sorted(lines)
 
 
 def model_rows() -> list[str]:
@@ -36,14 +36,14 @@ def model_rows() -> list[str]:
 
     Of several families that know a fact the plainest is named: without a name or fields of its own to be told by.
     """
-    found: dict[tuple[str, str], str] = {}
+    owners: dict[tuple[str, str], str] = {}
     cards = load_cards(Catalogue.installed())
     for entry, card in sorted(cards, key=lambda c: (bool(c[1].named), bool(c[1].tells), len(c[1].name), c[1].name)):
         ids = {i for p in card.listed() for i in (p.modelscope, p.huggingface) if i}
         facts = [("checkpoint", i) for i in ids] + [("architecture", a) for a in card.architectures]
         for fact in facts + [("config_type", t) for t in card.config_types]:
-            found.setdefault(fact, entry.package)
-    return sorted(f"{kind}\t{name}\t{dist}" for (kind, name), dist in found.items())
+            owners.setdefault(fact, entry.package)
+    return sorted(f"{kind}\t{name}\t{dist}" for (kind, name), dist in owners.items())
 
 
 def plugin_files() -> list[Path]:

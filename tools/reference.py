@@ -170,24 +170,28 @@ def components_page(entries: list[Entry]) -> str:
 
 
 def _component(entry: Entry) -> str:
-    found = entry.load()
-    text = f"\n### {entry.name}\n\n{summary_of(found) if entry.kind != 'command' else entry.summary}\n"
-    hooks = ", ".join(f"[`{h}`](hooks.md#{h})" for h in KINDS[entry.kind].hooks if h in implementations(found))
+    component = entry.load()
+    text = f"\n### {entry.name}\n\n{summary_of(component) if entry.kind != 'command' else entry.summary}\n"
+    hooks = ", ".join(f"[`{h}`](hooks.md#{h})" for h in KINDS[entry.kind].hooks if h in implementations(component))
     text += f"\nShips in `{entry.package}`." + (f" Hooks: {hooks}.\n" if hooks else "\n")
-    for feature, answer in getattr(found, "capabilities", {}).items():
+    for feature, answer in getattr(component, "capabilities", {}).items():
         text += f"\n- {feature}: {describe(answer)}"
-    text += "\n" if getattr(found, "capabilities", {}) else ""
-    return text + ("\n" + _options_table(found) if isinstance(found, type) and describe_options(found) else "")
+    text += "\n" if getattr(component, "capabilities", {}) else ""
+    return text + (
+        "\n" + _options_table(component) if isinstance(component, type) and describe_options(component) else ""
+    )
 
 
 def templates_page(entries: list[Entry]) -> str:
     """Every template with its deliberate differences from the official form, and what it does not cover."""
     rows, seen = [], set()
-    for found in (e.load() for e in entries if e.kind == "template"):
-        if found.name not in seen:
-            seen.add(found.name)
-            names = ", ".join(f"`{n}`" for n in (found.name, *found.aliases))
-            rows.append([names, found.summary, f"`{found.agent}`", " ".join(found.differs), " ".join(found.lacks)])
+    for template in (e.load() for e in entries if e.kind == "template"):
+        if template.name not in seen:
+            seen.add(template.name)
+            names = ", ".join(f"`{n}`" for n in (template.name, *template.aliases))
+            rows.append(
+                [names, template.summary, f"`{template.agent}`", " ".join(template.differs), " ".join(template.lacks)]
+            )
     intro = "How to write one: [chat templates](../templates.md). Names in one row are one template.\n\n"
     heads = ["name", "what it is", "agent format", "differs from the official form", "lacks"]
     return f"# Templates\n\n{intro}" + _table(heads, rows)

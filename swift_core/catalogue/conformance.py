@@ -13,5 +13,4 @@ FILE = Path(__file__).with_name("conformance.json")
 @functools.cache
 def recorded() -> dict[str, dict[str, Any]]:
     """Family name → `{"level", "reason", "date", "versions", "figures"}`, as the last conformance run wrote it."""
-    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
-    return found
+    return json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}

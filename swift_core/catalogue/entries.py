@@ -49,40 +49,40 @@ class Entry:
         Raises SwiftError where its module cannot be imported, or where it was written for another contract.
         """
         try:
-            found = self._import()
+            component = self._import()
         except Exception as error:  # whatever a third party's module raises must stay one line
             remedy = " ".join(unmet_requirements(self.package)) or f"Reinstall or remove the package {self.package}."
             raise SwiftError(
                 f"{self.title} cannot be loaded: importing {self.target} failed with "
                 f"{type(error).__name__}: {error}. {remedy}"
             ) from error
-        self._check_api(found)
-        self._check_hooks(found)
-        return found
+        self._check_api(component)
+        self._check_hooks(component)
+        return component
 
     def _import(self) -> Any:
         module, _, attribute = self.target.partition(":")
-        found: Any = importlib.import_module(module)
-        return functools.reduce(getattr, filter(None, attribute.split(".")), found)
+        component: Any = importlib.import_module(module)
+        return functools.reduce(getattr, filter(None, attribute.split(".")), component)
 
-    def _check_api(self, found: Any) -> None:
-        api = getattr(found, "swift_api", None)
+    def _check_api(self, component: Any) -> None:
+        api = getattr(component, "swift_api", None)
         if self.kind != "command" and api != SWIFT_API:
             said = "declares no swift_api" if api is None else f"was written for plugin API {api}"
             raise SwiftError(
                 f"{self.title} {said}, and this swift-core speaks API {SWIFT_API}. "
                 f"Install a version of {self.package} made for it: pip install --upgrade {self.package}"
             )
-        for name, wanted, offered, base in _other_apis(found):
+        for name, wanted, offered, base in _other_apis(component):
             raise SwiftError(
                 f"{self.title} was written for {name} {wanted}, and the installed {base} speaks {offered}. Install "
                 f"versions made for each other: pip install --upgrade {self.package} {base.replace('_', '-')}"
             )
 
-    def _check_hooks(self, found: Any) -> None:
+    def _check_hooks(self, component: Any) -> None:
         from swift_core.contract.signatures import broken_hooks
 
-        for line in broken_hooks(found, self.kind):
+        for line in broken_hooks(component, self.kind):
             raise SwiftError(
                 f"{self.title} {line} Mend the plugin, or install a version of {self.package} for this swift-core."
             )
@@ -103,13 +103,13 @@ class Entry:
         return f"{self.kind} {self.name!r} ({self.package} {self.version})"
 
 
-def _other_apis(found: Any) -> Iterator[tuple[str, int, int, str]]:
+def _other_apis(component: Any) -> Iterator[tuple[str, int, int, str]]:
     """(name, number declared, number inherited, package it comes from) of each API number of a base that differs.
 
     A distribution that others build on gives its base classes a number, `runtime_api = 1`; a component that inherits
     from them says for which one it was written.
     """
-    owner = found if isinstance(found, type) else type(found)
+    owner = component if isinstance(component, type) else type(component)
     for name, wanted in vars(owner).items():
         if name.endswith("_api") and name != "swift_api":
             for base in owner.__mro__[1:]:
@@ -139,9 +139,9 @@ class Catalogue:
         if text:
             remembered = json.loads(text)
             return cls([Entry(*row) for row in remembered["entries"]], remembered["facts"], files, begun)
-        found = cls(_scan(), begun=begun)
-        found.remember({}, [])
-        return found
+        catalogue = cls(_scan(), begun=begun)
+        catalogue.remember({}, [])
+        return catalogue
 
     def remember(self, facts: dict[str, dict[str, Any]], files: list[str]) -> None:
         """Keep the entries, and the cards' `facts` by target, for the next run; `files`: where the facts stand."""
@@ -162,15 +162,15 @@ class Catalogue:
         """
         wanted, _, package = name.partition("@")
         mine = self.of_kind(kind)
-        found = [e for e in mine if _same(e.name, wanted) and package in ("", e.package)]
-        if len(found) > 1:
-            choices = " or ".join(f"{e.name}@{e.package}" for e in found)
+        entries = [e for e in mine if _same(e.name, wanted) and package in ("", e.package)]
+        if len(entries) > 1:
+            choices = " or ".join(f"{e.name}@{e.package}" for e in entries)
             raise SwiftError(
-                f"Two packages offer {kind} {wanted!r}: {', '.join(e.package for e in found)}. Say {choices}."
+                f"Two packages offer {kind} {wanted!r}: {', '.join(e.package for e in entries)}. Say {choices}."
             )
-        if not found:
+        if not entries:
             raise SwiftError(self._missing(kind, name, mine))
-        return found[0]
+        return entries[0]
 
     def _missing(self, kind: str, name: str, mine: list[Entry]) -> str:
         text = f"There is no {kind} {name!r} installed."
@@ -227,10 +227,10 @@ def _load_fault(entry: Entry) -> list[str]:
     from swift_core.contract.declarations import strange_attributes
 
     try:
-        found = entry.load()
+        component = entry.load()
     except SwiftError as error:
         return [str(error)]
-    return [f"{entry.title} {line}" for line in strange_attributes(found, entry.kind)]
+    return [f"{entry.title} {line}" for line in strange_attributes(component, entry.kind)]
 
 
 @functools.cache
@@ -305,9 +305,9 @@ def _known(kind: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def summary_of(found: Any) -> str:
+def summary_of(component: Any) -> str:
     """The first line of a component's own docstring or `summary`, once it is loaded."""
-    text = getattr(found, "summary", None) or (found.__doc__ or "")
-    if isinstance(found, ModuleType) or not text:
+    text = getattr(component, "summary", None) or (component.__doc__ or "")
+    if isinstance(component, ModuleType) or not text:
         return ""
     return str(text).strip().split("\n", 1)[0]

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.catalogue import venv_making, venv_remains
-from swift_core.catalogue.entries import Catalogue, Entry
+from swift_core.catalogue.entries import Catalogue
 from swift_core.catalogue.metadata_cache import cache_folder
 from swift_core.catalogue.venv_lock import Lock
 from swift_core.contract.components import Backend, Requirements
 from swift_core.contract.components import declared as declared_by
 from swift_core.contract.errors import SwiftError, did_you_mean
+from swift_core.contract.job import Installed
 
 _USED: dict[Path, Lock] = {}
 """The locks of the environments that this process uses, held until it ends: they cannot be removed meanwhile."""
@@ -144,7 +145,7 @@ def declared(catalogue: Catalogue | None = None) -> list[Environment]:
     return found
 
 
-def of_entry(entry: Entry) -> Environment | None:
+def of_entry(entry: Installed) -> Environment | None:
     """The environment a component declares, or None."""
     wanted: Requirements | None = declared_by(entry.load(), Backend, "environment")
     if wanted is None:

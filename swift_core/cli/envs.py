@@ -16,8 +16,8 @@ app = typer.Typer(no_args_is_help=True)
 def list_environments() -> None:
     """List the environments that installed components declare, whether they are made, and what lies beside them."""
     declared = venvs.declared()
-    for found in declared:
-        print(f"{found.name}: {', '.join(found.requirements)}  [{_state(found)}]")
+    for environment in declared:
+        print(f"{environment.name}: {', '.join(environment.requirements)}  [{_state(environment)}]")
     for other in venv_remains.found_in(venvs.home()):
         if other.broken:
             print(f"remains: {other}  [swift env clean removes it]")
@@ -25,11 +25,11 @@ def list_environments() -> None:
             print(f"declared by nothing installed here: {other}  [swift env remove {other.folder.name}]")
 
 
-def _state(found: venvs.Environment) -> str:
+def _state(environment: venvs.Environment) -> str:
     """Where it is, or who makes or removes it, or that it is not created."""
-    if found.ready:
-        return str(found.folder)
-    worker = venv_lock.held_alone(found.folder)
+    if environment.ready:
+        return str(environment.folder)
+    worker = venv_lock.held_alone(environment.folder)
     return f"not there yet, {worker}" if worker else "not created"
 
 

@@ -88,8 +88,7 @@ def _fault(entry: Entry) -> str:
 
 def level(card: Family) -> str:
     """The highest level of the conformance levels that was recorded for a family."""
-    found: str = recorded().get(card.name, {}).get("level", "card")
-    return found
+    return recorded().get(card.name, {}).get("level", "card")
 
 
 def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
@@ -98,15 +97,15 @@ def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
         entry = _by_checkpoint(catalogue, name) or catalogue.find("model", name)
         return _model_facts(catalogue, entry, dict(cards_of(catalogue)).get(entry) or entry.load())
     entry = catalogue.find(kind, name)
-    found = entry.load()
-    facts = _common(entry, summary_of(found) or entry.summary, _source(found, entry), _hooks(found, kind))
-    facts["capabilities"] = {k: describe(v) for k, v in declared(found, Component, "capabilities").items()}
-    if isinstance(found, type):
+    component = entry.load()
+    facts = _common(entry, summary_of(component) or entry.summary, _source(component, entry), _hooks(component, kind))
+    facts["capabilities"] = {k: describe(v) for k, v in declared(component, Component, "capabilities").items()}
+    if isinstance(component, type):
         from swift_core.job.options import describe_options
 
-        facts["options"] = [dataclasses.asdict(o) for o in describe_options(found)]
-    elif dataclasses.is_dataclass(found):
-        facts["facts"] = _fields(found, ("capabilities", "name", "summary"))
+        facts["options"] = [dataclasses.asdict(o) for o in describe_options(component)]
+    elif dataclasses.is_dataclass(component):
+        facts["facts"] = _fields(component, ("capabilities", "name", "summary"))
     return facts
 
 
@@ -144,22 +143,22 @@ def _common(entry: Entry, summary: str, file: str, hooks: list[str]) -> dict[str
     }
 
 
-def _hooks(found: Any, kind: str) -> list[str]:
-    owner = found if isinstance(found, type) else type(found)
+def _hooks(component: Any, kind: str) -> list[str]:
+    owner = component if isinstance(component, type) else type(component)
     return [h for h in KINDS[kind].hooks if hasattr(getattr(owner, h, None), "swift_core_impl")]
 
 
-def _fields(found: Any, skipped: tuple[str, ...]) -> dict[str, Any]:
-    return {f.name: getattr(found, f.name) for f in dataclasses.fields(found) if f.name not in skipped}
+def _fields(component: Any, skipped: tuple[str, ...]) -> dict[str, Any]:
+    return {f.name: getattr(component, f.name) for f in dataclasses.fields(component) if f.name not in skipped}
 
 
-def _source(found: Any, entry: Entry) -> str:
+def _source(component: Any, entry: Entry) -> str:
     import inspect
 
-    if not isinstance(found, type):
+    if not isinstance(component, type):
         return _file(entry)
     try:
-        return f"{inspect.getsourcefile(found)}:{inspect.getsourcelines(found)[1]}"
+        return f"{inspect.getsourcefile(component)}:{inspect.getsourcelines(component)[1]}"
     except (OSError, TypeError):
         return ""
 

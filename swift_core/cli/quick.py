@@ -71,12 +71,12 @@ def _shown(kind: str, name: str) -> dict[str, Any]:
 
 def kind_of(word: str) -> str:
     """The kind that a word means, singular or plural; a SwiftError where there is none."""
-    found: str | None = known(f"kind {word.replace('-', '_')}")
-    if found is None:
+    kind: str | None = known(f"kind {word.replace('-', '_')}")
+    if kind is None:
         from swift_core.contract.kinds import find_kind
 
         return find_kind(word).name
-    return found
+    return kind
 
 
 _digest: list[str] = []

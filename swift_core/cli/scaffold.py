@@ -104,13 +104,13 @@ def write_plugin(kind: str, name: str, folder: str | Path = ".") -> Path:
 
     SwiftError for an unknown kind, a name that cannot be one, one that is taken, or a folder that is there.
     """
-    found = find_kind(kind)
-    _check_name(found, name)
-    words = _words(found, name)
+    spec = find_kind(kind)
+    _check_name(spec, name)
+    words = _words(spec, name)
     place = Path(folder, words["package"])
     if place.exists():
         raise SwiftError(f"{place} is there already. Choose another name, or another --folder.")
-    for path, text in _files(found, words).items():
+    for path, text in _files(spec, words).items():
         file = place / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

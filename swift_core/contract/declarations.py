@@ -98,5 +98,5 @@ def _classes(hint: Any) -> tuple[type, ...]:
     """The classes that a value may be of; empty where the type does not say."""
     if get_origin(hint) in (Union, types.UnionType):
         return tuple(c for part in get_args(hint) for c in _classes(part) if c is not type(None))
-    found = get_origin(hint) or hint
-    return (found,) if isinstance(found, type) else ()
+    origin = get_origin(hint) or hint
+    return (origin,) if isinstance(origin, type) else ()

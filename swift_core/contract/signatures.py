@@ -18,8 +18,8 @@ _IMPL_MARK = f"{hookimpl.project_name}_impl"
 
 def hook_specs() -> dict[str, inspect.Signature]:
     """Every hook of the contract with its signature, in the order data flows."""
-    found = {n: f for n, f in vars(hooks).items() if hasattr(f, _SPEC_MARK)}
-    return {name: inspect.signature(function) for name, function in found.items()}
+    specs = {n: f for n, f in vars(hooks).items() if hasattr(f, _SPEC_MARK)}
+    return {name: inspect.signature(function) for name, function in specs.items()}
 
 
 def implementations(component: Any) -> dict[str, Callable[..., Any]]:

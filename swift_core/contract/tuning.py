@@ -46,8 +46,8 @@ class Tuning:
 
 def tuning_of(model: Any) -> Tuning:
     """The `Tuning` that the model carries; an empty one where it has no tuners."""
-    found = getattr(model, MARK, None)
-    return found if isinstance(found, Tuning) else Tuning()
+    tuning = getattr(model, MARK, None)
+    return tuning if isinstance(tuning, Tuning) else Tuning()
 
 
 def base_parameters(model: Any) -> dict[str, Any]:

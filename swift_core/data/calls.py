@@ -56,8 +56,8 @@ def write_value(value: Any, *marks: str) -> str:
 
 def read_value(text: str) -> Any:
     """What `write_value` wrote: the JSON value that a text is as a whole, else the text itself."""
-    found = read_json(text, 0)
-    return found[0] if found and found[1] == len(text) else text
+    pair = read_json(text, 0)
+    return pair[0] if pair and pair[1] == len(text) else text
 
 
 def write_name(name: str) -> str:
@@ -71,8 +71,8 @@ def _escape(character: str) -> str:
 
 def read_name(text: str) -> str:
     """What `write_name` wrote."""
-    found = read_json(f'"{text}"', 0)
-    return str(found[0]) if found and found[1] == len(text) + 2 else text
+    pair = read_json(f'"{text}"', 0)
+    return str(pair[0]) if pair and pair[1] == len(text) + 2 else text
 
 
 def as_call(name: Any, arguments: Any) -> Call | None:

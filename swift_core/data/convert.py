@@ -56,17 +56,17 @@ def to_row(
 
 def renamed(raw: Raw, columns: dict[str, str], where: str) -> Raw:
     """The row's columns under our names, without those that are null; SwiftError where two would be one."""
-    found: Raw = {}
+    row: Raw = {}
     for name, value in raw.items():
         ours = columns.get(name, name)
         if value is None or name == "_where":
             continue
-        if ours in found:
+        if ours in row:
             raise SwiftError(
                 f"{where}: two columns are to be {ours!r}; map one of them to another name with --columns."
             )
-        found[ours] = value
-    return found
+        row[ours] = value
+    return row
 
 
 # -- conversations -------------------------------------------------------------------------------------------

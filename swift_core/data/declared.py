@@ -46,8 +46,8 @@ def read_entries(place: str) -> Entries:
 
 def source_of(word: str, options: Any) -> Source:
     """What a word of --dataset names: an entry of --dataset_info, a file, a folder, or a data set of a hub."""
-    found = declared(word, read_entries(options.dataset_info), options.use_hf) if options.dataset_info else None
-    return found or read_source(word, options.use_hf)
+    source = declared(word, read_entries(options.dataset_info), options.use_hf) if options.dataset_info else None
+    return source or read_source(word, options.use_hf)
 
 
 def declared(word: str, entries: Entries, use_hf: bool) -> Source | None:

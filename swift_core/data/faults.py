@@ -90,6 +90,6 @@ def listed(count: int, first: list[str]) -> str:
 
 def unforeseen(where: str, error: Exception) -> SwiftError:
     """The error for a row that makes a part of the program stumble, with what it stumbled over."""
-    found = SwiftError(f"{where}: the row cannot be used ({type(error).__name__}: {str(error)[:200]}).")
-    found.__cause__ = error
-    return found
+    fault = SwiftError(f"{where}: the row cannot be used ({type(error).__name__}: {str(error)[:200]}).")
+    fault.__cause__ = error
+    return fault

@@ -72,14 +72,14 @@ class Layout:
         """The row with our columns. Those that the entry does not name are kept beside the conversation."""
         where = str(raw.get("_where", "row"))
         named = {theirs: COLUMNS[word] for word, theirs in self.columns.items()}
-        found: Raw = {}
+        row: Raw = {}
         for name, value in raw.items():
             ours = named.get(name)
             if ours is None:
-                found[f"undeclared_{name}" if plain(name) in CONTENT else name] = value
+                row[f"undeclared_{name}" if plain(name) in CONTENT else name] = value
             else:
-                found[ours] = self._talk(value, where) if ours in TALKS else value
-        return found
+                row[ours] = self._talk(value, where) if ours in TALKS else value
+        return row
 
     def _talk(self, value: Any, where: str) -> Any:
         """Messages in the entry's tags with our words; an answer that is text stays."""
@@ -118,9 +118,9 @@ def read_layout(entry: Raw, where: str) -> Layout:
 
 
 def _words(entry: Raw, key: str, known: Mapping[str, str], where: str) -> dict[str, str]:
-    found = entry.get(key) or {}
-    if not isinstance(found, dict) or not all(isinstance(v, str | None) for v in found.values()):
-        raise SwiftError(f"{where}: {key} must be an object of texts, found {shown(found)}.")
-    for word in found.keys() - known.keys():
+    words = entry.get(key) or {}
+    if not isinstance(words, dict) or not all(isinstance(v, str | None) for v in words.values()):
+        raise SwiftError(f"{where}: {key} must be an object of texts, found {shown(words)}.")
+    for word in words.keys() - known.keys():
         raise SwiftError(f"{where}: {key} knows no {word!r}.{did_you_mean(word, known)} Known: {', '.join(known)}.")
-    return {word: text for word, text in found.items() if text is not None}
+    return {word: text for word, text in words.items() if text is not None}

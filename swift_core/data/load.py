@@ -42,18 +42,18 @@ def load_one(job: Job, source: Source, need_answer: bool = True) -> list[Row]:
 def rows_of(job: Job, source: Source, need_answer: bool = True) -> Iterator[Row]:
     """The rows of one source as they are read, each once."""
     faults = Faults(job, source.text)
-    raw = faults.reading(_found(job, source))
+    raw = faults.reading(_source_rows(job, source))
     return _converted(job, source, raw, lambda item: as_row(job, item, source, need_answer), faults)
 
 
 def raw_rows(job: Job, source: Source) -> Iterator[dict[str, Any]]:
     """The rows of one source as they stand there, each with `_where`; unreadable ones raise, or are skipped."""
     faults = Faults(job, source.text)
-    yield from faults.reading(_found(job, source))
+    yield from faults.reading(_source_rows(job, source))
     faults.report()
 
 
-def _found(job: Job, source: Source) -> Iterable[dict[str, Any]]:
+def _source_rows(job: Job, source: Source) -> Iterable[dict[str, Any]]:
     raw: Iterable[dict[str, Any]] | None = job.hook.load_rows(job=job, source=source)
     if raw is None:
         raise SwiftError(f"No data set component reads {source.text!r} (hub {source.hub}).")
@@ -64,8 +64,8 @@ def convert_all(
     job: Job, source: Source, raw: Iterable[dict[str, Any]], convert: Callable[[dict[str, Any]], Item]
 ) -> list[Item]:
     """Converted rows, cut or repeated to the source's count; bad ones raise, or are skipped and counted."""
-    found = _converted(job, source, raw, convert, Faults(job, source.text))
-    return take(list(found), source.count, job.options.data_seed)
+    items = _converted(job, source, raw, convert, Faults(job, source.text))
+    return take(list(items), source.count, job.options.data_seed)
 
 
 def _converted(

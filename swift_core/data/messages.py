@@ -75,10 +75,10 @@ def said_by(role: str, value: Any, where: str) -> Talk:
 def _messages_in(text: str) -> Any:
     """The messages that a text holds as a whole, as tables write them; the text itself where it holds none."""
     try:
-        found = loaded(text.strip(), "")
+        value = loaded(text.strip(), "")
     except SwiftError:
         return text
-    return found if isinstance(found, list) and all(map(is_message, found)) else text
+    return value if isinstance(value, list) and all(map(is_message, value)) else text
 
 
 def is_message(value: Any) -> bool:
@@ -183,8 +183,8 @@ def _part(part: Any, where: str) -> tuple[str, Any]:
         raise SwiftError(f"{where}: unknown content part {shown(part)}.")
     if kind in TEXT_PARTS:
         return "text", text_of(given.get(TEXT_PARTS[kind]), where, "the text of a content part")
-    found = [given[k] for k in (kind, *MEDIUM_KEYS) if given.get(k)]
-    return MEDIA_PARTS[kind], _data_uri(found[0], kind) if found else None
+    media = [given[k] for k in (kind, *MEDIUM_KEYS) if given.get(k)]
+    return MEDIA_PARTS[kind], _data_uri(media[0], kind) if media else None
 
 
 def _data_uri(value: Any, kind: str) -> Any:
@@ -197,21 +197,21 @@ def _data_uri(value: Any, kind: str) -> Any:
 
 def _weight(item: Message, role: str, where: str) -> Message:
     """Whether a message is trained (`loss`, Axolotl's `train`), and how much (`loss_scale`, OpenAI's `weight`)."""
-    found: Message = {}
+    marks: Message = {}
     for key in ("train", "loss"):
         if key in item:
-            found["loss"] = truth_of(item[key])
-            if found["loss"] is None:
+            marks["loss"] = truth_of(item[key])
+            if marks["loss"] is None:
                 raise SwiftError(f"{where}: {key} is true or false, found {shown(item[key])}.")
     for key in ("weight", "loss_scale"):
         if key in item:
             value = float(item[key]) if isinstance(item[key], bool) else number_of(item[key])
             if value is None or value < 0:
                 raise SwiftError(f"{where}: {key} is a finite number from 0 up, found {shown(item[key])}.")
-            found |= {"loss": False} if value == 0 else {"loss_scale": value} if value != 1 else {}
+            marks |= {"loss": False} if value == 0 else {"loss_scale": value} if value != 1 else {}
     if role == "assistant":
-        return found
-    if found.get("loss"):
+        return marks
+    if marks.get("loss"):
         raise SwiftError(f"{where}: only the assistant's messages are trained, this is the {role}'s.")
     return {}
 

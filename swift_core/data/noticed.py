@@ -66,7 +66,7 @@ class Noticed:
             self.job.say(line)
 
 
-def names(found: Iterable[str]) -> str:
+def names(words: Iterable[str]) -> str:
     """Names in a sentence, the first ten of them, each cut to 40 characters."""
-    listed = [str(name)[:40] for name in found]
+    listed = [str(name)[:40] for name in words]
     return ", ".join(listed[:MOST_NAMES]) + f" and {len(listed) - MOST_NAMES} more" * (len(listed) > MOST_NAMES)

@@ -16,16 +16,16 @@ def read_objects(value: Any, where: str) -> Raw:
 
     Raises SwiftError, which begins with `where`, for another form.
     """
-    found = loaded(value or {}, where)
-    if isinstance(found, list):
-        found = _columns_of(found, where)
-    if not isinstance(found, dict):
-        raise SwiftError(f"{where}: objects must hold ref, bbox and bbox_type, found {type(found).__name__}.")
-    found = {k: v for k, v in found.items() if v is not None}
+    objects = loaded(value or {}, where)
+    if isinstance(objects, list):
+        objects = _columns_of(objects, where)
+    if not isinstance(objects, dict):
+        raise SwiftError(f"{where}: objects must hold ref, bbox and bbox_type, found {type(objects).__name__}.")
+    objects = {k: v for k, v in objects.items() if v is not None}
     for name, right, wanted in CHECKS:
-        if name in found and not right(found[name]):
-            raise SwiftError(f"{where}: {name} {shown(found[name])} is not {wanted}.")
-    return found
+        if name in objects and not right(objects[name]):
+            raise SwiftError(f"{where}: {name} {shown(objects[name])} is not {wanted}.")
+    return objects
 
 
 def _columns_of(objects: list[Any], where: str) -> Raw:

@@ -55,8 +55,8 @@ def open_text(file: Path, newline: str | None = None) -> Iterator[IO[str]]:
     if not file.is_file():
         raise SwiftError(f"{file}: it is not a regular file.")
     try:
-        with _bytes(file) as found:
-            stream = io.BufferedReader(cast("Any", found)) if not hasattr(found, "peek") else found
+        with _bytes(file) as raw:
+            stream = io.BufferedReader(cast("Any", raw)) if not hasattr(raw, "peek") else raw
             encoding = next((e for bom, e in BOMS.items() if stream.peek(4)[:4].startswith(bom)), "utf-8")
             with io.TextIOWrapper(cast("Any", stream), encoding, "surrogateescape", newline) as text:
                 yield text

@@ -48,14 +48,14 @@ def medium_of(value: Any, where: str, folder: str | None, root: str | None) -> A
 
 def _from_object(value: dict[str, Any], where: str) -> Any:
     """Hugging Face's `{"bytes", "path"}`, `{"array", "sampling_rate"}`, and `{"url"}`."""
-    found = next((value[k] for k in KEYS if value.get(k) is not None), None)
-    if found is None:
+    medium = next((value[k] for k in KEYS if value.get(k) is not None), None)
+    if medium is None:
         raise SwiftError(f"{where}: an object holds its medium under {', '.join(KEYS)}, found {shown(value)}.")
-    if value.get("bytes") is found and isinstance(found, str):
-        return _decoded(found, where)
-    if value.get("base64") is found:
-        return f"data:;base64,{found}"
-    return value if value.get("array") is found and value.get("sampling_rate") else found
+    if value.get("bytes") is medium and isinstance(medium, str):
+        return _decoded(medium, where)
+    if value.get("base64") is medium:
+        return f"data:;base64,{medium}"
+    return value if value.get("array") is medium and value.get("sampling_rate") else medium
 
 
 def _decoded(text: str, where: str) -> bytes:

@@ -47,7 +47,7 @@ def _files(path: Path) -> list[Path]:
         return files
     if path.exists():
         return [path]
-    return sorted(Path(found) for found in glob.glob(str(path)))
+    return sorted(Path(name) for name in glob.glob(str(path)))
 
 
 def _jsonl(file: Path) -> Iterator[tuple[Any, str]]:
@@ -72,7 +72,7 @@ def _json(file: Path) -> Iterator[tuple[Any, str]]:
         text = stream.read()
     try:
         check_text(text, str(file))
-        found = read_json(text, str(file))
+        value = read_json(text, str(file))
     except BadRow as error:
         if _first_line_is_row(text):
             yield from (
@@ -80,7 +80,7 @@ def _json(file: Path) -> Iterator[tuple[Any, str]]:
             )
             return
         raise SwiftError(str(error)) from None
-    listed = found.get("data") if isinstance(found, dict) and isinstance(found.get("data"), list) else found
+    listed = value.get("data") if isinstance(value, dict) and isinstance(value.get("data"), list) else value
     for number, row in enumerate(listed if isinstance(listed, list) else [listed], 1):
         where = f"{file}, row {number}"
         yield _checked(row, where), where
@@ -109,10 +109,10 @@ def _checked(row: Any, where: str) -> Raw | BadRow:
 def read_json(text: str, where: str) -> Any:
     """The value of a JSON text; BadRow where it is not valid, names a key twice, or holds half a character."""
     try:
-        found = json.loads(text, object_pairs_hook=_object)
+        value = json.loads(text, object_pairs_hook=_object)
         if HALF.search(text):
-            json.dumps(found, ensure_ascii=False).encode()
-        return found
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
         problem = f"not valid JSON, {error.msg} at {line}column {error.colno}"
@@ -126,12 +126,12 @@ def read_json(text: str, where: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Raw:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
+        twice = next(name for name in members if names.count(name) > 1)
         raise ValueError(f"the key {shown(twice)} stands twice in one object")
-    return found
+    return members
 
 
 def _text(file: Path) -> Iterator[tuple[Any, str]]:

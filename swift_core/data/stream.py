@@ -48,10 +48,10 @@ class RowStream:
 
     def first(self, count: int) -> list[Row]:
         """The first rows; SwiftError where there is none."""
-        found = list(islice(self, count))
-        if not found:
+        rows = list(islice(self, count))
+        if not rows:
             raise SwiftError(f"The data sets {[s.text for s in self.sources]} hold no rows.")
-        return found
+        return rows
 
     def _counted(self, source: Source) -> Iterator[Row]:
         if source.count is None:

@@ -40,9 +40,9 @@ def _tool(tool: Any, where: str) -> Raw:
 
 
 def _with_parameters(function: Raw) -> Raw:
-    found = without_nulls(function)
-    other = next((name for name in SCHEMA_NAMES[1:] if name in found), None)
-    return {"parameters" if k == other else k: v for k, v in found.items()} if other else found
+    given = without_nulls(function)
+    other = next((name for name in SCHEMA_NAMES[1:] if name in given), None)
+    return {"parameters" if k == other else k: v for k, v in given.items()} if other else given
 
 
 def _said(kind: type) -> str:
@@ -51,8 +51,8 @@ def _said(kind: type) -> str:
 
 def read_calls(value: Any, where: str) -> list[Raw]:
     """Calls as `{"name", "arguments": dict}` from a list of them or a single one, also as JSON text."""
-    found = loaded(value, where)
-    return [read_call(call, where) for call in (found if isinstance(found, list) else [found])]
+    calls = loaded(value, where)
+    return [read_call(call, where) for call in (calls if isinstance(calls, list) else [calls])]
 
 
 def read_call(call: Any, where: str) -> Raw:
@@ -82,5 +82,5 @@ def without_filled_nulls(messages: list[Raw], tools: list[Raw]) -> None:
 
 def _properties(function: Raw) -> Any:
     """The arguments that a tool declares; None where it does not say."""
-    found = function.get("parameters", {}).get("properties")
-    return found if isinstance(found, dict) else None
+    properties = function.get("parameters", {}).get("properties")
+    return properties if isinstance(properties, dict) else None

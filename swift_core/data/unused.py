@@ -62,5 +62,5 @@ def _texts(value: Any) -> list[str]:
         except SwiftError:
             return [value]
     listed = value if isinstance(value, list) else [value]
-    found = [m.get("content", m.get("value")) if isinstance(m, dict) else m for m in listed]
-    return [text for text in found if isinstance(text, str)] if all(isinstance(t, str) for t in found) else []
+    texts = [m.get("content", m.get("value")) if isinstance(m, dict) else m for m in listed]
+    return [text for text in texts if isinstance(text, str)] if all(isinstance(t, str) for t in texts) else []

@@ -94,8 +94,8 @@ def numbers_of(value: Any) -> list[float | int] | None:
             value = json.loads(value)
         except BROKEN:
             return None
-    found = [number_of(v) for v in value] if isinstance(value, list) else [None]
-    return None if None in found else [v for v in found if v is not None]
+    numbers = [number_of(v) for v in value] if isinstance(value, list) else [None]
+    return None if None in numbers else [v for v in numbers if v is not None]
 
 
 def without_nulls(value: Any) -> Any:

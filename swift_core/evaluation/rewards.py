@@ -34,14 +34,14 @@ def _side_by_side(job: Job, items: Sequence[Selected], rows: list[Row], completi
 
     A reward that says `in_main_thread = True` works in the caller's thread, and no time-out ends it.
     """
-    found: dict[int, Any] = {}
+    outcomes: dict[int, Any] = {}
     ends = time.monotonic() + job.options.reward_timeout if job.options.reward_timeout else None
 
     def work(place: int) -> None:
         try:
-            found[place] = _column(job, items[place], rows, completions)
+            outcomes[place] = _column(job, items[place], rows, completions)
         except BaseException as error:  # handed to the thread that waits for it
-            found[place] = error
+            outcomes[place] = error
 
     apart = [n for n, item in enumerate(items) if not declared(item.component, Reward, "in_main_thread")]
     threads = {n: threading.Thread(target=work, args=(n,), daemon=True) for n in apart}
@@ -56,20 +56,20 @@ def _side_by_side(job: Job, items: Sequence[Selected], rows: list[Row], completi
                 f"reward {items[place].label}: not done after {job.options.reward_timeout:g} seconds, asked about the "
                 f"rows from {rows[0].where} to {rows[-1].where}. Raise --reward_timeout, or make the reward faster."
             )
-    return [_value(found[place]) for place in range(len(items))]
+    return [_value(outcomes[place]) for place in range(len(items))]
 
 
-def _value(found: Any) -> Any:
-    if isinstance(found, BaseException):
-        raise found
-    return found
+def _value(outcome: Any) -> Any:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 def _column(job: Job, item: Selected, rows: list[Row], completions: list[str]) -> list[float]:
     values = _scores(job, item, rows, completions)
     if not isinstance(values, list) or len(values) != len(completions):
-        found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
-        raise SwiftError(f"reward {item.label}: {found} for {len(completions)} answers, the first to {rows[0].where}.")
+        given = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
+        raise SwiftError(f"reward {item.label}: {given} for {len(completions)} answers, the first to {rows[0].where}.")
     for row, value in zip(rows, values, strict=True):
         if not _finite(value):
             raise SwiftError(f"reward {item.label}: gave {value!r} for {row.where}; a reward is a finite number.")

@@ -46,10 +46,10 @@ def eval_sets(job: Job) -> list[EvalSet]:
     """Every data set that the job names, folders opened, each under a name of its own."""
     options = job.options
     words = [*options.eval_dataset, *options.dataset, *options.val_dataset]
-    found = [s for word in words for s in _of_word(word, options)]
+    sets = [s for word in words for s in _of_word(word, options)]
     if options.custom_eval_config:
-        found += read_custom_config(options.custom_eval_config)
-    return _with_own_names(found)
+        sets += read_custom_config(options.custom_eval_config)
+    return _with_own_names(sets)
 
 
 def _of_word(word: str, options: Any) -> list[EvalSet]:
@@ -96,17 +96,17 @@ def _custom(item: Any, where: str, config: Path) -> list[EvalSet]:
     place = Path(item["dataset"]) if Path(item["dataset"]).exists() else config.parent / item["dataset"]
     if not place.exists():
         raise SwiftError(f"{where}: the dataset {item['dataset']!r} does not exist.")
-    found = _open(EvalSet(item["name"], _local(place), pattern))
-    return _subsets(found, item.get("subset_list"), item["name"], where) if place.is_dir() else found
+    sets = _open(EvalSet(item["name"], _local(place), pattern))
+    return _subsets(sets, item.get("subset_list"), item["name"], where) if place.is_dir() else sets
 
 
 def _plain(word: str) -> str:
     return word.lower().replace("-", "").replace("_", "")
 
 
-def _subsets(found: list[EvalSet], wanted: list[str] | None, name: str, where: str) -> list[EvalSet]:
+def _subsets(sets: list[EvalSet], wanted: list[str] | None, name: str, where: str) -> list[EvalSet]:
     """The wanted subsets of a folder, called `NAME/SUBSET`, or NAME alone where the subset is `default`."""
-    known = {s.name: s for s in found}
+    known = {s.name: s for s in sets}
     for word in wanted or []:
         if word not in known:
             raise SwiftError(
@@ -116,16 +116,16 @@ def _subsets(found: list[EvalSet], wanted: list[str] | None, name: str, where: s
     return [replace(s, name=name if s.name == "default" else f"{name}/{s.name}") for s in chosen]
 
 
-def _open(found: EvalSet) -> list[EvalSet]:
+def _open(eval_set: EvalSet) -> list[EvalSet]:
     """A folder as its data files: the `*_val` tables where there are some, else all but the `*_dev` ones."""
-    folder = Path(found.source.id) if found.source else None
+    folder = Path(eval_set.source.id) if eval_set.source else None
     if folder is None or not folder.is_dir():
-        return [found]
+        return [eval_set]
     files = sorted(p for p in folder.rglob("*") if is_data_file(p) and not p.stem.endswith("_dev"))
     tables = [p for p in files if p.stem.endswith("_val")]
     if not files:
         raise SwiftError(f"The folder {str(folder)!r} holds no data files ({', '.join(READERS)}).")
-    return [EvalSet(p.stem.removesuffix("_val"), _local(p), found.pattern) for p in tables or files]
+    return [EvalSet(p.stem.removesuffix("_val"), _local(p), eval_set.pattern) for p in tables or files]
 
 
 def _local(path: Path) -> Source:
@@ -151,38 +151,39 @@ NEEDED = {
 }
 
 
-def form_of(raw: Iterable[dict[str, Any]], found: EvalSet, renamed: dict[str, str]) -> Pattern:
+def form_of(raw: Iterable[dict[str, Any]], eval_set: EvalSet, renamed: dict[str, str]) -> Pattern:
     """`choice` or `qa` by the columns; SwiftError where they are neither, or not what the config promised.
 
     renamed: the data set's column → ours, as `--columns` gives it.
     """
     columns = {renamed.get(name, name) for row in raw for name in row} - {"_where"}
     if not columns:
-        raise SwiftError(f"{found.name} holds no rows.")
+        raise SwiftError(f"{eval_set.name} holds no rows.")
     fits: dict[Pattern, bool] = {
         "choice": {"question", "A", "B", "answer"} <= columns,
         "qa": bool(columns.intersection(CONVERSATIONS))
         or all(columns.intersection(COLUMNS[part]) for part in ("query", "response")),
     }
-    wanted: list[Pattern] = [found.pattern] if found.pattern else ["choice", "qa"]
+    wanted: list[Pattern] = [eval_set.pattern] if eval_set.pattern else ["choice", "qa"]
     for form in wanted:
         if fits[form]:
             return form
     needs = "; ".join(NEEDED[form] for form in wanted)
     raise SwiftError(
-        f"{found.source.text if found.source else found.name} has the columns {', '.join(sorted(columns))}; {needs}. "
+        f"{eval_set.source.text if eval_set.source else eval_set.name} has the columns {', '.join(sorted(columns))}; "
+        f"{needs}. "
         'Other names: --columns \'{"mine": "query"}\'.'
     )
 
 
-def dev_file(found: EvalSet) -> Path:
+def dev_file(eval_set: EvalSet) -> Path:
     """The file of examples: `X_dev.csv` beside `X_val.csv`, or in a folder `dev` beside the folder `val`.
 
     Raises SwiftError where neither exists.
     """
-    file = Path(found.source.id if found.source else found.name)
+    file = Path(eval_set.source.id if eval_set.source else eval_set.name)
     name = f"{file.stem.removesuffix('_val')}_dev{file.suffix}"
     for place in (file.with_name(name), file.parent.parent / "dev" / name):
         if place.is_file():
             return place
-    raise SwiftError(f"--num_shots needs examples for {found.name}, but {file.with_name(name)} does not exist.")
+    raise SwiftError(f"--num_shots needs examples for {eval_set.name}, but {file.with_name(name)} does not exist.")

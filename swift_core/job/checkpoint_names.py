@@ -24,12 +24,12 @@ def checkpoint_called(cards: Cards, word: str) -> tuple[Entry, Checkpoint] | Non
     wanted = _letters(word)
     named = [(e, p, n) for e, card in cards for p in card.listed() for n in _names(p)]
     for fits in (str.__eq__, str.endswith):
-        found = {(e.name, p): (e, p) for e, p, n in named if fits(n, wanted)} if len(wanted) > 5 else {}
-        if len(found) > 1:
-            ids = ", ".join(sorted(p.modelscope or p.huggingface for _, p in found.values()))
+        checkpoints = {(e.name, p): (e, p) for e, p, n in named if fits(n, wanted)} if len(wanted) > 5 else {}
+        if len(checkpoints) > 1:
+            ids = ", ".join(sorted(p.modelscope or p.huggingface for _, p in checkpoints.values()))
             raise SwiftError(f"--model_type {word} may mean any of {ids}. Say which: --model ID.")
-        if found:
-            return next(iter(found.values()))
+        if checkpoints:
+            return next(iter(checkpoints.values()))
     return None
 
 
@@ -45,13 +45,13 @@ def family_of_template(catalogue: Catalogue, cards: Cards, word: str) -> tuple[E
     names = {e.name for e in catalogue.of_kind("template") if e.target == target}
     listed = [(e, t, card.task) for e, card in cards for t in card.checkpoints if t in names]
     chat = [one for one in listed if one[2] == "causal_lm"]  # before those that only score
-    found = {e.name: (e, t) for e, t, _ in chat or listed}
-    if len(found) > 1:
+    families = {e.name: (e, t) for e, t, _ in chat or listed}
+    if len(families) > 1:
         raise SwiftError(
-            f"--model_type {word} is a template of the families {', '.join(sorted(found))}. Say which family: "
-            f"--model_type {min(found)}"
+            f"--model_type {word} is a template of the families {', '.join(sorted(families))}. Say which family: "
+            f"--model_type {min(families)}"
         )
-    return next(iter(found.values()), None)
+    return next(iter(families.values()), None)
 
 
 def _names(point: Checkpoint) -> Iterable[str]:

@@ -61,8 +61,8 @@ def named_checkpoint(catalogue: Catalogue, model_type: str) -> Checkpoint | None
     """The checkpoint that `--model_type` means, where it is the name of one and no family; see `names`."""
     if any(e.name == model_type for e in catalogue.of_kind("model")):
         return None
-    found = checkpoint_called(cards_of(catalogue), model_type)
-    return found[1] if found else None
+    named = checkpoint_called(cards_of(catalogue), model_type)
+    return named[1] if named else None
 
 
 def _by_type(catalogue: Catalogue, cards: Cards, model: str, model_type: str) -> Found:
@@ -90,10 +90,10 @@ def load_cards(catalogue: Catalogue) -> Cards:
 
 # -- hub ids ----------------------------------------------------------------------------------------------
 def _by_id(cards: Cards, model: str) -> Found | None:
-    found = [(entry, point) for entry, card in cards if (point := card.find(model))]
-    if len(found) > 1:
-        _ask([entry for entry, _ in found], f"{model!r} is a checkpoint")
-    return Found(found[0][0], found[0][1].template, f"checkpoint id {model}") if found else None
+    pairs = [(entry, point) for entry, card in cards if (point := card.find(model))]
+    if len(pairs) > 1:
+        _ask([entry for entry, _ in pairs], f"{model!r} is a checkpoint")
+    return Found(pairs[0][0], pairs[0][1].template, f"checkpoint id {model}") if pairs else None
 
 
 def _by_hub(cards: Cards, model: str, fetch: Fetch | None) -> Found | None:
@@ -168,8 +168,8 @@ def _by_config(cards: Cards, config: dict[str, Any], names: list[str], model: st
 def _where_to_get(config: dict[str, Any]) -> str:
     """The distribution of a family with this architecture or model type, or what else to do."""
     facts = [("architecture", a) for a in config.get("architectures") or ()]
-    found = [ships_in(kind, name) for kind, name in (*facts, ("config_type", config.get("model_type") or ""))]
-    dist = next(filter(None, found), None)
+    dists = [ships_in(kind, name) for kind, name in (*facts, ("config_type", config.get("model_type") or ""))]
+    dist = next(filter(None, dists), None)
     return f"It ships in {dist}: pip install {dist}" if dist else "Install its plugin, or say --model_type."
 
 

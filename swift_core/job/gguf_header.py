@@ -28,13 +28,13 @@ def gguf_of(model: str) -> Path | None:
         return path
     if not path.is_dir() or (path / "config.json").is_file():
         return None
-    found = sorted(path.glob("*.gguf"))
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
+    files = sorted(path.glob("*.gguf"))
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
         raise SwiftError(
             f"The folder {model!r} holds several GGUF files ({names}). Say which: --model FOLDER/FILE.gguf"
         )
-    return found[0] if found else None
+    return files[0] if files else None
 
 
 def gguf_config(file: Path) -> dict[str, Any]:

@@ -88,10 +88,10 @@ class PreparedJob:
 
     def one(self, kind: str) -> Any:
         """The component of a kind that a job has once; SwiftError where it has none."""
-        found = self.many(kind)
-        if not found:
+        selected = self.many(kind)
+        if not selected:
             raise SwiftError(f"This job has no {kind}; say --{kind} NAME.")
-        return found[0].component
+        return selected[0].component
 
     def call(self, item: Selected, hook: str, **arguments: Any) -> Any:
         """Call one hook on one component only (kinds of which a job has several)."""

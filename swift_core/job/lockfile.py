@@ -80,10 +80,9 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise SwiftError(f"{path} is not valid JSON: {error}") from None
-    return found
 
 
 def inherit(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> None:
@@ -143,5 +142,5 @@ def options_in_lock(entry: Entry, why: str) -> dict[str, Any]:
     if not why.endswith(LOCK_FILE):
         return {}
     made = read_json(Path(why)).get("components", [])
-    found: list[dict[str, Any]] = [c["options"] for c in made if (c["kind"], c["name"]) == (entry.kind, entry.name)]
-    return found[0] if found else {}
+    options: list[dict[str, Any]] = [c["options"] for c in made if (c["kind"], c["name"]) == (entry.kind, entry.name)]
+    return options[0] if options else {}

@@ -102,8 +102,7 @@ def _describe(f: dataclasses.Field[Any]) -> OptionInfo:
 
 def json_schema(owner: type) -> dict[str, Any]:
     """The JSON schema of an options class."""
-    found: dict[str, Any] = _adapter(owner).json_schema()
-    return found
+    return _adapter(owner).json_schema()
 
 
 @functools.cache
@@ -119,16 +118,16 @@ def read_arguments(words: Iterable[str]) -> list[Given]:
     Dashes and underscores in keys are alike. Several values become a list.
     Raises SwiftError for a value without an option before it.
     """
-    found: list[tuple[str, list[str]]] = []
+    pairs: list[tuple[str, list[str]]] = []
     for word in words:
         if word.startswith("--") and len(word) > 2:
             key, equals, value = word[2:].partition("=")
-            found.append((_normal(key), [value] if equals else []))
-        elif found:
-            found[-1][1].append(word)
+            pairs.append((_normal(key), [value] if equals else []))
+        elif pairs:
+            pairs[-1][1].append(word)
         else:
             raise SwiftError(f"{word!r} is not an option. Options are written --name value.")
-    return [Given(k, _one_or_many(v), "command line") for k, v in found]
+    return [Given(k, _one_or_many(v), "command line") for k, v in pairs]
 
 
 def _one_or_many(values: list[str]) -> Any:

@@ -11,11 +11,11 @@ def direct(caller: Any) -> Callable[..., Any]:
 
     Takes keyword arguments only, as every hook does. What registers later is not asked.
     """
-    found = caller.get_hookimpls()
-    if len(found) != 1 or found[0].wrapper or found[0].hookwrapper:
+    implementations = caller.get_hookimpls()
+    if len(implementations) != 1 or implementations[0].wrapper or implementations[0].hookwrapper:
         relayed: Callable[..., Any] = caller
         return relayed
-    function, names = found[0].function, found[0].argnames
+    function, names = implementations[0].function, implementations[0].argnames
 
     def call(**arguments: Any) -> Any:
         return function(*map(arguments.__getitem__, names))

@@ -64,14 +64,14 @@ class _Picker:
             return
         try:
             o = self.options
-            found = find_family(self.catalogue, o.model, o.model_type, self._config_on_hub)
-            card = found.entry.load()
+            family = find_family(self.catalogue, o.model, o.model_type, self._config_on_hub)
+            card = family.entry.load()
         except SwiftError as error:
             self.mistakes.append(str(error))
             return
-        self.selected.append(Selected(found.entry, found.entry.name, found.why, card))
-        self._fill("model_type", found.entry.name, found.why)
-        self._fill("template", found.template or card.template, "card")
+        self.selected.append(Selected(family.entry, family.entry.name, family.why, card))
+        self._fill("model_type", family.entry.name, family.why)
+        self._fill("template", family.template or card.template, "card")
         self._fill("bbox", card.bbox, "card")
         self._quantized()
         self.options.patcher = [*card.patchers, *self.options.patcher]

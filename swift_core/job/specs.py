@@ -27,8 +27,7 @@ class JobSpec:
     def options_class(self) -> type:
         """The dataclass of this job's own options."""
         module, _, name = self.options.partition(":")
-        found: type = getattr(importlib.import_module(module), name)
-        return found
+        return getattr(importlib.import_module(module), name)
 
     def runner(self) -> Callable[[Any], Any]:
         """The function that does the work, given a prepared job."""

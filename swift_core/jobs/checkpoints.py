@@ -31,8 +31,8 @@ CHECKED_BY_THEMSELVES = (".pt", ".pth", ".bin")
 
 def number_of(folder: Path) -> int:
     """The step of `checkpoint-12`; -1 of any other name."""
-    found = NAME.fullmatch(folder.name)
-    return int(found[1]) if found else -1
+    matched = NAME.fullmatch(folder.name)
+    return int(matched[1]) if matched else -1
 
 
 def checkpoints(folder: Path) -> list[Path]:

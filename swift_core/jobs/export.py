@@ -42,12 +42,12 @@ def run(job: Job) -> dict[str, Any]:
 
 def _split_quantizer(job: Job) -> tuple[Job, Any]:
     """(the job for the exporters, the quantizer that is to run offline or None)."""
-    found = job.many("quantizer")
-    found_there = job.sources.get("quantizer", "").endswith((LOCK_FILE, "config.json"))
-    asked = job.spec.name == "export" and not found_there
-    if not (found and asked):
+    quantizers = job.many("quantizer")
+    from_checkpoint = job.sources.get("quantizer", "").endswith((LOCK_FILE, "config.json"))
+    asked = job.spec.name == "export" and not from_checkpoint
+    if not (quantizers and asked):
         return job, None
-    return without_quantizer(job), found[0]
+    return without_quantizer(job), quantizers[0]
 
 
 def _placed(job: Job, label: str, several: bool) -> Job:

@@ -78,14 +78,14 @@ def _adapter(job: Job, engine: Engine) -> str | None:
 def record(row: Row, reply: Reply) -> dict[str, Any]:
     """One line of the result: the row with the answer in it, the answer by itself, and the row's own answer."""
     messages = [*row.prompt().messages, {"role": "assistant", "content": reply.text}]
-    found: dict[str, Any] = {"response": reply.text, "labels": row.answer or None, "messages": messages}
-    found["finish_reason"] = reply.finish_reason
+    line: dict[str, Any] = {"response": reply.text, "labels": row.answer or None, "messages": messages}
+    line["finish_reason"] = reply.finish_reason
     if reply.calls:
-        found["tool_calls"] = reply.calls
+        line["tool_calls"] = reply.calls
     for name in ("images", "videos", "audios", "tools", "objects"):
         if getattr(row, name):
-            found[name] = getattr(row, name)
-    return {**row.extra, **found}
+            line[name] = getattr(row, name)
+    return {**row.extra, **line}
 
 
 class Results:

@@ -160,15 +160,15 @@ def record(task: Task, answer: Drawn) -> dict[str, Any]:
     said: dict[str, Any] = {"role": "assistant", "content": reply.content}
     if reply.calls:
         said["tool_calls"] = reply.calls
-    found: dict[str, Any] = {**row.extra, "messages": [*row.prompt().messages, said]}
+    line: dict[str, Any] = {**row.extra, "messages": [*row.prompt().messages, said]}
     for name in ("images", "videos", "audios"):
         if getattr(row, name):
-            found[name] = [plain_media(m) for m in getattr(row, name)]
+            line[name] = [plain_media(m) for m in getattr(row, name)]
     for name in ("tools", "objects"):
         if getattr(row, name):
-            found[name] = getattr(row, name)
+            line[name] = getattr(row, name)
     scores = {"reward": answer.mean, "rewards": answer.rewards} if answer.rewards else {}
-    return {**found, **scores, "sample": task.key}
+    return {**line, **scores, "sample": task.key}
 
 
 def plain_media(item: Any) -> str:

@@ -54,11 +54,11 @@ def merge_adapters(job: Job, model: Any) -> Any:
 
 def adapters_by_name(job: Job) -> dict[str, list[Selected]]:
     """The tuners of each `--adapters` folder by the adapter's name, in option order."""
-    found: dict[str, list[Selected]] = {}
+    tuners: dict[str, list[Selected]] = {}
     for item in job.many("tuner"):
         if item.adapter:
-            found.setdefault(item.adapter, []).append(item)
-    return found
+            tuners.setdefault(item.adapter, []).append(item)
+    return tuners
 
 
 def attach_tuners(job: Job, model: Any, resume: str | None = None) -> Any:

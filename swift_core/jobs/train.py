@@ -143,5 +143,5 @@ def _launch(job: Job, folder: Path) -> dict[str, Any]:
     code = job.hook.launch(job=job, command=["-m", "swift_core", job.spec.name, "--config", str(file)])
     if code:
         raise SwiftError(f"A process of the job ended with exit code {code}; its error stands above.")
-    found = checkpoints(folder)
-    return {"output_dir": str(folder), "checkpoint": str(found[-1]) if found else None, "metrics": {}}
+    saved = checkpoints(folder)
+    return {"output_dir": str(folder), "checkpoint": str(saved[-1]) if saved else None, "metrics": {}}

@@ -164,11 +164,11 @@ def _title(item: Selected) -> str:
 @contextmanager
 def _frozen(model: Any, names: set[str]) -> Iterator[None]:
     """Inside, the parameters of these names require no gradient."""
-    found = [p for name, p in model.named_parameters() if name in names and p.requires_grad]
-    for parameter in found:
+    parameters = [p for name, p in model.named_parameters() if name in names and p.requires_grad]
+    for parameter in parameters:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in found:
+        for parameter in parameters:
             parameter.requires_grad_(True)

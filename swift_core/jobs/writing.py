@@ -60,8 +60,8 @@ def destination(job: Job, suffix: str) -> Path:
 def source_of(job: Job) -> Path:
     """The folder that is exported: checkpoint, adapter or model; of a hub id, its last part in this folder."""
     adapter = next((c.folder for c in job.many("tuner") if c.folder), None)
-    found = Path(job.options.ckpt_dir or adapter or job.options.model)
-    return found.resolve() if found.exists() else Path(found.name)
+    folder = Path(job.options.ckpt_dir or adapter or job.options.model)
+    return folder.resolve() if folder.exists() else Path(folder.name)
 
 
 def _refuse_taken(job: Job, final: Path) -> None:

@@ -82,10 +82,10 @@ class Words:
         fresh = [text for text in different if text not in self.known]
         done = self._core().encode_batch_fast(fresh, add_special_tokens=False)
         new = {text: encoding.ids for text, encoding in zip(fresh, done, strict=True)}
-        found = {text: self.known[text] for text in different if text not in new} | new
+        by_text = {text: self.known[text] for text in different if text not in new} | new
         if len(self.known) < REMEMBERED:
             self.known.update((text, ids) for text, ids in new.items() if len(text) <= SHORT)
-        return found
+        return by_text
 
     def _core(self) -> Any:
         """The tokenizer's core, without the padding and cutting that an earlier call may have left set."""

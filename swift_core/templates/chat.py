@@ -114,8 +114,8 @@ class ChatForm:
 
     def prompts(self, messages: list[Message], tools: list[Any] | None = None) -> list[str]:
         """The prompts that a server may send, over all switches of thinking: the default's first."""
-        found = [self._try(self.prompt, messages, tools, **switch) for switch in self.switches]
-        return list(dict.fromkeys(p for p in found if p is not None))
+        texts = [self._try(self.prompt, messages, tools, **switch) for switch in self.switches]
+        return list(dict.fromkeys(p for p in texts if p is not None))
 
     def _write(self, messages: list[Message], tools: list[Any] | None, generation: bool, switches: Any) -> str:
         try:
@@ -185,14 +185,14 @@ class ChatForm:
             thought, words = self.split(message)
         if thought and self.key in ("", "inline"):
             words = inline_thought(thought, words)
-        found: Message = {"role": message["role"], "content": self._content(words)}
+        turn: Message = {"role": message["role"], "content": self._content(words)}
         if thought and self.key not in ("", "inline"):
-            found[self.key] = thought
+            turn[self.key] = thought
         if calls:
-            found["tool_calls"] = list(calls)
+            turn["tool_calls"] = list(calls)
             if not words and self.calls and self.calls[1]:
-                found["content"] = None
-        return found
+                turn["content"] = None
+        return turn
 
     def split(self, message: Message) -> tuple[str, str]:
         """(thoughts, words) of an assistant's message; all is words where the template knows no thoughts."""
@@ -209,8 +209,8 @@ class ChatForm:
         return {"id": number, "type": "function", "function": {"name": call["name"], "arguments": arguments}}
 
     def _result(self, message: Message, call: Message | None) -> Message:
-        found = {"role": "tool", "content": self._content(message.get("content") or "")}
-        return found | ({"tool_call_id": call["id"], "name": call["function"]["name"]} if call else {})
+        turn = {"role": "tool", "content": self._content(message.get("content") or "")}
+        return turn | ({"tool_call_id": call["id"], "name": call["function"]["name"]} if call else {})
 
 
 def _round(thought: str = "") -> list[Message]:

@@ -43,8 +43,8 @@ def differences(
     What follows the end of the last answer is no difference, nor is the day. A conversation that the chat template
     itself refuses is left out.
     """
-    found = (_difference(template, form, tokenizer, name, messages) for name, messages in probes.items())
-    return [difference for difference in found if difference]
+    results = (_difference(template, form, tokenizer, name, messages) for name, messages in probes.items())
+    return [difference for difference in results if difference]
 
 
 def refused(form: ChatForm, probes: dict[str, list[Message]]) -> str:
@@ -82,7 +82,7 @@ def _same_answer(template: Template, deriver: Deriver, tokenizer: Any, messages:
 def _difference(
     template: Template, form: ChatForm, tokenizer: Any, name: str, messages: list[Message]
 ) -> Difference | None:
-    found = None
+    first = None
     for clock in form.clocks():
         try:
             asked, whole = clock.prompt(messages[:-1]), clock.text(messages)
@@ -95,12 +95,12 @@ def _difference(
             return Difference(name, f"({error})", asked)
         ends = (*form.stops, *template.stop_words(tokenizer))
         if not _same(prompt, asked):
-            found = found or Difference(name, prompt, asked)
+            first = first or Difference(name, prompt, asked)
         elif not same_text(text, whole, ends):
-            found = found or Difference(name, text, whole)
+            first = first or Difference(name, text, whole)
         else:
             return None
-    return found
+    return first
 
 
 def _same(ours: str, theirs: str) -> bool:
@@ -121,9 +121,9 @@ def same_text(ours: str, theirs: str, ends: Iterable[str]) -> bool:
 
 
 def _split(tail: re.Pattern[str], text: str) -> tuple[str, str]:
-    found = tail.search(text)
-    assert found is not None  # it matches an empty text
-    return text[: found.start()], found[0].strip()
+    match = tail.search(text)
+    assert match is not None  # it matches an empty text
+    return text[: match.start()], match[0].strip()
 
 
 def written(template: Template, messages: list[Message], tokenizer: Any, generation: bool = False) -> list[Span]:

@@ -182,11 +182,11 @@ def named_tokens(template: Template, text: str, tokenizer: Any) -> list[str]:
     Raises SwiftError where `text` names a token by its number and `tokenizer` is None.
     """
     pieces, at = [], 0
-    for found in TOKEN.finditer(text):
-        if found[2] and tokenizer is None:
-            raise SwiftError(f"The template {template.name!r} names {found[0]}: this form of it needs the tokenizer.")
-        pieces += [text[at : found.start()], _token(found, tokenizer) if found[2] else found[0]]
-        at = found.end()
+    for match in TOKEN.finditer(text):
+        if match[2] and tokenizer is None:
+            raise SwiftError(f"The template {template.name!r} names {match[0]}: this form of it needs the tokenizer.")
+        pieces += [text[at : match.start()], _token(match, tokenizer) if match[2] else match[0]]
+        at = match.end()
     return [piece for piece in (*pieces, text[at:]) if piece]
 
 

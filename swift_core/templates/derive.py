@@ -97,11 +97,11 @@ class Deriver:
         """Where what the model says is over, its end aside: behind the last piece of the message."""
         place, first = 0, -1
         for piece in self._pieces(message):
-            found, text = _find(rest, piece, place)
-            if found < 0:
+            at, text = _find(rest, piece, place)
+            if at < 0:
                 raise Refused(f"{text[:40]!r} of the answer is not written as it stands")
-            first = found if first < 0 else first
-            place = found + len(text)
+            first = at if first < 0 else first
+            place = at + len(text)
         if self.header and self.header in rest[: max(first, 0)]:
             raise Refused("it opens another turn before the answer")
         calls = message.get("tool_calls") or []
@@ -121,24 +121,24 @@ class Deriver:
         start = rest.find(calls[0]["name"])
         for call in calls:
             for value in _leaves(call.get("arguments") or {}):
-                found, text = _find(rest, (str(value), json.dumps(value), json.dumps(value, ensure_ascii=False)), start)
-                if found < 0 and isinstance(value, str):
-                    found, text = _find(rest, (_escaped(value), json.dumps(value)[1:-1]), start)
-                if found < 0:
+                where, text = _find(rest, (str(value), json.dumps(value), json.dumps(value, ensure_ascii=False)), start)
+                if where < 0 and isinstance(value, str):
+                    where, text = _find(rest, (_escaped(value), json.dumps(value)[1:-1]), start)
+                if where < 0:
                     raise Refused(f"the argument {value!r} of a call is missing")
-                place = max(place, found + len(text))
+                place = max(place, where + len(text))
         ends = [at for s in self.form.stops if (at := rest.find(s, place)) >= 0]
         return min(ends, default=len(rest.rstrip()))
 
     def _end(self, tail: str, message: Message) -> str:
         """What ends the answer: all up to the first stop. Only stops and white space may follow."""
-        found = [(at, s) for s in self.form.stops if (at := tail.find(s)) >= 0]
-        if not found:
+        stops = [(at, s) for s in self.form.stops if (at := tail.find(s)) >= 0]
+        if not stops:
             opener = self.openers["tool" if message.get("tool_calls") else "user"]
             if not opener or tail.strip():
                 raise Refused("nothing that ends an answer stands behind it")
             return tail.rstrip() + opener
-        at, stop = min(found, key=lambda pair: (pair[0], -len(pair[1])))
+        at, stop = min(stops, key=lambda pair: (pair[0], -len(pair[1])))
         left = tail[at + len(stop) :]
         for other in self.form.stops:
             left = left.replace(other, "")
@@ -150,9 +150,9 @@ class Deriver:
 def _find(text: str, choices: tuple[str, ...], place: int) -> tuple[int, str]:
     """(place, text) of the first of the choices that stands in `text` at or behind `place`; (-1, the first)."""
     for choice in choices:
-        found = text.find(choice, place)
-        if found >= 0:
-            return found, choice
+        at = text.find(choice, place)
+        if at >= 0:
+            return at, choice
     return -1, choices[0]
 
 

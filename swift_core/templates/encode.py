@@ -66,15 +66,15 @@ def weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], li
 def _by_parts(tokenizer: Any, words: Words, batch: list[list[Span]]) -> list[tuple[list[int], list[TokenRange]]]:
     """Chunk by chunk, those of all rows in one call; with offsets, which cost a fifth more, where weights are mixed."""
     rows = [words.parts(spans) for spans in batch]
-    found = words.ids([text for parts in rows for part in parts if type(part) is tuple for text in part[0]])
+    by_text = words.ids([text for parts in rows for part in parts if type(part) is tuple for text in part[0]])
     mixed = iter(_by_offsets(tokenizer, [part for parts in rows for part in parts if type(part) is list]))
-    return [_laid(parts, found, mixed) for parts in rows]
+    return [_laid(parts, by_text, mixed) for parts in rows]
 
 
 def _laid(
-    parts: list[Chunk], found: dict[str, list[int]], mixed: Iterator[tuple[list[int], list[TokenRange]]]
+    parts: list[Chunk], by_text: dict[str, list[int]], mixed: Iterator[tuple[list[int], list[TokenRange]]]
 ) -> tuple[list[int], list[TokenRange]]:
-    """The parts of a row one behind the other; texts of one weight are `found`, the others come from `mixed`."""
+    """The parts of a row one behind the other; texts of one weight are in `by_text`, the others come from `mixed`."""
     ids: list[int] = []
     runs: list[TokenRange] = []
     for part in parts:
@@ -82,7 +82,7 @@ def _laid(
         if type(part) is tuple:
             texts, weight = part
             for text in texts:
-                ids += found[text]
+                ids += by_text[text]
             if weight > 0:
                 runs.append((first, len(ids), weight))
         else:

@@ -76,9 +76,9 @@ class _Fit:
 
     def _inner_end(self, middle: str) -> str:
         """What ends an answer that another round follows: up to a stop, else how a question ends."""
-        found = [(middle.find(s), s) for s in self.form.stops if s in middle]
-        if found:
-            at, stop = min(found, key=lambda pair: (pair[0], -len(pair[1])))
+        stops = [(middle.find(s), s) for s in self.form.stops if s in middle]
+        if stops:
+            at, stop = min(stops, key=lambda pair: (pair[0], -len(pair[1])))
             return middle[: at + len(stop)]
         closing = self._closing()
         return closing if closing.strip() and middle.startswith(closing) else ""
@@ -140,11 +140,11 @@ class _Fit:
     # -- the answer ----------------------------------------------------------------------------------------------
     def _leads(self) -> list[str]:
         """Everything that may stand between a question and the words of its answer."""
-        found = [p[len(self.before) :] for p in self.prompts]
-        found += [_between(self.one, ASKED[0], SAID[0]), _between(self.two, ASKED[0], SAID[0])]
+        leads = [p[len(self.before) :] for p in self.prompts]
+        leads += [_between(self.one, ASKED[0], SAID[0]), _between(self.two, ASKED[0], SAID[0])]
         if self.form.key:
-            found += [_between(text, ASKED[0], SAID[0]) for text in self._with_thoughts() if text]
-        return found
+            leads += [_between(text, ASKED[0], SAID[0]) for text in self._with_thoughts() if text]
+        return leads
 
     def _with_thoughts(self) -> tuple[str, str]:
         return _try(self.form, _talk(1, True)) or "", _try(self.form, _talk(2, True)) or ""
@@ -196,13 +196,13 @@ class _Fit:
 
 
 def _talk(rounds: int, thoughts: bool = False) -> list[Message]:
-    found: list[Message] = []
+    messages: list[Message] = []
     for n in range(rounds):
         answer: Message = {"role": "assistant", "content": SAID[n]}
         if thoughts:
             answer["reasoning_content"] = THOUGHTS[n]
-        found += [{"role": "user", "content": ASKED[n]}, answer]
-    return found
+        messages += [{"role": "user", "content": ASKED[n]}, answer]
+    return messages
 
 
 def _system(text: str) -> Message:
@@ -217,16 +217,16 @@ def _try(form: ChatForm, messages: list[Message]) -> str:
 
 
 def _upto(text: str, word: str) -> str:
-    before, found, _ = text.partition(word)
-    if not found:
+    before, mark, _ = text.partition(word)
+    if not mark:
         raise _NoFit
-    return before + found
+    return before + mark
 
 
 def _between(text: str, first: str, second: str) -> str:
-    _, found, rest = text.partition(first)
+    _, mark, rest = text.partition(first)
     inner, also, _ = rest.partition(second) if second else (rest, "x", "")
-    if not (found and also):
+    if not (mark and also):
         raise _NoFit
     return inner
 

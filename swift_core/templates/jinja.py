@@ -64,17 +64,17 @@ class _Jinja:
     def _system(self) -> str:
         t = self.template
         trim = " | trim" if "system" in t.trim else ""
-        found = (
+        text = (
             "{%- set system = none %}{%- if messages and messages[0]['role'] == 'system' %}"
             "{%- set system = messages[0]['content']" + trim + " %}{%- set messages = messages[1:] %}{%- endif %}"
         )
         if t.skip_empty_system:
-            found += "{%- if not (system or '') | trim %}{%- set system = none %}{%- endif %}"
+            text += "{%- if not (system or '') | trim %}{%- set system = none %}{%- endif %}"
         if t.default_system:
-            found += "{%- if system is none %}{%- set system = " + quoted(t.default_system) + " %}{%- endif %}"
+            text += "{%- if system is none %}{%- set system = " + quoted(t.default_system) + " %}{%- endif %}"
         if not (t.system or t.late_system):
-            found += "{%- if system %}" + _raise("This model takes no system message.") + "{%- endif %}"
-        return found + self._if_thinks(self._opening(True), self._opening(False))
+            text += "{%- if system %}" + _raise("This model takes no system message.") + "{%- endif %}"
+        return text + self._if_thinks(self._opening(True), self._opening(False))
 
     def _opening(self, thinks: bool) -> str:
         """What stands before the first turn; the variable `system` holds the system text or none."""
@@ -124,11 +124,11 @@ class _Jinja:
 
     def _numbered(self, text: str) -> str:
         """A text of the user turn with the number of the round."""
-        before, found, behind = text.partition("{round}")
-        if found:
+        before, mark, behind = text.partition("{round}")
+        if mark:
             return self.out(before) + "{{- ns.round }}" + self.out(behind)
-        before, found, behind = text.partition("{round0}")
-        return self.out(before) + ("{{- ns.round - 1 }}" if found else "") + self.out(behind)
+        before, mark, behind = text.partition("{round0}")
+        return self.out(before) + ("{{- ns.round - 1 }}" if mark else "") + self.out(behind)
 
     def _off_query(self) -> str:
         mark = self.template.thinking.off_query if self.template.thinking else ""

@@ -98,11 +98,11 @@ class _Go:
 
     def _numbered(self, text: str) -> str:
         """A text of the user turn with the number of the round: Go templates cannot add, so a text is measured."""
-        before, found, behind = text.partition("{round}")
-        if found:
+        before, mark, behind = text.partition("{round}")
+        if mark:
             return self.out(before) + "{{ len $round }}" + self.out(behind)
-        before, found, behind = text.partition("{round0}")
-        return self.out(before) + ("{{ len (slice $round 1) }}" if found else "") + self.out(behind)
+        before, mark, behind = text.partition("{round0}")
+        return self.out(before) + ("{{ len (slice $round 1) }}" if mark else "") + self.out(behind)
 
     def _off_query(self) -> str:
         mark = self.template.thinking.off_query if self.template.thinking else ""

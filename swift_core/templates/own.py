@@ -75,16 +75,16 @@ class OwnTemplate(Template):
     def _switches(self, job: Job) -> dict[str, bool]:
         """--enable_thinking and --preserve_thinking as the chat template calls them."""
         assert self.deriver is not None
-        form, found = self.deriver.form, {}
+        form, switch = self.deriver.form, {}
         wanted = getattr(job.options, "enable_thinking", None)
         if wanted is not None:
-            found = next((s for s in form.switches if s and wanted in s.values()), {})
+            switch = next((s for s in form.switches if s and wanted in s.values()), {})
         keeps = getattr(job.options, "preserve_thinking", None)
         if keeps is None or (not keeps and not form.keeps):
-            return found
+            return switch
         if not form.keeps:
             raise Refused("it has no switch that keeps the thoughts of earlier answers (--preserve_thinking)")
-        return found | {name: value is keeps for name, value in form.keeps.items()}
+        return switch | {name: value is keeps for name, value in form.keeps.items()}
 
     def _is_doubtful(self, job: Job, row: Row, messages: list[Message]) -> bool:
         """Whether the row is to be verified: the first ones, and all that are not plain."""
@@ -120,11 +120,11 @@ class _Answers:
         """Prompt and answer in turn. Refused where an answer that is trained is not sound."""
         places = [n for n, m in enumerate(messages) if m["role"] == "assistant"]
         derived = [(self._answer(messages, n), n) for n in places if self._counts(messages, n)]
-        weighed = [(found, self._pieces(messages, n, found, n == places[-1])) for found, n in derived]
+        weighed = [(answer, self._pieces(messages, n, answer, n == places[-1])) for answer, n in derived]
         trained = [pair for pair in weighed if any(w > 0 for _, w in pair[1])] or weighed[-1:]
         if not trained:
             raise Refused("no answer of the row can be trained")
-        if any(not later.prompt.startswith(found.whole) for (found, _), (later, _) in pairwise(trained)):
+        if any(not later.prompt.startswith(answer.whole) for (answer, _), (later, _) in pairwise(trained)):
             self._say_last(len(trained))
             trained = trained[-1:]
         return self._laid(trained)
@@ -136,11 +136,11 @@ class _Answers:
     def _answer(self, messages: list[Message], n: int) -> Derived:
         return self.deriver.answer(messages[: n + 1], self.row.tools)
 
-    def _pieces(self, messages: list[Message], n: int, found: Derived, last: bool) -> list[tuple[str, float]]:
+    def _pieces(self, messages: list[Message], n: int, answer: Derived, last: bool) -> list[tuple[str, float]]:
         """What is said in weighed pieces, the end aside."""
         message = messages[n]
         query = next((m.get("content") or "" for m in reversed(messages[:n]) if m["role"] == "user"), "")
-        words = found.said[: len(found.said) - len(found.end)]
+        words = answer.said[: len(answer.said) - len(answer.end)]
         pieces = self.frames.weights("assistant", words, last, query)
         if message.get("loss") is True and not any(w for _, w in pieces):
             pieces = [(words, 1.0)]
@@ -150,12 +150,12 @@ class _Answers:
     def _laid(self, trained: list[tuple[Derived, list[tuple[str, float]]]]) -> list[Span]:
         spans: list[Span] = []
         done = ""
-        for found, pieces in trained:
-            frame = found.prompt[len(done) :]
+        for answer, pieces in trained:
+            frame = answer.prompt[len(done) :]
             spans += [Span(t, w) for t, w in self.frames.weights("frame", frame, False, "") if t]
             spans += [Span(t, w, True) for t, w in pieces if t]
-            spans.append(Span(found.end, float(any(w > 0 for _, w in pieces)), True))
-            done = found.whole
+            spans.append(Span(answer.end, float(any(w > 0 for _, w in pieces)), True))
+            done = answer.whole
         return spans
 
     def _say_last(self, count: int) -> None:

@@ -29,8 +29,8 @@ class Span:
 
 def spans_of(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> list[Span]:
     """The row as spans; with `generation`, up to and including the header of the next answer."""
-    found: list[Span] | None = job.one("template").spans(job, row, tokenizer, generation)
-    return declared_spans(job, row, tokenizer, generation) if found is None else found
+    spans: list[Span] | None = job.one("template").spans(job, row, tokenizer, generation)
+    return declared_spans(job, row, tokenizer, generation) if spans is None else spans
 
 
 def declared_spans(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> list[Span]:
@@ -77,8 +77,7 @@ class Frames:
         key = ("frames", id(tokenizer))
         if key not in job.memo:
             job.memo[key] = cls(job, tokenizer)
-        found: Frames = job.memo[key]
-        return found
+        return job.memo[key]
 
     def fill(self, text: str) -> str:
         """A text of the template with the tokenizer's tokens in it."""

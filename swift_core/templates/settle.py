@@ -39,10 +39,10 @@ def settle(job: Job, processor: Any, path: str) -> None:
     Jobs without a chat template of their own kind (pre-training, embeddings, heads) are left alone. Raises SwiftError
     where the checkpoint's own chat template is to be used and is unsound, or where `--template own` finds none.
     """
-    found = job.many("template")
-    if not found or not _has_a_say(job):
+    templates = job.many("template")
+    if not templates or not _has_a_say(job):
         return
-    decision = _Decision(job, found[0], processor, path)
+    decision = _Decision(job, templates[0], processor, path)
     if SETTLED in job.memo:  # another processor of the same job
         decision.carry(*job.memo[SETTLED])
     else:
@@ -111,10 +111,10 @@ class _Decision:
         """What to say where the template's agent format is not that of the checkpoint's chat template."""
         assert self.form is not None
         agents = self.job.many("agent")
-        found = agent_of(self.form, self.job) if agents and self.form.calls is not None else None
-        if found is None or found.name == agents[0].entry.name:
+        agent = agent_of(self.form, self.job) if agents and self.form.calls is not None else None
+        if agent is None or agent.name == agents[0].entry.name:
             return ""
-        return f" Rows with tools: it writes calls as --agent {found.name} does, the job's is {agents[0].entry.name}."
+        return f" Rows with tools: it writes calls as --agent {agent.name} does, the job's is {agents[0].entry.name}."
 
     def _use_own(self, why: str) -> None:
         assert self.form is not None
@@ -131,8 +131,7 @@ class _Decision:
         """The template that the family's card names; it knows how media are written."""
         if not isinstance(self.template, OwnTemplate):
             return self.template
-        found: Template = Catalogue.installed().find("template", self.job.card.template).load()
-        return found
+        return Catalogue.installed().find("template", self.job.card.template).load()
 
     def _agent(self) -> tuple[str | None, str]:
         """The agent format that reads this chat template's calls, put into the job, and what to say of it.
@@ -142,10 +141,10 @@ class _Decision:
         assert self.form is not None
         if self.form.calls is None or self._named_agent():
             return None, ""
-        found = agent_of(self.form, self.job)
-        self.job.put("agent", found)
-        self.job.options.agent = found.name if found else None
-        return (found.name, "") if found else ("", " Its tool calls are written, but no installed agent reads them.")
+        agent = agent_of(self.form, self.job)
+        self.job.put("agent", agent)
+        self.job.options.agent = agent.name if agent else None
+        return (agent.name, "") if agent else ("", " Its tool calls are written, but no installed agent reads them.")
 
     def _named_agent(self) -> bool:
         source = self.job.sources.get("agent", "")
@@ -215,8 +214,8 @@ def _writes(entry: Installed, said: str) -> bool:
 def chat_template_of(processor: Any) -> str | dict[str, str] | None:
     """The chat template of a processor or tokenizer: one, or several by name; None where it has none."""
     own = getattr(processor, "chat_template", None)
-    found: str | dict[str, str] | None = own or getattr(getattr(processor, "tokenizer", None), "chat_template", None)
-    return found or None
+    template: str | dict[str, str] | None = own or getattr(getattr(processor, "tokenizer", None), "chat_template", None)
+    return template or None
 
 
 def form_of(tokenizer: Any, source: str | dict[str, str], path: str) -> ChatForm:
@@ -244,17 +243,17 @@ def with_clock(source: str, clock: Any) -> str:
     """
     if not callable(clock):
         return re.sub(r"\bstrftime_now\b", "no_strftime_now", source)
-    found = re.sub(r"\bstrftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda m: repr(clock(m[2])), source)
-    if re.search(r"\bstrftime_now\s*\(", found):
+    dated = re.sub(r"\bstrftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda m: repr(clock(m[2])), source)
+    if re.search(r"\bstrftime_now\s*\(", dated):
         raise ValueError("it asks for the day in a form that it computes, so that no fixed day can be given to it")
-    return found
+    return dated
 
 
 def stops_of(tokenizer: Any, path: str) -> list[str]:
     """The tokens that end an answer, as generation_config.json, config.json and the tokenizer name them."""
     numbers: list[int] = []
     for name in ("generation_config.json", "config.json"):
-        found = read_json(Path(path, name)).get("eos_token_id")
-        numbers += [found] if isinstance(found, int) else found or []
+        end = read_json(Path(path, name)).get("eos_token_id")
+        numbers += [end] if isinstance(end, int) else end or []
     words = [tokenizer.convert_ids_to_tokens(n) for n in numbers if n < len(tokenizer)]
     return [*filter(None, words), *filter(None, [tokenizer.eos_token])]

@@ -55,6 +55,6 @@ def _lead(deriver: Deriver, before: list[Message]) -> str:
 
 def _frame(deriver: Deriver, before: list[Message], content: str) -> tuple[str, str]:
     """What is said before and behind `content`. Refused where it is not there as it stands."""
-    found = deriver.answer([*before, {"role": "assistant", "content": content}])
-    lead, _, behind = found.said.partition(content)
+    answer = deriver.answer([*before, {"role": "assistant", "content": content}])
+    lead, _, behind = answer.said.partition(content)
     return lead, behind

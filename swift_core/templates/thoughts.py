@@ -17,8 +17,8 @@ def split_thought(text: str, opened: bool = False) -> tuple[str, str]:
         mark = f"\n{CLOSE}\n" if body.startswith("\n") and f"\n{CLOSE}\n" in body else CLOSE
     else:
         body, mark = text, f"\n{CLOSE}\n\n" if opened else ""
-    thought, found, answer = body.partition(mark) if mark else ("", "", "")
-    return (thought.strip("\n"), answer.lstrip("\n")) if found else ("", text)
+    thought, end, answer = body.partition(mark) if mark else ("", "", "")
+    return (thought.strip("\n"), answer.lstrip("\n")) if end else ("", text)
 
 
 def inline_thought(thought: str, words: str) -> str:

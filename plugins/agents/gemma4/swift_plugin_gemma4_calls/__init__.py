@@ -42,16 +42,16 @@ class Gemma4(Agent):
 
     @hookimpl
     def read_calls(self, text: str) -> list[dict[str, Any]]:
-        return [call for call in _found(text) if call is not None]
+        return [call for call in _calls_in(text) if call is not None]
 
 
-def _found(text: str) -> Iterator[dict[str, Any] | None]:
+def _calls_in(text: str) -> Iterator[dict[str, Any] | None]:
     place = 0
     while match := OPEN.search(text, place):
-        found = read(text, match.end())
-        place = found[1] if found else match.end()
-        if found and CLOSE.match(text, place):
-            yield as_call(match[1], found[0])
+        pair = read(text, match.end())
+        place = pair[1] if pair else match.end()
+        if pair and CLOSE.match(text, place):
+            yield as_call(match[1], pair[0])
 
 
 # -- values -------------------------------------------------------------------------------------------------------
@@ -91,23 +91,23 @@ def _read(text: str, place: int) -> tuple[Any, int]:
         return dict(pairs), place
     if text.startswith("[", place):
         return _items(text, place, "]")
-    found = read_json(text, place)
-    if not found:
+    value = read_json(text, place)
+    if not value:
         raise ValueError(f"no value at {place}")
-    return found
+    return value
 
 
 def _items(text: str, place: int, close: str) -> tuple[list[Any], int]:
     """The members of an object, as pairs, or of a list, and the place behind its end."""
-    found: list[Any] = []
+    members: list[Any] = []
     place = _blank(text, place + 1)
     while not text.startswith(close, place):
-        if found:
+        if members:
             place = _behind(text, place, ",")
         item, place = _pair(text, place) if close == "}" else _read(text, place)
-        found.append(item)
+        members.append(item)
         place = _blank(text, place)
-    return found, place + 1
+    return members, place + 1
 
 
 def _pair(text: str, place: int) -> tuple[tuple[str, Any], int]:

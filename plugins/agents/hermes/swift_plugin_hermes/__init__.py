@@ -51,10 +51,10 @@ class Hermes(Agent):
     def read_calls(self, text: str) -> list[dict[str, Any]]:
         calls, place = [], 0
         while match := OPEN.search(text, place):
-            found = read_json(text, match.end())
-            place = found[1] if found else match.end()
-            if found and isinstance(found[0], dict) and CLOSE.match(text, place):
-                calls.append(as_call(found[0].get("name"), found[0].get("arguments", {})))
+            pair = read_json(text, match.end())
+            place = pair[1] if pair else match.end()
+            if pair and isinstance(pair[0], dict) and CLOSE.match(text, place):
+                calls.append(as_call(pair[0].get("name"), pair[0].get("arguments", {})))
         return [call for call in calls if call is not None]
 
 

@@ -61,7 +61,7 @@ class JsonCalls(Agent):
 
     @hookimpl
     def read_calls(self, text: str) -> list[Call]:
-        return [call for call in self.found(text) if call is not None]
+        return [call for call in self.calls_in(text) if call is not None]
 
     def listed(self, tools: list[Tool]) -> str:
         """The tools as JSON, one a line."""
@@ -79,7 +79,7 @@ class JsonCalls(Agent):
         """A call from what stands before its JSON and the JSON value."""
         return as_call(read_name(match["name"]), value)
 
-    def found(self, text: str) -> Iterator[Call | None]:
+    def calls_in(self, text: str) -> Iterator[Call | None]:
         """The whole calls of a text, in order; a torn one holds none."""
         place = 0
         while match := self.opening.search(text, place):

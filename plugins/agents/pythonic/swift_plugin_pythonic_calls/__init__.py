@@ -42,8 +42,8 @@ class Lfm2(Agent):
 
     @hookimpl
     def read_calls(self, text: str) -> list[dict[str, Any]]:
-        found = [call for match in OPEN.finditer(text) for call in _listed(text, match.end())]
-        return [call for call in found if call is not None]
+        calls = [call for match in OPEN.finditer(text) for call in _listed(text, match.end())]
+        return [call for call in calls if call is not None]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -75,28 +75,28 @@ def _value(value: Any) -> str:
 
 def _listed(text: str, place: int) -> Iterator[dict[str, Any] | None]:
     """The calls of a list that begins at `place`; none where it is torn."""
-    found = []
+    calls = []
     while match := NAME.match(text, place):
         inside = _arguments(text, match.end())
         if inside is None:
             return
         arguments, place = inside
-        found.append(as_call(read_name(match[1]), arguments))
+        calls.append(as_call(read_name(match[1]), arguments))
         place += text.startswith(",", place)
     if text.startswith("]", place):
-        yield from found
+        yield from calls
 
 
 def _arguments(text: str, place: int) -> tuple[dict[str, Any], int] | None:
     """The arguments up to the closing parenthesis and the place behind it; None where there is none."""
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     while match := KEY.match(text, place):
         value = _read(text, match.end())
         if value is None:
             return None
-        found[read_name(match[1])], place = value
+        arguments[read_name(match[1])], place = value
         place += 2 if text.startswith(", ", place) else int(text.startswith(",", place))
-    return (found, place + 1) if text.startswith(")", place) else None
+    return (arguments, place + 1) if text.startswith(")", place) else None
 
 
 def _read(text: str, place: int) -> tuple[Any, int] | None:

@@ -72,10 +72,10 @@ Begin!
         while match := action.search(text, place):
             if calls and self.keywords[2] in text[place : match.start()]:
                 break
-            found = read_json(text, match.end())
-            place = found[1] if found else match.end()
-            if found:
-                calls.append(as_call(match["name"].strip(), found[0]))
+            pair = read_json(text, match.end())
+            place = pair[1] if pair else match.end()
+            if pair:
+                calls.append(as_call(match["name"].strip(), pair[0]))
         return [call for call in calls if call is not None]
 
     def listed(self, functions: list[dict[str, Any]]) -> str:

@@ -100,7 +100,7 @@ class DeepseekV4(Tagged):
 
     def arguments(self, text: str, place: int) -> tuple[dict[str, Any] | None, int]:
         """As in every format, with the kind of each value read from its tag."""
-        found: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         key = re.compile(pattern(self.marks.key).pattern.replace(re.escape("{kind}"), "(true|false)"))
         end, close = self.marks.value_end.strip(), pattern(self.marks.close)
         while match := key.match(text, place):
@@ -108,10 +108,10 @@ class DeepseekV4(Tagged):
             if behind < 0:
                 return None, match.end()
             value = text[match.end() : behind]
-            found[read_name(match[1])] = value if match[2] == "true" else read_value(value)
+            arguments[read_name(match[1])] = value if match[2] == "true" else read_value(value)
             place = behind + len(end)
         closed = close.match(text, place)
-        return (found, closed.end()) if closed else (None, place)
+        return (arguments, closed.end()) if closed else (None, place)
 
 
 class DeepseekV41(DeepseekV4):

@@ -81,7 +81,7 @@ class Tagged(Agent):
 
     @hookimpl
     def read_calls(self, text: str) -> list[Call]:
-        return [call for call in self.found(text) if call is not None]
+        return [call for call in self.calls_in(text) if call is not None]
 
     def listed(self, tools: list[Tool]) -> str:
         """The tools as JSON, one a line; bare: the function without what is around it."""
@@ -96,7 +96,7 @@ class Tagged(Agent):
         """An argument's value, from the match of its `key` and the text up to its end."""
         return read_value(text)
 
-    def found(self, text: str) -> Iterator[Call | None]:
+    def calls_in(self, text: str) -> Iterator[Call | None]:
         """The whole calls of a text, in order; a torn one holds none."""
         opening, place = pattern(self.marks.open), 0
         while match := opening.search(text, place):
@@ -106,7 +106,7 @@ class Tagged(Agent):
 
     def arguments(self, text: str, place: int) -> tuple[dict[str, Any] | None, int]:
         """The arguments from `place` on and the place behind the call; None where the call is torn."""
-        found: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         key, end, close = pattern(self.marks.key), self.marks.value_end.strip(), pattern(self.marks.close)
         while match := key.match(text, place):
             behind = text.find(end, match.end())
@@ -114,17 +114,17 @@ class Tagged(Agent):
                 return None, match.end()
             value = text[match.end() : behind]
             trimmed = value[:-1] if self.marks.value_end[0] == "\n" and value[-1:] == "\n" else value
-            found[read_name(match[1])] = self.value(match, trimmed)
+            arguments[read_name(match[1])] = self.value(match, trimmed)
             place = behind + len(end)
         closed = close.match(text, place)
-        return (found, closed.end()) if closed else (None, place)
+        return (arguments, closed.end()) if closed else (None, place)
 
 
 @functools.cache
 def pattern(mark: str) -> re.Pattern[str]:
     """A mark as a regular expression: white space may be any, save one line break before a value; names are groups."""
-    found = r"\s*" if "{key}" in mark or "{name}" not in mark else ""
+    expression = r"\s*" if "{key}" in mark or "{name}" not in mark else ""
     for piece in re.findall(r"\s+|\{name\}|\{key\}|[^\s{]+|\{", mark.strip()):
-        found += NAMES[piece] if piece in NAMES else r"\s*" if piece.isspace() else re.escape(piece)
+        expression += NAMES[piece] if piece in NAMES else r"\s*" if piece.isspace() else re.escape(piece)
     tail = r"\n?" if mark.endswith("\n") and "{key}" in mark else ""
-    return re.compile(found + tail)
+    return re.compile(expression + tail)

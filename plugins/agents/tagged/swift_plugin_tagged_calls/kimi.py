@@ -64,7 +64,7 @@ class KimiK3(Tagged):
         written = value if kind == "string" else escaped(write_json(value), "<|close|>")
         return f'<|open|>argument key="{write_name(key)}" type="{kind}"<|sep|>{written}<|close|>argument<|sep|>'
 
-    def found(self, text: str) -> Iterator[Call | None]:
+    def calls_in(self, text: str) -> Iterator[Call | None]:
         """The whole calls of a text, in order."""
         for match in K3_CALL.finditer(text):
             inside = K3_ARGUMENT.findall(match[2])

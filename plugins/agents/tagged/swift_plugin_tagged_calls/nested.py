@@ -49,13 +49,13 @@ class MinimaxM3(Tagged):
         return write_value(value, SIGN)
 
     def arguments(self, text: str, place: int) -> tuple[dict[str, Any] | None, int]:
-        found, place = self.elements(text, place)
+        pairs, place = self.elements(text, place)
         closed = pattern(self.marks.close).match(text, place)
-        return (dict(found), closed.end()) if closed and found is not None else (None, place)
+        return (dict(pairs), closed.end()) if closed and pairs is not None else (None, place)
 
     def elements(self, text: str, place: int) -> tuple[list[tuple[str, Any]] | None, int]:
         """(name, value) of the tags from `place` on, and the place behind them; None where one is torn."""
-        found = []
+        pairs = []
         while match := OPENED.match(text, place):
             if match[1].startswith("/"):
                 break
@@ -63,9 +63,9 @@ class MinimaxM3(Tagged):
             end = f"{SIGN}</{match[1]}>"
             if not text.startswith(end, place):
                 return None, place
-            found.append((read_name(match[1]), value))
+            pairs.append((read_name(match[1]), value))
             place += len(end)
-        return found, place
+        return pairs, place
 
     def element(self, text: str, place: int) -> tuple[Any, int]:
         """The value that begins at `place`, and the place behind it."""

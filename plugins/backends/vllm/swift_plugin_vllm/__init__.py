@@ -202,15 +202,15 @@ class Vllm(Backend):
         return Server(words, port, {**self._variables(), **(variables or {})}, folder, log)
 
     def _variables(self) -> dict[str, str]:
-        found = {
+        variables = {
             **os.environ,
             "VLLM_API_KEY": secrets.token_hex(16),
             "VLLM_NO_USAGE_STATS": "1",
             "HF_HUB_OFFLINE": "1",  # the checkpoint is local by now
         }
         if not ON_GPU:
-            found["VLLM_CPU_KVCACHE_SPACE"] = str(self.vllm_kv_cache_gib)
-        return found
+            variables["VLLM_CPU_KVCACHE_SPACE"] = str(self.vllm_kv_cache_gib)
+        return variables
 
 
 def _checkpoint(job: Job) -> str:
@@ -229,13 +229,13 @@ def _merged(job: Job, folder: str) -> str:
 
 def _lora_folders(job: Job) -> dict[str, str]:
     """Adapter name → its folder, all plain LoRA in PEFT's form; SwiftError for any that vLLM cannot load."""
-    found = {}
+    folders = {}
     for name, items in adapters_by_name(job).items():
         folder = Path(str(items[0].folder))  # an adapter is always read from one
         if len(items) > 1 or not _plain_lora(folder):
             raise SwiftError(f"vLLM serves plain LoRA adapters only, and {name!r} is none: say --merge_lora true.")
-        found[name] = str(folder.resolve())
-    return found
+        folders[name] = str(folder.resolve())
+    return folders
 
 
 def _plain_lora(folder: Path) -> bool:

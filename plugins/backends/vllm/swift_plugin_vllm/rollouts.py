@@ -95,9 +95,9 @@ class Rollouts:
         return {"token_ids": ids, "model": model, "sampling_params": _sampling(request.sampling, self.ending.ids)}
 
     def _answer(self, body: dict[str, Any]) -> list[int]:
-        found = self._ask("/inference/v1/generate", body, self.version)
-        (choice,) = found["choices"]
-        named = [found["model"]] if self.lora else [part["version"] for part in choice["weight_versions"]]
+        reply = self._ask("/inference/v1/generate", body, self.version)
+        (choice,) = reply["choices"]
+        named = [reply["model"]] if self.lora else [part["version"] for part in choice["weight_versions"]]
         if set(named) != {self.version}:
             raise _stale(self.version, ", ".join(named) or "an unknown version")
         return list(choice["token_ids"])
@@ -140,19 +140,19 @@ def _ids_of(request: Request) -> list[int]:
 
 def _sampling(how: Sampling, ends: tuple[int, ...]) -> dict[str, Any]:
     """vLLM's settings of one answer."""
-    found = {
+    settings = {
         "max_tokens": how.max_new_tokens,
         "seed": how.seed,
         "stop_token_ids": list(ends),
         "ignore_eos": True,
         **{name: getattr(how, name) for name in ("temperature", "top_p", "top_k", "repetition_penalty")},
     }
-    return {**found, "logit_bias": {str(i): -100.0 for i in how.banned}} if how.banned else found
+    return {**settings, "logit_bias": {str(i): -100.0 for i in how.banned}} if how.banned else settings
 
 
-def _stale(version: str, found: str) -> SwiftError:
+def _stale(version: str, served: str) -> SwiftError:
     return SwiftError(
-        f"A rollout is stale: the policy is {version}, but the vLLM server has {found}. Another run follows the same "
+        f"A rollout is stale: the policy is {version}, but the vLLM server has {served}. Another run follows the same "
         "server, or it was started anew. Give this run a server of its own (leave --vllm_server_host out), and go on "
         "with --resume_from_checkpoint last."
     )

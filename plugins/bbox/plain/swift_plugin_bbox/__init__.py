@@ -41,8 +41,8 @@ class Plain(Box):
     def read_boxes(self, job: Job, text: str, width: int, height: int) -> list[dict[str, Any]]:
         size = (width, height)
         seen = shrunk_size(*size, job.options.max_pixels)
-        found = [[float(v) for v in re.findall(NUMBER, m.group())] for m in BOX.finditer(text)]
-        return [{"ref": None, "bbox": rescale(to_pixels(box, self.bbox_type, *seen), seen, size)} for box in found]
+        boxes = [[float(v) for v in re.findall(NUMBER, m.group())] for m in BOX.finditer(text)]
+        return [{"ref": None, "bbox": rescale(to_pixels(box, self.bbox_type, *seen), seen, size)} for box in boxes]
 
 
 real = Plain("real", "real")

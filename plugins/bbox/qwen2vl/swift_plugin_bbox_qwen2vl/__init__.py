@@ -31,7 +31,7 @@ class Qwen2VL(Box):
 
     @hookimpl
     def read_boxes(self, text: str, width: int, height: int) -> list[dict[str, Any]]:
-        found, ref, end = [], None, 0
+        boxes, ref, end = [], None, 0
         for match in EITHER.finditer(text):
             if match["ref"] is not None:
                 ref = match["ref"]
@@ -39,9 +39,9 @@ class Qwen2VL(Box):
                 # a name belongs to the boxes that follow it directly, one or several
                 ref = ref if not text[end : match.start()].strip(" ,\n") else None
                 thousandths = [float(v) for v in re.findall(r"-?\d+", match["box"])]
-                found.append({"ref": ref, "bbox": to_pixels(thousandths, "norm_1000", width, height)})
+                boxes.append({"ref": ref, "bbox": to_pixels(thousandths, "norm_1000", width, height)})
             end = match.end()
-        return found
+        return boxes
 
 
 def _written_ref(ref: str) -> str:

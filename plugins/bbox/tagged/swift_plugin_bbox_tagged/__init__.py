@@ -38,7 +38,7 @@ class Tagged(Box):
 
     @hookimpl
     def read_boxes(self, text: str, width: int, height: int) -> list[dict[str, Any]]:
-        found, ref, end = [], None, 0
+        boxes, ref, end = [], None, 0
         for match in self._pattern.finditer(text):
             name, *numbers = match.groups()
             if name is not None:
@@ -46,9 +46,9 @@ class Tagged(Box):
             else:
                 # a name belongs to the boxes that follow it directly, one or several
                 ref = ref if not text[end : match.start()].strip(" ,\n") else None
-                found.append({"ref": ref, "bbox": self._pixels([int(n) for n in numbers if n], width, height)})
+                boxes.append({"ref": ref, "bbox": self._pixels([int(n) for n in numbers if n], width, height)})
             end = match.end()
-        return found
+        return boxes
 
     def _written(self, box: list[float], size: tuple[int, int]) -> str:
         values = [round(v / size[n % 2] * self.top) for n, v in enumerate(box)]

@@ -43,7 +43,7 @@ def _rows(source: Any, place: str) -> Iterator[dict[str, Any]]:
 
     subset = None if source.subset == "default" else source.subset
     try:
-        found = datasets.load_dataset(place, subset, split=source.split)
+        data = datasets.load_dataset(place, subset, split=source.split)
     except Exception as error:  # the client raises everything from OSError to ValueError
         cause = str(error).strip().split("\n")[0]
         raise SwiftError(
@@ -52,7 +52,7 @@ def _rows(source: Any, place: str) -> Iterator[dict[str, Any]]:
         ) from error
     number = -1
     try:
-        for number, row in enumerate(_undecoded(found)):
+        for number, row in enumerate(_undecoded(data)):
             yield {**without_nulls(row), "_where": f"{source.id}, row {number}"}
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         cause = str(error).strip().split("\n")[0][:200]
@@ -61,16 +61,16 @@ def _rows(source: Any, place: str) -> Iterator[dict[str, Any]]:
         ) from error
 
 
-def _undecoded(found: Any) -> Any:
+def _undecoded(data: Any) -> Any:
     """The data set with media as their bytes and paths: they are opened when a row's turn comes, one by one."""
-    for name, feature in found.features.items():
+    for name, feature in data.features.items():
         inner: Any = getattr(feature, "feature", None)
         if getattr(feature, "decode", False):
-            found = found.cast_column(name, dataclasses.replace(feature, decode=False))
+            data = data.cast_column(name, dataclasses.replace(feature, decode=False))
         elif getattr(inner, "decode", False):
             plain = type(feature)(dataclasses.replace(inner, decode=False))
-            found = found.cast_column(name, plain)
-    return found
+            data = data.cast_column(name, plain)
+    return data
 
 
 def _fetch(source: Any) -> str:

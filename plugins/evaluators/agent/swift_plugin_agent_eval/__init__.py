@@ -48,13 +48,13 @@ class AgentEvaluator(Evaluator):
 
     @hookimpl
     def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
-        read = [(found.name, self._cases(job, found)) for found in eval_sets(job)]
+        read = [(eval_set.name, self._cases(job, eval_set)) for eval_set in eval_sets(job)]
         return [measure(job, engine, name, cases) for name, cases in read]
 
-    def _cases(self, job: Job, found: EvalSet) -> list[Case]:
-        source = found.source
+    def _cases(self, job: Job, eval_set: EvalSet) -> list[Case]:
+        source = eval_set.source
         if source is None:
-            raise SwiftError(f"There is no file {found.name!r}; the evaluator agent measures rows with tools.")
+            raise SwiftError(f"There is no file {eval_set.name!r}; the evaluator agent measures rows with tools.")
         rows = convert_all(
             job,
             source,

@@ -33,15 +33,16 @@ class CsvEvaluator(Evaluator):
 
     @hookimpl
     def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
-        tasks = [self._read(job, found) for found in eval_sets(job)]  # all of them, before the engine starts
+        tasks = [self._read(job, eval_set) for eval_set in eval_sets(job)]  # all of them, before the engine starts
         return [task.measure(job, engine) for task in tasks]
 
-    def _read(self, job: Job, found: EvalSet) -> Any:
-        if found.source is None:
+    def _read(self, job: Job, eval_set: EvalSet) -> Any:
+        if eval_set.source is None:
             raise SwiftError(
-                f"There is no file {found.name!r}. Published data sets are measured by name with --evaluator evalscope."
+                f"There is no file {eval_set.name!r}. Published data sets are measured by name with "
+                "--evaluator evalscope."
             )
-        raw = list(raw_rows(job, found.source))
-        if form_of(raw, found, job.options.columns) == "choice":
-            return choice.read(job, found, raw, self.num_shots, choice.Form(self.choice_prompt, self.choice_line))
-        return qa.read(job, found, raw)
+        raw = list(raw_rows(job, eval_set.source))
+        if form_of(raw, eval_set, job.options.columns) == "choice":
+            return choice.read(job, eval_set, raw, self.num_shots, choice.Form(self.choice_prompt, self.choice_line))
+        return qa.read(job, eval_set, raw)

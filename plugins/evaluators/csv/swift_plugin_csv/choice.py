@@ -99,14 +99,14 @@ class ChoiceSet:
         }
 
 
-def read(job: Job, found: EvalSet, raw: Iterable[dict[str, Any]], num_shots: int, form: Form) -> ChoiceSet:
+def read(job: Job, eval_set: EvalSet, raw: Iterable[dict[str, Any]], num_shots: int, form: Form) -> ChoiceSet:
     """The questions of a data set; SwiftError with file:line for a row that cannot be asked or scored."""
     renamed = job.options.columns
-    questions = convert_all(job, found.source_of_rows, raw, lambda row: as_question(row, renamed))
-    shots = [as_question(row, renamed) for row in read_file(dev_file(found))] if num_shots else []
+    questions = convert_all(job, eval_set.source_of_rows, raw, lambda row: as_question(row, renamed))
+    shots = [as_question(row, renamed) for row in read_file(dev_file(eval_set))] if num_shots else []
     if len(shots) < num_shots:
-        raise SwiftError(f"--num_shots {num_shots}, but {dev_file(found)} holds {len(shots)} examples.")
-    return ChoiceSet(found.name, questions[: job.options.eval_limit], shots[:num_shots], form.check())
+        raise SwiftError(f"--num_shots {num_shots}, but {dev_file(eval_set)} holds {len(shots)} examples.")
+    return ChoiceSet(eval_set.name, questions[: job.options.eval_limit], shots[:num_shots], form.check())
 
 
 def as_question(raw: dict[str, Any], renamed: dict[str, str]) -> Question:
@@ -151,8 +151,8 @@ def pick(text: str, choices: dict[str, str]) -> str | None:
 def _pick_by_text(text: str, choices: dict[str, str]) -> str | None:
     said = f" {' '.join(tokens(text))} "
     named = {letter: f" {' '.join(tokens(choice))} " for letter, choice in choices.items()}
-    found = {letter: words for letter, words in named.items() if words.strip() and words in said}
-    longest = [a for a, words in found.items() if not any(words in o and words != o for o in found.values())]
+    present = {letter: words for letter, words in named.items() if words.strip() and words in said}
+    longest = [a for a, words in present.items() if not any(words in o and words != o for o in present.values())]
     return longest[0] if len(longest) == 1 else None
 
 

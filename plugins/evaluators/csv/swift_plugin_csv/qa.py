@@ -38,11 +38,11 @@ class QaSet:
         }
 
 
-def read(job: Job, found: EvalSet, raw: Iterable[dict[str, Any]]) -> QaSet:
+def read(job: Job, eval_set: EvalSet, raw: Iterable[dict[str, Any]]) -> QaSet:
     """The rows of a data set, as training reads them; SwiftError with file:line for a bad one."""
-    source = found.source_of_rows
+    source = eval_set.source_of_rows
     rows = convert_all(job, source, raw, lambda row: as_row(job, row, source, need_answer=True))
-    return QaSet(found.name, rows[: job.options.eval_limit])
+    return QaSet(eval_set.name, rows[: job.options.eval_limit])
 
 
 def after_thinking(text: str) -> str:

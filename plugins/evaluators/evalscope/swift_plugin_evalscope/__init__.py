@@ -61,7 +61,7 @@ class EvalScope(Evaluator):
         for name in WRITTEN:
             shutil.rmtree(folder / name, ignore_errors=True)
         files = lay_out(job, folder / "data", self.num_shots)
-        names = [found.name for found in eval_sets(job) if found.source is None]
+        names = [eval_set.name for eval_set in eval_sets(job) if eval_set.source is None]
         args = {**{name: {} for name in names}, **self._file_args(files)}
         python = self._environment(job)
         with _served(job, engine) as (url, model):
@@ -72,17 +72,17 @@ class EvalScope(Evaluator):
     def _file_args(self, files: Any) -> dict[str, dict[str, Any]]:
         """dataset_args of the two benchmarks that read files, where there are files for them."""
         choice: dict[str, Any] = {"prompt_template": self.choice_prompt, "few_shot_num": self.num_shots or None}
-        found: dict[str, dict[str, Any]] = {"general_mcq": choice, "general_qa": {"prompt_template": self.qa_prompt}}
+        settings: dict[str, dict[str, Any]] = {"general_mcq": choice, "general_qa": {"prompt_template": self.qa_prompt}}
         return {
             name: {k: v for k, v in args.items() if v is not None}
             | {"local_path": str(files.folders[name]), "subset_list": list(files.subsets[name])}
-            for name, args in found.items()
+            for name, args in settings.items()
             if files.subsets[name]
         }
 
     def _environment(self, job: Job) -> Path:
         entry = next(item.entry for item in job.many("evaluator") if item.component is self)
-        environment = venvs.of_entry(cast(Entry, entry))  # a job shows the catalogue's entries as a protocol
+        environment = venvs.of_entry(entry)
         assert environment is not None  # the class declares one
         return environment.create()
 

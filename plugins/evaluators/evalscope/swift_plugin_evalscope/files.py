@@ -37,27 +37,27 @@ def lay_out(job: Job, folder: Path, num_shots: int) -> Files:
     files = Files({name: folder / name for name in BENCHMARKS.values()})
     for place in files.folders.values():
         place.mkdir(parents=True)
-    for found in eval_sets(job):
-        if found.source is not None:
-            _write(job, found, files, num_shots)
+    for eval_set in eval_sets(job):
+        if eval_set.source is not None:
+            _write(job, eval_set, files, num_shots)
     return files
 
 
-def _write(job: Job, found: EvalSet, files: Files, num_shots: int) -> None:
-    source = found.source_of_rows
+def _write(job: Job, eval_set: EvalSet, files: Files, num_shots: int) -> None:
+    source = eval_set.source_of_rows
     raw = list(raw_rows(job, source))
-    benchmark = BENCHMARKS[form_of(raw, found, job.options.columns)]
-    subset = re.sub(r"[^\w.-]", "__", found.name)
+    benchmark = BENCHMARKS[form_of(raw, eval_set, job.options.columns)]
+    subset = re.sub(r"[^\w.-]", "__", eval_set.name)
     place = files.folders[benchmark]
     if benchmark == "general_qa":
-        _write_answers(place / f"{subset}.jsonl", job, found, raw)
+        _write_answers(place / f"{subset}.jsonl", job, eval_set, raw)
     else:
         renamed = job.options.columns
         _write_table(place / f"{subset}_val.csv", convert_all(job, source, raw, lambda r: _question(r, renamed)))
         if num_shots:
-            shots = [_question(r, renamed) for r in read_file(dev_file(found))]
+            shots = [_question(r, renamed) for r in read_file(dev_file(eval_set))]
             _write_table(place / f"{subset}_dev.csv", shots)
-    files.subsets[benchmark][subset] = found.name
+    files.subsets[benchmark][subset] = eval_set.name
 
 
 def _question(raw: Raw, renamed: dict[str, str]) -> Raw:
@@ -81,8 +81,8 @@ def _write_table(path: Path, rows: list[Raw]) -> None:
         writer.writerows(rows)
 
 
-def _write_answers(path: Path, job: Job, found: EvalSet, raw: list[Raw]) -> None:
-    source = found.source_of_rows
+def _write_answers(path: Path, job: Job, eval_set: EvalSet, raw: list[Raw]) -> None:
+    source = eval_set.source_of_rows
     rows = convert_all(job, source, raw, lambda r: _conversation(as_row(job, r, source, need_answer=True)))
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
 

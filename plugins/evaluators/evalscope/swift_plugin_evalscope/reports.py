@@ -18,10 +18,10 @@ def read_reports(job: Job, folder: Path, files: Files) -> list[Json]:
 
     Raises SwiftError where the folder holds no report.
     """
-    found = sorted(folder.glob("reports/*/*.json"))
-    if not found:
+    paths = sorted(folder.glob("reports/*/*.json"))
+    if not paths:
         raise SwiftError(f"EvalScope wrote no report into {folder}; see {folder / 'evalscope.log'}.")
-    return [report for path in found for report in _of_benchmark(job, path, folder, files)]
+    return [report for path in paths for report in _of_benchmark(job, path, folder, files)]
 
 
 def _of_benchmark(job: Job, path: Path, folder: Path, files: Files) -> list[Json]:
@@ -55,11 +55,11 @@ def _report(job: Job, benchmark: str, subset: str, report: Json, folder: Path, f
 
 def failures(reviews: Path) -> dict[str, str]:
     """Metrics that failed on some row → the first error in one line. EvalScope itself scores such rows 0."""
-    found: dict[str, str] = {}
+    failed: dict[str, str] = {}
     if reviews.is_file():
         for line in reviews.read_text(encoding="utf-8").splitlines():
             errors = json.loads(line)["sample_score"]["score"].get("metadata", {}).get("metric_errors", {})
             for metric, why in errors.items():
                 words = " ".join(why.replace("*", " ").split())
-                found.setdefault(metric.lower(), words[:160] + ("…" if len(words) > 160 else ""))
-    return found
+                failed.setdefault(metric.lower(), words[:160] + ("…" if len(words) > 160 else ""))
+    return failed

@@ -41,15 +41,15 @@ class ScoringEvaluator(Evaluator):
 
     @hookimpl
     def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
-        read = [(found.name, self._rows(job, found)) for found in eval_sets(job)]
+        read = [(eval_set.name, self._rows(job, eval_set)) for eval_set in eval_sets(job)]
         return [measure(job, engine, name, rows) for name, rows in read]
 
-    def _rows(self, job: Job, found: EvalSet) -> list[Row]:
+    def _rows(self, job: Job, eval_set: EvalSet) -> list[Row]:
         from swift_plugin_runtime.encoding.row_filter import usable
 
-        if found.source is None:
-            raise SwiftError(f"There is no file {found.name!r}; the evaluator scoring measures rows with columns.")
-        rows = [_read(row) for row in load_one(job, found.source, need_answer=False)[: job.options.eval_limit]]
+        if eval_set.source is None:
+            raise SwiftError(f"There is no file {eval_set.name!r}; the evaluator scoring measures rows with columns.")
+        rows = [_read(row) for row in load_one(job, eval_set.source, need_answer=False)[: job.options.eval_limit]]
         form = form_of(rows[0]) if rows else None
         return usable(job, rows, lambda row: fault_of(row, form), f"columns of the form {form!r}")
 
@@ -58,8 +58,8 @@ def _read(row: Row) -> Row:
     """The row with its label as a number, or numbers, where a table gives them as text."""
     number = number_of(row.label) if isinstance(row.label, str) else None
     several = numbers_of(row.label) if isinstance(row.label, str) and number is None else None
-    found = number if number is not None else several
-    return row if found is None else dataclasses.replace(row, label=found)
+    label = number if number is not None else several
+    return row if label is None else dataclasses.replace(row, label=label)
 
 
 def form_of(row: Row) -> str | None:
@@ -76,22 +76,22 @@ def form_of(row: Row) -> str | None:
 
 def fault_of(row: Row, form: str | None) -> str | None:
     """What is wrong with a row in a data set whose first row has this form."""
-    found = form_of(row)
-    if found is None:
+    own = form_of(row)
+    if own is None:
         return "nothing to measure: give a rejected answer, positive (and negative) texts, or a label."
-    return None if found == form else f"the columns are those of {found}, but the first row's are those of {form}."
+    return None if own == form else f"the columns are those of {own}, but the first row's are those of {form}."
 
 
 def measure(job: Job, engine: Any, name: str, rows: list[Row]) -> dict[str, Any]:
     """Ask for every text; the report of one data set."""
     form = form_of(rows[0])
     ask = Asker(job, engine, name)
-    found, details = FORMS[str(form)](ask, rows)
+    figures, details = FORMS[str(form)](ask, rows)
     said = [{"where": row.where, **detail} for row, detail in zip(rows, details, strict=True)]
     return {
         "name": name,
-        "metrics": found,
-        "numbers": [m for m in found if m in ("margin", "MSE", "Pearson", "Spearman")],
+        "metrics": figures,
+        "numbers": [m for m in figures if m in ("margin", "MSE", "Pearson", "Spearman")],
         "rows": len(rows),
         "file": write_results(job, "scoring", name, said),
     }
@@ -108,23 +108,23 @@ class Asker:
     def __call__(self, rows: list[Row], *keys: str) -> list[Numbers]:
         """What the model says of each row, each with one of `keys`; SwiftError where it is another sort of model."""
         _, replies = answer_all(self.job, self.engine, rows, self.name, whole=True)
-        found = [read_numbers(reply.text) for reply in replies]
-        if not any(key in found[0] for key in keys):
-            wanted, gave = " or ".join(map(repr, keys)), ", ".join(found[0]) or "text"
+        numbers = [read_numbers(reply.text) for reply in replies]
+        if not any(key in numbers[0] for key in keys):
+            wanted, gave = " or ".join(map(repr, keys)), ", ".join(numbers[0]) or "text"
             raise SwiftError(
                 f"{self.name}: these columns need a model that gives {wanted}, but it gave {gave}. "
                 "Measure a checkpoint of the method that these rows train."
             )
-        return found
+        return numbers
 
 
 def read_numbers(text: str) -> Numbers:
     """A scoring engine's reply; empty where it is the answer of a model that writes."""
     try:
-        found = json.loads(text)
+        numbers = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return numbers if isinstance(numbers, dict) else {}
 
 
 def pairs(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numbers]]:
@@ -138,24 +138,24 @@ def pairs(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numbers]]
 
 def labels(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numbers]]:
     """Classes or numbers against the column `label`."""
-    found = ask(rows, "label", "labels", "values")
+    answers = ask(rows, "label", "labels", "values")
     wanted = [row.label for row in rows]
-    shown = [{"wanted": label, **numbers} for label, numbers in zip(wanted, found, strict=True)]
-    if "label" in found[0]:
-        _same_sort(wanted, [n["label"] for n in found])
-        return metrics.of_classes(wanted, [n["label"] for n in found]), shown
-    if "labels" in found[0]:
-        _same_sort([v for w in wanted for v in _list(w)], [v for n in found for v in n["labels"]])
-        return metrics.of_class_sets([set(_list(w)) for w in wanted], [set(n["labels"]) for n in found]), shown
+    shown = [{"wanted": label, **numbers} for label, numbers in zip(wanted, answers, strict=True)]
+    if "label" in answers[0]:
+        _same_sort(wanted, [n["label"] for n in answers])
+        return metrics.of_classes(wanted, [n["label"] for n in answers]), shown
+    if "labels" in answers[0]:
+        _same_sort([v for w in wanted for v in _list(w)], [v for n in answers for v in n["labels"]])
+        return metrics.of_class_sets([set(_list(w)) for w in wanted], [set(n["labels"]) for n in answers]), shown
     flat = [v for w in wanted for v in _list(w)]
-    return metrics.of_numbers(flat, [v for n in found for v in n["values"]]), shown
+    return metrics.of_numbers(flat, [v for n in answers for v in n["values"]]), shown
 
 
-def _same_sort(wanted: list[Any], found: list[Any]) -> None:
+def _same_sort(wanted: list[Any], given: list[Any]) -> None:
     """SwiftError where names of classes would be compared with their numbers."""
-    if wanted and found and {type(v) is str for v in wanted} != {type(v) is str for v in found}:
+    if wanted and given and {type(v) is str for v in wanted} != {type(v) is str for v in given}:
         raise SwiftError(
-            f"The label {wanted[0]!r} cannot be compared with the model's {found[0]!r}: the checkpoint "
+            f"The label {wanted[0]!r} cannot be compared with the model's {given[0]!r}: the checkpoint "
             "and the rows must both name classes, or both number them."
         )
 
@@ -172,9 +172,9 @@ def similarity(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numb
     others = [n["embedding"] for n in ask([text_row(r, texts_in(r, "positive")[0]) for r in rows], "embedding")]
     cosines = [sum(a * b for a, b in zip(q, o, strict=True)) for q, o in zip(queries, others, strict=True)]
     wanted = [row.label for row in rows]
-    found = metrics.of_numbers(wanted, cosines)
+    figures = metrics.of_numbers(wanted, cosines)
     shown = [{"wanted": w, "cosine": c} for w, c in zip(wanted, cosines, strict=True)]
-    return {name: found[name] for name in ("Pearson", "Spearman")}, shown
+    return {name: figures[name] for name in ("Pearson", "Spearman")}, shown
 
 
 def ranking(ask: Asker, rows: list[Row]) -> tuple[dict[str, float], list[Numbers]]:
@@ -213,8 +213,8 @@ def retrieval(ask: Asker, rows: list[Row], documents: list[list[str]]) -> tuple[
         right = set(texts_in(row, "positive"))
         order = sorted(range(len(corpus)), key=lambda n: (-line[n], corpus[n] in right))
         rankings.append([corpus[n] in right for n in order])
-    found = {f"recall@{k}": metrics.recall(rankings, k) for k in (1, 5, 10)}
-    return {**metrics.of_rankings(rankings), **found}, [{"first": 1 + order.index(True)} for order in rankings]
+    recalls = {f"recall@{k}": metrics.recall(rankings, k) for k in (1, 5, 10)}
+    return {**metrics.of_rankings(rankings), **recalls}, [{"first": 1 + order.index(True)} for order in rankings]
 
 
 FORMS: dict[str, Callable[[Asker, list[Row]], tuple[dict[str, float], list[Numbers]]]] = {

@@ -9,34 +9,34 @@ Metrics = dict[str, float]
 Classes = Sequence[set[int]]
 
 
-def of_classes(wanted: Sequence[int], found: Sequence[int]) -> Metrics:
+def of_classes(wanted: Sequence[int], given: Sequence[int]) -> Metrics:
     """One class per text: accuracy, and F1 averaged over the classes that occur on either side."""
-    right = sum(a == b for a, b in zip(wanted, found, strict=True))
-    return {"accuracy": right / len(wanted), "F1": macro_f1([{a} for a in wanted], [{b} for b in found])}
+    right = sum(a == b for a, b in zip(wanted, given, strict=True))
+    return {"accuracy": right / len(wanted), "F1": macro_f1([{a} for a in wanted], [{b} for b in given])}
 
 
-def of_class_sets(wanted: Classes, found: Classes) -> Metrics:
+def of_class_sets(wanted: Classes, given: Classes) -> Metrics:
     """Any number of classes per text: whole sets that are right, F1 over all decisions, F1 averaged over classes."""
-    exact = sum(a == b for a, b in zip(wanted, found, strict=True)) / len(wanted)
-    shared = sum(len(a & b) for a, b in zip(wanted, found, strict=True))
-    said = sum(map(len, wanted)) + sum(map(len, found))
-    return {"exact": exact, "micro F1": 2 * shared / said if said else 1.0, "macro F1": macro_f1(wanted, found)}
+    exact = sum(a == b for a, b in zip(wanted, given, strict=True)) / len(wanted)
+    shared = sum(len(a & b) for a, b in zip(wanted, given, strict=True))
+    said = sum(map(len, wanted)) + sum(map(len, given))
+    return {"exact": exact, "micro F1": 2 * shared / said if said else 1.0, "macro F1": macro_f1(wanted, given)}
 
 
-def macro_f1(wanted: Classes, found: Classes) -> float:
-    """The mean over classes of 2·hits / (times wanted + times found); 1 where there is no class at all."""
-    classes = sorted(set().union(*wanted, *found))
+def macro_f1(wanted: Classes, given: Classes) -> float:
+    """The mean over classes of 2·hits / (times wanted + times given); 1 where there is no class at all."""
+    classes = sorted(set().union(*wanted, *given))
     each = []
     for c in classes:
-        hits = sum(c in a and c in b for a, b in zip(wanted, found, strict=True))
-        each.append(2 * hits / (sum(c in a for a in wanted) + sum(c in b for b in found)))
+        hits = sum(c in a and c in b for a, b in zip(wanted, given, strict=True))
+        each.append(2 * hits / (sum(c in a for a in wanted) + sum(c in b for b in given)))
     return sum(each) / len(each) if each else 1.0
 
 
-def of_numbers(wanted: Sequence[float], found: Sequence[float]) -> Metrics:
+def of_numbers(wanted: Sequence[float], given: Sequence[float]) -> Metrics:
     """Mean squared error, and the correlations of values (Pearson) and of ranks (Spearman)."""
-    error = sum((a - b) ** 2 for a, b in zip(wanted, found, strict=True)) / len(wanted)
-    return {"MSE": error, "Pearson": pearson(wanted, found), "Spearman": pearson(ranks(wanted), ranks(found))}
+    error = sum((a - b) ** 2 for a, b in zip(wanted, given, strict=True)) / len(wanted)
+    return {"MSE": error, "Pearson": pearson(wanted, given), "Spearman": pearson(ranks(wanted), ranks(given))}
 
 
 def pearson(one: Sequence[float], other: Sequence[float]) -> float:
@@ -50,16 +50,16 @@ def pearson(one: Sequence[float], other: Sequence[float]) -> float:
 def ranks(values: Sequence[float]) -> list[float]:
     """The place of each value in ascending order, from 1; equal values share the mean of their places."""
     order = sorted(range(len(values)), key=values.__getitem__)
-    found = [0.0] * len(values)
+    places = [0.0] * len(values)
     start = 0
     while start < len(order):
         end = start
         while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
             end += 1
         for place in order[start : end + 1]:
-            found[place] = (start + end) / 2 + 1
+            places[place] = (start + end) / 2 + 1
         start = end + 1
-    return found
+    return places
 
 
 def of_rankings(rankings: Sequence[Sequence[bool]]) -> Metrics:

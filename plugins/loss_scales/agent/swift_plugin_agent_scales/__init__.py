@@ -71,8 +71,8 @@ def by_keywords(text: str, keywords: dict[str, tuple[float, float]]) -> Pieces:
 
 def _behind_json(text: str, place: int) -> int:
     start = re.compile(r"\s*(?=\{)").match(text, place)
-    found = read_json(text, start.end()) if start else None
-    return found[1] if found else place
+    pair = read_json(text, start.end()) if start else None
+    return pair[1] if pair else place
 
 
 def by_patterns(text: str, patterns: dict[str, float]) -> Pieces:

@@ -88,13 +88,13 @@ class GaLore(Optimizer):
 
         head = model.get_output_embeddings()
         every = self.galore_target_modules == ["all-linear"]
-        found = [
+        matrices = [
             module.weight
             for name, module in model.named_modules()
             if isinstance(module, torch.nn.Linear)
             and module.weight.requires_grad
             and (module is not head if every else any(part in name for part in self.galore_target_modules))
         ]
-        if not found:
+        if not matrices:
             raise SwiftError(f"--galore_target_modules {self.galore_target_modules}: no linear layer that trains fits.")
-        return found
+        return matrices

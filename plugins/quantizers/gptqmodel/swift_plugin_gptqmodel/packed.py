@@ -71,9 +71,9 @@ class PackedLinear(CodedLinear):
 def settings_of(config: Any, method: str) -> dict[str, Any]:
     """How a checkpoint was packed, for transformers' loader. SwiftError where it was not, or by another method."""
     made = settings_made(config, method, "--dataset ROWS ")
-    found = str(getattr(made.get("quant_method"), "value", made.get("quant_method")))
-    if found != method:
-        raise SwiftError(f"The checkpoint is quantized with {found}; say --quantizer {found}, or leave it out.")
+    actual = str(getattr(made.get("quant_method"), "value", made.get("quant_method")))
+    if actual != method:
+        raise SwiftError(f"The checkpoint is quantized with {actual}; say --quantizer {actual}, or leave it out.")
     bits = int(made.get("bits") or made.get("w_bit") or 0)
     if bits not in (2, 4, 8):
         raise SwiftError(f"The checkpoint packs {bits} bits, which do not fill a word; 2, 4 and 8 can be loaded.")

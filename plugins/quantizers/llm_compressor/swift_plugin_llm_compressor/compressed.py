@@ -78,15 +78,15 @@ def stored_layers(folder: str) -> dict[str, dict[str, tuple[list[int], str]]]:
     """Layer → part → (shape, dtype), of every layer that a checkpoint holds compressed."""
     from safetensors import safe_open
 
-    found: dict[str, dict[str, tuple[list[int], str]]] = {}
+    layers: dict[str, dict[str, tuple[list[int], str]]] = {}
     for file in sorted(Path(folder).glob("*.safetensors")):
         with safe_open(file, framework="pt") as stream:
             for key in stream.keys():  # noqa: SIM118 (the stream is no mapping)
                 layer, _, part = key.rpartition(".")
                 if part in PARTS:
                     piece = stream.get_slice(key)
-                    found.setdefault(layer, {})[part] = (piece.get_shape(), piece.get_dtype())
-    return {layer: parts for layer, parts in found.items() if "weight_scale" in parts}
+                    layers.setdefault(layer, {})[part] = (piece.get_shape(), piece.get_dtype())
+    return {layer: parts for layer, parts in layers.items() if "weight_scale" in parts}
 
 
 class CompressedConfig(QuantizationConfigMixin):

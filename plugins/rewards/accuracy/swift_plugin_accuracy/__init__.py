@@ -49,8 +49,8 @@ class Accuracy(Reward):
 
     def solution(self, row: Row) -> str:
         """The right answer to a row; SwiftError where it has none."""
-        found = row.extra.get(self.solution_column)
-        text = row.answer if found is None else str(found)
+        column = row.extra.get(self.solution_column)
+        text = row.answer if column is None else str(column)
         if not text.strip():
             raise SwiftError(f"{row.where}: accuracy needs the right answer, in a column {self.solution_column!r}.")
         return final_answer(text)
@@ -74,9 +74,9 @@ def final_answer(text: str) -> str:
 
 def _last_boxed(text: str) -> str | None:
     """What stands in the last \\boxed{…}, whose braces may nest; None where there is no closed one."""
-    _, found, rest = text.rpartition("\\boxed{")
+    _, mark, rest = text.rpartition("\\boxed{")
     depth = 1
-    for place, letter in enumerate(rest if found else ""):
+    for place, letter in enumerate(rest if mark else ""):
         depth += {"{": 1, "}": -1}.get(letter, 0)
         if depth == 0:
             return rest[:place]
@@ -92,12 +92,12 @@ def kind_of(solution: str) -> str:
 
 def last_number(text: str) -> Fraction | None:
     """The value of the last number in a text, exactly; a/b is one number."""
-    found = list(NUMBER.finditer(text))
-    if not found:
+    numbers = list(NUMBER.finditer(text))
+    if not numbers:
         return None
-    value = _value(found[-1].group())
-    if len(found) > 1 and re.fullmatch(r"\s*/\s*", text[found[-2].end() : found[-1].start()]) and value:
-        return _value(found[-2].group()) / value
+    value = _value(numbers[-1].group())
+    if len(numbers) > 1 and re.fullmatch(r"\s*/\s*", text[numbers[-2].end() : numbers[-1].start()]) and value:
+        return _value(numbers[-2].group()) / value
     return value
 
 
@@ -134,8 +134,8 @@ def same_mathematics(solution: str, answer: str) -> bool:
 
     # math-verify's time-out is a signal, which only the main thread can receive
     seconds = 5 if threading.current_thread() is threading.main_thread() else None
-    wanted, found = (parse(f"${text}$", parsing_timeout=seconds) for text in (solution, answer))
-    return bool(wanted and found) and bool(verify(wanted, found, timeout_seconds=seconds))
+    wanted, given = (parse(f"${text}$", parsing_timeout=seconds) for text in (solution, answer))
+    return bool(wanted and given) and bool(verify(wanted, given, timeout_seconds=seconds))
 
 
 COMPARE: dict[str, Callable[[str, str], bool]] = {

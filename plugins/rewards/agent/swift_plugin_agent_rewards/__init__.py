@@ -81,8 +81,7 @@ def read_calls(job: Job, text: str) -> list[Call]:
         raise SwiftError(
             "toolbench reads calls: say --agent NAME (swift list agents), toolbench or react for its own form."
         )
-    found: list[Call] = job.hook.read_calls(job=job, text=text)
-    return found
+    return job.hook.read_calls(job=job, text=text)
 
 
 def final_answer(text: str) -> str:

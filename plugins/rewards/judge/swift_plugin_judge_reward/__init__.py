@@ -77,9 +77,9 @@ class Judge(Reward):
 
     def read(self, row: Row, text: str) -> float:
         """The score in a judgement as a reward from 0 to 1; SwiftError where there is none."""
-        found = self.judge_pattern.findall(text)
-        if not found:
+        scores = self.judge_pattern.findall(text)
+        if not scores:
             raise SwiftError(
                 f"{row.where}: the judge gave no score: {text[-200:]!r}. Adapt --judge_prompt or --judge_pattern."
             )
-        return min(1.0, max(0.0, float(found[-1]) / self.judge_best))
+        return min(1.0, max(0.0, float(scores[-1]) / self.judge_best))

@@ -65,12 +65,12 @@ class Cosine(Reward):
 
         Raises SwiftError where the job has no other reward of that name.
         """
-        found = [item for item in job.many("reward") if item.label == self.judged_by]
-        if not found or found[0].component is self:
+        judges = [item for item in job.many("reward") if item.label == self.judged_by]
+        if not judges or judges[0].component is self:
             raise SwiftError(
                 f"cosine asks another reward what is right: add --reward {self.judged_by}, or say --judged_by."
             )
-        judged: list[float] = job.call(found[0], "score", rows=rows, completions=completions)
+        judged: list[float] = job.call(judges[0], "score", rows=rows, completions=completions)
         return judged
 
     def value(self, right: bool, length: int) -> float:

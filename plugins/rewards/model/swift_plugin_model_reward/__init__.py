@@ -52,8 +52,7 @@ class RewardModel(Reward):
         texts = [tokenizer.apply_chat_template(chat, tokenize=False) for chat in chats]
         batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt").to(model.device)
         with torch.no_grad():
-            found: list[float] = model(**batch).logits[:, 0].float().tolist()
-        return found
+            return model(**batch).logits[:, 0].float().tolist()
 
 
 def _chat(row: Row, text: str) -> list[dict[str, Any]]:

@@ -13,8 +13,7 @@ def loaded(job: Job, source: str, load: Any) -> tuple[Any, Any]:
     key = ("reward model", source)
     if key not in job.memo:
         job.memo[key] = load()
-    found: tuple[Any, Any] = job.memo[key]
-    return found
+    return job.memo[key]
 
 
 def load(job: Job, source: str, auto_class: Any, dtype: str, device: str | None) -> tuple[Any, Any]:

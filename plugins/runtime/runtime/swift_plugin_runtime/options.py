@@ -114,8 +114,8 @@ class TrainingOptions(Trainer):
 
 def training_options(job: Job) -> TrainingOptions:
     """The options of the job's trainer; the defaults where the job has none that stands on this runtime."""
-    found = next((c.component for c in job.many("trainer")), None)
-    return found if isinstance(found, TrainingOptions) else TrainingOptions()
+    trainer = next((c.component for c in job.many("trainer")), None)
+    return trainer if isinstance(trainer, TrainingOptions) else TrainingOptions()
 
 
 def _check_deepspeed() -> None:

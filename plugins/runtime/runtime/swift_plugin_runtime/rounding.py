@@ -20,11 +20,11 @@ CHUNK = 1 << 18
 
 def seed_of(*numbers: int) -> int:
     """One seed of 63 bits from several numbers; others give another one."""
-    found = 0
+    seed = 0
     for number in numbers:
-        found = (found ^ number) * 0x9E3779B97F4A7C15 % 2**64
-        found = (found ^ found >> 29) * 0xBF58476D1CE4E5B9 % 2**64
-    return found >> 1
+        seed = (seed ^ number) * 0x9E3779B97F4A7C15 % 2**64
+        seed = (seed ^ seed >> 29) * 0xBF58476D1CE4E5B9 % 2**64
+    return seed >> 1
 
 
 def rounded(values: torch.Tensor, dtype: torch.dtype, seed: int) -> torch.Tensor:

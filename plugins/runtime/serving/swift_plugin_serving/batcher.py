@@ -69,13 +69,13 @@ class Batcher:
         batch, until = [first], monotonic() + GATHER_SECONDS
         while len(batch) < self.size:
             try:
-                found = self.queue.get(timeout=max(0.0, until - monotonic()))
+                pending = self.queue.get(timeout=max(0.0, until - monotonic()))
             except queue.Empty:
                 break
-            if found is None:
+            if pending is None:
                 self.queue.put(None)  # closing: seen again after this batch
                 break
-            batch.append(found)
+            batch.append(pending)
         return batch
 
     def _answer(self, batch: list[Pending]) -> None:

@@ -47,13 +47,13 @@ def _call(call: Json, name: str) -> Json:
 
 def read_tool_calls(listed: list[Any] | None) -> list[Json]:
     """The calls of an answer as `read_calls` gives them; arguments that are not a JSON object make no call."""
-    found = []
+    calls = []
     for call in listed or []:
         try:
-            found.append(as_call(call.function.name, json.loads(call.function.arguments or "{}")))
+            calls.append(as_call(call.function.name, json.loads(call.function.arguments or "{}")))
         except json.JSONDecodeError:
             continue
-    return [call for call in found if call]
+    return [call for call in calls if call]
 
 
 def _content(text: str, media: Media) -> str | list[Json]:

@@ -84,8 +84,8 @@ class OpenAIEngine:
 
     def _whole(self, request: Request) -> Reply:
         with self._said_why(request):
-            found = self._asked(request)
-        choice = found.choices[0]
+            completion = self._asked(request)
+        choice = completion.choices[0]
         message = getattr(choice, "message", None)
         reply = Reply(
             _text(choice),
@@ -93,7 +93,7 @@ class OpenAIEngine:
             calls=read_tool_calls(message.tool_calls) if message else [],
         )
         reply.content = reply.text
-        _count(reply, found.usage)
+        _count(reply, completion.usage)
         return reply
 
     def _asked(self, request: Request, **more: Any) -> Any:

@@ -69,9 +69,9 @@ async def embeddings(body: EmbeddingBody, submit: Submit, engine: Any, adapter: 
 
 async def rerank(body: RerankBody, submit: Submit, engine: Any, adapter: str | None) -> Json:
     """Documents with their relevance, best first."""
-    found = await _relevance([(body.query, text) for text in body.documents], submit, engine, adapter)
-    order = sorted(range(len(found)), key=lambda n: -found[n])[: body.top_n]
-    shown: list[Json] = [{"index": n, "relevance_score": found[n]} for n in order]
+    relevance = await _relevance([(body.query, text) for text in body.documents], submit, engine, adapter)
+    order = sorted(range(len(relevance)), key=lambda n: -relevance[n])[: body.top_n]
+    shown: list[Json] = [{"index": n, "relevance_score": relevance[n]} for n in order]
     if body.return_documents:
         shown = [{**one, "document": {"text": body.documents[n]}} for one, n in zip(shown, order, strict=True)]
     return {"model": body.model or engine.models[0], "results": shown}
@@ -84,8 +84,8 @@ async def score(body: ScoreBody, submit: Submit, engine: Any, adapter: str | Non
         first = first * len(second)
     if len(first) != len(second):
         raise SwiftError(f"text_1 holds {len(first)} texts and text_2 {len(second)}; give as many, or one text_1.")
-    found = await _relevance(list(zip(first, second, strict=True)), submit, engine, adapter)
-    data = [{"object": "score", "index": n, "score": value} for n, value in enumerate(found)]
+    relevance = await _relevance(list(zip(first, second, strict=True)), submit, engine, adapter)
+    data = [{"object": "score", "index": n, "score": value} for n, value in enumerate(relevance)]
     return {"object": "list", "model": body.model or engine.models[0], "data": data}
 
 

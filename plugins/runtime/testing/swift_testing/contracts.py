@@ -142,8 +142,7 @@ def contract_of(kind: str) -> type[ComponentContract]:
     import swift_testing as kit
 
     name = {"bbox": "Box", "loss_scale": "LossScale"}.get(kind, kind.capitalize()) + "Contract"
-    found: type[ComponentContract] = getattr(kit, name)
-    return found
+    return getattr(kit, name)
 
 
 @functools.cache
@@ -158,8 +157,7 @@ def imported_with(module: str, names: tuple[str, ...]) -> list[str]:
     code = f"import {module}, sys, json; print(json.dumps([n for n in {names!r} if n in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert not done.returncode, f"`import {module}` fails in a fresh interpreter: {done.stderr.strip()[-500:]}"
-    found: list[str] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 @functools.cache

@@ -33,8 +33,7 @@ class BackendContract(ComponentContract):
     def engine(cls) -> Engine:
         """The engine of a tiny model, started once for all checks."""
         job = cls().job("infer", model=tiny_model("qwen2"))
-        found: Engine = job.hook.start_engine(job=job)
-        return found
+        return job.hook.start_engine(job=job)
 
     def test_answers_in_the_order_of_the_questions(self) -> None:
         """A batch gives what each question alone gives."""

@@ -115,8 +115,7 @@ class TemplateContract(ComponentContract):
     @property
     def template(self) -> Template:
         """The declaration under test."""
-        found: Template = self.job().one("template")
-        return found
+        return self.job().one("template")
 
     @property
     def tokenizer(self) -> Any:
@@ -135,10 +134,10 @@ class TemplateContract(ComponentContract):
     def encoded(self, messages: list[Message], generation: bool = False, **options: Any) -> dict[str, Any]:
         """A conversation through the job's `encode` hook."""
         job = self.job(**options)
-        found: list[dict[str, Any]] = job.hook.encode(
+        items: list[dict[str, Any]] = job.hook.encode(
             job=job, rows=[Row(messages=messages)], processor=self.tokenizer, generation=generation
         )
-        return found[0]
+        return items[0]
 
     def test_is_the_jinja_text_tokenized(self) -> None:
         """The same conversation through transformers' apply_chat_template gives the same ids and labels."""
@@ -161,8 +160,8 @@ class TemplateContract(ComponentContract):
             assert all(i == label for i, label in pairs), "A label differs from the id at its place."
             text = self.tokenizer.decode([i for i, _ in pairs])
             for message in messages:
-                found = message["content"] in text
-                assert found == (message["role"] == "assistant"), f"{message} is wrongly trained or not: {text!r}"
+                trained = message["content"] in text
+                assert trained == (message["role"] == "assistant"), f"{message} is wrongly trained or not: {text!r}"
 
     def test_the_prompt_is_what_training_saw(self) -> None:
         """At inference the model gets exactly the ids that stood before the answer in training."""
@@ -211,14 +210,13 @@ def _messages(rounds: list[tuple[str, str]]) -> list[Message]:
 
 
 def _by_jinja(tokenizer: Any, template: str, messages: list[Message]) -> dict[str, Any]:
-    found: dict[str, Any] = tokenizer.apply_chat_template(
+    return tokenizer.apply_chat_template(
         messages,
         chat_template=template,
         return_dict=True,
         return_assistant_tokens_mask=True,
         preserve_thinking=True,  # as in training, where every trained answer keeps its thoughts
     )
-    return found
 
 
 def _answers_start_a_token(tokenizer: Any, text: str, messages: list[Message]) -> bool:
@@ -256,9 +254,9 @@ class BoxContract(ComponentContract):
         """Written boxes, read again as pixels of the original picture, are where they were."""
         text = self._written(size, named)
         assert "<bbox>" not in text and "<ref-object>" not in text, f"A placeholder was left: {text!r}"
-        found = self._read(text, size)
-        assert len(found) == len(named), f"{len(named)} boxes were written, {len(found)} read from {text!r}."
-        for item, (ref, box) in zip(found, named, strict=True):
+        boxes = self._read(text, size)
+        assert len(boxes) == len(named), f"{len(named)} boxes were written, {len(boxes)} read from {text!r}."
+        for item, (ref, box) in zip(boxes, named, strict=True):
             slack = [max(1.0, size[i % 2] / 1000) for i in range(4)]
             near = all(abs(a - b) <= s for a, b, s in zip(item["bbox"], box, slack, strict=True))
             assert near, f"{box} came back as {item['bbox']} from {text!r}."
@@ -335,8 +333,8 @@ class AgentContract(ComponentContract):
         job = self.job()
         text = job.hook.write_calls(job=job, calls=calls)
         for said in (text, "Let me look that up.\n" + text):
-            found = job.hook.read_calls(job=job, text=said)
-            assert found == calls, f"Written as {text!r}, the calls {calls} were read back as {found}."
+            read_back = job.hook.read_calls(job=job, text=said)
+            assert read_back == calls, f"Written as {text!r}, the calls {calls} were read back as {read_back}."
 
     def test_reads_no_call_in_plain_words(self) -> None:
         """An ordinary answer, an empty one and a torn call hold no calls."""

@@ -30,8 +30,7 @@ class ModelContract(ComponentContract):
     @property
     def card(self) -> Family:
         """The card under test."""
-        found: Family = self.component
-        return found
+        return self.component
 
     def choice(self) -> dict[str, Any]:
         """The family is said outright."""

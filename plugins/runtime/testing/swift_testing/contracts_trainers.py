@@ -24,8 +24,8 @@ from swift_testing.rewards import rewarding, share_of_odd_characters
 from swift_testing.rollouts import telling
 
 
-def build_trainer(model: str, rows: list[dict[str, Any]], folder: Path, found: Any = None, **options: Any) -> Any:
-    """The trainer that a job on `rows` builds, not yet started. found: a catalogue other than what is installed."""
+def build_trainer(model: str, rows: list[dict[str, Any]], folder: Path, offered: Any = None, **options: Any) -> Any:
+    """The trainer that a job on `rows` builds, not yet started. offered: a catalogue other than what is installed."""
     folder.mkdir(parents=True, exist_ok=True)
     told = {
         "model": model,
@@ -38,7 +38,7 @@ def build_trainer(model: str, rows: list[dict[str, Any]], folder: Path, found: A
         "device": "cpu",
         **options,
     }
-    job = prepare("train", [Given(k, v, "test") for k, v in told.items()], found or catalogue())
+    job = prepare("train", [Given(k, v, "test") for k, v in told.items()], offered or catalogue())
     train, held = load_data(job)
     resume = find_resume(job)
     net, processor = load_model(job, resume)
@@ -62,9 +62,9 @@ def gradients(model: Any, compute: Any) -> tuple[float, dict[str, Any]]:
     model.zero_grad()
     loss = compute()
     loss.backward()
-    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    return float(loss.detach()), found
+    return float(loss.detach()), grads
 
 
 def with_pictures(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
@@ -140,13 +140,13 @@ class TrainerInvariants(TrainerContract):
 
     def test_figures_follow_the_stored_trajectory(self, ran: Callable[[int], Any]) -> None:
         """What a whole run logs at each step is what it logged when `make trajectories` last wrote it down."""
-        found = self.figures_of(ran(self.batch))
+        figures = self.figures_of(ran(self.batch))
         if os.environ.get("SWIFT_WRITE_TRAJECTORIES"):
-            told = {"trainer": self.name, "contract": type(self).__name__, "figures": found}
+            told = {"trainer": self.name, "contract": type(self).__name__, "figures": figures}
             self.trajectory_file.write_text(json.dumps(told) + "\n", encoding="utf-8")
         if not self.trajectory_file.is_file():
             pytest.skip(f"No {self.trajectory_file.name} beside the test; make trajectories writes it.")
-        assert found == near(json.loads(self.trajectory_file.read_text(encoding="utf-8"))["figures"])
+        assert figures == near(json.loads(self.trajectory_file.read_text(encoding="utf-8"))["figures"])
 
     @property
     def trajectory_file(self) -> Path:
@@ -195,14 +195,14 @@ class ToldInvariants(TrainerInvariants):
         """A run on told answers."""
         return super().whole_run(folder, size, processes, **{"rollout_backend": "vllm", **options})
 
-    def found(self) -> Catalogue:
+    def offered(self) -> Catalogue:
         """What is installed, with answers told under --rollout_backend vllm."""
         return telling(catalogue())
 
     def job(self, command: str = "train", **options: Any) -> Any:
         """A prepared job with told answers under --rollout_backend vllm."""
         values = {"device": "cpu", **self.choice(), **self.options, **options}
-        return prepare(command, [Given(k, v, "test") for k, v in values.items()], self.found())
+        return prepare(command, [Given(k, v, "test") for k, v in values.items()], self.offered())
 
 
 class RewardedInvariants(ToldInvariants):
@@ -216,6 +216,6 @@ class RewardedInvariants(ToldInvariants):
     scoring: dict[str, Any] = {"beta": 0.5, "num_iterations": 2}
     batch = 4
 
-    def found(self) -> Catalogue:
+    def offered(self) -> Catalogue:
         """What is installed, the reward, and told answers."""
         return telling(rewarding(share_of_odd_characters, "odd"))

@@ -286,7 +286,7 @@ WRAPPERS = ("base_model.model.", "base_layer.", "original_module.", "modules_to_
 
 def _same_as_original(tuned: Tuned, rewrites: re.Pattern[str]) -> None:
     """Attaching changed no value of the base model, save those that `rewrites` names; and those it did change."""
-    found = 0
+    changed = 0
     for name, value in tuned.before.items():
         plain = name
         for wrapper in WRAPPERS:
@@ -294,8 +294,8 @@ def _same_as_original(tuned: Tuned, rewrites: re.Pattern[str]) -> None:
         there = tuned.original.get(plain)
         if there is not None and there.shape == value.shape and not value.equal(there):
             assert rewrites.search(name), f"Attaching the tuner changed {name}."
-            found += 1
-    assert found or rewrites.pattern == "^$", f"Nothing that `rewrites` names was changed: {rewrites.pattern}."
+            changed += 1
+    assert changed or rewrites.pattern == "^$", f"Nothing that `rewrites` names was changed: {rewrites.pattern}."
 
 
 def _gradients(model: Any) -> dict[str, Any]:

@@ -37,9 +37,9 @@ def render(template: str, data: dict[str, Any]) -> str:
 
 def _pieces(template: str) -> list[Node]:
     pieces, at = [], 0
-    for found in ACTION.finditer(template):
-        pieces += [Node("text", text=template[at : found.start()]), _action(WORD.findall(found[2]))]
-        at = found.end()
+    for match in ACTION.finditer(template):
+        pieces += [Node("text", text=template[at : match.start()]), _action(WORD.findall(match[2]))]
+        at = match.end()
     return [*pieces, Node("text", text=template[at:])]
 
 
@@ -114,15 +114,15 @@ def _values(words: list[str], dot: Any, variables: dict[str, Any]) -> tuple[Any,
     """The value of a call or single word, and the words behind its closing parenthesis."""
     function = words[0] if words and words[0] in FUNCTIONS else None
     words = words[1:] if function else words
-    found: list[Any] = []
+    arguments: list[Any] = []
     while words and words[0] != ")":
         if words[0] == "(":
             value, words = _values(words[1:], dot, variables)
-            found.append(value)
+            arguments.append(value)
         else:
-            found.append(_word(words[0], dot, variables))
+            arguments.append(_word(words[0], dot, variables))
         words = words[1:]
-    return (FUNCTIONS[function](*found) if function else found[0]), words
+    return (FUNCTIONS[function](*arguments) if function else arguments[0]), words
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

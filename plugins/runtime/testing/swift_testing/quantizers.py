@@ -131,8 +131,8 @@ class QuantizerContract(ComponentContract):
             merged = pair.job.call(item, "merge_tuner", model=model, name=item.label)
         except SwiftError:
             return
-        found = logits(merged)
-        near, far = (found - adapted).norm().item(), (found - pair.bare).norm().item()
+        outputs = logits(merged)
+        near, far = (outputs - adapted).norm().item(), (outputs - pair.bare).norm().item()
         assert near < far / 2, f"Merged logits are {near:.3g} from the adapter's and {far:.3g} from the bare model's."
 
     def test_an_adapter_learns_and_the_model_generates(self, pair: Pair) -> None:
@@ -165,13 +165,13 @@ def compare_gradients(plain: Any, quantized: Any) -> dict[int, tuple[float, floa
     return compare_layers(_gradients(plain), _gradients(quantized))
 
 
-def compare_layers(wanted: dict[str, Any], found: dict[str, Any]) -> dict[int, tuple[float, float]]:
+def compare_layers(wanted: dict[str, Any], gradients: dict[str, Any]) -> dict[int, tuple[float, float]]:
     """Layer → (cosine, norm ratio) of gradients by name."""
-    assert wanted.keys() == found.keys(), f"Without gradient: {sorted(wanted.keys() ^ found.keys())[:3]}."
+    assert wanted.keys() == gradients.keys(), f"Without gradient: {sorted(wanted.keys() ^ gradients.keys())[:3]}."
     layers: dict[int, list[str]] = {}
     for name in sorted(wanted):
         layers.setdefault(int(re.findall(r"\.layers\.(\d+)\.", name)[0]), []).append(name)
-    return {layer: _compared(wanted, found, names) for layer, names in layers.items()}
+    return {layer: _compared(wanted, gradients, names) for layer, names in layers.items()}
 
 
 def compare_apart(
@@ -191,10 +191,10 @@ def compare_apart(
     return compare_layers(apart.adapter_gradients(apart.load(plain)), torch.load(folder / "gradients.pt"))
 
 
-def _compared(wanted: dict[str, Any], found: dict[str, Any], names: list[str]) -> tuple[float, float]:
+def _compared(wanted: dict[str, Any], gradients: dict[str, Any], names: list[str]) -> tuple[float, float]:
     import torch
 
-    one, other = (torch.cat([grads[n].flatten() for n in names]) for grads in (wanted, found))
+    one, other = (torch.cat([grads[n].flatten() for n in names]) for grads in (wanted, gradients))
     return _cosine(one, other), (other.norm() / one.norm()).item()
 
 

@@ -40,6 +40,6 @@ def rewarding(function: Callable[[Any, list[str]], Any] = share_of_digits, name:
     module = sys.modules.setdefault("swift_test_rewards", ModuleType("swift_test_rewards"))
     place = f"{name}_{id(function)}"
     setattr(module, place, RewardOf(function))
-    found = Catalogue(list(Catalogue.installed().entries))
-    found.entries.append(Entry("reward", name, "pytest", "0", "", f"{module.__name__}:{place}"))
-    return found
+    catalogue = Catalogue(list(Catalogue.installed().entries))
+    catalogue.entries.append(Entry("reward", name, "pytest", "0", "", f"{module.__name__}:{place}"))
+    return catalogue

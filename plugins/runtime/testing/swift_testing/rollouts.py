@@ -79,7 +79,7 @@ def _ids(request: Request) -> list[int]:
     return ids
 
 
-def telling(found: Catalogue) -> Catalogue:
+def telling(catalogue: Catalogue) -> Catalogue:
     """The catalogue with told answers under --rollout_backend vllm."""
-    kept = [entry for entry in found.entries if (entry.kind, entry.name) != ("backend", "vllm")]
+    kept = [entry for entry in catalogue.entries if (entry.kind, entry.name) != ("backend", "vllm")]
     return Catalogue([*kept, Entry("backend", "vllm", "pytest", "0", "", f"{__name__}:TellingBackend")])

@@ -22,8 +22,7 @@ LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth
 @functools.cache
 def rules() -> dict[str, Any]:
     """The rules as written in shrink.json."""
-    found: dict[str, Any] = json.loads(resources.files(__package__).joinpath("shrink.json").read_text("utf-8"))
-    return found
+    return json.loads(resources.files(__package__).joinpath("shrink.json").read_text("utf-8"))
 
 
 def tiny_config(config_class: Any, vocab_size: int, free_ids: Iterator[int], **changes: Any) -> Any:

@@ -113,13 +113,13 @@ def jinja_of(template: Template, tokenizer: Any) -> str:
 
 def special_tokens(templates: Iterable[Template]) -> list[str]:
     """Everything in the templates' texts that looks like a special token, in order of appearance."""
-    found: dict[str, None] = {}
+    tokens: dict[str, None] = {}
     for t in templates:
         thinking = vars(t.thinking).values() if t.thinking else ()
         texts = [t.start, t.system, t.user, t.assistant, t.answer, t.end, t.final_end, t.after, t.between, t.tool]
         written = [*texts, *t.stop, *t.media.values(), *(v for v in thinking if isinstance(v, str))]
-        found |= dict.fromkeys(SPECIAL.findall(" ".join(written)))
-    return list(found)
+        tokens |= dict.fromkeys(SPECIAL.findall(" ".join(written)))
+    return list(tokens)
 
 
 def byte_level(specials: Iterable[str]) -> Any:

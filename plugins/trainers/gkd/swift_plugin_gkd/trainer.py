@@ -69,8 +69,8 @@ class DistillationTrainer(AlignmentTrainer):
         items = [batch["items"] for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         if self.method.lmbda:
             self.policy_engine.current()  # a server follows on all ranks; below, each rank may choose otherwise
-        found = [self.batch_of(part, number) for number, part in enumerate(items)]
-        return found, self._get_num_items_in_batch(found, device)
+        prepared = [self.batch_of(part, number) for number, part in enumerate(items)]
+        return prepared, self._get_num_items_in_batch(prepared, device)
 
     def batch_of(self, items: list[Any], number: int, evaluating: bool = False) -> dict[str, Any]:
         """Given answers or drawn ones; which of them depends on seed, step, rank and number alone.
@@ -152,8 +152,8 @@ def encode_both(job: Job, rows: Any, processor: Any, method: Any, what: str) -> 
     """
     prompts: dict[int, Request] = {}
     if method.lmbda:
-        found = encode_prompts(job, rows, processor, method.max_completion_length, what)
-        prompts = {id(prompt.row): prompt for prompt in found.items}
+        encoded = encode_prompts(job, rows, processor, method.max_completion_length, what)
+        prompts = {id(prompt.row): prompt for prompt in encoded.items}
         rows = [row for row in rows if id(row) in prompts]
     if method.lmbda == 1 and not all(row.answer for row in rows):
         return EncodedRows([(None, prompts[id(row)]) for row in rows])

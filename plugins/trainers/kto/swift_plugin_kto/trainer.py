@@ -87,10 +87,10 @@ class LabelTrainer(AlignmentTrainer):
 
     def averages(self) -> dict[str, float]:
         """The base class's averages, and how far the good answers' reward is ahead where both labels were seen."""
-        found = super().averages()
-        if {"rewards/chosen", "rewards/rejected"} <= found.keys():
-            found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
-        return found
+        averages = super().averages()
+        if {"rewards/chosen", "rewards/rejected"} <= averages.keys():
+            averages["rewards/margins"] = averages["rewards/chosen"] - averages["rewards/rejected"]
+        return averages
 
 
 def build_label_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any) -> LabelTrainer:

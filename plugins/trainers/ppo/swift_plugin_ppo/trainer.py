@@ -29,14 +29,14 @@ def generalised_advantages(
     All tensors are [answers, tokens]. The value behind the last token is 0; tokens that are not the policy's own
     are passed over.
     """
-    ahead, value, found = torch.zeros_like(rewards[:, 0]), torch.zeros_like(rewards[:, 0]), []
+    ahead, value, advantages = torch.zeros_like(rewards[:, 0]), torch.zeros_like(rewards[:, 0]), []
     for place in reversed(range(rewards.shape[1])):
         own = mask[:, place] > 0
         surprise = rewards[:, place] + gamma * value - values[:, place]
         ahead = torch.where(own, surprise + gamma * lam * ahead, ahead)
         value = torch.where(own, values[:, place], value)
-        found.append(ahead * own)
-    return torch.stack(found[::-1], 1)
+        advantages.append(ahead * own)
+    return torch.stack(advantages[::-1], 1)
 
 
 def value_losses(values: torch.Tensor, old: torch.Tensor, returns: torch.Tensor, clip: float) -> torch.Tensor:
@@ -89,9 +89,11 @@ class ActorCriticTrainer(PolicyTrainer):
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
         """The drawing policy's log-probabilities and values, the reference's too: [answers, tokens - 1]."""
         logps, values, _ = self.judged(self.model, inputs)
-        found = {"old_logps": logps, "old_values": values}
+        outputs = {"old_logps": logps, "old_values": values}
         return (
-            found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
+            outputs
+            if self.reference is None
+            else outputs | {"reference_logps": self.reference_logps(self.model, inputs)}
         )
 
     def judged(self, model: Any, inputs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -105,9 +107,9 @@ class ActorCriticTrainer(PolicyTrainer):
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
         """Each token's `advantages` and the `returns` that its value is to foretell. rewards: [answers]."""
         masks = [torch.tensor(row["labels"], device=rewards.device) != IGNORED for row in rows]
-        found = [self.advantages(r, m, reward) for r, m, reward in zip(rows, masks, rewards, strict=True)]
-        mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(found, masks, strict=True)]))
-        for row, values, mask in zip(rows, found, masks, strict=True):
+        advantages = [self.advantages(r, m, reward) for r, m, reward in zip(rows, masks, rewards, strict=True)]
+        mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(advantages, masks, strict=True)]))
+        for row, values, mask in zip(rows, advantages, masks, strict=True):
             row["returns"] = (values + torch.tensor(row["old_values"], device=values.device)).tolist()
             white = (values - mean) / (deviation + 1e-8) if self.method.whiten_advantages else values
             row["advantages"] = (white * mask).tolist()
@@ -163,7 +165,4 @@ def build_actor_critic_trainer(
     resume = job.memo.get(RESUMED)
     if resume is not None:
         both.value_head.load_state_dict(load_file(Path(resume, HEAD_FILE)))
-    found: ActorCriticTrainer = build_policy_trainer(
-        ActorCriticTrainer, job, both, processor, rows, eval_rows, method, policy=model
-    )
-    return found
+    return build_policy_trainer(ActorCriticTrainer, job, both, processor, rows, eval_rows, method, policy=model)

@@ -31,9 +31,11 @@ class NormalisedTrainer(PolicyTrainer):
 
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
         """Also what the reference finds of the answers, [answers, tokens - 1]."""
-        found = super().behaviour_policy_outputs(inputs)
+        outputs = super().behaviour_policy_outputs(inputs)
         return (
-            found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
+            outputs
+            if self.reference is None
+            else outputs | {"reference_logps": self.reference_logps(self.model, inputs)}
         )
 
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
@@ -41,10 +43,10 @@ class NormalisedTrainer(PolicyTrainer):
         if self.method.baseline:
             groups = rewards.view(-1, self.method.num_generations)
             rewards = (groups - groups.mean(1, keepdim=True)).flatten()
-        found = [self.returns(row, reward) for row, reward in zip(rows, rewards, strict=True)]
+        returns = [self.returns(row, reward) for row, reward in zip(rows, rewards, strict=True)]
         masks = [torch.tensor(row["labels"], device=rewards.device) != IGNORED for row in rows]
-        mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(found, masks, strict=True)]))
-        for row, values, mask in zip(rows, found, masks, strict=True):
+        mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(returns, masks, strict=True)]))
+        for row, values, mask in zip(rows, returns, masks, strict=True):
             row["advantages"] = ((values - mean) / (deviation + 1e-8) * mask).tolist()
 
     def returns(self, row: dict[str, Any], reward: torch.Tensor) -> torch.Tensor:

@@ -52,10 +52,10 @@ class Reranker(TrainingOptions):
         from swift_plugin_runtime.scoring.texts import fault_of, texts_in
 
         both = self.loss_type == "listwise"
-        found = fault_of(row, "positive", needed=both) or fault_of(row, "negative", needed=both)
-        if not found and not (texts_in(row, "positive") or texts_in(row, "negative")):
-            found = "needs documents in the columns positive and negative, found none."
-        return found
+        problem = fault_of(row, "positive", needed=both) or fault_of(row, "negative", needed=both)
+        if not problem and not (texts_in(row, "positive") or texts_in(row, "negative")):
+            problem = "needs documents in the columns positive and negative, found none."
+        return problem
 
     def items(self, batch: Any) -> int:
         """Documents in a batch, or under listwise positives."""

@@ -22,9 +22,11 @@ class LeaveOneOutTrainer(PolicyTrainer):
 
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
         """Also what the reference finds of the answers, [answers, tokens - 1]."""
-        found = super().behaviour_policy_outputs(inputs)
+        outputs = super().behaviour_policy_outputs(inputs)
         return (
-            found if self.reference is None else found | {"reference_logps": self.reference_logps(self.model, inputs)}
+            outputs
+            if self.reference is None
+            else outputs | {"reference_logps": self.reference_logps(self.model, inputs)}
         )
 
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
@@ -36,11 +38,11 @@ class LeaveOneOutTrainer(PolicyTrainer):
             kl = torch.tensor([log_ratio(row) for row in rows], device=rewards.device)
             self.log_metric("kl", kl)
             rewards = rewards - self.method.beta * kl
-        found = leave_one_out(rewards.view(-1, self.method.num_generations)).flatten()
+        advantages = leave_one_out(rewards.view(-1, self.method.num_generations)).flatten()
         if self.method.normalize_advantages:
-            mean, deviation = self.moments_over_ranks(found)
-            found = (found - mean) / (deviation + 1e-4)
-        for row, advantage in zip(rows, found.tolist(), strict=True):
+            mean, deviation = self.moments_over_ranks(advantages)
+            advantages = (advantages - mean) / (deviation + 1e-4)
+        for row, advantage in zip(rows, advantages.tolist(), strict=True):
             row["advantage"] = advantage
 
     def policy_loss(self, model: Any, inputs: Any, rollout_tensors: Any, totals: Any) -> torch.Tensor:

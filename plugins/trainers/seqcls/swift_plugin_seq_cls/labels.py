@@ -30,9 +30,9 @@ def _label(label: Any, problem: str, names: list[str]) -> Any:
     if problem == "multi":
         several = isinstance(label, list) or (isinstance(label, str) and label.startswith("["))
         return [_class(item, names) for item in _listed(label)] if several else label
-    found = number_of(label)
-    outputs = numbers_of(label) if found is None else None
-    return found if found is not None else outputs if outputs is not None else label
+    number = number_of(label)
+    outputs = numbers_of(label) if number is None else None
+    return number if number is not None else outputs if outputs is not None else label
 
 
 def _class(label: Any, names: list[str]) -> Any:

@@ -24,5 +24,5 @@ class Adapter(AddedTuner):
     def places(self, job: Job, model: Any) -> dict[str, Any]:
         from swift_plugin_adapter.modules import Bottleneck
 
-        found = hosts(job, model, self.adapter_modules, sublayers)
-        return {path: Bottleneck(width_of(model, host), self.adapter_size, host) for path, host in found.items()}
+        modules = hosts(job, model, self.adapter_modules, sublayers)
+        return {path: Bottleneck(width_of(model, host), self.adapter_size, host) for path, host in modules.items()}

@@ -170,9 +170,9 @@ def output_parameters(block: Any, names: tuple[str, ...]) -> list[Any]:
 
 def _ends(block: Any, part: str, held: list[tuple[list[str], Any]], names: tuple[str, ...]) -> list[Any]:
     for name in names:
-        found = [parameter for words, parameter in held if name in words]
-        if found:
-            return found
+        parameters = [parameter for words, parameter in held if name in words]
+        if parameters:
+            return parameters
     raise SwiftError(
         f"{type(block).__name__}{'.' + part if part else ''}: which projection writes its output? None is called "
         f"{', '.join(names)}. Name it: --output_modules."

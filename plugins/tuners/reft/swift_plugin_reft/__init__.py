@@ -26,9 +26,9 @@ class Reft(AddedTuner):
         """Path → new module of each block. Raises SwiftError where --reft_layers names a block that is not there."""
         from swift_plugin_reft.modules import LoReft
 
-        found = list(hosts(job, model, self.reft_modules, whole_block).items())
-        wrong = [n for n in self.reft_layers if not -len(found) <= n < len(found)]
+        blocks = list(hosts(job, model, self.reft_modules, whole_block).items())
+        wrong = [n for n in self.reft_layers if not -len(blocks) <= n < len(blocks)]
         if wrong:
-            raise SwiftError(f"--reft_layers {wrong[0]}: the model has {len(found)} blocks, 0 to {len(found) - 1}.")
-        chosen = [found[n] for n in self.reft_layers] or found
+            raise SwiftError(f"--reft_layers {wrong[0]}: the model has {len(blocks)} blocks, 0 to {len(blocks) - 1}.")
+        chosen = [blocks[n] for n in self.reft_layers] or blocks
         return {path: LoReft(width_of(model, host), self.reft_rank, host) for path, host in chosen}

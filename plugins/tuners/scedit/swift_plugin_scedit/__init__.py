@@ -28,6 +28,8 @@ class ScEdit(AddedTuner):
     def places(self, job: Job, model: Any) -> dict[str, Any]:
         from swift_plugin_scedit.modules import ScTuner
 
-        found = hosts(job, model, self.scedit_modules, whole_block)
+        modules = hosts(job, model, self.scedit_modules, whole_block)
         on_output = self.scedit_modules is not None
-        return {path: ScTuner(width_of(model, host), self.scedit_size, host, on_output) for path, host in found.items()}
+        return {
+            path: ScTuner(width_of(model, host), self.scedit_size, host, on_output) for path, host in modules.items()
+        }

@@ -44,10 +44,10 @@ class TrainableTokens(PeftTuner):
 
 def one_id(tokenizer: Any, text: str) -> int:
     """The id of a text that is one token. Raises SwiftError where it is several."""
-    found = tokenizer(text, add_special_tokens=False).input_ids
-    if len(found) != 1:
-        raise SwiftError(f"--trainable_tokens {text!r} is {len(found)} tokens in this tokenizer; name single tokens.")
-    return int(found[0])
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    if len(ids) != 1:
+        raise SwiftError(f"--trainable_tokens {text!r} is {len(ids)} tokens in this tokenizer; name single tokens.")
+    return int(ids[0])
 
 
 def embeddings_name(model: Any) -> str:

@@ -81,9 +81,9 @@ def form_of(job: str, chosen: list[tuple[str, ...]]) -> list[dict[str, Any]]:
     spec, catalogue = find_job(job), Catalogue.installed()
     groups = [_group(f"swift {job}", spec.options_class(), spec.defaults, catalogue)]
     for kind, name in chosen:
-        found = catalogue.find(kind, name).load()
-        if isinstance(found, type) and describe_options(found):
-            groups.append(_group(f"{kind} {name}", found, {}, catalogue))
+        component = catalogue.find(kind, name).load()
+        if isinstance(component, type) and describe_options(component):
+            groups.append(_group(f"{kind} {name}", component, {}, catalogue))
     return groups
 
 

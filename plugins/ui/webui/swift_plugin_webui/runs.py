@@ -40,14 +40,14 @@ class Run:
     def series(self) -> dict[str, list[list[float]]]:
         """Metric → [step, value] pairs from the job's logging.jsonl (loss, rewards/margins, logps …)."""
         file = self.output / "logging.jsonl" if self.output else None
-        found: dict[str, list[list[float]]] = {}
+        series: dict[str, list[list[float]]] = {}
         if file is not None and file.is_file():
             for text in file.read_text(encoding="utf-8").splitlines():
                 line = json.loads(text)
                 for name, value in line.items():
                     if name not in ("step", "epoch", "seconds") and isinstance(value, int | float):
-                        found.setdefault(name, []).append([line["step"], value])
-        return {name: points for name, points in found.items() if len(points) > 1}
+                        series.setdefault(name, []).append([line["step"], value])
+        return {name: points for name, points in series.items() if len(points) > 1}
 
     def stop(self) -> None:
         """Ask the whole process group to end."""

@@ -34,8 +34,8 @@ def labelled_logps(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `token_logps`, of logits [trained, vocabulary] that are there already. labels: [rows, tokens - 1]."""
     wanted = labels != IGNORED
-    found = -functional.cross_entropy(logits.float() / temperature, labels[wanted], reduction="none")
-    return found.new_zeros(labels.shape).masked_scatter(wanted, found), wanted.float()
+    logps = -functional.cross_entropy(logits.float() / temperature, labels[wanted], reduction="none")
+    return logps.new_zeros(labels.shape).masked_scatter(wanted, logps), wanted.float()
 
 
 def trained_logits(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,8 +103,8 @@ def _reaches_what_trains(model: Any, logits: torch.Tensor) -> bool:
     trained = [p for p in model.parameters() if p.requires_grad]
     if not logits.requires_grad or not trained:
         return False
-    found = torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
-    return any(gradient is not None for gradient in found)
+    gradients = torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
+    return any(gradient is not None for gradient in gradients)
 
 
 class AlignmentTrainer(Trainer):

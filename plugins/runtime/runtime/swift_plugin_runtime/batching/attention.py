@@ -62,13 +62,13 @@ def _segments(mask_function: Any, length: int, device: Any) -> Segments:
     ahead = seen(places[:-1], places[1:])
     starts = (~(seen(places[1:], places[:-1]) | ahead)).nonzero()[:, 0] + 1
     borders = [0, *starts.tolist(), length]
-    found = torch.empty(0, dtype=torch.bool, device=device).as_subclass(Segments)  # FSDP2 casts what is floating
-    found.parts = []
+    segments = torch.empty(0, dtype=torch.bool, device=device).as_subclass(Segments)  # FSDP2 casts what is floating
+    segments.parts = []
     for first, behind in pairwise(borders):
         inside = places[first:behind]
         causal = bool(seen(inside[-1:], inside).all()) and not bool(ahead[first : behind - 1].any())
-        found.parts.append((first, behind, None if causal else seen(inside[:, None], inside[None, :])[None, None]))
-    return found
+        segments.parts.append((first, behind, None if causal else seen(inside[:, None], inside[None, :])[None, None]))
+    return segments
 
 
 def segment_attention(
@@ -102,15 +102,15 @@ def products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scalin
     scores; None for 1/√width. Returns [1, tokens, heads, width].
     """
     _, heads, length, width = query.shape
-    groups, found = key.shape[1], []
+    groups, blocks = key.shape[1], []
     for first in range(0, length, BLOCK):
         behind = min(first + BLOCK, length)
         asked = query[0, :, first:behind].reshape(groups, -1, width)
         unseen = query.new_full((behind - first, behind), -torch.inf).triu(first + 1).repeat(heads // groups, 1)
         scores = torch.baddbmm(unseen, asked, key[0, :, :behind].mT, alpha=scaling or width**-0.5)
         answers = scores.softmax(-1) @ value[0, :, :behind]
-        found.append(answers.view(heads, behind - first, -1))
-    return torch.cat(found, dim=1).transpose(0, 1)[None]
+        blocks.append(answers.view(heads, behind - first, -1))
+    return torch.cat(blocks, dim=1).transpose(0, 1)[None]
 
 
 AttentionInterface.register(NAME, segment_attention)

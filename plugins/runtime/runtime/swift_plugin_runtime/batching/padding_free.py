@@ -73,8 +73,8 @@ def _axes(get_rope_index: Any, row: dict[str, Any]) -> torch.Tensor:
     if "feature_attention_mask" in row:
         known["audio_seqlens"] = row["feature_attention_mask"].sum(-1)
     wanted = inspect.signature(get_rope_index).parameters
-    found = get_rope_index(**{k: v for k, v in known.items() if k in wanted and v is not None})[0]
-    return torch.cat([plain.to(found), found])
+    axes = get_rope_index(**{k: v for k, v in known.items() if k in wanted and v is not None})[0]
+    return torch.cat([plain.to(axes), axes])
 
 
 def why_padded(job: Job, model: Any) -> str | None:
@@ -93,13 +93,13 @@ def why_padded(job: Job, model: Any) -> str | None:
 
 def probe_rows(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
     """Encoded rows that show what the data hold: of each modality the first two that are short enough to train."""
-    found: dict[int, Row] = {}
+    chosen: dict[int, Row] = {}
     for name in ("image", "video", "audio"):
-        found |= {id(row): row for row in [row for row in rows if name in row.media][:2]}
-    if not found:
+        chosen |= {id(row): row for row in [row for row in rows if name in row.media][:2]}
+    if not chosen:
         return []
     limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
-    encoded = zip(found.values(), encode_some(job, list(found.values()), processor), strict=True)
+    encoded = zip(chosen.values(), encode_some(job, list(chosen.values()), processor), strict=True)
     fitting = [fit(item, limit, strategy, row.where) for row, item in encoded]
     return [item for item in fitting if item is not None]
 

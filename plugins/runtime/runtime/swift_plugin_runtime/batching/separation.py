@@ -94,8 +94,8 @@ def _difference(model: Any, positions: Any, rows: Rows) -> float:
     """Between the logits of rows end to end and alone: root mean square, in standard deviations of the logits."""
     alone = torch.cat([_ends(model, pad_batch([row], 0), [row]) for row in rows])
     joined = _ends(model, flat_batch(rows, positions), rows)
-    found = (joined - alone).square().mean().sqrt() / alone.std()
-    return float(found.nan_to_num(torch.inf))
+    difference = (joined - alone).square().mean().sqrt() / alone.std()
+    return float(difference.nan_to_num(torch.inf))
 
 
 def _reach(model: Any, positions: Any, rows: Rows) -> bool:
@@ -158,9 +158,11 @@ class _Inputs:
 
     def gradients(self, asked: torch.Tensor, row: int) -> tuple[float, float]:
         """The largest size of a gradient of `asked` by the row's own embeddings, and by anything of other rows."""
-        found = torch.autograd.grad(asked, [leaf for leaf, _, _ in self.leaves], retain_graph=True, allow_unused=True)
+        gradients = torch.autograd.grad(
+            asked, [leaf for leaf, _, _ in self.leaves], retain_graph=True, allow_unused=True
+        )
         own = foreign = 0.0
-        for gradient, (_, dimension, parts) in zip(found, self.leaves, strict=True):
+        for gradient, (_, dimension, parts) in zip(gradients, self.leaves, strict=True):
             if gradient is None:
                 continue
             first, length = parts[row], parts[row + 1] - parts[row]

@@ -59,8 +59,8 @@ class StoredRows(torch.utils.data.Dataset):
             raise IndexError(index)
         place = bisect.bisect_right(self.ends, index)
         part, within = self.parts[place], index - (self.ends[place - 1] if place else 0)
-        found = {name: part.column(name)[within] for name in COLUMNS}
-        return {name: value.values.to_numpy().tolist() for name, value in found.items() if value.is_valid}
+        cells = {name: part.column(name)[within] for name in COLUMNS}
+        return {name: value.values.to_numpy().tolist() for name, value in cells.items() if value.is_valid}
 
     def lengths(self) -> list[int]:
         """Tokens of each row."""

@@ -115,8 +115,8 @@ class LazyRows(torch.utils.data.Dataset):
 
     def __getitems__(self, indexes: list[int]) -> list[dict[str, Any]]:
         """Several rows, tokenized together."""
-        found = self.encoder([self.rows[index] for index in indexes])
-        return [self._next(index) if item is None else item for index, item in zip(indexes, found, strict=True)]
+        items = self.encoder([self.rows[index] for index in indexes])
+        return [self._next(index) if item is None else item for index, item in zip(indexes, items, strict=True)]
 
     def _next(self, index: int) -> dict[str, Any]:
         for step in range(1, len(self.rows)):
@@ -198,13 +198,13 @@ def encode_rows(job: Job, rows: list[Row], processor: Any, what: str = "rows") -
     if lazy:
         job.say(f"{what} are encoded when their turn comes; --lazy_tokenize false encodes them first")
         return LazyRows(rows, encoder)
-    found: Any = _stored(rows, encoder, what) if len(rows) >= STORE_FROM and not media else None
-    if found is None:
-        found = EncodedRows([item for item in _all(rows, encoder, what, lambda items: items) if item is not None])
+    dataset: Any = _stored(rows, encoder, what) if len(rows) >= STORE_FROM and not media else None
+    if dataset is None:
+        dataset = EncodedRows([item for item in _all(rows, encoder, what, lambda items: items) if item is not None])
     encoder.report(what)
-    if not len(found):
+    if not len(dataset):
         raise nothing_left(what, encoder)
-    return found
+    return dataset
 
 
 def nothing_left(what: str, encoder: Encoder) -> SwiftError:
@@ -220,11 +220,11 @@ def _stored(rows: list[Row], encoder: Encoder, what: str) -> arrow_cache.StoredR
     """Rows of text, from the cache or for it; None where they hold more than can be stored."""
     job = encoder.job
     file = arrow_cache.file_for(job, rows, encoder.processor) if training_options(job).cache_dataset else None
-    found = arrow_cache.open_cached(file) if file else None
-    if found is not None:
-        job.say(f"{len(found)} encoded {what} are at hand from an earlier run ({file})")
-        encoder.add(found.said)
-        return found
+    stored = arrow_cache.open_cached(file) if file else None
+    if stored is not None:
+        job.say(f"{len(stored)} encoded {what} are at hand from an earlier run ({file})")
+        encoder.add(stored.said)
+        return stored
     first = Encoder(job, encoder.processor)(rows[:1])[0]
     if first is not None and not arrow_cache.fits(first):
         return None
@@ -252,15 +252,13 @@ def encode_some(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any
     for row, item in zip(rows, encoded, strict=True):
         if all(label == -100 for label in item["labels"]):
             raise SwiftError(f"{row.where}: nothing in this row is trained; check its answer and --loss_scale.")
-    found: list[dict[str, Any]] = encoded
-    return found
+    return encoded
 
 
 def encoded_by(job: Job, rows: list[Row], processor: Any, generation: bool) -> list[dict[str, Any]]:
     """The `encode` hook's answer; what it raises over a row's content becomes a SwiftError that names the row."""
     try:
-        found: list[dict[str, Any]] = job.hook.encode(job=job, rows=rows, processor=processor, generation=generation)
-        return found
+        return job.hook.encode(job=job, rows=rows, processor=processor, generation=generation)
     except (SwiftError, *STUMBLES) as error:
         if len(rows) > 1:
             return [item for row in rows for item in encoded_by(job, [row], processor, generation)]

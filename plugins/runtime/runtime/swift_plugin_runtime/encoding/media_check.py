@@ -17,8 +17,8 @@ def media_in(inputs: Any) -> list[str]:
     """The media tensors of a batch, or of the batches in it."""
     if not isinstance(inputs, dict):
         return []
-    found = [key for key in KEYS if inputs.get(key) is not None]
-    return found or [key for value in inputs.values() for key in media_in(value)]
+    present = [key for key in KEYS if inputs.get(key) is not None]
+    return present or [key for value in inputs.values() for key in media_in(value)]
 
 
 @contextmanager

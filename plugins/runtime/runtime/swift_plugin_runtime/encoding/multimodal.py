@@ -66,7 +66,7 @@ def _encode(job: Job, row: Row, processor: Any, generation: bool) -> dict[str, A
 def _sampling_rate(processor: Any) -> int | None:
     """Samples per second that the processor takes; None where it says none."""
     parts = (getattr(processor, name, None) for name in ("feature_extractor", "audio_processor"))
-    rate = next((found for part in parts if (found := getattr(part, "sampling_rate", None))), None)
+    rate = next((value for part in parts if (value := getattr(part, "sampling_rate", None))), None)
     return int(rate) if rate else None
 
 
@@ -96,8 +96,8 @@ def _groups(spans: list[Span], row: Row) -> list[list[Span]]:
 def _weights(processor: Any, group: list[Span], ids: list[int], row: Row) -> list[float]:
     if len(group) == 1:
         return [group[0].weight] * len(ids)
-    found, runs = weighed(tokenizer_of(processor), [group])[0]
-    if found != ids:
+    tokens, runs = weighed(tokenizer_of(processor), [group])[0]
+    if tokens != ids:
         raise SwiftError(f"{row.where}: the processor writes the answer {group[0].text[:40]!r} … with other tokens.")
     weights = [0.0] * len(ids)
     for first, behind, weight in runs:
@@ -118,15 +118,15 @@ def split_at(ids: list[int], marker: int) -> list[list[int]]:
 
 def _with_marker(processor: Any) -> tuple[Any, int]:
     """A copy of the processor that knows the marker; made once and kept on the processor."""
-    found = getattr(processor, "_swift_marking", None)
-    if found is None:
+    pair = getattr(processor, "_swift_marking", None)
+    if pair is None:
         marking = copy.deepcopy(processor)
         tokenizer_of(marking).add_special_tokens(
             {"additional_special_tokens": [MARKER]}, replace_extra_special_tokens=False
         )
-        found = marking, tokenizer_of(marking).convert_tokens_to_ids(MARKER)
-        processor._swift_marking = found
-    return found
+        pair = marking, tokenizer_of(marking).convert_tokens_to_ids(MARKER)
+        processor._swift_marking = pair
+    return pair
 
 
 def _markers_are_harmless(job: Job, processor: Any) -> bool:
@@ -169,15 +169,15 @@ def lay_beside(whole: list[int], text: list[int], borders: set[int], where: str)
     """
     edges = [-1, *(n for n, token in enumerate(text) if token in borders), len(text)]
     stretches = [(a + 1, text[a + 1 : b]) for a, b in pairwise(edges) if b > a + 1]
-    found, place = [], 0
+    laid, place = [], 0
     for start, stretch in stretches:
         last = start + len(stretch) == len(text)
         there = len(whole) - len(stretch) if last else _find(whole, stretch, place)
         if there < place or whole[there : there + len(stretch)] != stretch:
             raise SwiftError(f"{where}: the processor writes the conversation with other tokens than the tokenizer.")
-        found.append((start, there, len(stretch)))
+        laid.append((start, there, len(stretch)))
         place = there + len(stretch)
-    return found
+    return laid
 
 
 def _find(whole: list[int], stretch: list[int], place: int) -> int:

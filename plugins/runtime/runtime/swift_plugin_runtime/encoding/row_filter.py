@@ -20,13 +20,13 @@ def usable(job: Job, rows: list[Row], fault: Callable[[Row], str | None], what: 
     The first fault raises SwiftError with file and line; under `--strict false` faulty rows are left out and
     counted, and it is an error only where none is left.
     """
-    found = {id(row): f"{row.where}: {text}" for row in rows if (text := fault(row))}
-    first = list(islice(found.values(), NAMED))
-    if found and (job.options.strict or len(found) == len(rows)):
+    faults = {id(row): f"{row.where}: {text}" for row in rows if (text := fault(row))}
+    first = list(islice(faults.values(), NAMED))
+    if faults and (job.options.strict or len(faults) == len(rows)):
         raise SwiftError(first[0])
-    if found:
-        job.say(f"left out {len(found)} rows without {what}{listed(len(found), first)}")
-    return [row for row in rows if id(row) not in found]
+    if faults:
+        job.say(f"left out {len(faults)} rows without {what}{listed(len(faults), first)}")
+    return [row for row in rows if id(row) not in faults]
 
 
 def is_number(value: Any) -> bool:

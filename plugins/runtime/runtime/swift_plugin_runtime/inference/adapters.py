@@ -19,9 +19,9 @@ class Adapters:
     """The loaded adapters by name, and which of them may answer in one batch."""
 
     def __init__(self, job: Job, model: Any):
-        found = {} if job.options.merge_lora else adapters_by_name(job)
+        adapters = {} if job.options.merge_lora else adapters_by_name(job)
         self.model = model
-        self.labels = {name: [item.label for item in items] for name, items in found.items()}
+        self.labels = {name: [item.label for item in items] for name, items in adapters.items()}
         known = getattr(model, "peft_config", {})
         self.fixed = any(label not in known for labels in self.labels.values() for label in labels)
         self.mixes = bool(self.labels) and not self.fixed and all(map(_mixes, map(known.get, self._all())))
@@ -44,10 +44,10 @@ class Adapters:
 
     def groups(self, requests: list[Request]) -> list[list[int]]:
         """Places of the requests that may share a batch: all, or those of one adapter each."""
-        found: dict[str | None, list[int]] = {}
+        groups: dict[str | None, list[int]] = {}
         for place, request in enumerate(requests):
-            found.setdefault(None if self.mixes else request.adapter, []).append(place)
-        return list(found.values())
+            groups.setdefault(None if self.mixes else request.adapter, []).append(place)
+        return list(groups.values())
 
     @contextmanager
     def active(self, names: list[str | None]) -> Iterator[dict[str, Any]]:

@@ -40,8 +40,8 @@ def _adapter_head(job: Job) -> int | None:
     from safetensors import safe_open
 
     with safe_open(config.with_name("adapter_model.safetensors"), "pt") as weights:
-        found = [n for n in weights.keys() if any(part in n.split(".") for part in HEADS) and n.endswith("weight")]  # noqa: SIM118
-        return int(weights.get_slice(found[-1]).get_shape()[0]) if found else None
+        names = [n for n in weights.keys() if any(part in n.split(".") for part in HEADS) and n.endswith("weight")]  # noqa: SIM118
+        return int(weights.get_slice(names[-1]).get_shape()[0]) if names else None
 
 
 def heads_in(model: Any) -> list[str]:

@@ -119,16 +119,16 @@ def hidden_matrices(model: Any, targets: list[str] | None = None) -> list[Any]:
     Raises SwiftError where there is none.
     """
     head = model.get_output_embeddings()
-    found = [
+    matrices = [
         module.weight
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear)
         and module.weight.requires_grad
         and (any(part in name for part in targets) if targets else module is not head)
     ]
-    if not found:
+    if not matrices:
         raise SwiftError(f"No linear layer that trains fits {targets or 'all-linear'}: say --tuner full.")
-    return found
+    return matrices
 
 
 def check_layerwise(job: Job, name: str) -> None:

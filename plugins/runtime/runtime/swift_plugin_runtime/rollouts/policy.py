@@ -127,8 +127,8 @@ class PolicyTrainer(Trainer):
 
     def rewards(self, drawn: list[Rollout]) -> torch.Tensor:
         """The weighted sum of the rewards of each answer, [answers]; logs what they were."""
-        found = score_all(self.job, [rollout.row for rollout in drawn], [rollout.text for rollout in drawn])
-        scored = torch.tensor(found, device=self.args.device)
+        values = score_all(self.job, [rollout.row for rollout in drawn], [rollout.text for rollout in drawn])
+        scored = torch.tensor(values, device=self.args.device)
         weights = torch.tensor(self.method.reward_weights or [1.0] * scored.shape[1], device=scored.device)
         total = scored @ weights
         self.log_metric("reward", total)

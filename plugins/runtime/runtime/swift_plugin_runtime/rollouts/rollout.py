@@ -146,16 +146,16 @@ def roll_out(
         replies = [reply for part in batches(requests, together or len(requests)) for reply in engine.generate(part)]
         return list(zip(requests, replies, strict=True))
 
-    found = [Rollout([pair]) for pair in answered(prompts, 0)]
+    rollouts = [Rollout([pair]) for pair in answered(prompts, 0)]
     for turn in range(1, max_turns if job.many("environment") else 1):
-        following = [(rollout, following_prompt(job, rollout, processor)) for rollout in found]
+        following = [(rollout, following_prompt(job, rollout, processor)) for rollout in rollouts]
         going_on = [(rollout, prompt) for rollout, prompt in following if prompt is not None]
         if not going_on:
             break
         pairs = answered([prompt for _, prompt in going_on], turn)
         for (rollout, _), pair in zip(going_on, pairs, strict=True):
             rollout.turns.append(pair)
-    return found
+    return rollouts
 
 
 def following_prompt(job: Job, rollout: Rollout, processor: Any) -> Request | None:

@@ -61,12 +61,12 @@ class Scorer:
     @torch.no_grad()
     def _each(self, rows: list[Row], size: int, call: Any, asked: bool = False) -> list[list[float]]:
         encoded = self.job.hook.encode(job=self.job, rows=rows, processor=self.processor, generation=asked)
-        found: list[list[float]] = []
+        outputs: list[list[float]] = []
         for part in batches([{k: v for k, v in e.items() if k not in ("labels", "loss_scale")} for e in encoded], size):
             inputs = pad_batch(part, self.pad)
             inputs = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
-            found += call(inputs).tolist()
-        return found
+            outputs += call(inputs).tolist()
+        return outputs
 
 
 class ScoringEngine:
@@ -164,6 +164,5 @@ def trained_by(job: Job) -> dict[str, Any]:
     for place in places:
         for component in read_json(Path(place, LOCK_FILE)).get("components", []):
             if component["kind"] == "trainer":
-                found: dict[str, Any] = component
-                return found
+                return component
     return {}

@@ -30,10 +30,10 @@ def texts_in(row: Row, column: str) -> list[str]:
 def _json_list(text: str) -> list[str] | None:
     """The texts of a JSON list, as tables hold them; None where it is not a list of texts."""
     try:
-        found = json.loads(text)
+        texts = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) and all(isinstance(t, str) for t in found) else None
+    return texts if isinstance(texts, list) and all(isinstance(t, str) for t in texts) else None
 
 
 def fault_of(row: Row, column: str, needed: bool = True, one: bool = False) -> str | None:
@@ -73,5 +73,4 @@ def hidden_states(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
     few = {"logits_to_keep": 1} if keeps_logits(model) else {}
     output = model(**inputs, **few, use_cache=False, output_hidden_states=True)
     last = getattr(output, "last_hidden_state", None)
-    found: torch.Tensor = output.hidden_states[-1] if last is None else last
-    return found
+    return output.hidden_states[-1] if last is None else last

@@ -87,8 +87,7 @@ class ScoringTrainer(AlignmentTrainer):
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """As the method counts."""
-        found: int = self.method.items(batch)
-        return found
+        return self.method.items(batch)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -103,8 +102,7 @@ class ScoringTrainer(AlignmentTrainer):
 
     def scores(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
         """What the head says of each text, [texts, labels], in float32."""
-        found: torch.Tensor = model(**batch["texts"], use_cache=False).logits.float()
-        return found
+        return model(**batch["texts"], use_cache=False).logits.float()
 
     def by_row(self, values: torch.Tensor, batch: dict[str, Any]) -> tuple[torch.Tensor, ...]:
         """Values of texts [texts, …] split into those of each row."""

@@ -116,8 +116,8 @@ def head_for(model: Any, wanted: str) -> nn.Linear | None:
 def _why_no_kernel(device: str) -> str | None:
     if device == "cpu":
         return "Cut Cross-Entropy is written in Triton, which needs a GPU"
-    found = importlib.util.find_spec("cut_cross_entropy")
-    return None if found else "it is not installed (pip install cut-cross-entropy)"
+    spec = importlib.util.find_spec("cut_cross_entropy")
+    return None if spec else "it is not installed (pip install cut-cross-entropy)"
 
 
 def _why_not(model: Any) -> str | None:

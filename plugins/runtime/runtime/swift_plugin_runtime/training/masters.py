@@ -150,14 +150,14 @@ class Masters:
 
         Weights that are tied have one first name, by which both are rounded.
         """
-        found: dict[str, tuple[torch.dtype, str]] = {}
+        stored: dict[str, tuple[torch.dtype, str]] = {}
         first: dict[int, str] = {}
         for path, module in model.named_modules(remove_duplicate=False) if self.lifted else ():
             for key in dict.fromkeys((*module._parameters, *module._buffers, "weight")):  # Q-GaLore's is a property
                 if (module, key) in self.lifted:
                     name = f"{path}.{key}".lstrip(".")
-                    found[name] = self.lifted[module, key], first.setdefault(id(getattr(module, key)), name)
-        return found
+                    stored[name] = self.lifted[module, key], first.setdefault(id(getattr(module, key)), name)
+        return stored
 
     def state_to_save(self, model: Any, state: dict[str, Any]) -> dict[str, Any]:
         """The state of the model in the checkpoint's types."""

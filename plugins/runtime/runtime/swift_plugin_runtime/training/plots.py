@@ -65,12 +65,12 @@ def panels_of(series: dict[str, Points]) -> dict[str, dict[str, Points]]:
 
 def read_series(log: Path) -> dict[str, Points]:
     """Metric → (step, value) pairs, for metrics logged more than once. A resumed run's later line wins."""
-    found: dict[str, dict[int, float]] = {}
+    series: dict[str, dict[int, float]] = {}
     if not log.is_file():
         return {}
     for text in log.read_text(encoding="utf-8").splitlines():
         line: dict[str, Any] = json.loads(text)
         for name, value in line.items():
             if name not in SKIPPED and isinstance(value, int | float):
-                found.setdefault(name, {})[line["step"]] = float(value)
-    return {name: sorted(points.items()) for name, points in found.items() if len(points) > 1}
+                series.setdefault(name, {})[line["step"]] = float(value)
+    return {name: sorted(points.items()) for name, points in series.items() if len(points) > 1}

@@ -126,9 +126,8 @@ _STAGE_3 = {
 
 def _settings_from(name: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(Path(name).read_text(encoding="utf-8"))
+        return json.loads(Path(name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SwiftError(f"--deepspeed {name}: neither one of {', '.join(STAGES)} nor a JSON file.") from None
     except json.JSONDecodeError as error:
         raise SwiftError(f"--deepspeed {name} is not valid JSON: {error}") from None
-    return found

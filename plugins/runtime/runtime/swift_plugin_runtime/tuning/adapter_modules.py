@@ -123,12 +123,12 @@ def added(model: Any, key: str) -> Iterator[tuple[str, Any]]:
 
     Raises SwiftError where there is none.
     """
-    found = False
+    seen = False
     for path, module in model.named_modules():
         if path.endswith(f".{key}") or path == key:
-            found = True
+            seen = True
             yield _unwrapped(path.removesuffix(key).rstrip(".")), module
-    if not found:
+    if not seen:
         raise SwiftError(f"The model has nothing that was added as {key}.")
 
 
@@ -140,12 +140,12 @@ def hosts(
     pattern: must match a whole plain name, as the model has it where no other tuner is. SwiftError where none does.
     """
     if pattern:
-        found = {path: module for path, plain, module in _modules(model) if re.fullmatch(pattern, plain)}
-        if not found:
+        modules = {path: module for path, plain, module in _modules(model) if re.fullmatch(pattern, plain)}
+        if not modules:
             raise SwiftError(
                 f"{pattern!r} fits no module of {type(model).__name__}: it must match a whole dotted path."
             )
-        return found
+        return modules
     path, blocks = layers.decoder_layers(job, model)
     return {
         ".".join(filter(None, (path, str(number), below))): module
@@ -158,7 +158,7 @@ def _modules(model: Any) -> Iterator[tuple[str, str, Any]]:
     """(dotted path, plain name, module) of the model's own modules, and of blocks that a tuner added as such."""
     own = {id(module): plain for plain, module in base_modules(model).items()}
     for path, module in model.named_modules():
-        if (found := additions.addition_of(module)) and not found.closed:
+        if (addition := additions.addition_of(module)) and not addition.closed:
             own |= {id(m): f"{_unwrapped(path)}.{name}".rstrip(".") for name, m in module.named_modules()}
     closed = additions.closed_modules(model)
     for path, module in model.named_modules():

@@ -248,10 +248,10 @@ def linear_targets(job: Job, model: Any, wanted: list[str]) -> Any:
         return "all-linear"
     unfit |= {name for name in linear if frozen and frozen(name)}
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    found = [name for name, module in linear.items() if module is not head and name not in unfit]
-    if not found:
+    targets = [name for name, module in linear.items() if module is not head and name not in unfit]
+    if not targets:
         raise SwiftError(f"{type(model).__name__} has no linear layer to adapt; name the layers: --target_modules.")
-    return found
+    return targets
 
 
 def _linear_layers(model: Any) -> Iterator[tuple[str, Any]]:

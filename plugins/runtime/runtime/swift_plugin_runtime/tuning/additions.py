@@ -29,17 +29,17 @@ def mark(module: Any, addition: Addition) -> None:
 
 def addition_of(module: Any) -> Addition | None:
     """What is known of a module that a tuner added; None for any other."""
-    found = getattr(module, MARK, None)
-    return found if isinstance(found, Addition) else None
+    addition = getattr(module, MARK, None)
+    return addition if isinstance(addition, Addition) else None
 
 
 def is_active(module: Any) -> bool:
     """Whether a module takes part: one that no tuner added always does."""
-    found = addition_of(module)
-    return found is None or found.active
+    addition = addition_of(module)
+    return addition is None or addition.active
 
 
 def closed_modules(model: Any) -> set[int]:
     """`id` of every module that another tuner added, or that is part of one, and that is no place for more."""
-    roots = [module for module in model.modules() if (found := addition_of(module)) and found.closed]
+    roots = [module for module in model.modules() if (addition := addition_of(module)) and addition.closed]
     return {id(module) for root in roots for module in root.modules()}

@@ -118,5 +118,4 @@ class Away:
 
 
 def _away(model: Any) -> Away:
-    found: Away = tuning.notes(model, "").setdefault("away", Away())
-    return found
+    return tuning.notes(model, "").setdefault("away", Away())

@@ -23,10 +23,10 @@ def main() -> None:
     asked = words.parse_args()
     catalogue = Catalogue.installed()
     entries = [catalogue.find("model", n) for n in asked.families] or catalogue.of_kind("model")
-    found = run(entries, asked.jobs)
+    results = run(entries, asked.jobs)
     if not asked.dry:
-        write(found, whole=not asked.families)
-    counts = Counter(r["level"] for r in found.values())
+        write(results, whole=not asked.families)
+    counts = Counter(r["level"] for r in results.values())
     print(", ".join(f"{counts[level]} {level}" for level in LEVELS), file=sys.stderr)
 
 
@@ -41,19 +41,19 @@ def run(entries: list[Entry], jobs: int) -> dict[str, dict[str, Any]]:
     libraries.load()
     names = sorted({t for e in entries for t in e.load().checkpoints})
     templates = texts.check_all(names, jobs)
-    found, made = {}, stamp()
+    results, made = {}, stamp()
     for entry, result in each(lambda e: level_reached(e, templates), entries, jobs):
         if "failed" in result:
             result = {"level": "template", "reason": result["failed"], "figures": {}}
-        found[entry.name] = {**result, **made}
+        results[entry.name] = {**result, **made}
         print(f"{entry.name}: {result['level']}  {result['reason']}", file=sys.stderr, flush=True)
-    return found
+    return results
 
 
-def write(found: dict[str, dict[str, Any]], whole: bool) -> None:
+def write(results: dict[str, dict[str, Any]], whole: bool) -> None:
     """Record the results; those of other families stay, unless this was a whole run."""
     before = {} if whole or not FILE.is_file() else json.loads(FILE.read_text(encoding="utf-8"))
-    merged = dict(sorted({**before, **found}.items()))
+    merged = dict(sorted({**before, **results}.items()))
     lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in merged.items())
     FILE.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
 

@@ -26,30 +26,30 @@ def level_reached(entry: Entry, templates: dict[str, str]) -> dict[str, Any]:
     is named. `media`: modality → `passed`, or why not.
     """
     card: Family = entry.load()
-    found: dict[str, Any] = {"figures": {}, "media": {}}
+    result: dict[str, Any] = {"figures": {}, "media": {}}
     broken = [f"template {n}: {templates[n]}" for n in card.checkpoints if templates.get(n, "not found")]
-    reason = why_not_built(card) or _tried(card, found)
-    missed = [f"{m}: {why}" for m, why in found["media"].items() if why != "passed"]
-    level = "card" if broken else "template" if reason else "media" if found["media"] and not missed else "model"
-    return {"level": level, "reason": "; ".join([*broken[:1], *filter(None, [reason]), *missed]), **found}
+    reason = why_not_built(card) or _tried(card, result)
+    missed = [f"{m}: {why}" for m, why in result["media"].items() if why != "passed"]
+    level = "card" if broken else "template" if reason else "media" if result["media"] and not missed else "model"
+    return {"level": level, "reason": "; ".join([*broken[:1], *filter(None, [reason]), *missed]), **result}
 
 
-def _tried(card: Family, found: dict[str, Any]) -> str:
-    """Why the model fails; its figures and what became of each medium are put into `found`."""
+def _tried(card: Family, result: dict[str, Any]) -> str:
+    """Why the model fails; its figures and what became of each medium are put into `result`."""
     with tempfile.TemporaryDirectory(prefix="swift-conformance-") as work:
-        reason = attempt(lambda: found["figures"].update(_model_level(card, Path(work, "text"))))
+        reason = attempt(lambda: result["figures"].update(_model_level(card, Path(work, "text"))))
         if set(card.modality) != {"text"}:
-            failed = attempt(lambda: _media_into(found, card, Path(work, "media")))
+            failed = attempt(lambda: _media_into(result, card, Path(work, "media")))
             if failed:
-                found["media"] = {m: failed for m in card.modality if m != "text"}
+                result["media"] = {m: failed for m in card.modality if m != "text"}
     return reason
 
 
-def _media_into(found: dict[str, Any], card: Family, work: Path) -> None:
+def _media_into(result: dict[str, Any], card: Family, work: Path) -> None:
     media, packing = media_level(card, work)
-    found["media"].update(media)
+    result["media"].update(media)
     if packing:
-        found["figures"]["packing"] = packing
+        result["figures"]["packing"] = packing
 
 
 def why_not_built(card: Family) -> str:

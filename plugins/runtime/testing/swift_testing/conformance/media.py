@@ -62,10 +62,7 @@ class Bench:
 
     def encode(self, *rows: Row, generation: bool = False) -> list[dict[str, Any]]:
         """Rows through the job's `encode` hook."""
-        found: list[dict[str, Any]] = self.job.hook.encode(
-            job=self.job, rows=list(rows), processor=self.processor, generation=generation
-        )
-        return found
+        return self.job.hook.encode(job=self.job, rows=list(rows), processor=self.processor, generation=generation)
 
     def batch(self, *items: dict[str, Any]) -> dict[str, Any]:
         """Encoded rows as the runtime pads them."""
@@ -85,13 +82,13 @@ def check_media(card: Family, folder: str, work: Path) -> tuple[dict[str, str], 
     model, processor = load(job)
     single, lone = bool(job.one("template").single), rule_of(card).get("one", ())
     writes = card.task in WRITES
-    found = {}
+    outcomes = {}
     for modality in (m for m in card.modality if m != "text"):
         bench = Bench(card, job, model, processor, writes, modality, single, 1 if modality in lone else 2)
-        found[modality] = check_modality(bench)
-    if any(outcome != "passed" for outcome in found.values()):
-        return found, ""
-    return found, packing_of(job, model, processor, [one(m, seed) for m in found for seed in (1, 2)])
+        outcomes[modality] = check_modality(bench)
+    if any(outcome != "passed" for outcome in outcomes.values()):
+        return outcomes, ""
+    return outcomes, packing_of(job, model, processor, [one(m, seed) for m in outcomes for seed in (1, 2)])
 
 
 def packing_of(job: Job, model: Any, processor: Any, rows: list[Row]) -> str:
@@ -189,9 +186,9 @@ def check_labels(bench: Bench) -> None:
             raise Failed(f"{len(wrong)} labels are not the ids at their places")
         ids = [label for label in item["labels"] if label != IGNORED]
         wanted = _trained_text(bench, row)
-        found = bench.tokenizer.decode(ids)
-        if _plain(found) != _plain(wanted):
-            raise Failed(f"trained is {found!r}, not {wanted!r}")
+        trained = bench.tokenizer.decode(ids)
+        if _plain(trained) != _plain(wanted):
+            raise Failed(f"trained is {trained!r}, not {wanted!r}")
 
 
 def _trained_text(bench: Bench, row: Row) -> str:
@@ -259,9 +256,9 @@ def check_loss(bench: Bench) -> None:
     )
     bench.model.eval()
     with torch.no_grad():
-        found = float(trainer.compute_loss(bench.model, dict(batch)))
-    if not abs(found - wanted) < 1e-3:
-        raise Failed(f"the trainer's is {found:.4f}, the cross-entropy of the labels {wanted:.4f}")
+        loss = float(trainer.compute_loss(bench.model, dict(batch)))
+    if not abs(loss - wanted) < 1e-3:
+        raise Failed(f"the trainer's is {loss:.4f}, the cross-entropy of the labels {wanted:.4f}")
 
 
 def check_causal(bench: Bench) -> None:
@@ -274,12 +271,12 @@ def check_causal(bench: Bench) -> None:
     start = next(n for n, label in enumerate(item["labels"]) if label != IGNORED)
     other = {**item, "input_ids": [*item["input_ids"][:-1], bench.tokenizer.pad_token_id]}
     bench.model.train()
-    found = []
+    logits = []
     for row in (item, other):
         torch.manual_seed(0)
         with torch.no_grad():
-            found.append(outputs_of(bench.model, bench.batch(row))[:, start - 1 : -1].float())
-    apart = float((found[0] - found[1]).abs().max())
+            logits.append(outputs_of(bench.model, bench.batch(row))[:, start - 1 : -1].float())
+    apart = float((logits[0] - logits[1]).abs().max())
     if not apart < BATCHED:
         raise Failed(f"the last token changes the logits of earlier ones, by {apart:.2g}")
 
@@ -291,8 +288,8 @@ def check_mixed(bench: Bench) -> None:
     together = bench.logits(*items)
     for number, item in enumerate(items):
         alone = bench.logits(item)[0]
-        found = together[number] if alone.dim() < 2 else together[number, : len(alone)]
-        apart = float((found - alone).abs().max())
+        batched = together[number] if alone.dim() < 2 else together[number, : len(alone)]
+        apart = float((batched - alone).abs().max())
         if not apart <= BATCHED:
             raise Failed(f"row {number + 1} of a mixed batch has other logits than alone, by {apart:.2g}")
 

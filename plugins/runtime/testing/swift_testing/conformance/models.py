@@ -112,8 +112,7 @@ def complete_loading() -> Iterator[None]:
 # -- loss -------------------------------------------------------------------------------------------------
 def encoded(job: Job, tokenizer: Any) -> list[dict[str, Any]]:
     """The rows through the job's `encode` hook."""
-    found: list[dict[str, Any]] = job.hook.encode(job=job, rows=rows(), processor=tokenizer, generation=False)
-    return found
+    return job.hook.encode(job=job, rows=rows(), processor=tokenizer, generation=False)
 
 
 def as_batch(items: list[dict[str, Any]], tokenizer: Any) -> dict[str, Any]:
@@ -168,9 +167,9 @@ def _router_loss(model: Any) -> bool:
     return bool(getattr(config, "output_router_logits", False))
 
 
-def _near(what: str, found: float, wanted: float) -> None:
-    if not abs(found - wanted) < 1e-3:
-        raise Failed(f"{what} is {found:.4f}, the cross-entropy of the labels {wanted:.4f}")
+def _near(what: str, value: float, wanted: float) -> None:
+    if not abs(value - wanted) < 1e-3:
+        raise Failed(f"{what} is {value:.4f}, the cross-entropy of the labels {wanted:.4f}")
 
 
 def packed_difference(job: Job, model: Any, tokenizer: Any) -> str:
@@ -282,8 +281,8 @@ def check_saved(card: Family, job: Job, model: Any, tokenizer: Any, items: list[
         check_answer(job, merged, tokenizer)
 
 
-def _same(what: str, found: Any, wanted: Any, most: float) -> None:
-    apart = float((found - wanted).abs().max())
+def _same(what: str, other: Any, wanted: Any, most: float) -> None:
+    apart = float((other - wanted).abs().max())
     if not apart <= most:
         raise Failed(f"{what} gives other logits, by {apart:.2g}")
 

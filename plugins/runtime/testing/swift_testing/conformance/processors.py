@@ -44,8 +44,7 @@ def rules() -> dict[str, Any]:
     configuration → token. one: modalities of which it takes one medium a row. config: values for the model's
     configuration.
     """
-    found: dict[str, Any] = json.loads(resources.files("swift_testing").joinpath("processors.json").read_text("utf-8"))
-    return found
+    return json.loads(resources.files("swift_testing").joinpath("processors.json").read_text("utf-8"))
 
 
 def rule_of(card: Family) -> dict[str, Any]:
@@ -99,15 +98,15 @@ def _tokenizer(card: Family, made: Any, named: dict[str, str]) -> Any:
 
 def _token_ids(config: Any, processor: Any, said: dict[str, str]) -> dict[str, Any]:
     """The configuration's fields that name a token of the processor → its id, nested as the configuration is."""
-    found: dict[str, Any] = {}
+    ids: dict[str, Any] = {}
     for field, value in vars(config).items():
         if field in said:
-            found[field] = processor.tokenizer.convert_tokens_to_ids(said[field])
+            ids[field] = processor.tokenizer.convert_tokens_to_ids(said[field])
         elif re.search(r"token_(id|index)$", field) and isinstance(value, int | None):
             token = _token_id(re.sub(r"_(id|index)$", "", field), processor, written=value is not None)
-            found |= {} if token is None else {field: token}
+            ids |= {} if token is None else {field: token}
     nested = {name: _token_ids(part, processor, said) for name, part in parts_of(config).items()}
-    return {**found, **{name: values for name, values in nested.items() if values}}
+    return {**ids, **{name: values for name, values in nested.items() if values}}
 
 
 def _token_id(stem: str, processor: Any, written: bool) -> int | None:
@@ -139,26 +138,24 @@ def _part(name: str, config: Any, rule: dict[str, Any]) -> Any:
 def _part_class(name: str, kind: str, said: str) -> Any:
     import transformers
 
-    found = said or _table(name).get(kind)
-    if isinstance(found, dict):
-        found = found.get("torchvision" if has_torchvision() else "pil")
-    elif found and name == "image_processor" and not has_torchvision():
-        found += "Pil"
+    choice = said or _table(name).get(kind)
+    if isinstance(choice, dict):
+        choice = choice.get("torchvision" if has_torchvision() else "pil")
+    elif choice and name == "image_processor" and not has_torchvision():
+        choice += "Pil"
     if name == "video_processor" and not has_torchvision():
         return None
-    return getattr(transformers, found) if found else None
+    return getattr(transformers, choice) if choice else None
 
 
 def _table(name: str) -> dict[str, Any]:
     module, table = TABLES[name]
-    found: dict[str, Any] = getattr(importlib.import_module(f"transformers.models.auto.{module}"), table)
-    return found
+    return getattr(importlib.import_module(f"transformers.models.auto.{module}"), table)
 
 
 def has_torchvision() -> bool:
     """Whether transformers finds torchvision, which video processors need."""
-    found: bool = importlib.import_module("transformers.utils").is_torchvision_available()
-    return found
+    return importlib.import_module("transformers.utils").is_torchvision_available()
 
 
 def _vision_parts(config: Any) -> Iterator[Any]:
@@ -174,19 +171,19 @@ def _sizes(made: Any, vision: Any) -> dict[str, Any]:
     """Patches and pictures as small as the tower takes."""
     patch = getattr(vision, "patch_size", None) or 14
     merge = getattr(vision, "spatial_merge_size", None) or 2
-    found = {"patch_size": patch, "merge_size": merge}
+    sizes = {"patch_size": patch, "merge_size": merge}
     if isinstance(getattr(vision, "temporal_patch_size", None), int):
-        found["temporal_patch_size"] = vision.temporal_patch_size
-    found = {k: v for k, v in found.items() if isinstance(getattr(made, k, None), int)}
+        sizes["temporal_patch_size"] = vision.temporal_patch_size
+    sizes = {k: v for k, v in sizes.items() if isinstance(getattr(made, k, None), int)}
     size = getattr(made, "size", None) or {}
     side = getattr(vision, "image_size", None) or patch * 4
     if size.get("shortest_edge", 0) > 2000 or size.get("longest_edge", 0) > 5000:
-        found["size"] = {"shortest_edge": (patch * merge) ** 2, "longest_edge": (patch * merge * 4) ** 2}
+        sizes["size"] = {"shortest_edge": (patch * merge) ** 2, "longest_edge": (patch * merge * 4) ** 2}
     elif size:
-        found["size"] = dict.fromkeys(size, side)
+        sizes["size"] = dict.fromkeys(size, side)
     if getattr(made, "crop_size", None):
-        found["crop_size"] = dict.fromkeys(made.crop_size, side)
-    return found
+        sizes["crop_size"] = dict.fromkeys(made.crop_size, side)
+    return sizes
 
 
 def _arguments(made: Any, config: Any) -> dict[str, Any]:

@@ -63,8 +63,7 @@ def _result(pipe: Connection, child: Any) -> dict[str, Any]:
     try:
         if not pipe.poll():
             return {"failed": f"took longer than {TIME_LIMIT:.0f} s"}
-        found: dict[str, Any] = pipe.recv()
-        return found
+        return pipe.recv()
     except EOFError:
         child.join()
         return {"failed": f"the process ended with exit code {child.exitcode}"}

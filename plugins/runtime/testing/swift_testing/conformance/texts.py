@@ -14,10 +14,10 @@ def check_all(names: list[str], jobs: int) -> dict[str, str]:
     from swift_testing.conformance.runner import each
 
     groups = [names[n : n + GROUP] for n in range(0, len(names), GROUP)]
-    found: dict[str, str] = {}
+    faults: dict[str, str] = {}
     for group, results in each(lambda g: {n: check_template(n) for n in g}, groups, jobs):
-        found |= dict.fromkeys(group, results["failed"]) if "failed" in results else results
-    return found
+        faults |= dict.fromkeys(group, results["failed"]) if "failed" in results else results
+    return faults
 
 
 def check_template(name: str) -> str:
