@@ -22,13 +22,12 @@ from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from swift_plugin_serving.remote import OpenAIEngine
 from swift_plugin_serving.server import bind
 
 from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
-from swift_core.catalogue.entries import Entry
 from swift_core.catalogue.venvs import of_entry
 from swift_core.contract.capability import Capability
 from swift_core.contract.components import Backend, Requirements
@@ -154,7 +153,7 @@ class Vllm(Backend):
         if self.vllm_python:
             return self.vllm_python
         entry = next(c.entry for c in job.many("backend") if c.component is self)
-        environment = of_entry(cast(Entry, entry))  # a job shows the catalogue's entries as a protocol
+        environment = of_entry(entry)
         assert environment is not None  # the class declares one
         return str(environment.create())
 

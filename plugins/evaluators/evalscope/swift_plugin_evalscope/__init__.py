@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from swift_plugin_serving.remote import base_url
 from swift_plugin_serving.server import running_server
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.catalogue import venvs
-from swift_core.catalogue.entries import Entry
 from swift_core.contract.components import Evaluator, Requirements
 from swift_core.contract.job import Job
 from swift_core.evaluation.sets import eval_sets
