@@ -28,6 +28,9 @@ NAME = re.compile(r"checkpoint-(\d+)")
 CHECKED_BY_THEMSELVES = (".pt", ".pth", ".bin")
 """torch's files are zip archives, which hold check sums of their own."""
 
+LARGE = 1 << 26
+"""Bytes from which on a file is not read twice for a second check sum."""
+
 
 def number_of(folder: Path) -> int:
     """The step of `checkpoint-12`; -1 of any other name."""
@@ -104,9 +107,10 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _mark_of(file: Path) -> list[int]:
-    """[bytes, check sum]; the check sum of a file that has its own is 0."""
+    """[bytes, check sum]; the check sum of a large file that has its own is 0."""
     size = file.stat().st_size
-    return [size, 0 if file.suffix in CHECKED_BY_THEMSELVES else _check_sum(file)]
+    own = file.suffix in CHECKED_BY_THEMSELVES and size > LARGE
+    return [size, 0 if own else _check_sum(file)]
 
 
 def _check_sum(file: Path) -> int:

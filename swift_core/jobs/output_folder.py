@@ -69,14 +69,13 @@ def _hold(folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / HOLDER, os.O_RDWR | os.O_CREAT, 0o666)
-        os.pwrite(descriptor, b" ", 0)
+        _lock(folder, descriptor)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     except OSError as error:
         raise SwiftError(
             f"--output_dir {folder} cannot be written: {error.strerror}. Choose another, or make room."
         ) from None
-    _lock(folder, descriptor)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 

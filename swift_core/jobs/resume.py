@@ -100,7 +100,7 @@ def changes_of(now: dict[str, Any], then: dict[str, Any], rules: dict[str, str])
 def _components(lock: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """(kind, `label=name`) → its options."""
     return {
-        (c["kind"], c["name"] if c["label"] == c["name"] else f"{c['label']}={c['name']}"): c.get("options", {})
+        (c["kind"], c["name"] if c["label"] in (c["name"], "default") else f"{c['label']}={c['name']}"): c["options"]
         for c in lock.get("components", [])
     }
 
@@ -116,7 +116,7 @@ def _changed_weights(now: dict[str, Any], then: dict[str, Any]) -> Iterator[Chan
     """The model: by its weights where both are known, else by its name."""
     if now.get("weights") and then.get("weights"):
         if now["weights"] != then["weights"]:
-            yield Change("--model", f"{then.get('model')} with other weights", now.get("model"), True)
+            yield Change("--model", f"other weights, of {then.get('model')}", now.get("model"), True)
     elif then.get("model") not in (None, now.get("model")):
         yield Change("--model", then["model"], now.get("model"), True)
 
@@ -132,8 +132,8 @@ def _plain(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return (text[:60] + "…" if len(text) > 60 else text) or "none"
+    text = " ".join(map(str, value)) if isinstance(value, list) else "left out" if value is None else str(value)
+    return ("…" + text[-100:] if len(text) > 100 else text) or "none"
 
 
 # -- is it still the same data? ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import json
+import logging
 import os
 import shutil
 import time
@@ -147,9 +148,12 @@ class Trainer(transformers.Trainer):
     def train(self, *arguments: Any, **named: Any) -> Any:
         """As the base class; then signals go where they went before. SwiftError where the disk is too small."""
         _check_room(self)
+        logger = logging.getLogger("transformers.trainer_utils")
+        logger.addFilter(_is_news)
         try:
             return super().train(*arguments, **named)
         finally:
+            logger.removeFilter(_is_news)
             self.signals.leave()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -442,6 +446,11 @@ def save_trained(job: Job, model: Any, processor: Any, folder: str) -> None:
     job.write_lock(folder)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record tells what the job has not said: on a resume it says itself which options differ."""
+    return "do not match the ones in the" not in record.getMessage()
+
+
 def _check_room(trainer: Trainer) -> None:
     """SwiftError where the disk has no room for the weights that train: better now than after the first hours."""
     folder = Path(trainer.args.output_dir)
@@ -691,6 +700,8 @@ class Progress(transformers.TrainerCallback):
         self.failed = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        for name in ("logging_steps", "eval_steps", "save_steps"):  # a resumed state has those it was saved with
+            setattr(state, name, getattr(args, name))
         if state.is_world_process_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             _forget_after(self.folder / LOG_FILE, state.global_step)
