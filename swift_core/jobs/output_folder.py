@@ -43,7 +43,7 @@ def output_folder(job: Job) -> Iterator[Path]:
         yield folder
     finally:
         with suppress(OSError):
-            os.ftruncate(descriptor, 0)
+            (folder / HOLDER).unlink()  # while the lock is held: who waits for it looks again
         os.close(descriptor)
 
 
@@ -68,8 +68,12 @@ def _hold(folder: Path) -> int:
     """The descriptor of the folder's lock; the system drops it when this process ends, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / HOLDER, os.O_RDWR | os.O_CREAT, 0o666)
-        _lock(folder, descriptor)
+        while True:
+            descriptor = os.open(folder / HOLDER, os.O_RDWR | os.O_CREAT, 0o666)
+            _lock(folder, descriptor)
+            if _is_still(folder / HOLDER, descriptor):
+                break
+            os.close(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     except OSError as error:
@@ -77,6 +81,14 @@ def _hold(folder: Path) -> int:
             f"--output_dir {folder} cannot be written: {error.strerror}. Choose another, or make room."
         ) from None
     return descriptor
+
+
+def _is_still(file: Path, descriptor: int) -> bool:
+    """Whether the file that was opened is the one of that name: a run that ended may have deleted it meanwhile."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(folder: Path, descriptor: int) -> None:

@@ -73,6 +73,37 @@ def test_merged_checkpoint_equals_the_adapter_model(trained):
     assert sorted(checkpoint.parent.glob(".*")) == []
 
 
+@pytest.mark.parametrize(
+    "targets", ["q_proj embed_tokens", "q_proj lm_head", "embed_tokens lm_head", "q_proj v_proj"], ids=str.split
+)
+def test_tied_weights_are_untied_where_an_adapter_changes_one_of_the_two(trained, tmp_path, targets):
+    """The merged model answers as the adapter does, loaded by transformers alone; the adapter holds its own weights."""
+    import peft
+    import transformers
+    from safetensors.torch import load_file
+
+    tied = transformers.AutoModelForCausalLM.from_pretrained(trained[1])
+    tied.config.tie_word_embeddings = True
+    tied.tie_weights()
+    tied.save_pretrained(tmp_path / "tied")
+    for file in Path(trained[1]).glob("*token*"):
+        (tmp_path / "tied" / file.name).write_bytes(file.read_bytes())
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"query": f"What is {n}?", "response": f"It is {n}."}) + "\n" for n in range(8)))
+    told = {"max_steps": 4, "learning_rate": 1e-2, "torch_dtype": "float32", "target_modules": targets.split()}
+    folder = str(tmp_path / "tied")
+    done = run("sft", model=folder, dataset=[str(rows)], template="chatml", output_dir=str(tmp_path / "out"), **told)
+    run("export", ckpt_dir=done["checkpoint"], merge_lora=True, output_dir=str(tmp_path / "merged"))
+    plain = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    before = logits(plain)
+    adapted = logits(peft.PeftModel.from_pretrained(plain, done["checkpoint"]).eval())
+    merged = transformers.AutoModelForCausalLM.from_pretrained(str(tmp_path / "merged"), dtype=torch.float32)
+    assert (adapted - before).abs().max() > 0.01
+    assert torch.allclose(logits(merged.eval()), adapted, atol=1e-5)
+    assert merged.config.tie_word_embeddings is (targets == "q_proj v_proj")
+    assert all("lora" in name for name in load_file(Path(done["checkpoint"], "adapter_model.safetensors")))
+
+
 def test_a_template_that_names_tokens_by_number(trained, tmp_path):
     from transformers import AutoTokenizer
 

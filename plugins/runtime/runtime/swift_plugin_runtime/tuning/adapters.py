@@ -39,6 +39,7 @@ def attach(model: Any, config: Any, name: str) -> Any:
             config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders have none
         with warnings.catch_warnings():  # PEFT 0.21 asks transformers by a name that is going away
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+            warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`")  # `merge` unties what it must
             return _told(peft.get_peft_model(model, config, adapter_name=name))
     before = _active(model)
     _refuse_strangers(config, model.peft_config[before[0]])
@@ -149,8 +150,19 @@ def state(model: Any, name: str) -> dict[str, Any]:
 
     others = tuning.owned_by_others(model, name)
     own = {key: value for key, value in model.state_dict().items() if key not in others} if others else None
-    held = peft.get_peft_model_state_dict(model, own, adapter_name=name)
-    return {key: _plain(value) for key, value in held.items()}
+    # the frozen table below an adapter of the embedding is the base model's, not the adapter's
+    held = peft.get_peft_model_state_dict(model, own, adapter_name=name, save_embedding_layers=False)
+    return _apart({key: _plain(value) for key, value in held.items()})
+
+
+def _apart(weights: dict[str, Any]) -> dict[str, Any]:
+    """The same tensors, none sharing its memory with another: safetensors refuses those, and a run would be lost."""
+    seen: set[int] = set()
+    for key, value in weights.items():
+        place = value.untyped_storage().data_ptr()
+        weights[key] = value.clone() if place in seen else value
+        seen.add(place)
+    return weights
 
 
 def write(folder: str, weights: dict[str, Any], config: Any, base: Any) -> None:
@@ -192,6 +204,7 @@ def merge(model: Any, seed: int = 0) -> Any:
     if not isinstance(model, peft.PeftModel):
         return model  # an earlier tuner's merge has folded all of them
     _refuse_hidden_weights(model)
+    _untie(model)
     for number, layer in enumerate(m for m in model.modules() if isinstance(m, BaseTunerLayer)):
         if not hasattr(layer, "unload_and_optionally_merge_module"):
             with _base_in_float32(layer, (seed, number)):
@@ -199,6 +212,25 @@ def merge(model: Any, seed: int = 0) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All adapters are already merged")
         return model.merge_and_unload(safe_merge=True)
+
+
+def _untie(model: Any) -> None:
+    """Where an adapter changes one of two tied weights, embedding or output head, each gets a weight of its own.
+
+    The adapter was trained on one use of the table; merged into the shared table it would change the other as well.
+    """
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    base = base_of(model)
+    ends = [base.get_input_embeddings(), base.get_output_embeddings()] if hasattr(base, "get_output_embeddings") else []
+    if None in ends or not any(isinstance(end, BaseTunerLayer) for end in ends):
+        return
+    table, head = (end.get_base_layer() if isinstance(end, BaseTunerLayer) else end for end in ends)
+    if table.weight is head.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        for config in {id(c): c for c in (base.config, base.config.get_text_config())}.values():
+            config.tie_word_embeddings = False
 
 
 @contextmanager
