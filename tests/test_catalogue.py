@@ -167,3 +167,19 @@ def test_what_changed_is_tested_with_what_builds_on_it() -> None:
     ]
     assert changed.targets(ROOT, ["docs/a.md"]) == ["tests/test_docs.py"]
     assert changed.targets(ROOT, ["tests/test_cli.py"]) == ["tests/test_cli.py"]
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda d: d[: len(d) // 2], lambda d: d[:-100], lambda d: d.replace(b"lora", b"lorA")]
+)
+def test_a_damaged_memory_of_what_is_installed_is_read_anew(tmp_path, monkeypatch, spoil):
+    from swift_core.catalogue import metadata_cache
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(metadata_cache, "SETTLED", -1e9)
+    whole = Catalogue.installed().entries
+    (file,) = (tmp_path / "swift-core").glob("installed-*")
+    assert metadata_cache.read("installed")[0]
+    file.write_bytes(spoil(file.read_bytes()))
+    assert metadata_cache.read("installed") == ("", [])
+    assert Catalogue.installed().entries == whole

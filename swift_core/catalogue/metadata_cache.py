@@ -28,7 +28,8 @@ def read(name: str) -> tuple[str, list[str]]:
         with open(_file(name), encoding="utf-8") as stream:
             head = json.loads(stream.readline())
             fresh = head["stamps"] == _stamps() and all(_stamp(f) == t for f, t in head["files"].items())
-            return (stream.read(), list(head["files"])) if fresh else ("", [])
+            text = stream.read() if fresh else ""
+            return (text, list(head["files"])) if text and head["sum"] == zlib.crc32(text.encode()) else ("", [])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "", []  # not there, or not a file that this module wrote
 
@@ -44,7 +45,7 @@ def write(name: str, text: str, files: Iterable[str], begun: int) -> None:
             return
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(f"{place}.{os.getpid()}", "w", encoding="utf-8") as stream:
-            stream.write(json.dumps({"stamps": stamps, "files": times}) + "\n" + text)
+            stream.write(json.dumps({"stamps": stamps, "files": times, "sum": zlib.crc32(text.encode())}) + "\n" + text)
         os.replace(stream.name, place)
     except OSError:
         return

@@ -118,6 +118,22 @@ def test_a_torn_file_is_made_anew_and_old_ones_go(folder, tmp_path, cache):
     assert file.exists() and not old.exists()
 
 
+@pytest.mark.parametrize("part", range(1, 12))
+def test_a_file_with_other_bytes_is_said_and_made_anew(folder, tmp_path, cache, capsys, part):
+    """Two kilobytes of zeros, or one bit, anywhere in it."""
+    job, rows, processor = prepared(folder, tmp_path)
+    whole = list(encode_rows(job, rows, processor))
+    (file,) = cache.glob("*.arrow")
+    data = bytearray(file.read_bytes())
+    place, size = len(data) * part // 12, 2048 if part % 2 else 1
+    data[place : place + size] = bytes(b ^ 1 for b in data[place : place + size]) if size == 1 else bytes(size)
+    file.write_bytes(data)
+    assert list(encode_rows(job, rows, processor)) == whole
+    assert f"{file} is damaged" in capsys.readouterr().err
+    assert list(encode_rows(job, rows, processor)) == whole
+    assert "is damaged" not in capsys.readouterr().err
+
+
 def test_without_a_cache_nothing_is_written(folder, tmp_path, cache):
     job, rows, processor = prepared(folder, tmp_path, cache_dataset=False)
     assert list(encode_rows(job, rows, processor)) == plain(job, rows, processor)

@@ -9,7 +9,8 @@ import inspect
 import json
 import os
 import time
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,9 @@ def write(batches: list[pyarrow.RecordBatch], said: dict[str, Any], file: Path |
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             _write(batches, schema, str(staging))
+            _seal(staging)
             os.replace(staging, file)
-            return StoredRows(pyarrow.memory_map(str(file)))
+            return StoredRows(_sealed_part(file))
         with contextlib.suppress(OSError):
             staging.unlink()
     sink = pyarrow.BufferOutputStream()
@@ -112,13 +114,34 @@ def folder() -> Path:
     return Path(cache_folder(), "rows")
 
 
-def open_cached(file: Path) -> StoredRows | None:
-    """The rows of a file of the cache; None where there is none that can be read."""
+def open_cached(file: Path, say: Callable[[str], None]) -> StoredRows | None:
+    """The rows of a file of the cache; None where there is none, or where it is damaged, which is said."""
+    if not file.is_file():
+        return None
     try:
         os.utime(file)
-        return StoredRows(pyarrow.memory_map(str(file)))
-    except (OSError, pyarrow.ArrowInvalid):
+        return StoredRows(_sealed_part(file))
+    except (OSError, ValueError, pyarrow.ArrowException):
+        say(f"{file} is damaged: its rows are encoded anew")
         return None
+
+
+SEAL = b"swift1"
+"""Stands behind the Arrow file, followed by four bytes: the check sum of all before them."""
+
+
+def _seal(file: Path) -> None:
+    with file.open("ab") as stream:
+        stream.write(SEAL + zlib.crc32(pyarrow.memory_map(str(file)).read_buffer()).to_bytes(4, "little"))
+
+
+def _sealed_part(file: Path) -> Any:
+    """The Arrow part of a file, mapped. ValueError where it is not what was written."""
+    whole = pyarrow.memory_map(str(file)).read_buffer()
+    length = len(whole) - len(SEAL) - 4
+    if length < 0 or whole[length:].to_pybytes() != SEAL + zlib.crc32(whole[:length]).to_bytes(4, "little"):
+        raise ValueError(f"{file} is not as it was written")
+    return whole[:length]
 
 
 def prune() -> None:

@@ -220,7 +220,7 @@ def _stored(rows: list[Row], encoder: Encoder, what: str) -> arrow_cache.StoredR
     """Rows of text, from the cache or for it; None where they hold more than can be stored."""
     job = encoder.job
     file = arrow_cache.file_for(job, rows, encoder.processor) if training_options(job).cache_dataset else None
-    stored = arrow_cache.open_cached(file) if file else None
+    stored = arrow_cache.open_cached(file, job.say) if file else None
     if stored is not None:
         job.say(f"{len(stored)} encoded {what} are at hand from an earlier run ({file})")
         encoder.add(stored.said)

@@ -1,0 +1,96 @@
+"""`kill -9` at random moments: no torn checkpoint, and in the end the same weights to the bit.
+
+`SWIFT_KILLS=200` says how many kills there are in all; a few suffice to see that nothing broke.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from test_training import SHORT, train
+
+from swift_core.jobs.checkpoints import LEAVING, checkpoints, damage
+
+KILLS = int(os.environ.get("SWIFT_KILLS", "15"))
+
+PAIRS = [{**row, "rejected_response": "I do not know."} for row in SHORT]
+METHODS = {
+    "full": ({"tuner": ["full"], "learning_rate": 1e-4}, SHORT),
+    "lora": ({"lora_dropout": 0.1}, SHORT),
+    "dpo": ({"trainer": "dpo"}, PAIRS),
+    "grpo": (
+        {
+            "trainer": "grpo",
+            "reward": ["repetition"],
+            "temperature": 1.0,
+            "num_generations": 2,
+            "max_completion_length": 8,
+            "per_device_train_batch_size": 1,
+        },
+        SHORT,
+    ),
+    "stream": ({"streaming": True}, SHORT[:10]),
+}
+SHARED = {"max_steps": 16, "save_steps": 2, "save_total_limit": 2}
+
+forks = multiprocessing.get_context("fork")
+
+
+def _train(model: str, rows: str, output: Path, options: dict) -> None:
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    train(model, rows, output, **{**SHARED, **options})
+
+
+def started(*arguments) -> multiprocessing.Process:
+    process = forks.Process(target=_train, args=arguments)
+    process.start()
+    return process
+
+
+def moment(chance: random.Random, output: Path, process, seconds: float) -> str:
+    """Wait for a moment to kill at: while a checkpoint is written, while one is deleted, or at any time."""
+    aim = chance.choice(["writing", "deleting", "any"])
+    until = time.monotonic() + (chance.uniform(0.1, seconds) if aim == "any" else 60)
+    signs = {"writing": ".saving/checkpoint-*/*", "deleting": f"{LEAVING}*"}
+    while process.is_alive() and time.monotonic() < until and not (aim in signs and any(output.glob(signs[aim]))):
+        time.sleep(0.0005)
+    time.sleep(chance.uniform(0, 0.02))
+    return aim
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_runs_end_as_the_one_that_was_not(qwen2, write_rows, tmp_path, method):
+    options, rows = METHODS[method]
+    file, output, chance = write_rows(rows), tmp_path / "out", random.Random(method)
+    begun = time.monotonic()
+    whole = started(qwen2, file, tmp_path / "whole", options)
+    whole.join()
+    seconds = time.monotonic() - begun
+    assert whole.exitcode == 0
+    kills = {"writing": 0, "deleting": 0, "any": 0}
+    while not (sum(kills.values()) >= KILLS // len(METHODS) and checkpoints(output)[-1:] == [output / "checkpoint-16"]):
+        go_on = {"resume_from_checkpoint": "last"} if checkpoints(output) else {}
+        if output.joinpath("checkpoint-16").exists():
+            output = tmp_path / f"out{sum(kills.values())}"  # it got to the end before enough kills: once more
+            go_on = {}
+        process = started(qwen2, file, output, {**options, **go_on})
+        aim = moment(chance, output, process, seconds) if sum(kills.values()) < KILLS // len(METHODS) else None
+        if aim and process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            kills[aim] += 1
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+        assert [damage(found) for found in output.glob("checkpoint-*")] == [None] * len(
+            list(output.glob("checkpoint-*"))
+        )
+    print(f"{method}: {kills}")
+    for one in Path(tmp_path, "whole", "checkpoint-16").glob("*.safetensors"):
+        assert (output / "checkpoint-16" / one.name).read_bytes() == one.read_bytes()
+    assert len(checkpoints(output)) <= 3
