@@ -100,6 +100,16 @@ def test_what_was_taught_is_measured_as_right(place, said, tmp_path, capsys):
     assert "accuracy" in shown and "100.00%" in shown and "numbers.jsonl" in shown
 
 
+def test_exact_match_is_the_share_of_answers_that_are_the_reference(place, said, tmp_path):
+    """White space at the ends aside, and nothing else: another letter's case is another answer."""
+    asked = ["Name a colour.", "Say hello.", "What is 2+2?", "你好"]
+    references = ["\n Blue like the sky. ", "hello, world!", "It is 4", "你好!我可以帮你吗?😀"]
+    rows = [{"query": query, "response": text} for query, text in zip(asked, references, strict=True)]
+    done = run("eval", **said, eval_dataset=[write_lines(tmp_path / "near.jsonl", rows)], output_dir=str(tmp_path))
+    assert [r["exact_match"] for r in rows_of(done["reports"][0])] == [1, 0, 0, 1]
+    assert metrics_of(done)["near"]["exact_match"] == 0.5
+
+
 def test_accuracy_counts_wrong_answers(place, said, tmp_path):
     wrong = [{**q, "answer": "B"} for q in QUESTIONS]  # right for the third alone
     table = write_table(tmp_path / "wrong.csv", wrong)

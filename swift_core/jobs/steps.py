@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.jobs.announce import say_model, waiting
 from swift_core.jobs.tuners import attach_tuner, check_training, load_tuner, merge_tuners
 from swift_core.jobs.writing import source_of
 
@@ -18,6 +19,14 @@ def load_model(job: Job, resume: str | None = None) -> tuple[Any, Any]:
 
     resume: a checkpoint whose whole weights, where it holds any, stand in for the model's.
     """
+    with waiting("loading the model"):
+        model, processor = _loaded(job, resume)
+    say_model(job, model)
+    job.hook.patch_model(job=job, model=model)
+    return model, processor
+
+
+def _loaded(job: Job, resume: str | None) -> tuple[Any, Any]:
     whole = resume is not None and Path(resume, "config.json").is_file()
     source, revision = (resume, None) if whole else (job.options.model, job.options.model_revision)
     path = job.hook.resolve_checkpoint(job=job, model=source, revision=revision)
@@ -25,7 +34,6 @@ def load_model(job: Job, resume: str | None = None) -> tuple[Any, Any]:
     processor = load_processor(job, path, config)  # first: an unsound template must not cost the loading of a model
     quantization = job.hook.quantization_config(job=job, config=config)
     model = job.hook.load_model(job=job, path=path, config=config, quantization=quantization)
-    job.hook.patch_model(job=job, model=model)
     return model, processor
 
 

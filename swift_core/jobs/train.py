@@ -14,6 +14,7 @@ from swift_core.contract.signatures import implementations
 from swift_core.data.load import load_all, split_rows
 from swift_core.data.stream import RowStream
 from swift_core.job.options import fields_of
+from swift_core.jobs.announce import READ, waiting
 from swift_core.jobs.checkpoints import checkpoints, newest_whole
 from swift_core.jobs.output_folder import HELD, output_folder
 from swift_core.jobs.resume import find_resume, is_finished, note_data, note_weights
@@ -48,9 +49,12 @@ def _run(job: Job, folder: Path) -> dict[str, Any]:
     rows, held = load_data(job)
     if not job.options.streaming:
         note_data(job, rows, resume)
+        job.memo[READ] = len(rows)
     model, processor = load_model(job, resume)
-    model = attach_tuners(job, model, resume)
-    trainer = job.hook.build_trainer(job=job, model=model, processor=processor, rows=rows, eval_rows=held)
+    with waiting("attaching the tuner"):
+        model = attach_tuners(job, model, resume)
+    with waiting("encoding the rows and preparing the trainer"):
+        trainer = job.hook.build_trainer(job=job, model=model, processor=processor, rows=rows, eval_rows=held)
     outcome = trainer.train(resume_from_checkpoint=resume)
     check_interrupted(folder, trainer)
     last = finish(job, trainer)

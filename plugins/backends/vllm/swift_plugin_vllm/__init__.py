@@ -36,6 +36,7 @@ from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.inference.conversation import askable, room, served_name, stream_one, window_of
 from swift_core.inference.ending import ending_of, reply_of
+from swift_core.jobs.announce import say_model
 from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, load_processor, merge_adapters
 from swift_core.templates.render import spans_of
 
@@ -143,6 +144,7 @@ class Vllm(Backend):
         try:
             config = job.hook.load_config(job=job, path=path)
             processor = load_processor(job, path, config)
+            say_model(job)
             server.wait(job, self.vllm_start_timeout)
             return VllmEngine(job, server, config, processor, [served_name(job.options), *adapters])
         except BaseException:

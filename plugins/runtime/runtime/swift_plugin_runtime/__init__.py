@@ -1,6 +1,7 @@
 """The transformers runtime that other plugins may build on. Modules import torch; this one does not."""
 
 from swift_core.moved import install
+from swift_plugin_runtime.loading.unloaded import TORCHAO, stand_in
 from swift_plugin_runtime.moved import MOVED
 
 RUNTIME_API = 1
@@ -8,3 +9,4 @@ RUNTIME_API = 1
 that it was written for as `runtime_api`. It is raised by a change that breaks plugins."""
 
 install(MOVED)
+stand_in(TORCHAO)  # here, since it has to be before the first model class is imported

@@ -19,6 +19,7 @@ from swift_plugin_runtime.loading.loader import (
     device_of,
     dtype_of,
     keep_trainable_layout,
+    late_bars,
     model_class,
     refuse_pickle,
     refuse_remote_code,
@@ -80,9 +81,10 @@ class Transformers(Loader):
             arguments["attn_implementation"] = options.attn_impl
         if quantization is not None:
             arguments["quantization_config"] = quantization
-        model = model_class(config, heads.task_of(job)).from_pretrained(
-            path, trust_remote_code=options.trust_remote_code, **arguments
-        )
+        with late_bars():
+            model = model_class(config, heads.task_of(job)).from_pretrained(
+                path, trust_remote_code=options.trust_remote_code, **arguments
+            )
         keep_trainable_layout(model)
         if set(job.card.modality) != {"text"}:
             from swift_plugin_runtime.encoding.multimodal import in_weights_dtype
@@ -103,7 +105,8 @@ class Transformers(Loader):
 
     @hookimpl
     def save_model(self, job: Job, model: Any, processor: Any, folder: str) -> bool:
-        model.save_pretrained(folder)
+        with late_bars():
+            model.save_pretrained(folder)
         processor.save_pretrained(folder)
         hub.copy_extra_files(job.card.extra_files, job.options.model, folder)
         return True

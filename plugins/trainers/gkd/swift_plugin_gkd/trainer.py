@@ -60,6 +60,11 @@ class DistillationTrainer(AlignmentTrainer):
         self.policy_engine = PolicyEngine(self, self.save_model)
         self.sampling = sampling(method, banned=media_tokens(self.model.config))
 
+    def tokens(self, item: Any) -> int:
+        """Those of the row with its answer, which holds its prompt; of the prompt where there is no answer."""
+        row, prompt = item
+        return super().tokens(prompt if row is None else row)
+
     def count_items(self, batch: dict[str, Any]) -> int:
         """Trained tokens in a batch."""
         return int((batch["labels"][:, 1:] != IGNORED).sum())

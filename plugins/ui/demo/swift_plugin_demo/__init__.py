@@ -7,6 +7,8 @@ served, and asked one question through the OpenAI client. Answers are measured o
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 from importlib import resources
@@ -39,18 +41,28 @@ def demo(
     folder: str = typer.Option("swift-demo", help="Where everything is written; made anew."),
     port: int = typer.Option(0, help="Port of the server; 0: any free one."),
 ) -> None:
-    """Train, merge, serve and ask a small model built on the spot, in about two minutes."""
+    """Train, merge, serve and ask a small model built on the spot, in a few minutes."""
     place = Path(folder)
     _clear(place)
     data = copy_rows(place)
+    step(1, "build a model that knows nothing")
     base = build_base(place, data)
+    step(2, "teach it to write numbers in words: full fine-tuning, all weights train")
     first, trained, log_full = learn(place, base, data, "words", FULL)
+    step(3, "teach it to read numbers backwards: LoRA, those weights are frozen and an adapter trains")
     second, adapter, log_lora = learn(place, trained, data, "backwards", LORA)
+    step(4, "merge the adapter into the weights")
     merged = merge(place, adapter)
+    step(5, "serve the merged model (swift deploy) and ask it with the OpenAI client")
     reply = serve_and_ask(merged, port, QUESTION)
+    print(f"served model: {QUESTION} -> {reply}")
     picture = plot_losses(place, {"full fine-tuning": log_full, "LoRA": log_lora})
-    print(f"\nserved model: {QUESTION} -> {reply}")
     report(place, {"words": first, "backwards": second}, merged, picture)
+
+
+def step(number: int, what: str) -> None:
+    """Say which of the five steps begins; what the jobs themselves say goes to standard error and follows it."""
+    print(f"\n[{number}/5] {what}", flush=True)
 
 
 def _clear(place: Path) -> None:
@@ -70,12 +82,14 @@ def copy_rows(place: Path) -> Path:
 
 def build_base(place: Path, data: Path) -> str:
     """A Qwen2 model with random weights and a tokenizer trained on the rows."""
+    from swift_plugin_runtime.loading.loader import late_bars
     from swift_testing.tiny import tiny_qwen2
 
     texts = [text for file in data.glob("*.jsonl") for row in read_rows(file) for text in row.values()]
-    path = tiny_qwen2(place / "base", [*texts, "system user assistant"], **SIZE)
+    with late_bars():
+        path = tiny_qwen2(place / "base", [*texts, "system user assistant"], **SIZE)
     size = sum(file.stat().st_size for file in Path(path).glob("*.safetensors")) // 4
-    print(f"built a Qwen2 model of {size / 1e6:.1f} M parameters with random weights in {path}")
+    print(f"a Qwen2 model of {size / 1e6:.1f} M parameters with random weights, in {path}", flush=True)
     return path
 
 
@@ -84,18 +98,20 @@ def learn(place: Path, model: str, data: Path, task: str, how: dict[str, Any]) -
     from swift_core import run
 
     held = read_rows(data / f"{task}-test.jsonl")
+    train = data / f"{task}-train.jsonl"
+    example = read_rows(train)[0]
+    print(f"{len(read_rows(train))} rows like: {example['query']} -> {example['response']}  ({train})", flush=True)
     before = ask(model, None, held)
     output = place / task
-    done = run("sft", model=model, dataset=[str(data / f"{task}-train.jsonl")], output_dir=str(output), **SHARED, **how)
+    done = run("sft", model=model, dataset=[str(train)], output_dir=str(output), **SHARED, **how)
     checkpoint = done["checkpoint"]
     whole = how["tuner"] == ["full"]
     after = ask(checkpoint if whole else model, None if whole else checkpoint, held)
-    show_answers(task, held, before, after)
-    return (
-        {"before": exact_match(held, before), "after": exact_match(held, after)},
-        checkpoint,
-        output / "logging.jsonl",
-    )
+    show_answers(held, before, after)
+    show_losses(output / "logging.jsonl")
+    scores = {"before": exact_match(held, before), "after": exact_match(held, after)}
+    print(f"right answers before: {scores['before']:.0%}, after: {scores['after']:.0%}", flush=True)
+    return scores, checkpoint, output / "logging.jsonl"
 
 
 def ask(model: str, adapter: str | None, rows: list[dict[str, str]]) -> list[str]:
@@ -106,7 +122,9 @@ def ask(model: str, adapter: str | None, rows: list[dict[str, str]]) -> list[str
 
     options = {"model": model, "template": "chatml", "adapters": [adapter] if adapter else []}
     job = prepare("infer", [Given(k, v, "demo") for k, v in options.items()])
-    engine = job.hook.start_engine(job=job)
+    print(f"asking {Path(adapter or model)} {len(rows)} questions that no training row holds …", flush=True)
+    with contextlib.redirect_stderr(io.StringIO()):  # the training beside it says the same of this model
+        engine = job.hook.start_engine(job=job)
     name = engine.models[-1] if adapter else None
     questions = [[{"role": "user", "content": row["query"]}] for row in rows]
     replies = engine.generate([Request.of(m, max_new_tokens=16, adapter=name) for m in questions])
@@ -119,17 +137,29 @@ def exact_match(rows: list[dict[str, str]], answers: list[str]) -> float:
     return sum(a == row["response"] for row, a in zip(rows, answers, strict=True)) / len(rows)
 
 
-def show_answers(task: str, rows: list[dict[str, str]], before: list[str], after: list[str]) -> None:
-    """Three held-out questions with the answers before and after."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{task}: held-out questions", box=None)
-    for heading in ("question", "before", "after"):
-        table.add_column(heading)
+def show_answers(rows: list[dict[str, str]], before: list[str], after: list[str]) -> None:
+    """Three held-out questions with the right answers, and those before and after."""
+    shown = [("held-out question", "right answer", "before", "after")]
     for row, old, new in list(zip(rows, before, after, strict=True))[:3]:
-        table.add_row(row["query"], repr(old)[:40], new)
-    Console(markup=False).print(table)
+        shown.append((row["query"], row["response"], _readable(old), _readable(new)))
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for cells in shown:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip(), flush=True)
+
+
+def _readable(text: str) -> str:
+    """On one line and short, as the answers of an untrained model are neither."""
+    line = " ".join(text.split())
+    return f"{line[:30]} …" if len(line) > 32 else line or "(nothing)"
+
+
+def show_losses(log: Path) -> None:
+    """The first and the last loss that the log of a run holds."""
+    from swift_plugin_runtime.training.plots import read_series
+
+    losses = read_series(log)["loss"]
+    (first, high), (last, low) = losses[0], losses[-1]
+    print(f"loss: {high:.3g} at step {first:.0f}, {low:.3g} at step {last:.0f} (nats per token)")
 
 
 def merge(place: Path, adapter: str) -> str:
@@ -178,8 +208,8 @@ def plot_losses(place: Path, logs: dict[str, Path]) -> Path:
 
 
 def report(place: Path, scores: dict[str, dict[str, float]], merged: str, picture: Path) -> None:
-    """Exact-match per task, and where everything is."""
-    print("\nexact match on held-out rows")
+    """Right answers per task, where everything is, and three commands to go on with."""
+    print("\nright answers to held-out questions, to the letter")
     for task, score in scores.items():
         print(f"  {task}: {score['before']:.0%} before, {score['after']:.0%} after training")
     places = {
@@ -192,7 +222,20 @@ def report(place: Path, scores: dict[str, dict[str, float]], merged: str, pictur
     print("\nwhere everything is")
     for name, where in places.items():
         print(f"  {name}: {where}")
-    print(f"\nGo on: swift infer --model {merged} --template chatml")
+    print("\nwhat to do next")
+    for what, command in next_commands(place, merged).items():
+        print(f"  {what}:\n    {command}")
+
+
+def next_commands(place: Path, merged: str) -> dict[str, str]:
+    """What one would do after the demo → the command for it."""
+    rows, out = place / "data" / "words-train.jsonl", place / "mine"
+    return {
+        "chat with it": f"swift infer --model {merged} --template chatml",
+        "serve it": f"swift deploy --model {merged} --template chatml",
+        "train an adapter on a file (put yours there)": f"swift sft --model {place / 'base'} --template chatml "
+        f"--dataset {rows} --tuner lora --output_dir {out}",
+    }
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:

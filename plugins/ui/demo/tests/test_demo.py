@@ -16,6 +16,11 @@ def test_demo(tmp_path):
     scores = {m[1]: (int(m[2]), int(m[3])) for m in re.finditer(r"(\w+): (\d+)% before, (\d+)% after", done.stdout)}
     assert scores.keys() == {"words", "backwards"}
     assert all(before < 10 and after >= 90 for before, after in scores.values()), scores
+    assert re.findall(r"^\[(\d)/5\]", done.stdout, re.M) == list("12345")
+    losses = [(float(m[1]), float(m[2])) for m in re.finditer(r"loss: (\S+) at step 10, (\S+) at step", done.stdout)]
+    assert len(losses) == 2 and all(last < first / 5 for first, last in losses), losses
+    assert re.findall(r"^    swift (\S+) ", done.stdout, re.M) == ["infer", "deploy", "sft"]
+    assert not re.search(r"Failed to load|_pytree|[Ww]arning", done.stderr), done.stderr
     assert f"served model: {QUESTION} -> three seven four" in done.stdout
     for file in ("loss.png", "merged/config.json", "backwards/checkpoint-228/adapter_config.json"):
         assert (tmp_path / "run" / file).is_file(), file

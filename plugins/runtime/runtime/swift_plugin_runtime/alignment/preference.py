@@ -64,6 +64,8 @@ class PairMethod(Protocol):
 class PairTrainer(AlignmentTrainer):
     """Trains on batches of pairs: the chosen rows stand first, the rejected ones behind them in the same order."""
 
+    unit = "pairs"
+
     def __init__(self, job: Job, processor: Any, method: PairMethod, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, reference, **arguments)
         self.method = method

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
+from swift_core.jobs.announce import PATIENCE
 from swift_plugin_runtime.loading import heads
 
 if TYPE_CHECKING:
@@ -56,6 +59,18 @@ def dtype_of(name: str) -> Any:
     import torch
 
     return "auto" if name == "auto" else getattr(torch, name)
+
+
+@contextlib.contextmanager
+def late_bars() -> Iterator[None]:
+    """Within the block, transformers' bars appear only after `PATIENCE` seconds: most loads are over before."""
+    from transformers.utils import logging
+
+    before = logging.set_tqdm_hook(lambda bar, given, named: bar(*given, **{"delay": PATIENCE, **named}))
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(before)
 
 
 def _is_remote(config: Any) -> bool:

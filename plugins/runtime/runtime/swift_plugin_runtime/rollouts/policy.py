@@ -42,6 +42,7 @@ class PolicyTrainer(Trainer):
     """
 
     shards = False
+    unit = "prompts"
     always_cache_logps = False
     """Whether the first step on a rollout, too, compares with the policy that drew it (else: only later ones)."""
 

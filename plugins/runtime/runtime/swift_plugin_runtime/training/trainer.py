@@ -45,6 +45,7 @@ from swift_plugin_runtime.loading.layers import base_of, keeps_logits
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training import sharding
+from swift_plugin_runtime.training.announce import Announce, tokens_of
 from swift_plugin_runtime.training.finite import check_loss, check_weights
 from swift_plugin_runtime.training.fused_loss import fused_loss_in_head, head_for
 from swift_plugin_runtime.training.masters import Masters, choose
@@ -72,6 +73,8 @@ class Trainer(transformers.Trainer):
 
     shards = True
     """Whether --fsdp serves this method: everything it computes goes through the split model's forward."""
+    unit = "rows"
+    """What an item of the training data is called."""
     optimizer: Any
     """torch's, or accelerate's around it; None until it is made."""
 
@@ -85,6 +88,7 @@ class Trainer(transformers.Trainer):
         self.loss_is_scaled_for_ga = True
         self.remove_callback(transformers.PrinterCallback)
         self.remove_callback(transformers.ProgressCallback)
+        self.add_callback(Announce(self))
         self.add_callback(Progress(self.args.output_dir))
         if "swanlab" in training_options(job).report_to:
             self.add_callback(_swanlab_callback())
@@ -101,6 +105,10 @@ class Trainer(transformers.Trainer):
         self.media_seen = False
         self.head: Any = None
         """The output head where it computes the loss itself."""
+
+    def tokens(self, item: Any) -> int:
+        """How many tokens an item of the training data has."""
+        return tokens_of(item)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

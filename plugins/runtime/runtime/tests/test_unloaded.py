@@ -1,0 +1,77 @@
+"""torchao is not loaded by jobs that have nothing of it, and is wholly there for those that have."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("torchao.quantization")
+
+USES = {
+    "a part": "import torchao.utils; print(torchao.utils.TorchAOBaseTensor.__mro__[1].__name__)",
+    "a name": "from torchao.utils import TorchAOBaseTensor; print(TorchAOBaseTensor.__name__)",
+    "the package": "import torchao; print(callable(torchao.quantization.quantize_))",
+    "another name of a part": "from torchao.utils import unwrap_tensor_subclass as u; print(callable(u))",
+}
+SEES = """
+import torch
+from peft import LoraConfig, get_peft_model
+net = torch.nn.Sequential(torch.nn.Linear(64, 64))
+"""
+
+
+def run(code: str) -> str:
+    code = "import sys, swift_plugin_runtime\n" + code
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_a_lora_on_a_plain_model_does_without_it() -> None:
+    code = """
+import inspect, transformers
+transformers.Qwen2ForCausalLM, inspect.getmodule(run := lambda: 0)
+get_peft_model(net, LoraConfig(target_modules=["0"]))
+print("torchao" in sys.modules)
+"""
+    assert run(SEES + code) == "False\n"
+
+
+def test_a_lora_on_a_quantized_weight_is_made_for_it() -> None:
+    code = """
+from torchao.quantization import Int8WeightOnlyConfig, quantize_
+quantize_(net, Int8WeightOnlyConfig())
+net = get_peft_model(net, LoraConfig(target_modules=["0"]))
+print(type(net.base_model.model[0]).__name__)
+"""
+    assert run(SEES + code) == "TorchaoLoraLinear\n"
+
+
+@pytest.mark.parametrize("use", USES)
+def test_whoever_imports_it_gets_it(use: str) -> None:
+    """The words printed are those that the same code prints where nothing stands in."""
+    plain = subprocess.run([sys.executable, "-c", USES[use]], capture_output=True, text=True, check=True).stdout
+    assert run(USES[use]) == plain
+
+
+def test_a_function_that_was_taken_before_is_the_real_one_when_called() -> None:
+    code = """
+from torchao.prototype.safetensors.safetensors_utils import is_metadata_torchao
+print("torchao" in sys.modules, is_metadata_torchao({"format": "pt"}), "torchao" in sys.modules)
+"""
+    assert run(code) == "False False True\n"
+
+
+def test_a_class_that_was_taken_before_knows_its_instances_later() -> None:
+    code = """
+import torch
+from torchao.utils import TorchAOBaseTensor
+print(isinstance(torch.zeros(1), TorchAOBaseTensor), "torchao" in sys.modules)
+from torchao.quantization import Int8WeightOnlyConfig, quantize_
+net = torch.nn.Linear(64, 64)
+quantize_(net, Int8WeightOnlyConfig())
+print(isinstance(net.weight, TorchAOBaseTensor), isinstance(net.bias, TorchAOBaseTensor))
+"""
+    assert run(code) == "False False\nTrue False\n"
