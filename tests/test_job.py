@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from swift_plugin_runtime.options import training_options
 
 from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue, Entry
-from swift_core.cli.work import explanation
+from swift_core.cli.work import explanation, prepared
 from swift_core.contract.errors import SwiftErrors
 from swift_core.job.options import Given, read_arguments, read_config
 from swift_core.job.prepare import prepare
@@ -155,3 +156,78 @@ def test_a_trainer_that_keeps_no_best_checkpoint_ends_with_the_newest(qwen2, wri
 def test_a_backend_beside_a_server_to_ask_is_refused(tmp_path):
     with pytest.raises(SwiftError, match="--eval_url asks a server, so --backend vllm has nothing to do"):
         prepare("eval", given(eval_url="http://127.0.0.1:1/v1", backend="vllm"))
+
+
+def mistakes_of(words, name="sft"):
+    with pytest.raises(SwiftErrors) as caught:
+        prepared(name, words)
+    return caught.value.mistakes
+
+
+def test_mistakes_of_every_sort_come_in_one_pass(tmp_path):
+    config = tmp_path / "job.yaml"
+    config.write_text("num_train_epochs: many\ncutoff_len: 9\nlora: {lora_rank: 4}\n")
+    words = (
+        "rows.yaml --config JOB NONE --modle x --tuner lorra --dataset nofile.jsonl --adapters nowhere --max_length 0"
+    )
+    told = mistakes_of([{"JOB": str(config), "NONE": "none.yaml"}.get(w, w) for w in words.split()])
+    expected = (
+        "'rows.yaml' is not an option. Options are written --name value. A job file is read by --config rows.yaml.",
+        "The job file 'none.yaml' does not exist.",
+        "--max_length 0: ",
+        "Which model?",
+        "There is no tuner 'lorra' installed. Did you mean 'lora'?",
+        "The adapter folder 'nowhere' does not exist.",
+        "The data file 'nofile.jsonl' does not exist",
+        "There is no option --cutoff_len",
+        "There is no option --modle. Did you mean 'model'?",
+        "--num_train_epochs many: ",
+    )
+    for text in expected:
+        assert any(line.startswith(text) for line in told), (text, told)
+    assert not any("no option --lora" in line for line in told)  # it may be of the tuner that is not there
+    assert len(told) == len(expected)
+
+
+def test_what_follows_from_a_mistake_is_no_mistake_of_its_own(tmp_path):
+    told = mistakes_of(["--model", "a", "b", "--tuner", "lorra", "--lora_rank", "4", "--dataset", "x.jsonl"])
+    assert [line.split(":")[0] for line in told if "lorra" not in line] == [
+        "--model ['a', 'b']",
+        "The data file 'x.jsonl' does not exist (looked in " + str(Path.cwd()) + ").",
+    ]
+    (told,) = mistakes_of(["--ckpt_dir", "nowhere"], "infer")
+    assert told == "The checkpoint folder 'nowhere' does not exist."
+
+
+def test_what_a_job_needs_is_told_with_its_other_mistakes():
+    assert "swift sft needs --dataset." in mistakes_of(["--lora_rank", "0"])
+    assert not any("needs" in line for line in mistakes_of(["--max_new_tokens", "0"], "infer"))
+
+
+def test_a_choice_is_answered_with_the_nearest():
+    assert any("Did you mean 'bfloat16'?" in line for line in mistakes_of(["--torch_dtype", "bflot16"]))
+
+
+def test_two_options_that_do_not_agree_are_told_with_the_rest():
+    told = mistakes_of(["--eval_url", "http://127.0.0.1:1", "--backend", "vllm", "--lr", "1"], "eval")
+    assert len(told) == 2 and "leave it out" in told[0] and "--lr" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    {
+        "a list": ("[1, 2]", "must be a map"),
+        "no date": ("model: 2024-13-45", "is not valid YAML"),
+        "itself": ("a: &a [*a]", "a value within itself"),
+        "laughs": ("a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdef", "bcdefg", strict=True)
+        ), "holds more than"),
+        "deep": ("a: " + "[" * 5000, "is not valid YAML"),
+        "bytes": ("a: \x01", "is not valid YAML"),
+    }.values(),
+)  # fmt: skip
+def test_a_job_file_that_is_none_is_refused(text, said, tmp_path):
+    file = tmp_path / "job.yaml"
+    file.write_text(text)
+    with pytest.raises(SwiftError, match=said):
+        read_config(file)

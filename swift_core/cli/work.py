@@ -12,11 +12,11 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.catalogue.venv_making import CONSENT
-from swift_core.contract.errors import SwiftError
+from swift_core.contract.errors import SwiftError, SwiftErrors, attempt
 from swift_core.contract.kinds import KINDS
 from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import inherit
-from swift_core.job.options import Given, OptionInfo, build, describe_options, read_arguments, read_config
+from swift_core.job.options import Given, OptionInfo, build, describe_options, read_config, split_arguments
 from swift_core.job.prepare import own_options, prepare
 from swift_core.job.resolve import select_components
 from swift_core.job.specs import JobSpec, find_job
@@ -30,26 +30,46 @@ def run_job(name: str, *words: str) -> None:
     if "--help" in words or "-h" in words:
         print_help(name, [w for w in words if w not in ("--help", "-h")])
         return
-    _consent(list(words))
-    job = prepare(name, given_by(list(words)))
+    job = prepared(name, list(words))
     job.spec.runner()(job)
 
 
-def _consent(words: list[str]) -> None:
-    """Remember a `--yes`, also for the processes that the job starts. Raises SwiftError where it has a value."""
-    for said in read_arguments(words):
-        if said.key == YES:
-            if said.value is not True:
-                raise SwiftError(f"--yes takes no value, not {said.value!r}.")
-            os.environ[CONSENT] = "1"
+def prepared(name: str, words: list[str]) -> PreparedJob:
+    """The job that the words ask for. Raises SwiftErrors with every mistake in them and in the job files."""
+    given, mistakes = _said(words)
+    if any(g.key == YES and g.value is True for g in split_arguments(words)[0]):
+        os.environ[CONSENT] = "1"  # also for the processes that the job starts
+    return prepare(name, given, mistakes=mistakes)
 
 
 def given_by(words: list[str]) -> list[Given]:
-    """What the user said: the job file of `--config` first, then the command line, which wins."""
-    said = [g for g in read_arguments(words) if g.key != YES]
-    files = [g.value for g in said if g.key == "config"]
-    from_files = [g for file in files for g in read_config(file)]
-    return from_files + [g for g in said if g.key != "config"]
+    """What the user said: the job file of `--config` first, then the command line, which wins.
+
+    Raises SwiftErrors for words that are no options, and for job files that cannot be read.
+    """
+    given, mistakes = _said(words)
+    if mistakes:
+        raise SwiftErrors(mistakes)
+    return given
+
+
+def _said(words: list[str]) -> tuple[list[Given], list[str]]:
+    """(what the user said, what is wrong with how it is said)."""
+    said, mistakes = split_arguments(words)
+    from_files: list[Given] = []
+    for g in said:
+        if g.key == YES and g.value is not True:
+            mistakes.append(f"--yes takes no value, not {g.value!r}.")
+        if g.key == "config":
+            for file in g.value if isinstance(g.value, list) else [g.value]:
+                from_files += attempt(mistakes, _read_config, file) or []
+    return from_files + [g for g in said if g.key not in (YES, "config")], mistakes
+
+
+def _read_config(file: str | bool) -> list[Given]:
+    if isinstance(file, bool):
+        raise SwiftError("--config needs a job file: --config job.yaml")
+    return read_config(file)
 
 
 def print_help(name: str, words: list[str]) -> None:
@@ -68,7 +88,7 @@ def _named_components(name: str, words: list[str]) -> list[Any]:
     """The components that the words choose; mistakes do not matter to a help text."""
     spec = find_job(name)
     options, sources = _lenient(spec, words)
-    selected = select_components(spec, options, sources, Catalogue.installed(), [])
+    selected = select_components(spec, options, sources, Catalogue.installed(), []).components
     for item in selected:
         with contextlib.suppress(SwiftError):
             item.component = item.component or item.entry.load()
@@ -104,7 +124,7 @@ def explain(words: list[str]) -> None:
     """`swift explain JOB WORDS`: what the job would do. Runs nothing. Raises SwiftError where no job is named."""
     if not words or words[0].startswith("-"):
         raise SwiftError("Which job? For instance: swift explain sft --model ID --dataset rows.jsonl")
-    job = prepare(words[0], given_by(words[1:]))
+    job = prepared(words[0], words[1:])
     for line in explanation(job):
         print(line)
 

@@ -6,7 +6,10 @@ Any other exception that reaches the top is a bug in swift-core or in a plugin, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class SwiftError(Exception):
@@ -25,8 +28,24 @@ class SwiftErrors(SwiftError):
     """Several mistakes found in one pass, reported together so that the user fixes them in one go."""
 
     def __init__(self, mistakes: Iterable[str]):
-        self.mistakes = list(mistakes)
+        self.mistakes = list(dict.fromkeys(mistakes))
         super().__init__("\n".join(self.mistakes))
+
+
+def attempt(mistakes: list[str], function: Callable[..., T], *arguments: object) -> T | None:
+    """What `function` returns; None where it raises a SwiftError or cannot read a file.
+
+    The reason is then in `mistakes`.
+    """
+    try:
+        return function(*arguments)
+    except SwiftErrors as errors:
+        mistakes += errors.mistakes
+    except SwiftError as error:
+        mistakes.append(str(error))
+    except OSError as error:  # a name of the user's that no file can have, or one that may not be read
+        mistakes.append(f"{str(error.filename)[:200]!r} cannot be read: {error.strerror}.")
+    return None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

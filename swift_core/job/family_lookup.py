@@ -19,7 +19,7 @@ from swift_core.contract.cards import Checkpoint, Family
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.job.checkpoint_names import checkpoint_called, family_of_template
 from swift_core.job.gguf_header import gguf_config, gguf_of
-from swift_core.job.lockfile import LOCK_FILE, read_json
+from swift_core.job.lockfile import LOCK_FILE, read_json, read_lock
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _by_hub(cards: Cards, model: str, fetch: Fetch | None) -> Found | None:
     folder = fetch(model)
     if folder is None:
         return None
-    config = read_json(folder / "config.json")
+    config = read_model_config(folder)
     names = [re.split("[/:]", model)[-1], *names_of(folder, config)[1:]]
     entry, card, why = _by_config(cards, config, names, model)
     point = _of_name(card, names)
@@ -137,14 +137,27 @@ def _by_folder(catalogue: Catalogue, cards: Cards, model: str) -> Found | None:
     folder = Path(model)
     if not folder.is_dir():
         return None
-    lock = read_json(folder / LOCK_FILE)
+    lock = read_lock(folder)
     if lock.get("model_type"):
         return Found(catalogue.find("model", lock["model_type"]), lock.get("template") or "", LOCK_FILE)
-    config = read_json(folder / "config.json")
+    config = read_model_config(folder)
     if not config:
         raise SwiftError(f"The folder {model!r} holds no config.json; it is not a model checkpoint.")
     entry, card, why = _by_config(cards, config, names_of(folder, config), model)
     return Found(entry, _template_for(catalogue, card, model), why)
+
+
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a folder; {} where it has none. SwiftError where a fact that we go by has another type."""
+    file = folder / "config.json"
+    config = read_json(file)
+    named = config.get("architectures") or []
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise SwiftError(f"{file} is no model's configuration: architectures must be a list of names.")
+    for key, kind in (("model_type", str), ("quantization_config", dict)):
+        if not isinstance(config.get(key) or kind(), kind):
+            raise SwiftError(f"{file} is no model's configuration: {key} is a {type(config[key]).__name__}.")
+    return config
 
 
 def _by_config(cards: Cards, config: dict[str, Any], names: list[str], model: str) -> tuple[Entry, Family, str]:
@@ -231,7 +244,7 @@ def _plain(name: str) -> str:
 def _template_for(catalogue: Catalogue, card: Family, model: str) -> str:
     """The checkpoint's own template where the card lists it, else the one whose tokens the tokenizer knows."""
     folder = Path(model)
-    names = names_of(folder, read_json(folder / "config.json")) if folder.is_dir() else []
+    names = names_of(folder, read_model_config(folder)) if folder.is_dir() else []
     point = card.find(model) or _of_name(card, names)
     if point or len(card.checkpoints) < 2 or not folder.is_dir():
         return point.template if point else card.template

@@ -76,13 +76,33 @@ def _plain_options(owner: Any) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; {} where there is no file. SwiftError where it is broken."""
+    """A JSON object from a file; {} where there is no file. SwiftError where it is broken, or holds something else."""
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise SwiftError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise SwiftError(f"{path} must hold a JSON object, and holds a {type(value).__name__}.")
+    return value
+
+
+def read_lock(folder: Path) -> dict[str, Any]:
+    """The lock of a checkpoint folder; {} where it has none. SwiftError where its parts are not what we write."""
+    file = Path(folder, LOCK_FILE)
+    lock = read_json(file)
+    parts = lock.get("components", [])
+    sound = isinstance(lock.get("options", {}), dict) and isinstance(parts, list) and all(map(_is_component, parts))
+    if not sound or not all(isinstance(lock.get(name) or "", str) for name in ("model_type", "template")):
+        raise SwiftError(f"{file} is damaged: its components, options or names are not as swift writes them.")
+    return lock
+
+
+def _is_component(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("options", {}), dict):
+        return False
+    return isinstance(value.get("kind"), str) and isinstance(value.get("name"), str)
 
 
 def inherit(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> None:
@@ -90,7 +110,7 @@ def inherit(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> N
     folder = values.get("ckpt_dir") or _first_adapter(values)
     if not folder:
         return
-    lock = read_json(Path(str(folder), LOCK_FILE))
+    lock = read_lock(Path(str(folder)))
     saved = {**lock.get("options", {}), **{k: lock.get(k) for k in ("model", "model_type", "template")}}
     for name in INHERITED:
         if name not in values and saved.get(name) is not None and name in fields_of(spec.options_class()):
@@ -100,8 +120,8 @@ def inherit(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> N
 
 
 def _first_adapter(values: dict[str, Any]) -> str | None:
-    adapters = values.get("adapters") or []
-    first = adapters if isinstance(adapters, str) else next(iter(adapters), None)
+    adapters = values.get("adapters")
+    first = next(iter(adapters), None) if isinstance(adapters, list) else adapters
     return str(first).rpartition("=")[2] if first else None
 
 
@@ -121,8 +141,9 @@ def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Selected
     name: the label of a single tuner; several keep the labels they were saved under.
     Raises SwiftError where the folder holds no tuner.
     """
-    components = read_json(folder / LOCK_FILE).get("components", [])
-    tuners = [c for c in components if c["kind"] == "tuner"]
+    if not folder.is_dir():
+        raise SwiftError(f"The adapter folder {str(folder)!r} does not exist.{_new_tuner(catalogue, str(folder))}")
+    tuners = [c for c in read_lock(folder).get("components", []) if c["kind"] == "tuner"]
     if not tuners and (folder / "adapter_config.json").is_file():
         tuners = [{"name": "lora", "label": name}]
     if not tuners:
@@ -130,17 +151,24 @@ def saved_tuners(catalogue: Catalogue, folder: Path, name: str) -> list[Selected
     out = []
     for tuner in tuners:
         single = len(tuners) == 1
-        label = name if single else f"{name}_{tuner['label']}"
-        place = folder if single else folder / tuner["label"]
+        own = str(tuner.get("label", tuner["name"]))
+        label = name if single else f"{name}_{own}"
+        place = folder if single else folder / own
         entry = catalogue.find("tuner", tuner["name"])
         out.append(Selected(entry, label, f"adapter {folder}", None, str(place), tuner.get("options", {})))
     return out
+
+
+def _new_tuner(catalogue: Catalogue, word: str) -> str:
+    """What to say for a tuner, where its name was given as an adapter's folder; else nothing."""
+    known = any(e.name == word for e in catalogue.of_kind("tuner"))
+    return f" To train a new one say --tuner {word}." if known else ""
 
 
 def options_in_lock(entry: Entry, why: str) -> dict[str, Any]:
     """The options that a component had in the run whose lock file chose it (a quantizer's bits, for one)."""
     if not why.endswith(LOCK_FILE):
         return {}
-    made = read_json(Path(why)).get("components", [])
-    options: list[dict[str, Any]] = [c["options"] for c in made if (c["kind"], c["name"]) == (entry.kind, entry.name)]
+    made = read_lock(Path(why).parent).get("components", [])
+    options = [c.get("options", {}) for c in made if (c["kind"], c["name"]) == (entry.kind, entry.name)]
     return options[0] if options else {}

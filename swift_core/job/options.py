@@ -10,12 +10,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
+import re
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_core.contract.errors import SwiftError, SwiftErrors, did_you_mean
+from swift_core.contract.errors import SwiftError, SwiftErrors, attempt, did_you_mean
+from swift_core.job.other_words import said_here
 
 REQUIRED = dataclasses.MISSING
 
@@ -116,9 +120,18 @@ def read_arguments(words: Iterable[str]) -> list[Given]:
     """`--key value`, `--key=value`, `--key a b c` and a bare `--flag` (true) as given values.
 
     Dashes and underscores in keys are alike. Several values become a list.
-    Raises SwiftError for a value without an option before it.
+    Raises SwiftErrors for values without an option before them.
     """
+    given, mistakes = split_arguments(words)
+    if mistakes:
+        raise SwiftErrors(mistakes)
+    return given
+
+
+def split_arguments(words: Iterable[str]) -> tuple[list[Given], list[str]]:
+    """(the given values, what is wrong with the words that stand before any option); see `read_arguments`."""
     pairs: list[tuple[str, list[str]]] = []
+    mistakes = []
     for word in words:
         if word.startswith("--") and len(word) > 2:
             key, equals, value = word[2:].partition("=")
@@ -126,8 +139,13 @@ def read_arguments(words: Iterable[str]) -> list[Given]:
         elif pairs:
             pairs[-1][1].append(word)
         else:
-            raise SwiftError(f"{word!r} is not an option. Options are written --name value.")
-    return [Given(k, _one_or_many(v), "command line") for k, v in pairs]
+            mistakes.append(_stray(word))
+    return [Given(k, _one_or_many(v), "command line") for k, v in pairs], mistakes
+
+
+def _stray(word: str) -> str:
+    file = f" A job file is read by --config {word}." if word.endswith((".yaml", ".yml", ".json")) else ""
+    return f"{_short(word)!r} is not an option. Options are written --name value.{file}"
 
 
 def _one_or_many(values: list[str]) -> Any:
@@ -147,16 +165,34 @@ def read_config(path: str | Path) -> list[Given]:
     """
     import yaml
 
-    file = Path(path)
-    if not file.is_file():
-        raise SwiftError(f"The job file {str(path)!r} does not exist.")
+    file, name = Path(path), f"The job file {_short(path)!r}"
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SwiftError(f"The job file {str(path)!r} is not valid YAML: {error}") from None
+        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise SwiftError(f"{name} does not exist.") from None
+    except OSError as error:
+        raise SwiftError(f"{name} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of 40 January is a ValueError
+        raise SwiftError(f"{name} is not valid YAML: {str(error)[:300]}") from None
     if not isinstance(content, dict):
-        raise SwiftError(f"The job file {str(path)!r} must be a map of option names to values.")
+        raise SwiftError(f"{name} must be a map of option names to values.")
+    if not _is_small(content):
+        raise SwiftError(f"{name} holds more than {MOST_VALUES} values, or a value within itself.")
     return [Given(_normal(str(k)), v, str(path)) for k, v in content.items()]
+
+
+MOST_VALUES = 100_000
+"""A job file with more values than this is refused: a few references to references make millions of a short file."""
+
+
+def _is_small(content: Any) -> bool:
+    left, count = [content], 0
+    while left and count <= MOST_VALUES:
+        value = left.pop()
+        inner = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list | set) else ()
+        count += 1 + len(inner)
+        left += inner
+    return count <= MOST_VALUES
 
 
 def spread_namespaces(given: Iterable[Given], names: Iterable[str]) -> list[Given]:
@@ -165,14 +201,22 @@ def spread_namespaces(given: Iterable[Given], names: Iterable[str]) -> list[Give
     out: list[Given] = []
     for g in given:
         if g.key in known and isinstance(g.value, dict):
-            out += [Given(f"{g.key}.{_normal(k)}", v, g.source) for k, v in g.value.items()]
+            out += [Given(f"{g.key}.{_normal(str(k))}", v, g.source) for k, v in g.value.items()]
         else:
             out.append(g)
     return out
 
 
+class WrongValues(SwiftErrors):
+    """The values of an owner that are wrong, each with its reason. names: of these fields."""
+
+    def __init__(self, mistakes: Iterable[str], names: Iterable[str]):
+        super().__init__(mistakes)
+        self.names = set(names)
+
+
 def build(owner: type, values: dict[str, Any], who: str) -> Any:
-    """An instance of `owner` from raw values, checked and converted; a `SwiftErrors` names every bad one.
+    """An instance of `owner` from raw values, checked and converted; a `WrongValues` names every bad one.
 
     who: how the owner is called in messages, for instance `swift sft` or `tuner lora`.
     """
@@ -180,48 +224,123 @@ def build(owner: type, values: dict[str, Any], who: str) -> Any:
 
     if not dataclasses.is_dataclass(owner):
         return owner()  # a plain class has no options
-    shaped = {name: _shape(fields_of(owner)[name], value) for name, value in values.items()}
+    shaped, mistakes, wrong = _shaped(owner, values, who)
     try:
-        return _adapter(owner).validate_python(shaped)
+        made = _adapter(owner).validate_python(shaped)
     except ValidationError as error:
-        raise SwiftErrors(_explain(e, who) for e in error.errors()) from None
+        errors = [e for e in error.errors() if not set(e["loc"][:1]) & wrong]
+        mistakes += [_explain(e, who) for e in errors]
+        wrong |= {str(e["loc"][0]) for e in errors if e["loc"]}
+    if mistakes:
+        raise WrongValues(mistakes, wrong)
+    return made
+
+
+def _shaped(owner: type, values: dict[str, Any], who: str) -> tuple[dict[str, Any], list[str], set[str]]:
+    """(the values in the shape of their fields, what is wrong with the others, the names of those)."""
+    fields, shaped, mistakes, wrong = fields_of(owner), dict[str, Any](), list[str](), set[str]()
+    for name, value in values.items():
+        if name not in fields:  # from a lock file: what the user says is asked for by name
+            mistakes.append(f"{who} has no option --{_short(name)} in this version; a lock file holds it.")
+            wrong.add(name)
+            continue
+        before = len(mistakes)
+        shaped[name] = attempt(mistakes, _shape, fields[name], value)
+        wrong |= {name} if len(mistakes) > before else set()
+    return {name: value for name, value in shaped.items() if name not in wrong}, mistakes, wrong
+
+
+def build_most(owner: type, values: dict[str, Any], who: str, mistakes: list[str]) -> tuple[Any, set[str]]:
+    """(an instance of `owner` from the values that are right, the names of the others); see `build`.
+
+    The reasons go into `mistakes`. None where the rest does not make an instance.
+    """
+    try:
+        return build(owner, values, who), set()
+    except WrongValues as errors:
+        mistakes += errors.mistakes
+        wrong = errors.names & set(values)
+    except SwiftError as error:  # two values do not go together
+        mistakes.append(str(error))
+        wrong = next(({name} for name in reversed(values) if _agrees(owner, _without(values, {name}), who)), set())
+    if not wrong:
+        return None, set()
+    made, more = build_most(owner, _without(values, wrong), who, mistakes)
+    return made, wrong | more
+
+
+def _without(values: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _agrees(owner: type, values: dict[str, Any], who: str) -> bool:
+    return attempt([], build, owner, values, who) is not None
 
 
 def _explain(error: Any, who: str) -> str:
     name = ".".join(str(p) for p in error["loc"]) or "options"
     if error["type"] == "missing":
         return f"{who} needs --{name}."
-    return f"--{name} {_short(error['input'])}: {error['msg']} ({who})."
+    near = ""
+    if error["type"] == "literal_error":
+        near = did_you_mean(str(error["input"])[:60], re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    return f"--{_short(name)} {_short(error['input'])}: {error['msg']} ({who}).{near}"
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict = 3, 4, 4
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = str(value) if isinstance(value, str | int | float | Path) else _BRIEF.repr(value)
     return text if len(text) < 60 else text[:57] + "..."
 
 
 def _shape(f: dataclasses.Field[Any], value: Any) -> Any:
     """Meet the field's container halfway: one value for a list, JSON text for a dict, `none` for None."""
+    if _is_unreadable(value):
+        raise SwiftError(f"--{f.name} holds a character that no option takes: NUL, or bytes that are not UTF-8.")
     declared = f.type if isinstance(f.type, str) else str(f.type)
+    if "float" in declared and _is_nan(value):
+        raise SwiftError(f"--{f.name} {_short(value)} is not a number.")
     if isinstance(value, str) and value.lower() in ("none", "null") and "None" in declared:
         return None
     if declared.startswith("list") and not isinstance(value, list):
-        return _as_list(value)
+        return _as_list(value, f.name)
     if declared.startswith("dict") and isinstance(value, str):
         return _as_dict(value, f.name)
     return value
 
 
-def _as_list(value: Any) -> list[Any]:
+def _is_unreadable(value: Any) -> bool:
+    texts = value if isinstance(value, list) else [value]
+    return any("\x00" in text or re.search("[\ud800-\udfff]", text) for text in texts if isinstance(text, str))
+
+
+def _is_nan(value: Any) -> bool:
+    numbers = value if isinstance(value, list) else [value]
+    return any(math.isnan(n) if isinstance(n, float) else _is_nan_text(n) for n in numbers)
+
+
+def _is_nan_text(value: Any) -> bool:
+    return isinstance(value, str) and value.strip(" +-").lower() == "nan"
+
+
+def _as_list(value: Any, name: str) -> Any:
     if isinstance(value, str) and value.startswith("["):
-        return json.loads(value)
+        return _as_json(value, name, "list")
     return [] if value is None else [value]
 
 
 def _as_dict(value: str, name: str) -> Any:
+    return _as_json(value, name, "object")
+
+
+def _as_json(value: str, name: str, what: str) -> Any:
     try:
         return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise SwiftError(f"--{name} must be a JSON object: {error}. You wrote {_short(value)}") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a plain ValueError
+        raise SwiftError(f"--{name} must be a JSON {what}: {error}. You wrote {_short(value)}") from None
 
 
 def match_field(owner: type, key: str, name: str = "") -> str | None:
@@ -235,4 +354,5 @@ def match_field(owner: type, key: str, name: str = "") -> str | None:
 def unknown(key: str, source: str, known: Iterable[str]) -> str:
     """The message for a key that no part of the job takes."""
     where = "" if source == "command line" else f" (in {source})"
-    return f"There is no option --{key}{where}.{did_you_mean(key, known)}"
+    known = list(known)
+    return f"There is no option --{_short(key)}{where}.{said_here(key, known) or did_you_mean(key[:60], known)}"

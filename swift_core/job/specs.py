@@ -15,7 +15,7 @@ class JobSpec:
     """One row of the table.
 
     name: the command. summary: one line of help. module: where `run(job)` stands. options: `module:class`.
-    defaults: option values that differ from the class's own.
+    defaults: option values that differ from the class's own. needs: options without which the job cannot begin.
     """
 
     name: str
@@ -23,6 +23,7 @@ class JobSpec:
     module: str
     options: str
     defaults: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
     def options_class(self) -> type:
         """The dataclass of this job's own options."""
@@ -37,12 +38,15 @@ class JobSpec:
 
 _OPTIONS = "swift_core.jobs.options:"
 _TRAIN = ("swift_core.jobs.train", _OPTIONS + "TrainOptions")
+_DATA = ("dataset",)
 
 _SPECS = (
-    JobSpec("pt", "Pre-train on plain text.", *_TRAIN, {"trainer": "pt", "template": "plain", "tuner": ["full"]}),
-    JobSpec("sft", "Fine-tune on conversations.", *_TRAIN, {"trainer": "sft"}),
-    JobSpec("rlhf", "Align with preferences or rewards (--rlhf_type dpo, grpo …).", *_TRAIN, {"trainer": "dpo"}),
-    JobSpec("train", "Train with any installed trainer (--trainer NAME).", *_TRAIN),
+    JobSpec(
+        "pt", "Pre-train on plain text.", *_TRAIN, {"trainer": "pt", "template": "plain", "tuner": ["full"]}, _DATA
+    ),
+    JobSpec("sft", "Fine-tune on conversations.", *_TRAIN, {"trainer": "sft"}, _DATA),
+    JobSpec("rlhf", "Align with preferences or rewards (--rlhf_type dpo, grpo …).", *_TRAIN, {"trainer": "dpo"}, _DATA),
+    JobSpec("train", "Train with any installed trainer (--trainer NAME).", *_TRAIN, needs=_DATA),
     JobSpec(
         "infer",
         "Answer questions from a data set or at the terminal.",
@@ -67,6 +71,7 @@ _SPECS = (
         "swift_core.jobs.sample",
         _OPTIONS + "SampleOptions",
         {"temperature": 1.0},
+        _DATA,
     ),
 )
 

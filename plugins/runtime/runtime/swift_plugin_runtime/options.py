@@ -9,8 +9,10 @@ from typing import Any, ClassVar, Literal
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.contract.components import Trainer
+from swift_core.contract.errors import SwiftErrors
 from swift_core.contract.job import Job
 from swift_plugin_runtime import RUNTIME_API
+from swift_plugin_runtime.arguments import Schedule, faults
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,13 +28,15 @@ class TrainingOptions(Trainer):
     learning_rate: float | None = option(
         None, "Peak learning rate; left out: 1e-4 for adapters, 1e-5 for full.", ge=0, on_resume="fixed"
     )
-    lr_scheduler_type: str = option("cosine", "Schedule of the learning rate, as transformers names it.")
+    lr_scheduler_type: Schedule = option("cosine", "Schedule of the learning rate, as transformers names it.")
     warmup_ratio: float = option(0.03, "Share of the steps spent warming up.", ge=0, le=1)
     weight_decay: float = option(0.1, "AdamW's decay λ.", ge=0, on_resume="fixed")
     adam_beta1: float = option(0.9, "AdamW's β₁.", ge=0, lt=1, on_resume="fixed")
     adam_beta2: float = option(0.95, "AdamW's β₂.", ge=0, lt=1, on_resume="fixed")
     max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.", ge=0)
-    bf16: bool | None = option(None, "Compute in bfloat16; left out: where the device is a GPU that can.")
+    bf16: bool | None = option(
+        None, "Compute in bfloat16; left out: where the device is a GPU that can, without --fp16."
+    )
     fp16: bool = option(False, "Compute in float16 with loss scaling.")
     master_weights: Literal["auto", "model", "optimizer", "none"] = option(
         "auto",
@@ -73,7 +77,9 @@ class TrainingOptions(Trainer):
     freeze_llm: bool = option(False, "Keep the language model as it is.")
     logging_steps: int = option(5, "Steps between two log lines.", ge=1, on_resume="free")
     save_steps: int = option(500, "Steps between two checkpoints.", ge=1, on_resume="free")
-    eval_steps: int | None = option(None, "Steps between two evaluations; left out: as save_steps.", on_resume="free")
+    eval_steps: int | None = option(
+        None, "Steps between two evaluations; left out: as save_steps.", ge=1, on_resume="free"
+    )
     save_strategy: Literal["steps", "epoch", "no"] = option("steps", "When checkpoints are written.", on_resume="free")
     save_total_limit: int | None = option(None, "Newest checkpoints to keep.", on_resume="free")
     save_only_model: bool = option(
@@ -102,7 +108,15 @@ class TrainingOptions(Trainer):
 
     @hookimpl
     def check_job(self, job: Job) -> None:
-        """Refuse to split a model among processes where there is one only. Raises SwiftError."""
+        """Refuse what transformers would refuse, and to split a model among processes where there is one only.
+
+        Raises SwiftErrors and SwiftError.
+        """
+        mistakes = faults(self, job)
+        if mistakes:
+            raise SwiftErrors(mistakes)
+        if self.fp16:
+            self.bf16 = False
         wanted = [f"--{name}" for name in ("fsdp", "deepspeed") if getattr(self, name)]
         if len(wanted) > 1:
             raise SwiftError("--fsdp and --deepspeed both split the model among processes; choose one.")

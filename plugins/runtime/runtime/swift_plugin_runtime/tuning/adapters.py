@@ -6,7 +6,9 @@ Tuners import this module at their top, so it imports torch and PEFT only when a
 from __future__ import annotations
 
 import copy
+import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 from swift_core import SwiftError
 from swift_core.contract import tuning
+from swift_core.contract.errors import did_you_mean
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.heads import heads_in
 from swift_plugin_runtime.loading.layers import base_of
@@ -40,11 +43,13 @@ def attach(model: Any, config: Any, name: str) -> Any:
         with warnings.catch_warnings():  # PEFT 0.21 asks transformers by a name that is going away
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
             warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`")  # `merge` unties what it must
-            return _told(peft.get_peft_model(model, config, adapter_name=name))
+            with _refusals(model, config):
+                return _told(peft.get_peft_model(model, config, adapter_name=name))
     before = _active(model)
     _refuse_strangers(config, model.peft_config[before[0]])
     _refuse_nowhere(config)
-    model.add_adapter(name, config)
+    with _refusals(model, config):
+        model.add_adapter(name, config)
     model.base_model.set_adapter([*before, name])
     return _told(model)
 
@@ -78,6 +83,21 @@ def _refuse_nowhere(config: Any) -> None:
             f"The model has no layer left for {kind}: those that it looks for are trained by another tuner, frozen by "
             "a flag, or not there. Leave one tuner out, or name the layers."
         )
+
+
+@contextmanager
+def _refusals(model: Any, config: Any) -> Iterator[None]:
+    """Inside, what PEFT says of layers that are not there, or that it cannot adapt, is a SwiftError."""
+    try:
+        yield
+    except ValueError as error:
+        reason = str(error).strip().split("\n")[0]
+        if not re.match("Target module|(All|No) modules were", reason):
+            raise
+        if block := re.match(r"Target module (\w+)\(", reason):
+            reason = f"PEFT adapts single layers, and no {block[1]}."
+        kind = config.peft_type.value.lower()
+        raise SwiftError(f"The {kind} adapter does not fit: {reason[:300]} {what_there_is(model)}") from None
 
 
 def refuse_adapted(model: Any, name: str) -> None:
@@ -262,14 +282,15 @@ def _refuse_hidden_weights(model: Any) -> None:
             )
 
 
-def linear_targets(job: Job, model: Any, wanted: list[str]) -> Any:
+def linear_targets(job: Job, model: Any, wanted: list[str], some: bool = False) -> Any:
     """Module names to adapt: `all-linear` means every linear layer of the parts that are not frozen.
 
     The output head is left out, as in the LoRA paper's follow-ups and in PEFT. Without a job or card every
-    linear layer counts. Raises SwiftError where there is no such layer.
+    linear layer counts. some: whether it is enough that one of several names fits. Raises SwiftError where there is
+    no such layer.
     """
     if wanted != ["all-linear"]:
-        return wanted if len(wanted) > 1 else wanted[0]
+        return named_targets(base_of(model), wanted, some)
     frozen = frozen_by(job)
     model = base_of(model)
     linear = dict(_linear_layers(model))
@@ -284,6 +305,50 @@ def linear_targets(job: Job, model: Any, wanted: list[str]) -> Any:
     if not targets:
         raise SwiftError(f"{type(model).__name__} has no linear layer to adapt; name the layers: --target_modules.")
     return targets
+
+
+def named_targets(model: Any, wanted: list[str], some: bool = False) -> Any:
+    """Names of modules, or the end of them, as a list; one word that is no name as a regular expression.
+
+    some: whether it is enough that one of several names fits. Raises SwiftError for a word that fits no module.
+    """
+    names = [name for name, _ in model.named_modules() if name]
+    absent = [word for word in wanted if not any(f".{name}".endswith(f".{word}") for name in names)]
+    if len(wanted) == 1 and absent:
+        return _pattern(model, wanted[0], names)
+    if absent and (not some or len(absent) == len(wanted)):
+        raise SwiftError(f"--target_modules {' '.join(absent)[:200]}: no module has that name. {what_there_is(model)}")
+    return wanted
+
+
+def check_saved(model: Any, words: list[str]) -> None:
+    """Raise SwiftError for a word of --modules_to_save that is the end of no module's name: PEFT would ignore it."""
+    names = [name for name, _ in base_of(model).named_modules()]
+    for word in words:
+        if not any(name.endswith(word) for name in names):
+            ends = sorted({name.rpartition(".")[2] for name in names if not name[-1:].isdigit()} - {""})
+            near = did_you_mean(word, ends)
+            raise SwiftError(
+                f"--modules_to_save {word}: no module has that name.{near} It has {', '.join(ends)[:600]}."
+            )
+
+
+def _pattern(model: Any, word: str, names: list[str]) -> str:
+    try:
+        fits = any(re.fullmatch(word, name) for name in names)
+    except re.error as error:
+        raise SwiftError(f"--target_modules {word[:200]} is not a regular expression: {error}.") from None
+    if not fits:
+        spaces = " Put spaces between names." if "," in word else ""
+        raise SwiftError(f"--target_modules {word[:200]} fits no module.{spaces} {what_there_is(model)}")
+    return word
+
+
+def what_there_is(model: Any) -> str:
+    """The linear layers of a model by the last part of their names, with how many there are."""
+    ends = Counter(name.rpartition(".")[2] for name, _ in _linear_layers(base_of(model)))
+    listed = ", ".join(f"{name} ({count})" for name, count in ends.most_common(20))
+    return f"The model's linear layers: {listed or 'none'}; or say all-linear."
 
 
 def _linear_layers(model: Any) -> Iterator[tuple[str, Any]]:

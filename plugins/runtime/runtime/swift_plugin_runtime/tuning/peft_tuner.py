@@ -15,6 +15,7 @@ from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract import tuning
 from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
+from swift_core.job.options import fields_of
 from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.offload import switch_adapter
 
@@ -58,14 +59,22 @@ class LayerTuner(PeftTuner):
     """An adapter on chosen layers of the model."""
 
     target_modules: list[str] = option(
-        ["all-linear"], "Layers to adapt: names, one regex, or all-linear.", aliases=("lora_target_modules",)
+        ["all-linear"], "Layers to adapt: names, one regex, or all-linear (or all).", aliases=("lora_target_modules",)
     )
     modules_to_save: list[str] = option([], "Modules trained whole and saved beside the adapter.")
 
+    def __post_init__(self) -> None:
+        if [word.lower().replace("_", "-") for word in self.target_modules] in (["all"], ["all-linear"]):
+            self.target_modules = ["all-linear"]  # as LLaMA-Factory and older ms-swift write it
+        if "all-linear" in self.target_modules[1:] or not all(self.target_modules):
+            raise SwiftError("--target_modules takes names of modules, or all-linear alone.")
+
     def on_layers(self, job: Job, model: Any) -> dict[str, Any]:
         """The arguments of a `PeftConfig` that say where the adapter goes."""
+        usual = fields_of(type(self))["target_modules"].default_factory() == self.target_modules  # type: ignore[misc]
+        adapters.check_saved(model, self.modules_to_save)
         return {
-            "target_modules": adapters.linear_targets(job, model, self.target_modules),
+            "target_modules": adapters.linear_targets(job, model, self.target_modules, some=usual),
             "modules_to_save": self.modules_to_save or None,
             "task_type": "CAUSAL_LM",
         }
