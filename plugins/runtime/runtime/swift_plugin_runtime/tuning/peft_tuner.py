@@ -15,7 +15,7 @@ from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract import tuning
 from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
-from swift_core.job.options import fields_of
+from swift_core.job.options import describe_options
 from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.offload import switch_adapter
 
@@ -71,7 +71,8 @@ class LayerTuner(PeftTuner):
 
     def on_layers(self, job: Job, model: Any) -> dict[str, Any]:
         """The arguments of a `PeftConfig` that say where the adapter goes."""
-        usual = fields_of(type(self))["target_modules"].default_factory() == self.target_modules  # type: ignore[misc]
+        (target,) = (i for i in describe_options(type(self)) if i.name == "target_modules")
+        usual = target.default == self.target_modules
         adapters.check_saved(model, self.modules_to_save)
         return {
             "target_modules": adapters.linear_targets(job, model, self.target_modules, some=usual),
