@@ -27,7 +27,7 @@ def test_every_documented_row_is_read(kind, text):
             check_question(row)
         return
     check_question(row)
-    assert row.extra.keys() <= {"positive", "negative"}
+    assert row.extra.keys() <= {"positive", "negative", "tag"}
     assert (row.rejected is not None) == (kind == "pair")
     assert (row.label is not None) == (kind == "label")
     assert bool(row.images) == (kind == "image")

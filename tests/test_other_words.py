@@ -86,7 +86,6 @@ TOLD = {
     "load_in_4bit": "--quantizer bnb --quant_bits 4",
     "num_epochs": "--num_train_epochs",
     "per_device_batch_size": "--per_device_train_batch_size",
-    "warmup_steps": "--training_args '{\"warmup_steps\": VALUE}'",
 }
 
 

@@ -42,6 +42,10 @@ def test_a_row_of_values_per_completion_in_option_order():
     assert ask(lengths, ones) == [[1.0, 1.0], [2.0, 1.0]]
 
 
+def test_a_reward_may_abstain():
+    assert ask(Gives(lambda r, c: [None, 0.5]), Gives(lambda r, c: [1, None])) == [[None, 1.0], [0.5, None]]
+
+
 def test_rewards_work_at_the_same_time():
     """Each waits for the other: one after the other, neither would ever be done."""
     meet = threading.Barrier(2)
@@ -73,7 +77,8 @@ def raise_on_second(rows, completions):
         (lambda r, c: 1.0, r"reward r0: float for 2 answers"),
         (lambda r, c: [0.0, float("nan")], r"reward r0: gave nan for q\.jsonl:2"),
         (lambda r, c: [float("inf"), 0.0], r"reward r0: gave inf for q\.jsonl:1"),
-        (lambda r, c: [None, 0.0], r"reward r0: gave None for q\.jsonl:1"),
+        (lambda r, c: ["good", 0.0], r"reward r0: gave 'good' for q\.jsonl:1; .* or None to abstain"),
+        (lambda r, c: None, r"reward r0: NoneType for 2 answers"),
         (raise_on_second, r"reward r0 failed on q\.jsonl:2: ValueError: no such column"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from swift_testing.rewards import rewarding
 
 from swift_core import SwiftError
 from swift_core.contract.engine import Reply
@@ -102,7 +103,24 @@ def test_which_answers_are_chosen():
     answers = [("a", 0.6, "stop"), ("", 1.0, "stop"), ("b", 0.9, "length"), ("c", 0.7, "stop"), ("c", 0.7, "stop")]
     answers += [("d", 0.4, "stop"), ("e", 0.7, "stop")]
     drawn = [Drawn(Reply(text, reason), {"r": mean}) for text, mean, reason in answers]
+    drawn.append(Drawn(Reply("f", "stop"), {}, judged=False))
     assert [a.reply.text for a in choose(job, drawn)] == ["c", "e"]
+    assert [a.reply.text for a in choose(prepare_options(keep=9, threshold=None), drawn[-2:])] == ["e"]
+
+
+def on_the_first_row(rows, completions):
+    """A reward that abstains on all answers but those to one question."""
+    return [1.0 if "add 0" in row.messages[0]["content"] else None for row in rows]
+
+
+def test_answers_on_which_every_reward_abstains_are_not_kept(ends_soon, write_rows, tmp_path):
+    file = tmp_path / "best.jsonl"
+    told = {"model": ends_soon, "dataset": write_rows(QUESTIONS), "output_file": str(file), "max_new_tokens": 6}
+    told |= {"reward": ["unsure"], "num_return_sequences": 8}
+    job = prepare("sample", [Given(k, v, "test") for k, v in told.items()], rewarding(on_the_first_row, "unsure"))
+    found = job.spec.runner()(job)
+    assert {line["messages"][0]["content"] for line in lines(file)} == {"add 0 1"}
+    assert found["mean_reward"] == 1.0 and [line["kept"] for line in lines(f"{file}.drawn")] == [1, 0, 0]
 
 
 def prepare_options(**options):

@@ -277,6 +277,27 @@ def test_evaluates_stops_early_keeps_the_best_and_logs(qwen2, write_rows, tmp_pa
     assert (output / "curves.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("said", "rates"),
+    [
+        ({"warmup_steps": 2}, [0, 0.5, 1, 1]),
+        ({"warmup_steps": 0}, [1, 1, 1, 1]),
+        ({"warmup_ratio": 0.5}, [0, 0.5, 1, 1]),
+        ({"warmup_ratio": 1.0}, [0, 0.25, 0.5, 0.75]),
+    ],
+)
+def test_the_rate_warms_up_over_steps_or_a_share_of_them(qwen2, write_rows, tmp_path, said, rates):
+    shared = {"max_steps": 4, "save_strategy": "no", "lr_scheduler_type": "constant_with_warmup"}
+    train(qwen2, write_rows(SHORT[:4]), tmp_path / "out", **shared, **said, learning_rate=1e-3)
+    found = [line["learning_rate"] for line in logged(tmp_path / "out") if "learning_rate" in line]
+    assert found == pytest.approx([rate * 1e-3 for rate in rates])
+
+
+def test_two_lengths_of_the_warm_up_are_refused(qwen2, write_rows, tmp_path):
+    with pytest.raises(SwiftError, match="--warmup_ratio and --warmup_steps both"):
+        train(qwen2, write_rows(SHORT[:4]), tmp_path / "out", warmup_steps=2, warmup_ratio=0.1)
+
+
 def test_what_watching_needs_is_said(qwen2, write_rows, tmp_path):
     rows = write_rows(SHORT[:4])
     with pytest.raises(SwiftError, match="--early_stopping_patience watches evaluations: say --val_dataset"):

@@ -225,8 +225,12 @@ def build_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: An
 
 
 @hookspec(firstresult=True)
-def score(job: Job, rows: list[Row], completions: list[str]) -> list[float] | None:
-    """One reward per completion, in order; a completion belongs to the row at its place."""
+def score(job: Job, rows: list[Row], completions: list[str]) -> list[float | None] | None:
+    """One reward per completion, in order; a completion belongs to the row at its place.
+
+    None in the list: this reward abstains on that completion, which is then judged by the other rewards alone. A
+    completion on which every reward abstains is not learnt from, nor kept by `swift sample`.
+    """
 
 
 @hookspec(firstresult=True)
@@ -280,3 +284,13 @@ def evaluate(job: Job, engine: Engine) -> list[dict[str, Any]] | None:
 @hookspec(firstresult=True)
 def export_model(job: Job) -> str | None:
     """Write the export and return the folder it stands in."""
+
+
+@hookspec(firstresult=True)
+def upload_folder(job: Job, folder: str) -> str | None:
+    """Put the files of a folder into the repository --hub_model_id of the hub in use; returns its address.
+
+    Asked of the loader, which knows the hubs. SwiftError where the hub cannot be reached or refuses.
+
+    .. versionadded:: 0.2
+    """

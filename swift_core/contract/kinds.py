@@ -44,7 +44,7 @@ _ROWS = (
         "loader",
         "loaders",
         "1",
-        "resolve_checkpoint load_config load_model load_processor save_model encode decode",
+        "resolve_checkpoint load_config load_model load_processor save_model upload_folder encode decode",
         "Finds a checkpoint and turns it into config, model and processor.",
     ),
     _row(

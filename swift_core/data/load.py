@@ -13,6 +13,7 @@ from swift_core.contract.source import Source
 from swift_core.data.convert import to_row
 from swift_core.data.declared import source_of
 from swift_core.data.faults import Faults
+from swift_core.data.marks import fill_marks
 from swift_core.data.mix import mixed, take
 from swift_core.data.noticed import Noticed
 
@@ -89,6 +90,7 @@ def as_row(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> 
     Raises SwiftError, which begins with the row's place, for a row that this job cannot use.
     """
     row: Row = job.hook.to_row(job=job, raw=raw, source=source) or _generic(job, raw, source)
+    fill_marks(row, job.options)
     if need_answer and row.messages[-1]["role"] != "assistant":
         raise SwiftError(
             f"{row.where}: the last message is not the assistant's; there is nothing to learn or to compare with."

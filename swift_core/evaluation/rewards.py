@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from swift_core.contract.job import Job, Selected
 
 
-def score_all(job: Job, rows: list[Row], completions: list[str]) -> list[list[float]]:
+Scores = list[float | None]
+"""Rewards of completions, or the rewards of one completion; None where a reward abstained."""
+
+
+def score_all(job: Job, rows: list[Row], completions: list[str]) -> list[Scores]:
     """For each completion a list with what each reward gives it, in option order; a row per completion.
+
+    None stands where a reward abstained.
 
     The rewards work side by side. A SwiftError names the reward and the row where one raises, gives too few values,
     a value that is no finite number, or nothing within `--reward_timeout`.
@@ -29,7 +35,7 @@ def score_all(job: Job, rows: list[Row], completions: list[str]) -> list[list[fl
     return [list(values) for values in zip(*columns, strict=True)]
 
 
-def _side_by_side(job: Job, items: Sequence[Selected], rows: list[Row], completions: list[str]) -> list[list[float]]:
+def _side_by_side(job: Job, items: Sequence[Selected], rows: list[Row], completions: list[str]) -> list[Scores]:
     """What each reward gives, all at work at the same time: a judge's answers take long and no computing.
 
     A reward that says `in_main_thread = True` works in the caller's thread, and no time-out ends it.
@@ -65,15 +71,17 @@ def _value(outcome: Any) -> Any:
     return outcome
 
 
-def _column(job: Job, item: Selected, rows: list[Row], completions: list[str]) -> list[float]:
+def _column(job: Job, item: Selected, rows: list[Row], completions: list[str]) -> Scores:
     values = _scores(job, item, rows, completions)
     if not isinstance(values, list) or len(values) != len(completions):
         given = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
         raise SwiftError(f"reward {item.label}: {given} for {len(completions)} answers, the first to {rows[0].where}.")
     for row, value in zip(rows, values, strict=True):
-        if not _finite(value):
-            raise SwiftError(f"reward {item.label}: gave {value!r} for {row.where}; a reward is a finite number.")
-    return [float(value) for value in values]
+        if not (value is None or _finite(value)):
+            raise SwiftError(
+                f"reward {item.label}: gave {value!r} for {row.where}; a reward is a finite number, or None to abstain."
+            )
+    return [None if value is None else float(value) for value in values]
 
 
 def _finite(value: Any) -> bool:

@@ -23,6 +23,7 @@ LOCK_FILE = "swift.lock.json"
 INHERITED = (
     "model",
     "model_type",
+    "new_special_tokens",
     "template",
     "system",
     "enable_thinking",

@@ -13,6 +13,7 @@ from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import INHERITED, inherit
 from swift_core.job.options import Given, build, build_most, fields_of, match_field, spread_namespaces, unknown
 from swift_core.job.other_words import said_here
+from swift_core.job.processes import asked_by_environment, explained
 from swift_core.job.resolve import Selection, select_components
 from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec, find_job
@@ -28,6 +29,8 @@ def prepare(
     spec = find_job(name)
     catalogue = catalogue or Catalogue.installed()
     given, found = list(given), list(mistakes)
+    asked = asked_by_environment(spec, given, catalogue)
+    given += asked
     values, sources, rest = own_options(spec, given)
     wrong = set() if attempt(found, _inherited, spec, values, sources) else {*INHERITED}
     options, more = build_most(spec.options_class(), values, f"swift {name}", found)
@@ -40,7 +43,10 @@ def prepare(
         found += objections(options, chosen.components)
     if found:
         raise SwiftErrors([*found, *_needed(spec, options, wrong)])
-    return PreparedJob(spec, options, chosen.components, sources, given=given)
+    job = PreparedJob(spec, options, chosen.components, sources, given=given)
+    if asked:
+        job.say(explained(asked))
+    return job
 
 
 def _inherited(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> bool:

@@ -54,7 +54,11 @@ _SPECS = (
         _OPTIONS + "InferOptions",
     ),
     JobSpec(
-        "deploy", "Serve the model with the OpenAI interface.", "swift_core.jobs.deploy", _OPTIONS + "DeployOptions"
+        "deploy",
+        "Serve the model with the OpenAI interface.",
+        "swift_core.jobs.deploy",
+        _OPTIONS + "DeployOptions",
+        {"plain_user_text": True},
     ),
     JobSpec("eval", "Measure the model on data sets.", "swift_core.jobs.evaluate", _OPTIONS + "EvalOptions"),
     JobSpec("export", "Merge, quantize or convert a checkpoint.", "swift_core.jobs.export", _OPTIONS + "ExportOptions"),

@@ -12,23 +12,28 @@ from swift_core.contract.errors import SwiftError
 from swift_core.data.load import load_all
 from swift_core.job.lockfile import LOCK_FILE
 from swift_core.jobs.steps import go_on_from, without_quantizer
-from swift_core.jobs.writing import writing
+from swift_core.jobs.writing import source_of, writing
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Run every exporter in order, then the quantizer; returns `{"folders": {name: folder}}`.
+    """Run every exporter in order, then the quantizer, then the upload; returns `{"folders": {name: folder}}`.
 
     `--quantizer` of `swift export` is work to do. A quantizer that a training run left in its lock, or that a
     quantized checkpoint names in its config.json, only says how the base model is loaded.
-    Raises SwiftError where there is neither an exporter nor a quantizer to run.
+    Raises SwiftError where there is nothing to run or to upload, and for --push_to_hub without --hub_model_id.
     """
     step, offline = _split_quantizer(job)
-    if not (job.many("exporter") or offline):
+    if job.options.push_to_hub and not job.options.hub_model_id:
+        raise SwiftError("--push_to_hub uploads to a repository: say --hub_model_id owner/name.")
+    if not (job.many("exporter") or offline or job.options.push_to_hub):
         names = ", ".join(e.name for e in Catalogue.installed().of_kind("exporter"))
-        raise SwiftError(f"What shall be written? Say --exporter with one of: {names}; or --quantizer NAME.")
+        raise SwiftError(
+            f"What shall be written? Say --exporter with one of: {names}; or --quantizer NAME; or upload the "
+            "checkpoint as it is: --push_to_hub true."
+        )
     several = len(job.many("exporter")) + bool(offline) > 1
     folders: dict[str, str] = {}
     for item in job.many("exporter"):
@@ -36,8 +41,23 @@ def run(job: Job) -> dict[str, Any]:
         step = go_on_from(step, folders[item.label])
     if offline:
         folders[offline.label] = _quantize(_placed(step, offline.label, several), offline)
-    job.say("Done.\n" + "\n".join(f"  {name}: {folder}" for name, folder in folders.items()))
+    lines = dict(folders)
+    if job.options.push_to_hub:
+        lines["uploaded to"] = _upload(job, list(folders.values()))
+    job.say("Done.\n" + "\n".join(f"  {name}: {place}" for name, place in lines.items()))
     return {"folders": folders}
+
+
+def _upload(job: Job, folders: list[str]) -> str:
+    """Upload the last of the written folders, or the checkpoint where there is none; returns the address."""
+    folder = Path(folders[-1]) if folders else source_of(job)
+    if not folder.is_dir():
+        raise SwiftError(f"{folder} is no folder on this disk that could be uploaded; say --ckpt_dir FOLDER.")
+    job.say(f"Uploading {folder} to {job.options.hub_model_id} …")
+    address: str | None = job.hook.upload_folder(job=job, folder=str(folder))
+    if address is None:
+        raise SwiftError(f"The loader {job.options.loader!r} uploads nothing; {folder} is whole, upload it by hand.")
+    return address
 
 
 def _split_quantizer(job: Job) -> tuple[Job, Any]:

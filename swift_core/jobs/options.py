@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.source import Source, is_source
 from swift_core.data.declared import source_of
 from swift_core.job.options import option
+
+
+def _listed_tokens(words: list[str]) -> list[str]:
+    """The tokens themselves, where one word names a file of them. SwiftError for one that is blank or there twice."""
+    if len(words) == 1 and Path(words[0]).is_file():
+        words = Path(words[0]).read_text(encoding="utf-8").splitlines()
+    for number, word in enumerate(words):
+        if not word.strip() or word in words[:number]:
+            why = "is there twice" if word.strip() else "is blank"
+            raise SwiftError(f"--new_special_tokens: token {number + 1}, {word!r}, {why}; leave it out.")
+    return list(words)
 
 
 @dataclass(kw_only=True)
@@ -33,6 +45,11 @@ class ModelOptions:
         [], "Trained adapters to load, as folder or name=folder.", aliases=("adapter", "lora_modules")
     )
     ckpt_dir: str | None = option(None, "A checkpoint of a training job: its model, adapter and template.")
+    new_special_tokens: list[str] = option(
+        [],
+        "Special tokens that the checkpoint lacks, or a file with one a line; they get rows in embeddings and head.",
+        on_resume="fixed",
+    )
     template: str | None = option(None, "Chat template; left out, the model's own.", kind="template")
     system: str | None = option(None, "System text for rows that bring none.")
     enable_thinking: bool | None = option(
@@ -41,6 +58,11 @@ class ModelOptions:
     preserve_thinking: bool | None = option(
         None, "Keep the thoughts of earlier answers; left out, those that are trained, and where the template says so."
     )
+    plain_user_text: bool = option(
+        False,
+        "Take control tokens (<|im_end|> …) in a user's or tool's text as text; true in swift deploy unless you say "
+        "otherwise.",
+    )
     agent: str | None = option(
         None, "Agent format for tools; left out, the template's own.", kind="agent", aliases=("agent_template",)
     )
@@ -48,6 +70,9 @@ class ModelOptions:
     max_length: int | None = option(None, "Longest row in tokens; left out, the model's own limit.", ge=1)
     max_pixels: int | None = option(None, "Images above this many pixels are shrunk, their boxes with them.", ge=1)
     seed: int = option(42, "Seed of everything random.")
+
+    def __post_init__(self) -> None:
+        self.new_special_tokens = _listed_tokens(self.new_special_tokens)
 
 
 @dataclass(kw_only=True)
@@ -67,6 +92,12 @@ class DataOptions:
     )  # fmt: skip
     media_root: str | None = option(
         None, "Folder of pictures, videos and sounds; left out, beside the data file.", aliases=("media_dir",)
+    )
+    model_name: list[str] = option(
+        [], "What stands for {{NAME}} in rows: one name, or the Chinese and the English one.", max_length=2
+    )
+    model_author: list[str] = option(
+        [], "What stands for {{AUTHOR}} in rows: one name, or the Chinese and the English one.", max_length=2
     )
     strict: bool = option(True, "Stop at a bad row; false: skip, count and name the first ten.")
     dataset_shuffle: bool = option(True, "Shuffle the rows before training.")
@@ -126,6 +157,7 @@ class TrainOptions(ModelOptions, DataOptions):
     hub_token: str | None = option(None, "Token for the upload.", secret=True, on_resume="free")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.use_vllm:
             if self.rollout_backend not in (None, "vllm"):
                 raise SwiftError(
@@ -200,6 +232,7 @@ class EvalOptions(BackendOptions, DataOptions):
     output_dir: str | None = option(None, "Where reports are written; left out: output/MODEL-eval-TIME.")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.eval_url:
             if self.backend not in (BackendOptions.backend, "remote"):
                 raise SwiftError(
@@ -222,6 +255,10 @@ class ExportOptions(ModelOptions, DataOptions):
     to_ollama: bool = option(False, "Same as --exporter ollama.", selects=("exporter", "ollama"))
     output_dir: str | None = option(None, "Where to write; left out: beside the checkpoint.")
     exist_ok: bool = option(False, "Write into a folder that is there already.")
+    push_to_hub: bool = option(False, "Upload what was written last, or where nothing is written, the checkpoint.")
+    hub_model_id: str | None = option(None, "Repository to upload to, owner/name.")
+    hub_token: str | None = option(None, "Token for the upload.", secret=True)
+    hub_private_repo: bool = option(False, "Make the repository private.")
 
 
 @dataclass(kw_only=True)

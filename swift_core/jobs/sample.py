@@ -16,7 +16,7 @@ from swift_core.contract.engine import Engine, Reply
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all
-from swift_core.evaluation.rewards import score_all
+from swift_core.evaluation.rewards import Scores, score_all
 from swift_core.inference.conversation import ask, first_adapter
 
 if TYPE_CHECKING:
@@ -34,10 +34,14 @@ class Task:
 
 @dataclass
 class Drawn:
-    """One answer. rewards: by the reward's label, empty where the job has none."""
+    """One answer. rewards: by the reward's label, without those that abstained; empty where the job has none.
+
+    judged: False where the job has rewards and all of them abstained.
+    """
 
     reply: Reply
     rewards: dict[str, float]
+    judged: bool = True
 
     @property
     def mean(self) -> float:
@@ -96,7 +100,7 @@ def draw_all(job: Job, tasks: list[Task], journal: Journal) -> list[float]:
             for group in batches(tasks, together):
                 for task, answers in zip(group, draw(job, engine, group), strict=True):
                     journal.add(task, answers, choose(job, answers))
-                    rewards += [answer.mean for answer in answers]
+                    rewards += [answer.mean for answer in answers if answer.judged]
                 progress.advance(bar, len(group))
     finally:
         engine.close()
@@ -111,14 +115,19 @@ def draw(job: Job, engine: Engine, tasks: list[Task]) -> list[list[Drawn]]:
     replies = engine.generate([ask(row, options, adapter, seed=options.seed + n) for row, n in asked])
     labels = [item.label for item in job.many("reward")]
     scores = score_all(job, [row for row, _ in asked], [r.text for r in replies]) if labels else [[]] * len(replies)
-    drawn = [Drawn(reply, dict(zip(labels, s, strict=True))) for reply, s in zip(replies, scores, strict=True)]
+    drawn = [_drawn(reply, labels, s) for reply, s in zip(replies, scores, strict=True)]
     return [drawn[start : start + count] for start in range(0, len(drawn), count)]
 
 
+def _drawn(reply: Reply, labels: list[str], scores: Scores) -> Drawn:
+    given = {label: score for label, score in zip(labels, scores, strict=True) if score is not None}
+    return Drawn(reply, given, judged=bool(given) or not labels)
+
+
 def choose(job: Job, answers: list[Drawn]) -> list[Drawn]:
-    """The best answers, at most `keep`, none twice; not those that are empty, cut at the limit or too low."""
+    """The best answers, at most `keep`, none twice; not those that are empty, cut at the limit, unjudged or too low."""
     least = job.options.threshold
-    whole = [a for a in answers if a.reply.text.strip() and a.reply.finish_reason != "length"]
+    whole = [a for a in answers if a.judged and a.reply.text.strip() and a.reply.finish_reason != "length"]
     good = [a for a in whole if least is None or a.mean >= least]
     unique: dict[str, Drawn] = {}
     for answer in sorted(good, key=lambda a: -a.mean):  # stable: of equals, the one drawn first
@@ -149,7 +158,7 @@ class Journal:
         self.kept += len(kept)
         if kept:
             _append(self.file, [record(task, answer) for answer in kept])
-        best = max((a.mean for a in answers), default=0.0)
+        best = max((a.mean for a in answers if a.judged), default=0.0)
         line = {"sample": task.key, "where": task.row.where, "drawn": len(answers), "kept": len(kept), "best": best}
         _append(self.drawn, [{**line, "job": self.mark}])
 

@@ -16,6 +16,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from swift_core.templates.added_tokens import Chunk, Words, words_of
+from swift_core.templates.plain_text import GUARD, cut_at_guards
 from swift_core.templates.render import Span
 
 IGNORED = -100
@@ -56,7 +57,9 @@ def _spread(runs: list[TokenRange], length: int) -> list[float]:
 
 
 def weighed(tokenizer: Any, batch: list[list[Span]]) -> list[tuple[list[int], list[TokenRange]]]:
-    """Token ids and the runs of trained tokens, a pair per row."""
+    """Token ids and the runs of trained tokens, a pair per row. A text is cut at guards (`plain_text`), too."""
+    if any(GUARD in span.text for spans in batch for span in spans):
+        return [_joined(weighed(tokenizer, cut_at_guards(spans))) for spans in batch]
     if not getattr(tokenizer, "is_fast", False):
         return [_in_pieces(tokenizer, spans) for spans in batch]
     words = words_of(tokenizer)

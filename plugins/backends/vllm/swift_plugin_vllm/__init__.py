@@ -38,6 +38,7 @@ from swift_core.inference.conversation import askable, room, served_name, stream
 from swift_core.inference.ending import ending_of, reply_of
 from swift_core.jobs.announce import say_model
 from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, load_processor, merge_adapters
+from swift_core.templates.plain_text import GUARD, guarded
 from swift_core.templates.render import spans_of
 
 ON_GPU = shutil.which("nvidia-smi") is not None
@@ -242,7 +243,9 @@ def _lora_folders(job: Job) -> dict[str, str]:
 def _plain_lora(folder: Path) -> bool:
     file = folder / "adapter_config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return config.get("peft_type") == "LORA" and not any(map(config.get, ("use_dora", "modules_to_save")))
+    return config.get("peft_type") == "LORA" and not any(
+        map(config.get, ("use_dora", "modules_to_save", "trainable_token_indices"))
+    )
 
 
 def _lora_words(adapters: dict[str, str]) -> list[str]:
@@ -421,8 +424,13 @@ class VllmEngine:
 
     def _with_media(self, request: Request) -> list[dict[str, Any]]:
         """The written conversation as one message, its media marked as in a row."""
-        row = askable(request).with_system(self.job.options.system)
+        row = guarded(self.job, askable(request).with_system(self.job.options.system), self.tokenizer)
         text = "".join(span.text for span in spans_of(self.job, row, self.tokenizer, generation=True))
+        if GUARD in text:
+            raise SwiftError(
+                f"{row.where}: vLLM reads rows with media as text, where a control word cannot be kept from being one. "
+                "Leave it out, or let it count: --plain_user_text false."
+            )
         for kind, written in self.job.one("template").media.items():
             text = text.replace(written, f"<{kind}>")
         return [{"role": "user", "content": text}]

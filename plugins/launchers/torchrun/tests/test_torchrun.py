@@ -85,6 +85,42 @@ def test_two_processes_train_as_one(place, alone, monkeypatch):
     assert same(weights(done["checkpoint"]), alone[1])
 
 
+def test_the_environment_starts_two_processes(place, alone, tmp_path):
+    """`NPROC_PER_NODE=2 swift sft …`: a line says so, and two processes with half the rows each train as one does."""
+    given = {**options(place, "asked"), "per_device_train_batch_size": 2}
+    (tmp_path / "job.yaml").write_text(json.dumps(given))
+    environment = {**os.environ, "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
+    swift = [sys.executable, "-m", "swift_core", "sft", "--config", str(tmp_path / "job.yaml")]
+    done = subprocess.run(swift, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    line = "The environment asks for several processes: --launcher torchrun --nproc_per_node 2."
+    assert (done.stdout + done.stderr).count(line) == 1
+    assert losses(place / "asked") == pytest.approx(alone[0], abs=1e-5)
+    assert same(weights(place / "asked" / "checkpoint-4"), alone[1])
+    assert len(list((place / "asked" / "checkpoint-4").glob("rng_state_*.pth"))) == 2  # one of each process
+
+
+def test_what_the_environment_asks_for_and_what_wins(place, monkeypatch):
+    def prepared(**said):
+        return prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "env"), **said}.items()])
+
+    monkeypatch.setenv("MASTER_PORT", "29511")
+    assert not prepared().many("launcher"), "An address alone starts nothing."
+    for name, value in {"NPROC_PER_NODE": "2", "NNODES": "3", "NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    found = prepared().one("launcher")
+    values = (found.nproc_per_node, found.nnodes, found.node_rank, found.master_addr, found.master_port)
+    assert values == (2, 3, 1, "10.0.0.1", 29511)
+    assert prepared(nproc_per_node=4).one("launcher").nproc_per_node == 4
+    assert prepared(launcher="torchrun").one("launcher").nproc_per_node is None
+    assert not prepared(launcher="none").many("launcher")
+    monkeypatch.setenv("NPROC_PER_NODE", "many")
+    with pytest.raises(SwiftError, match="--nproc_per_node many"):
+        prepared()
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert not prepared().many("launcher"), "A process that was started starts no others."
+
+
 def test_fsdp_splits_saves_and_resumes(place, alone, tmp_path, monkeypatch, capfd):
     """Two steps, and from their checkpoint two more, both in one pair of processes to import torch once."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

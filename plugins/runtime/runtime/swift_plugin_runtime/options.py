@@ -29,7 +29,8 @@ class TrainingOptions(Trainer):
         None, "Peak learning rate; left out: 1e-4 for adapters, 1e-5 for full.", ge=0, on_resume="fixed"
     )
     lr_scheduler_type: Schedule = option("cosine", "Schedule of the learning rate, as transformers names it.")
-    warmup_ratio: float = option(0.03, "Share of the steps spent warming up.", ge=0, le=1)
+    warmup_ratio: float | None = option(None, "Share of the steps spent warming up; left out: 0.03.", ge=0, le=1)
+    warmup_steps: int | None = option(None, "Steps spent warming up, in place of a share of them.", ge=0)
     weight_decay: float = option(0.1, "AdamW's decay λ.", ge=0, on_resume="fixed")
     adam_beta1: float = option(0.9, "AdamW's β₁.", ge=0, lt=1, on_resume="fixed")
     adam_beta2: float = option(0.95, "AdamW's β₂.", ge=0, lt=1, on_resume="fixed")
@@ -105,6 +106,12 @@ class TrainingOptions(Trainer):
     deepspeed: str | None = option(None, "zero0 … zero3, zero2_offload, zero3_offload, or a JSON file.")
     fsdp: bool = option(False, "Shard parameters, gradients and optimizer state with FSDP2.")
     training_args: dict[str, Any] = option({}, "JSON of further transformers.TrainingArguments.")
+
+    def __post_init__(self) -> None:
+        if None not in (self.warmup_ratio, self.warmup_steps):
+            raise SwiftError("--warmup_ratio and --warmup_steps both say how long to warm up; leave one of them out.")
+        if self.warmup_ratio is None and self.warmup_steps is None:
+            self.warmup_ratio = 0.03
 
     @hookimpl
     def check_job(self, job: Job) -> None:

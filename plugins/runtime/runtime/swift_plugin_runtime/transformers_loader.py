@@ -12,8 +12,9 @@ from swift_core.contract.job import Job
 from swift_core.inference.ending import cut_at, stop_words
 from swift_core.job.gguf_header import gguf_of
 from swift_core.templates.encode import encode_spans
+from swift_core.templates.plain_text import guarded
 from swift_core.templates.render import spans_of
-from swift_plugin_runtime.loading import heads, hub
+from swift_plugin_runtime.loading import heads, hub, new_tokens
 from swift_plugin_runtime.loading.gguf import unpacked
 from swift_plugin_runtime.loading.loader import (
     device_of,
@@ -25,6 +26,7 @@ from swift_plugin_runtime.loading.loader import (
     refuse_remote_code,
     said_of,
 )
+from swift_plugin_runtime.loading.processor import tokenizer_of
 
 
 @dataclass(kw_only=True, eq=False)
@@ -86,6 +88,8 @@ class Transformers(Loader):
                 path, trust_remote_code=options.trust_remote_code, **arguments
             )
         keep_trainable_layout(model)
+        if options.new_special_tokens:
+            new_tokens.grow(job, model, tokenizer_of(self._processor(job, path)))
         if set(job.card.modality) != {"text"}:
             from swift_plugin_runtime.encoding.multimodal import in_weights_dtype
 
@@ -94,6 +98,13 @@ class Transformers(Loader):
 
     @hookimpl
     def load_processor(self, job: Job, path: str) -> Any:
+        processor = self._processor(job, path)
+        new_tokens.add_tokens(tokenizer_of(processor), job.options.new_special_tokens)
+        return processor
+
+    @staticmethod
+    def _processor(job: Job, path: str) -> Any:
+        """The processor as the checkpoint has it."""
         import transformers
 
         from swift_plugin_runtime.loading.processor import load_processor
@@ -112,11 +123,19 @@ class Transformers(Loader):
         return True
 
     @hookimpl
+    def upload_folder(self, job: Job, folder: str) -> str:
+        from swift_plugin_runtime.loading import hub
+
+        o = job.options
+        return hub.upload(folder, o.hub_model_id, o.use_hf, o.hub_token, o.hub_private_repo)
+
+    @hookimpl
     def encode(self, job: Job, rows: list[Any], processor: Any, generation: bool) -> list[dict[str, Any]]:
         from swift_plugin_runtime.encoding.multimodal import encode_with_processor
         from swift_plugin_runtime.loading.processor import is_processor
 
-        rows = [row.with_system(job.options.system) for row in rows]
+        tokenizer = tokenizer_of(processor)
+        rows = [guarded(job, row.with_system(job.options.system), tokenizer) for row in rows]
         if is_processor(processor):
             return encode_with_processor(job, rows, processor, generation)
         for row in rows:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from modelscope_hub import get_default_config
 from swift_plugin_runtime.loading import hub
+from swift_testing.tiny import tiny_qwen2
 
-from swift_core import SwiftError
+from swift_core import SwiftError, run
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -116,3 +117,52 @@ def test_modelscope_is_asked_for_a_private_repository(
     assert "ms_secret" not in str(caught.value)
     asked = [json.loads(body) for path, _, body in server.asked if path.endswith("/models")]
     assert asked[0]["Visibility"] == 1 and asked[0]["Name"] == "mine"
+
+
+TO = {"push_to_hub": True, "hub_model_id": "me/mine", "use_hf": True, "hub_token": "hf_secret"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: Any) -> str:
+    """A LoRA checkpoint."""
+    place = tmp_path_factory.mktemp("trained")
+    (place / "rows.jsonl").write_text(json.dumps({"query": "What is 2+3?", "response": "5"}) + "\n")
+    model, rows = tiny_qwen2(place / "base"), str(place / "rows.jsonl")
+    done = run("sft", model=model, dataset=[rows], output_dir=str(place / "run"), max_steps=1, device="cpu")
+    return str(done["checkpoint"])
+
+
+def test_an_export_uploads_what_it_wrote_last(server: Any, trained: str, tmp_path: Any, capfd: Any) -> None:
+    """The merged model arrives, file by file; its lock and what is printed hold no token."""
+    place = str(tmp_path / "merged")
+    run("export", ckpt_dir=trained, merge_lora=True, output_dir=place, device="cpu", **TO)
+    assert {"config.json", "model.safetensors", "tokenizer.json", "swift.lock.json"} <= server.files.keys()
+    for name, content in server.files.items():
+        assert (tmp_path / "merged" / name).read_bytes() == content
+    said = "".join(capfd.readouterr())
+    assert f"Uploading {place} to me/mine" in said and f"uploaded to: {server.address}/me/mine" in said
+    assert "hf_secret" not in said and b"hf_secret" not in server.files["swift.lock.json"]
+
+
+def test_an_export_of_nothing_uploads_the_checkpoint(server: Any, trained: str) -> None:
+    run("export", ckpt_dir=trained, device="cpu", hub_private_repo=True, **TO)
+    assert "adapter_model.safetensors" in server.files and "optimizer.pt" not in server.files
+    _, key, body = server.asked[0]
+    assert key == "Bearer hf_secret" and json.loads(body)["visibility"] == "private"
+
+
+def test_an_upload_without_a_repository_or_a_permission(server: Any, trained: str, tmp_path: Any) -> None:
+    """The missing name is said before anything is written; a refusal leaves the export whole, and says how to go on."""
+    place = tmp_path / "merged"
+    shared = {"ckpt_dir": trained, "merge_lora": True, "output_dir": str(place), "device": "cpu"}
+    with pytest.raises(SwiftError, match="say --hub_model_id owner/name"):
+        run("export", **shared, push_to_hub=True)
+    assert not place.exists() and not server.asked
+    server.refuses = True
+    with pytest.raises(
+        SwiftError, match=r"merged could not be uploaded to me/mine .*swift export --ckpt_dir"
+    ) as caught:
+        run("export", **shared, **TO)
+    assert (place / "model.safetensors").is_file() and "hf_secret" not in str(caught.value)
+    with pytest.raises(SwiftError, match="is no folder on this disk"):
+        run("export", model=str(place / "none" / "owner/name"), model_type="qwen2", **TO)

@@ -217,5 +217,33 @@ class RewardedInvariants(ToldInvariants):
     batch = 4
 
     def offered(self) -> Catalogue:
-        """What is installed, the reward, and told answers."""
-        return telling(rewarding(share_of_odd_characters, "odd"))
+        """What is installed, the reward, others that abstain on all answers or on half of them, and told answers."""
+        return telling(rewarding(share_of_odd_characters, "odd", silent=on_none, halting=on_some))
+
+    def test_an_answer_without_a_reward_teaches_nothing(self, tmp_path: Path) -> None:
+        """Where every reward abstains no weight moves; where some answers have a reward, the log is about those."""
+        one: dict[str, Any] = {"max_steps": 1, "weight_decay": 0.0}
+        still = self.whole_run(tmp_path / "still", self.batch, **one, learning_rate=0.0)
+        silent = self.whole_run(tmp_path / "silent", self.batch, **one, reward="silent")
+        some = self.whole_run(tmp_path / "some", self.batch, **one, reward="halting")
+        assert moved(silent.model, still.model) == 0 < moved(some.model, still.model)
+        (line,) = [line for line in some.state.log_history if "loss" in line]
+        assert line["rewards/abstained"] == 0.5 and line["reward"] == pytest.approx(line["rewards/halting"])
+        assert not [name for line in silent.state.log_history for name in line if name in ("reward", "rewards/silent")]
+
+
+def on_none(rows: Any, completions: list[str]) -> list[float | None]:
+    """A reward that abstains on every answer."""
+    return [None] * len(completions)
+
+
+def on_some(rows: Any, completions: list[str]) -> list[float | None]:
+    """The share of odd characters of two answers, and of the next two nothing, and so on."""
+    values = share_of_odd_characters(rows, completions)
+    return [value if number // 2 % 2 == 0 else None for number, value in enumerate(values)]
+
+
+def moved(model: Any, other: Any) -> float:
+    """How far the weights of two models are apart at most."""
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
+    return max(float((one - two).abs().max()) for one, two in pairs)

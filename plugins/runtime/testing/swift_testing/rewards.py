@@ -35,11 +35,16 @@ def share_of_odd_characters(rows: Any, completions: list[str]) -> list[float]:
     return [sum(ord(c) % 2 for c in text) / max(1, len(text)) for text in completions]
 
 
-def rewarding(function: Callable[[Any, list[str]], Any] = share_of_digits, name: str = "digits") -> Catalogue:
-    """Everything installed, and a reward called `name`."""
+Scoring = Callable[[Any, list[str]], Any]
+"""Rows and completions → rewards."""
+
+
+def rewarding(function: Scoring = share_of_digits, name: str = "digits", **others: Scoring) -> Catalogue:
+    """Everything installed, a reward called `name`, and others by their names."""
     module = sys.modules.setdefault("swift_test_rewards", ModuleType("swift_test_rewards"))
-    place = f"{name}_{id(function)}"
-    setattr(module, place, RewardOf(function))
     catalogue = Catalogue(list(Catalogue.installed().entries))
-    catalogue.entries.append(Entry("reward", name, "pytest", "0", "", f"{module.__name__}:{place}"))
+    for called, scoring in {name: function, **others}.items():
+        place = f"{called}_{id(scoring)}"
+        setattr(module, place, RewardOf(scoring))
+        catalogue.entries.append(Entry("reward", called, "pytest", "0", "", f"{module.__name__}:{place}"))
     return catalogue

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from swift_plugin_runtime.alignment.reference import token_logps
-from swift_plugin_runtime.rollouts.policy import PolicyTrainer, clipped_losses
+from swift_plugin_runtime.rollouts.policy import PolicyTrainer, clipped_losses, group_std
 
 from swift_plugin_grpo import Grpo
 
@@ -45,12 +45,13 @@ class GroupTrainer(PolicyTrainer):
 def group_advantages(rewards: torch.Tensor, scale: str, batch_std: torch.Tensor | None = None) -> torch.Tensor:
     """How much better each answer is than its group, shape of `rewards`: [prompts, answers per prompt].
 
-    scale: divide by the standard deviation of the group, of the batch (given as `batch_std`), or by nothing.
+    scale: divide by the standard deviation of the group, of the batch (given as `batch_std`), or by nothing. An answer
+    without a reward (NaN) gets 0, and the others are compared without it.
     """
-    centred = rewards - rewards.mean(1, keepdim=True)
+    centred = (rewards - rewards.nanmean(1, keepdim=True)).nan_to_num(0.0)
     if scale == "none":
         return centred
-    deviation = rewards.std(1, keepdim=True) if scale == "group" else batch_std
+    deviation = group_std(rewards).nan_to_num(0.0) if scale == "group" else batch_std
     assert deviation is not None  # whoever scales by the batch gives it
     return centred / (deviation + 1e-4)
 

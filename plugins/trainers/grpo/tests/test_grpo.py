@@ -28,7 +28,8 @@ from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract.engine import Reply, Sampling
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
-from swift_core.jobs.steps import attach_tuners, find_resume, load_model
+from swift_core.jobs.resume import find_resume
+from swift_core.jobs.steps import attach_tuners, load_model
 from swift_core.jobs.train import load_data
 
 QUESTIONS = [
@@ -298,6 +299,37 @@ def test_advantages_are_relative_to_the_group() -> None:
     assert by_group[1].tolist() == [0, 0, 0, 0]
     assert group_advantages(rewards, "none")[0].tolist() == [0.5, -0.5, -0.5, 0.5]
     assert group_advantages(rewards, "batch", torch.tensor(0.25))[0, 0].item() == pytest.approx(2, abs=1e-3)
+
+
+def test_an_answer_without_a_reward_is_none_of_its_group() -> None:
+    nan = math.nan
+    rewards = torch.tensor([[1.0, nan, 0.0, 0.0], [nan, nan, 3.0, nan], [nan, nan, nan, nan]])
+    third = torch.tensor([[1.0, 0.0, 0.0]])
+    whole = group_advantages(third, "group")[0].tolist()
+    assert group_advantages(rewards, "group").tolist() == [[whole[0], 0, *whole[1:]], [0] * 4, [0] * 4]
+    assert group_advantages(rewards, "none")[0].tolist() == pytest.approx([2 / 3, 0, -1 / 3, -1 / 3])
+
+
+def test_the_loss_of_a_group_with_abstentions_is_that_of_the_other_answers(text: str, tmp_path: Path) -> None:
+    """Of 8 answers, every reward abstains on 2; one more is judged by the second reward alone."""
+    one, two = [0.5, None, None, 1.0, 0.0, 0.25, None, 1.0], [1.0, None, 2.0, 0.0, 1.0, 3.0, None, 0.5]
+    rewards = {"one": lambda *_: one, "two": lambda *_: two}
+    trainer = build(text, QUESTIONS[:2], tmp_path, rewards, reward_weights=[2.0, 0.5], beta=0.1)
+    rollout = trainer.roll_out([list(trainer.train_dataset)])
+    rows = rollout[0]["answers"]
+    sums = [1.5, math.nan, 1.0, 2.0, 0.5, 2.0, math.nan, 2.25]
+    expected = group_advantages(torch.tensor(sums).view(2, 4), "group").flatten().tolist()
+    assert [row["advantage"] for row in rows] == pytest.approx(expected)
+    judged = [row for row, value in zip(rows, sums, strict=True) if not math.isnan(value)]
+    assert trainer.totals(rollout)[0] == 6 and len(judged) == 6
+    totals = trainer.totals(rollout)
+    whole = trainer.compute_loss(trainer.model, trainer.collate(rows), num_items_in_batch=totals)
+    others = trainer.compute_loss(trainer.model, trainer.collate(judged), num_items_in_batch=totals)
+    assert whole.item() == pytest.approx(others.item(), abs=1e-6)
+    figures = {name: round(total / count, 4) for name, (total, count) in trainer.figures.items()}
+    assert figures["rewards/abstained"] == 0.25
+    assert figures["reward"] == round((1.5 + 1.0 + 2.0 + 0.5 + 2.0 + 2.25) / 6, 4)
+    assert figures["rewards/one"] == 0.55 and figures["rewards/two"] == 1.25
 
 
 def test_losses_by_hand() -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from swift_plugin_runtime.alignment.reference import labelled_logps
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rollouts.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
+from swift_plugin_runtime.tuning.adapters import hold_frozen
 from transformers.utils import ModelOutput
 
 from swift_core import SwiftError
@@ -107,7 +108,8 @@ class ActorCriticTrainer(PolicyTrainer):
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
         """Each token's `advantages` and the `returns` that its value is to foretell. rewards: [answers]."""
         masks = [torch.tensor(row["labels"], device=rewards.device) != IGNORED for row in rows]
-        advantages = [self.advantages(r, m, reward) for r, m, reward in zip(rows, masks, rewards, strict=True)]
+        given = rewards.nan_to_num(0.0)  # an answer without a reward has no trained token that could count
+        advantages = [self.advantages(r, m, reward) for r, m, reward in zip(rows, masks, given, strict=True)]
         mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(advantages, masks, strict=True)]))
         for row, values, mask in zip(rows, advantages, masks, strict=True):
             row["returns"] = (values + torch.tensor(row["old_values"], device=values.device)).tolist()
@@ -161,6 +163,7 @@ def build_actor_critic_trainer(
     """The policy with its value head, which a resumed run finds in its checkpoint. SwiftError for --deepspeed."""
     if training_options(job).deepspeed:
         raise SwiftError("ppo's value head wraps the model, which --deepspeed does not save yet; leave it out.")
+    hold_frozen(job, model)  # the trainer sees it wrapped, under other names
     both = ActorCritic(model)
     resume = job.memo.get(RESUMED)
     if resume is not None:

@@ -42,8 +42,9 @@ class NormalisedTrainer(PolicyTrainer):
         """Each token's `advantages`: its return, relative to those of all tokens of the step. rewards: [answers]."""
         if self.method.baseline:
             groups = rewards.view(-1, self.method.num_generations)
-            rewards = (groups - groups.mean(1, keepdim=True)).flatten()
-        returns = [self.returns(row, reward) for row, reward in zip(rows, rewards, strict=True)]
+            rewards = (groups - groups.nanmean(1, keepdim=True)).flatten()
+        given = rewards.nan_to_num(0.0)  # an answer without a reward has no trained token that could count
+        returns = [self.returns(row, reward) for row, reward in zip(rows, given, strict=True)]
         masks = [torch.tensor(row["labels"], device=rewards.device) != IGNORED for row in rows]
         mean, deviation = self.moments_over_ranks(torch.cat([f[m] for f, m in zip(returns, masks, strict=True)]))
         for row, values, mask in zip(rows, returns, masks, strict=True):

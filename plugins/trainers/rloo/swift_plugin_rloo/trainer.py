@@ -10,9 +10,13 @@ from swift_plugin_runtime.rollouts.policy import PolicyTrainer, clipped_losses
 
 
 def leave_one_out(rewards: torch.Tensor) -> torch.Tensor:
-    """Each reward less the mean of the others to the same prompt, shape of `rewards`: [prompts, answers]."""
-    count = rewards.shape[1]
-    return rewards - (rewards.sum(1, keepdim=True) - rewards) / (count - 1)
+    """Each reward less the mean of the others to the same prompt, shape of `rewards`: [prompts, answers].
+
+    An answer without a reward (NaN) gets 0 and is none of the others; nor has one without others an advantage.
+    """
+    others = (~rewards.isnan()).sum(1, keepdim=True) - 1
+    ahead = rewards - (rewards.nansum(1, keepdim=True) - rewards) / others.clamp(min=1)
+    return torch.where(rewards.isnan() | (others < 1), 0.0, ahead)
 
 
 class LeaveOneOutTrainer(PolicyTrainer):
@@ -40,8 +44,8 @@ class LeaveOneOutTrainer(PolicyTrainer):
             rewards = rewards - self.method.beta * kl
         advantages = leave_one_out(rewards.view(-1, self.method.num_generations)).flatten()
         if self.method.normalize_advantages:
-            mean, deviation = self.moments_over_ranks(advantages)
-            advantages = (advantages - mean) / (deviation + 1e-4)
+            mean, deviation = self.moments_over_ranks(advantages[~rewards.isnan()])
+            advantages = ((advantages - mean) / (deviation + 1e-4)).masked_fill(rewards.isnan(), 0.0)
         for row, advantage in zip(rows, advantages.tolist(), strict=True):
             row["advantage"] = advantage
 

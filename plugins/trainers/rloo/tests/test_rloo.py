@@ -97,6 +97,11 @@ def test_the_baseline_is_the_mean_of_the_others() -> None:
     assert leave_one_out(rewards).tolist() == [[0.75, -0.75, 0.0], [0.0, 0.0, 0.0]]
 
 
+def test_an_answer_without_a_reward_is_none_of_the_others() -> None:
+    rewards = torch.tensor([[1.0, math.nan, 0.5], [math.nan, 2.0, math.nan]])
+    assert leave_one_out(rewards).tolist() == [[0.5, 0.0, -0.5], [0.0, 0.0, 0.0]]
+
+
 def total_logp(model: Any, row: dict[str, Any]) -> float:
     """The log-probability of one whole answer at temperature 0.7, from an unpadded pass."""
     read = ("input_ids", "pixel_values", "image_grid_thw", "mm_token_type_ids")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from swift_plugin_runtime.tuning.adapters import train_unfrozen
+from swift_plugin_runtime.tuning.adapters import outside_frozen, train_unfrozen
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.components import Tuner
@@ -31,19 +31,25 @@ class Freeze(Tuner):
     )
     freeze_parameters: list[str] = option([], "Frozen: names that begin so, for instance model.layers.0.")
     freeze_parameters_regex: str | None = option(None, "Frozen: names in which this regex is found.")
-    trainable_parameters: list[str] = option([], "Trained all the same: names that begin so.")
-    trainable_parameters_regex: str | None = option(None, "Trained all the same: names in which this regex is found.")
+    trainable_parameters: list[str] = option(
+        [], "Trained all the same, save in parts that a freeze flag keeps: names that begin so."
+    )
+    trainable_parameters_regex: str | None = option(
+        None, "Trained all the same, save in parts that a freeze flag keeps: names in which this regex is found."
+    )
 
     @hookimpl
     def attach_tuner(self, job: Job, model: Any) -> Any:
         train_unfrozen(job, model)
         names = [name for name, _ in model.named_parameters()]
         self.refuse_typing_errors(names)
+        again = [n for n in names if named(n, self.trainable_parameters, self.trainable_parameters_regex)]
+        unfrozen = set(outside_frozen(job, again, "--trainable_parameters"))
         low = set(self.bottom(model))
         for name, parameter in model.named_parameters():
             if name in low or named(name, self.freeze_parameters, self.freeze_parameters_regex):
                 parameter.requires_grad_(False)
-            if named(name, self.trainable_parameters, self.trainable_parameters_regex):
+            if name in unfrozen:
                 parameter.requires_grad_(True)
         return model
 

@@ -34,6 +34,8 @@ class Peft(PeftTuner):
         if wrong:
             raise SwiftError(f"--peft_args: {name} has no setting {wrong[0]!r}.{did_you_mean(wrong[0], fields)}")
         wanted = {"task_type": "CAUSAL_LM", **self.peft_args}
-        if "target_modules" in fields and wanted.get("target_modules", "all-linear") == "all-linear":
-            wanted["target_modules"] = adapters.linear_targets(job, model, ["all-linear"])
+        if "target_modules" in fields:
+            named = wanted.get("target_modules") or "all-linear"
+            named = [named] if isinstance(named, str) else list(named)
+            wanted["target_modules"] = adapters.linear_targets(job, model, named)
         return kinds[name](**wanted)

@@ -36,7 +36,7 @@ DAYS = 30
 DECIDES = ("model", "loader", "template", "agent", "loss_scale", "bbox")
 """Kinds of components that have a say in how a row is encoded."""
 
-OPTIONS = "system enable_thinking preserve_thinking max_length strict".split()
+OPTIONS = "system enable_thinking preserve_thinking plain_user_text max_length strict".split()
 """Options of the job that have one."""
 
 

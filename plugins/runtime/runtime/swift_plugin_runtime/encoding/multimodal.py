@@ -19,6 +19,7 @@ from swift_core.contract.job import Job
 from swift_core.contract.row import Row, check_placeholders
 from swift_core.data.media import open_media
 from swift_core.templates.encode import encode_spans, labelled, weighed
+from swift_core.templates.plain_text import GUARD, cut_at_guards
 from swift_core.templates.render import Span, spans_of
 from swift_plugin_runtime.loading.processor import tokenizer_of
 
@@ -85,7 +86,11 @@ def _marked(row: Row, spans: list[Span], media: dict[str, list[Any]], processor:
 
 
 def _groups(spans: list[Span], row: Row) -> list[list[Span]]:
-    """Spans that are tokenized together: an answer is whole, unless answers of the row hold media."""
+    """Spans that are tokenized together, cut at guards: an answer is whole, unless answers of the row hold media."""
+    return [part for group in _whole_groups(spans, row) for part in cut_at_guards(group)]
+
+
+def _whole_groups(spans: list[Span], row: Row) -> list[list[Span]]:
     said = "".join(m.get("content") or "" for m in row.messages if m["role"] == "assistant")
     if any(f"<{name}>" in said for name in row.media):
         return [[span] for span in spans]
@@ -147,6 +152,11 @@ def _markers_are_harmless(job: Job, processor: Any) -> bool:
 
 # -- without markers ---------------------------------------------------------------------------------------
 def _aligned(job: Job, row: Row, spans: list[Span], media: dict[str, list[Any]], processor: Any) -> dict[str, Any]:
+    if any(GUARD in span.text for span in spans):
+        raise SwiftError(
+            f"{row.where}: beside media this model's processor cannot take a control word of the text as text. Leave "
+            "it out, or let it count as a control token: --plain_user_text false."
+        )
     tokenizer = tokenizer_of(processor)
     output = _call(processor, "".join(s.text for s in spans), media, row)
     ids = output["input_ids"][0].tolist()

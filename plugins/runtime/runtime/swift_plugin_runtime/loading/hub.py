@@ -67,8 +67,8 @@ def upload(folder: str, name: str, use_hf: bool, token: str | None, private: boo
         cause = (str(error).strip().splitlines() or [""])[0]
         raise SwiftError(
             f"{folder} could not be uploaded to {name} on {hub}: {type(error).__name__}: {cause}. The folder is "
-            "whole; check the network and --hub_token, and upload it by hand or run the job again with "
-            "--resume_from_checkpoint last."
+            "whole; check the network and --hub_token, and upload it by hand or with "
+            f"swift export --ckpt_dir {folder} --push_to_hub true --hub_model_id {name}."
         ) from error
 
 

@@ -57,9 +57,10 @@ class PolicyTrainer(Trainer):
 
     # -- what a method adds ---------------------------------------------------------------------------------
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
-        """Add to each learning row what the loss needs. rewards: [answers].
+        """Add to each learning row what the loss needs. rewards: [answers], NaN where every reward abstained.
 
-        Its `advantage` is a number, or `advantages` a list along the tokens.
+        Its `advantage` is a number, or `advantages` a list along the tokens. An answer without a reward trains no
+        token; it must not count in what the others are compared with, and its advantage is 0.
         """
         raise NotImplementedError
 
@@ -94,10 +95,10 @@ class PolicyTrainer(Trainer):
         return self.rollout, self.totals(self.rollout)
 
     def totals(self, rollout: list[Batch]) -> torch.Tensor:
-        """(answers, trained tokens) of the step on all ranks, shape [2]."""
+        """(answers that a reward judged, trained tokens) of the step on all ranks, shape [2]."""
         rows = [row for batch in rollout for row in batch["answers"]]
         trained = sum(label != IGNORED for row in rows for label in row["labels"])
-        return self.over_ranks([len(rows), trained]).clamp(min=1)
+        return self.over_ranks([sum(batch["judged"] for batch in rollout), trained]).clamp(min=1)
 
     def roll_out(self, asked: list[list[Request]]) -> list[Batch]:
         """Answers to batches of prompts as batches of learning rows with their advantages."""
@@ -105,12 +106,14 @@ class PolicyTrainer(Trainer):
         drawn = self.generate([p for prompts in asked for p in prompts for _ in range(count)])
         rewards = self.rewards(drawn)
         self.log_completions(drawn)
-        rows = [self.answer_row(rollout) for rollout in drawn]
+        judged = (~rewards.isnan()).tolist()
+        rows = [self.answer_row(rollout, given) for rollout, given in zip(drawn, judged, strict=True)]
         if self.always_cache_logps:
             self.cache_logps([{"answers": rows}])
         self.compute_advantages(rows, rewards)
-        left = iter(rows)
-        return [{"answers": [next(left) for _ in range(len(prompts) * count)]} for prompts in asked]
+        left = iter(zip(rows, judged, strict=True))
+        parts = [[next(left) for _ in range(len(prompts) * count)] for prompts in asked]
+        return [{"answers": [row for row, _ in part], "judged": sum(given for _, given in part)} for part in parts]
 
     def generate(self, prompts: list[Request]) -> list[Rollout]:
         """One rollout to each prompt; reproducible from seed, step and rank."""
@@ -127,25 +130,40 @@ class PolicyTrainer(Trainer):
         )
 
     def rewards(self, drawn: list[Rollout]) -> torch.Tensor:
-        """The weighted sum of the rewards of each answer, [answers]; logs what they were."""
+        """The weighted sum of the rewards of each answer, [answers]; logs what they were.
+
+        A reward that abstains adds nothing to the sum, whose weights stay as they are (as in TRL). NaN: all abstained.
+        """
         values = score_all(self.job, [rollout.row for rollout in drawn], [rollout.text for rollout in drawn])
-        scored = torch.tensor(values, device=self.args.device)
+        held = [[math.nan if value is None else value for value in line] for line in values]
+        scored = torch.tensor(held, device=self.args.device)
         weights = torch.tensor(self.method.reward_weights or [1.0] * scored.shape[1], device=scored.device)
-        total = scored @ weights
-        self.log_metric("reward", total)
-        for item, column in zip(self.job.many("reward"), scored.T, strict=True):
-            self.log_metric(f"rewards/{item.label}", column)
-            self.log_metric(f"rewards/{item.label}/std", column.std(unbiased=len(column) > 1)[None])
-        groups = total.view(-1, self.method.num_generations)
-        if groups.shape[1] > 1:
-            self.log_metric("reward_std", groups.std(1))
-            self.log_metric("reward_ties", (groups.std(1) < 1e-6).float())
+        abstained = scored.isnan().all(1)
+        total = (scored * weights).nansum(1).masked_fill(abstained, math.nan)
+        self.log_rewards(scored, total)
+        self.log_metric("rewards/abstained", abstained.float())
         return total
 
-    def answer_row(self, rollout: Rollout) -> dict[str, Any]:
-        """The learning row of one rollout; nothing of it is trained where cut answers are masked."""
+    def log_rewards(self, scored: torch.Tensor, total: torch.Tensor) -> None:
+        """Log each reward and their sum over the answers judged. scored: [answers, rewards]. total: [answers]."""
+        self.log_metric("reward", known(total))
+        for item, column in zip(self.job.many("reward"), scored.T, strict=True):
+            given = known(column)
+            self.log_metric(f"rewards/{item.label}", given)
+            self.log_metric(f"rewards/{item.label}/std", given.std(unbiased=len(given) > 1)[None][: len(given)])
+        groups = total.view(-1, self.method.num_generations)
+        if groups.shape[1] > 1:
+            deviations = known(group_std(groups))
+            self.log_metric("reward_std", deviations)
+            self.log_metric("reward_ties", (deviations < 1e-6).float())
+
+    def answer_row(self, rollout: Rollout, judged: bool = True) -> dict[str, Any]:
+        """The learning row of one rollout; nothing of it is trained where no reward judged it.
+
+        Nor where cut answers are masked.
+        """
         row = learning_row(rollout)
-        if getattr(self.method, "mask_truncated", False) and rollout.cut:
+        if not judged or (getattr(self.method, "mask_truncated", False) and rollout.cut):
             row["labels"] = [IGNORED] * len(row["labels"])
         return row
 
@@ -174,9 +192,10 @@ class PolicyTrainer(Trainer):
         return self.moments_over_ranks(values)[1]
 
     def moments_over_ranks(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(mean, unbiased standard deviation) of all ranks' values, two scalars. values: any shape."""
+        """(mean, unbiased standard deviation) of all ranks' values that are not NaN, two scalars. values: any shape."""
+        values = known(values)
         count, total = self.over_ranks([values.numel(), values.sum().item()])
-        mean = total / count
+        mean = total / count.clamp(min=1)
         squares = self.over_ranks([((values - mean) ** 2).sum().item()])[0]
         return mean, (squares / (count - 1).clamp(min=1)).sqrt()
 
@@ -242,6 +261,21 @@ class PolicyTrainer(Trainer):
     def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: drawing costs more than the passes that could be counted."""
         return 0
+
+
+def known(values: torch.Tensor) -> torch.Tensor:
+    """The values that are not NaN, [values]. values: any shape."""
+    return values[~values.isnan()]
+
+
+def group_std(groups: torch.Tensor) -> torch.Tensor:
+    """The unbiased standard deviation of each group's known values, [groups, 1]; NaN where fewer than two are known.
+
+    groups: [groups, answers], NaN where an answer has no reward.
+    """
+    squares = (groups - groups.nanmean(1, keepdim=True)) ** 2
+    count = (~groups.isnan()).sum(1, keepdim=True)
+    return (squares.nansum(1, keepdim=True) / (count - 1).clamp(min=0)).sqrt()
 
 
 ROLLOUT_TENSORS = ("advantages", "old_logps", "reference_logps", "old_values", "returns")

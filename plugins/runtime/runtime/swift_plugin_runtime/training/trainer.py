@@ -7,6 +7,7 @@ import errno
 import functools
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -42,8 +43,9 @@ from swift_plugin_runtime.encoding.datasets import (
 from swift_plugin_runtime.encoding.media_check import media_in, reaching
 from swift_plugin_runtime.loading import hub
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+from swift_plugin_runtime.loading.new_tokens import check_rows_train
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.options import TrainingOptions, training_options
 from swift_plugin_runtime.training import sharding
 from swift_plugin_runtime.training.announce import Announce, tokens_of
 from swift_plugin_runtime.training.finite import check_loss, check_weights
@@ -54,6 +56,7 @@ from swift_plugin_runtime.training.plots import plot_log
 from swift_plugin_runtime.training.postponed import postpone
 from swift_plugin_runtime.training.signals import StopOnSignal
 from swift_plugin_runtime.training.untouched import say_untouched
+from swift_plugin_runtime.tuning.adapters import hold_frozen
 
 postpone("datasets")  # before the name `transformers.Trainer` is first used, which imports it
 from transformers.trainer_utils import seed_worker  # noqa: E402
@@ -79,6 +82,8 @@ class Trainer(transformers.Trainer):
     """torch's, or accelerate's around it; None until it is made."""
 
     def __init__(self, job: Job, processor: Any, **arguments: Any):
+        hold_frozen(job, arguments["model"])
+        check_rows_train(job, arguments["model"], tokenizer_of(processor))
         super().__init__(processing_class=processor, **arguments)
         self.job = job
         self.masters = self._hold_masters()
@@ -552,7 +557,7 @@ def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transf
     wanted: dict[str, Any] = {
         **shared,
         "learning_rate": learning_rate(job),
-        "warmup_steps": o.warmup_ratio,
+        "warmup_steps": warmup(o),
         "bf16": (on_gpu and torch.cuda.is_bf16_supported()) if o.bf16 is None else o.bf16,
         "use_cpu": not on_gpu,
         "report_to": [name for name in o.report_to if name != "swanlab"],
@@ -567,6 +572,13 @@ def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transf
         "deepspeed": sharding.zero_settings(o.deepspeed) if o.deepspeed else None,
     }
     return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
+
+
+def warmup(o: TrainingOptions) -> float:
+    """--warmup_steps, else --warmup_ratio, as transformers tells them apart: numbers below 1 are shares."""
+    if o.warmup_steps is not None:
+        return float(o.warmup_steps)
+    return min(o.warmup_ratio or 0.0, math.nextafter(1.0, 0.0))  # 1.0 would be one step
 
 
 def learning_rate(job: Job) -> float:

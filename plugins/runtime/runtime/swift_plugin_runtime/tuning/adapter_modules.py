@@ -145,7 +145,8 @@ def hosts(
             raise SwiftError(
                 f"{pattern!r} fits no module of {type(model).__name__}: it must match a whole dotted path."
             )
-        return modules
+        left = adapters.outside_frozen(job, list(modules), f"The regex {pattern!r}")
+        return {path: modules[path] for path in left}
     path, blocks = layers.decoder_layers(job, model)
     return {
         ".".join(filter(None, (path, str(number), below))): module

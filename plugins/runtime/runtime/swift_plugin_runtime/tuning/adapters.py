@@ -165,7 +165,7 @@ def save(model: Any, folder: str, name: str, base: Any) -> bool:
 
 
 def state(model: Any, name: str) -> dict[str, Any]:
-    """The weights of one adapter under PEFT's names, whole, on the CPU."""
+    """The weights of one adapter under PEFT's names, whole, on the CPU; what is tied stands there once."""
     import peft
 
     others = tuning.owned_by_others(model, name)
@@ -286,11 +286,11 @@ def linear_targets(job: Job, model: Any, wanted: list[str], some: bool = False) 
     """Module names to adapt: `all-linear` means every linear layer of the parts that are not frozen.
 
     The output head is left out, as in the LoRA paper's follow-ups and in PEFT. Without a job or card every
-    linear layer counts. some: whether it is enough that one of several names fits. Raises SwiftError where there is
-    no such layer.
+    linear layer counts. Layers named otherwise are those that fit and are not frozen. some: whether it is enough that
+    one of several names fits. Raises SwiftError where there is no such layer.
     """
     if wanted != ["all-linear"]:
-        return named_targets(base_of(model), wanted, some)
+        return named_targets(job, model, wanted, some)
     frozen = frozen_by(job)
     model = base_of(model)
     linear = dict(_linear_layers(model))
@@ -307,11 +307,24 @@ def linear_targets(job: Job, model: Any, wanted: list[str], some: bool = False) 
     return targets
 
 
-def named_targets(model: Any, wanted: list[str], some: bool = False) -> Any:
-    """Names of modules, or the end of them, as a list; one word that is no name as a regular expression.
+def named_targets(job: Job, model: Any, wanted: list[str], some: bool = False) -> Any:
+    """Names, or one regex, as PEFT takes them; the whole names of what is left where some of it is frozen.
 
-    some: whether it is enough that one of several names fits. Raises SwiftError for a word that fits no module.
+    some: whether it is enough that one of several names fits. Raises SwiftError for a word that fits no module, or none
+    that is not frozen.
     """
+    rule = _fitting(base_of(model), wanted, some)
+    names = [name for name, _ in _own_modules(base_of(model))]
+    if isinstance(rule, str):
+        fit = [name for name in names if re.fullmatch(rule, name)]
+    else:
+        fit = [name for name in names if any(f".{name}".endswith(f".{word}") for word in rule)]
+    left = outside_frozen(job, fit, f"--target_modules {' '.join(wanted)}")
+    return rule if len(left) == len(fit) else left
+
+
+def _fitting(model: Any, wanted: list[str], some: bool) -> Any:
+    """Names of modules, or the end of them, as a list; one word that is no name as a regular expression."""
     names = [name for name, _ in model.named_modules() if name]
     absent = [word for word in wanted if not any(f".{name}".endswith(f".{word}") for name in names)]
     if len(wanted) == 1 and absent:
@@ -351,17 +364,74 @@ def what_there_is(model: Any) -> str:
     return f"The model's linear layers: {listed or 'none'}; or say all-linear."
 
 
-def _linear_layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """(dotted name, module) of each linear layer; one that an earlier adapter wraps counts once, as the wrapper."""
+def whole_modules(job: Job, model: Any, wanted: list[str]) -> list[str] | None:
+    """`--modules_to_save` without modules that a flag freezes, as PEFT takes it: a name's end fits, too.
+
+    None where none is wanted. SwiftError where all of them are frozen.
+    """
+    found = [name for name, _ in _own_modules(base_of(model)) if name.endswith(tuple(wanted))] if wanted else []
+    left = outside_frozen(job, found, f"--modules_to_save {' '.join(wanted)}")
+    return (wanted if len(left) == len(found) else left) or None
+
+
+def outside_frozen(job: Job, names: list[str], said: str) -> list[str]:
+    """Those of these modules or parameters that no freeze flag keeps out of training.
+
+    said: the option that names them. SwiftError where they are all frozen.
+    """
+    flag_of = freezing(job)
+    left = [name for name in names if not (flag_of and flag_of(name))]
+    if names and not left:
+        flag = flag_of(names[0]) if flag_of else None
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise SwiftError(
+            f"{said} names frozen parts alone: {names[0]}{more}, which --{flag} true keeps as they are. Say --{flag} "
+            "false, or name others."
+        )
+    return left
+
+
+def hold_frozen(job: Job, model: Any) -> None:
+    """Leave the model's own parameters in frozen parts untrained, whatever the tuners did to them (biases of LoRA).
+
+    SwiftError where a tuner trains something of its own there, or where nothing is left to train.
+    """
+    flag_of = freezing(job)
+    if flag_of is None:
+        return
+    own = tuning.tuning_of(model).parameters
+    training = [(name, p, flag_of(own.get(name, name))) for name, p in model.named_parameters() if p.requires_grad]
+    for name, parameter, flag in training:
+        if flag in TOWER_FLAGS and own and name not in own:
+            raise SwiftError(
+                f"A tuner trains {name}, which lies in a part that --{flag} true keeps. Say --{flag} false."
+            )
+        if flag in TOWER_FLAGS:
+            parameter.requires_grad_(False)
+    if training and not any(p.requires_grad for _, p, _ in training):
+        raise SwiftError(f"All that would train is frozen by --{training[0][2]} true; say --{training[0][2]} false.")
+
+
+TOWER_FLAGS = ("freeze_vit", "freeze_aligner")
+"""Flags of the parts beside the language model, in which no tuner may train against the flag."""
+
+
+def _own_modules(model: Any) -> Iterator[tuple[str, Any]]:
+    """(dotted name, module) of every module, without what an earlier adapter put inside those that it wraps."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     wrapped = ""
     for name, module in model.named_modules():
         if wrapped and name.startswith(wrapped):
             continue
-        wrapper = isinstance(module, BaseTunerLayer)
-        wrapped = f"{name}." if wrapper else ""
-        if is_linear(module.get_base_layer() if wrapper else module):
+        wrapped = f"{name}." if isinstance(module, BaseTunerLayer) else ""
+        yield name, module
+
+
+def _linear_layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """(dotted name, module) of each linear layer; one that an earlier adapter wraps counts once, as the wrapper."""
+    for name, module in _own_modules(model):
+        if is_linear(module.get_base_layer() if hasattr(module, "get_base_layer") else module):
             yield name, module
 
 
@@ -416,8 +486,17 @@ def _model_type(model: Any) -> str:
 def frozen_by(job: Job) -> Callable[[str], bool] | None:
     """Whether --freeze_vit, --freeze_aligner and --freeze_llm keep a module or parameter out of training.
 
+    None where no flag applies; see `freezing`.
+    """
+    flag_of = freezing(job)
+    return None if flag_of is None else lambda name: flag_of(name) is not None
+
+
+def freezing(job: Job) -> Callable[[str], str | None] | None:
+    """The freeze flag that keeps a module or parameter out of training; None where no flag applies to the job.
+
     A name belongs to the part whose prefix fits it longest: an aligner may lie inside the vision tower, and is
-    then trained or frozen by its own flag. None where no flag applies.
+    then trained or frozen by its own flag.
     """
     if job is None or not job.many("model"):
         return None
@@ -427,16 +506,17 @@ def frozen_by(job: Job) -> Callable[[str], bool] | None:
         "freeze_aligner": modules.aligner,
         "freeze_llm": modules.language_model,
     }
-    kept = {prefix: getattr(options, flag) for flag, prefixes in parts.items() for prefix in prefixes}
+    flags = {prefix: flag for flag, prefixes in parts.items() for prefix in prefixes}
+    kept = {prefix: flag if getattr(options, flag) else None for prefix, flag in flags.items()}
     if not any(kept.values()) or not (modules.towers() or options.freeze_llm):
         return None
 
-    def frozen(name: str) -> bool:
+    def flag_of(name: str) -> str | None:
         name = f"{name.removeprefix('base_model.model.')}."
         fitting = [prefix for prefix in kept if name.startswith(f"{prefix}.")]
-        return bool(fitting) and kept[max(fitting, key=len)]
+        return kept[max(fitting, key=len)] if fitting else None
 
-    return frozen
+    return flag_of
 
 
 def _active(model: Any) -> list[str]:

@@ -16,6 +16,7 @@ from swift_core.contract import tuning
 from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
 from swift_core.job.options import describe_options
+from swift_plugin_runtime.loading import new_tokens
 from swift_plugin_runtime.tuning import adapters
 from swift_plugin_runtime.tuning.offload import switch_adapter
 
@@ -76,7 +77,7 @@ class LayerTuner(PeftTuner):
         adapters.check_saved(model, self.modules_to_save)
         return {
             "target_modules": adapters.linear_targets(job, model, self.target_modules, some=usual),
-            "modules_to_save": self.modules_to_save or None,
+            "modules_to_save": adapters.whole_modules(job, model, self.modules_to_save),
             "task_type": "CAUSAL_LM",
         }
 
@@ -158,6 +159,7 @@ class LowRankTuner(LayerTuner):
             lora_alpha=self.lora_alpha,
             lora_dropout=self.lora_dropout,
             bias=self.lora_bias,
+            trainable_token_indices=new_tokens.rows_to_train(model),
             **self.on_layers(job, model),
             **self.variant(),
         )
