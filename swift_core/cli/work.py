@@ -121,10 +121,14 @@ def _flag(info: OptionInfo) -> str:
 
 
 def explain(words: list[str]) -> None:
-    """`swift explain JOB WORDS`: what the job would do. Runs nothing. Raises SwiftError where no job is named."""
+    """`swift explain JOB WORDS`: what the job would do. Runs nothing.
+
+    Raises SwiftError where no job is named, and for what the job would refuse before it loads anything.
+    """
     if not words or words[0].startswith("-"):
         raise SwiftError("Which job? For instance: swift explain sft --model ID --dataset rows.jsonl")
     job = prepared(words[0], words[1:])
+    job.hook.check_job(job=job)
     for line in explanation(job):
         print(line)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,8 @@ from swift_core.contract.engine import Engine, Reply, Request
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all, split_rows
-from swift_core.inference.conversation import ask, first_adapter, sampling
+from swift_core.inference.chat import chat
+from swift_core.inference.conversation import ask, first_adapter
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -30,7 +29,7 @@ def run(job: Job) -> list[dict[str, Any]]:
     engine = job.hook.start_engine(job=job)
     try:
         if place is None:
-            chat(job, engine)
+            chat(job, engine, _adapter(job, engine))
             return []
         return answer_rows(job, engine, rows, place)
     finally:
@@ -161,40 +160,3 @@ def _print_stream(engine: Engine, request: Request) -> Reply:
         print(flush=True)
         reply: Reply = stop.value
         return reply
-
-
-def chat(job: Job, engine: Engine) -> None:
-    """A conversation with the model over standard input and output; every line is one question."""
-    adapter = _adapter(job, engine)
-    messages: list[dict[str, Any]] = []
-    images: list[str] = []
-    if sys.stdin.isatty():
-        print(f"{engine.models[-1]}: ask away. `clear` starts anew, `exit` ends; write <image> to show a picture.")
-    for query in _questions():
-        if query in ("clear", "reset"):
-            messages, images = [], []
-            continue
-        shown = [*images, *(_prompted("image: ") for _ in range(query.count("<image>")))]
-        asked = [*messages, {"role": "user", "content": query}]
-        row = Row(asked, images=shown, where="chat")
-        try:
-            reply = _print_stream(engine, Request(row, sampling(job.options), adapter))
-        except SwiftError as error:
-            print(error, file=sys.stderr)
-            continue
-        if reply.text:  # an empty answer cannot be part of a conversation
-            messages, images = [*asked, {"role": "assistant", "content": reply.text}], shown
-
-
-def _questions() -> Iterator[str]:
-    """Lines that are not empty, until `exit`, `quit` or the end of the input."""
-    try:
-        while (line := _prompted(">>> ").strip()) not in ("exit", "quit"):
-            if line:
-                yield line
-    except (EOFError, KeyboardInterrupt):
-        return
-
-
-def _prompted(prompt: str) -> str:
-    return input(prompt if sys.stdin.isatty() else "")
