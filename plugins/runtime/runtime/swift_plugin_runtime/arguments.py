@@ -11,13 +11,10 @@ import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from swift_core.contract.errors import did_you_mean
 from swift_core.contract.job import Job
-
-if TYPE_CHECKING:
-    from swift_plugin_runtime.options import TrainingOptions
 
 Schedule = Literal[
     "linear",
@@ -46,8 +43,11 @@ BY_LOSS = ("reduce_lr_on_plateau", "greedy")
 """Schedules that follow the evaluation loss."""
 
 
-def faults(o: TrainingOptions, job: Job) -> list[str]:
-    """What transformers would refuse in the options of a training job, a sentence each with what to do."""
+def faults(o: Any, job: Job) -> list[str]:
+    """What transformers would refuse in the options of a training job, a sentence each with what to do.
+
+    o: the job's `TrainingOptions`.
+    """
     options = (*_loggers(o), *_numbers(o), *_precision(o), *_schedule(o, job), *_best(o, job))
     return [*_strange_arguments(o.training_args), *options]
 
@@ -126,32 +126,32 @@ def _type(annotation: ast.expr, choices: dict[str, list[str]]) -> Any:
 
 
 # -- options and what goes together -----------------------------------------------------------------------------
-def _loggers(o: TrainingOptions) -> Iterator[str]:
+def _loggers(o: Any) -> Iterator[str]:
     known = [*loggers(), "none", "all"] if o.report_to else []
     for name in o.report_to:
         if name not in known:
             yield f"--report_to {name[:60]!r}: there is no such logger.{did_you_mean(name[:60], known)}"
 
 
-def _numbers(o: TrainingOptions) -> Iterator[str]:
+def _numbers(o: Any) -> Iterator[str]:
     for name in ("num_train_epochs", "learning_rate", "weight_decay"):
         if math.isinf(getattr(o, name) or 0):
             yield f"--{name} must be finite."
 
 
-def _precision(o: TrainingOptions) -> Iterator[str]:
+def _precision(o: Any) -> Iterator[str]:
     if o.fp16 and o.bf16:
         yield "--fp16 and --bf16 exclude each other; choose one."
 
 
-def _evaluates(o: TrainingOptions, job: Job) -> bool:
+def _evaluates(o: Any, job: Job) -> bool:
     if "eval_strategy" in o.training_args:
         return bool(o.training_args["eval_strategy"] != "no")
     options = job.options
     return o.save_strategy != "no" and bool(options.val_dataset or options.split_dataset_ratio)
 
 
-def _schedule(o: TrainingOptions, job: Job) -> Iterator[str]:
+def _schedule(o: Any, job: Job) -> Iterator[str]:
     kind = o.training_args.get("lr_scheduler_type", o.lr_scheduler_type)
     if kind in BY_LOSS and not _evaluates(o, job):
         yield (
@@ -164,7 +164,7 @@ def _schedule(o: TrainingOptions, job: Job) -> Iterator[str]:
         yield f"--lr_scheduler_type {kind} needs {' or '.join(wanted)}: --training_args '{example}'."
 
 
-def _best(o: TrainingOptions, job: Job) -> Iterator[str]:
+def _best(o: Any, job: Job) -> Iterator[str]:
     """The best checkpoint is known where each is evaluated; early stopping keeps it, too."""
     wanted = "load_best_model_at_end" if o.load_best_model_at_end else "early_stopping_patience"
     if not getattr(o, wanted) or {"save_strategy", "eval_strategy", "save_steps", "eval_steps"} & {*o.training_args}:
