@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all, split_rows
 from swift_core.inference.chat import chat
 from swift_core.inference.conversation import ask, first_adapter
+from swift_core.jobs.journal import append, line_of, mark_of, whole_lines
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -87,6 +86,10 @@ def record(row: Row, reply: Reply) -> dict[str, Any]:
     return {**row.extra, **line}
 
 
+APART = ("resume", "result_path", "stream", "max_batch_size")
+"""Options that change no answer."""
+
+
 class Results:
     """The result file: written beside its place, line by line, and put there when it is whole.
 
@@ -97,7 +100,7 @@ class Results:
     def __init__(self, job: Job, rows: list[Row]):
         self.path = Path(job.options.result_path or RESULT)
         self.part = self.path.with_name(self.path.name + ".part")
-        self.mark = _mark(job)
+        self.mark = "#" + mark_of(job, APART)
         self.records: list[dict[str, Any]] = []
         if self.path.is_dir():
             raise SwiftError(f"--result_path {self.path} is a folder; say a file.")
@@ -105,14 +108,14 @@ class Results:
         if job.options.resume and self.part.is_file():
             self.records = self._read(rows)
             job.say(f"{len(self.records)} of {len(rows)} answers stand in {self.part} already.")
-        lines = [self.mark, *map(_line, self.records)]
+        lines = [self.mark, *map(line_of, self.records)]
         self.part.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
     def _read(self, rows: list[Row]) -> list[dict[str, Any]]:
         """The whole lines of the part; a last line that was cut off does not count."""
-        first, *lines = self.part.read_text(encoding="utf-8").split("\n")[:-1] or [""]
+        first, *lines = whole_lines(self.part) or [""]
         records = [json.loads(line) for line in lines]
-        asked = [json.loads(_line(r.prompt().messages)) for r in rows]
+        asked = [json.loads(line_of(r.prompt().messages)) for r in rows]
         if first != self.mark or [r["messages"][:-1] for r in records] != asked[: len(records)]:
             raise SwiftError(
                 f"{self.part} was written by another job (other rows, model or settings), so it cannot be gone on "
@@ -122,32 +125,16 @@ class Results:
 
     def add(self, records: list[dict[str, Any]]) -> None:
         """Append to the file, on the disk before this returns."""
-        with self.part.open("a", encoding="utf-8") as file:
-            file.writelines(_line(r) + "\n" for r in records)
-            file.flush()
-            os.fsync(file.fileno())
+        append(self.part, records)
         self.records += records
 
     def finish(self) -> Path:
         """Put the whole result in its place, without the mark; returns where."""
         done = self.path.with_name(self.path.name + ".done")
-        done.write_text("".join(_line(r) + "\n" for r in self.records), encoding="utf-8")
+        done.write_text("".join(line_of(r) + "\n" for r in self.records), encoding="utf-8")
         done.replace(self.path)
         self.part.unlink()
         return self.path
-
-
-def _line(value: Any) -> str:
-    """JSON of one line; media that are not paths are named by their type alone."""
-    return json.dumps(value, ensure_ascii=False, default=lambda v: f"({type(v).__name__})")
-
-
-def _mark(job: Job) -> str:
-    """A line that differs wherever the answers could: components, versions and options."""
-    lock = job.lock()
-    apart = ("resume", "result_path", "stream", "max_batch_size")
-    lock["options"] = {k: v for k, v in lock["options"].items() if k not in apart}
-    return "#" + hashlib.sha256(json.dumps(lock, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _print_stream(engine: Engine, request: Request) -> Reply:

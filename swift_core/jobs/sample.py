@@ -18,6 +18,7 @@ from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all
 from swift_core.evaluation.rewards import Scores, score_all
 from swift_core.inference.conversation import ask, first_adapter
+from swift_core.jobs.journal import append, mark_of
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -135,6 +136,10 @@ def choose(job: Job, answers: list[Drawn]) -> list[Drawn]:
     return list(unique.values())[: job.options.keep]
 
 
+APART = ("dataset", "output_file", "max_batch_size", "device")
+"""Options that change no answer: how many are drawn together, for one."""
+
+
 class Journal:
     """The output file, and beside it FILE.drawn with one line per finished row.
 
@@ -145,7 +150,7 @@ class Journal:
     def __init__(self, job: Job):
         self.file = Path(job.options.output_file)
         self.drawn = self.file.with_name(self.file.name + ".drawn")
-        self.mark = _mark(job)
+        self.mark = mark_of(job, APART)[:16]
         self.kept = 0
         if self.file.is_dir():
             raise SwiftError(f"--output_file {self.file} is a folder; say a file.")
@@ -157,10 +162,10 @@ class Journal:
         """Write what is kept, then that the row is done: stopped in between, nothing is lost."""
         self.kept += len(kept)
         if kept:
-            _append(self.file, [record(task, answer) for answer in kept])
+            append(self.file, [record(task, answer) for answer in kept])
         best = max((a.mean for a in answers if a.judged), default=0.0)
         line = {"sample": task.key, "where": task.row.where, "drawn": len(answers), "kept": len(kept), "best": best}
-        _append(self.drawn, [{**line, "job": self.mark}])
+        append(self.drawn, [{**line, "job": self.mark}])
 
 
 def record(task: Task, answer: Drawn) -> dict[str, Any]:
@@ -194,22 +199,6 @@ def plain_media(item: Any) -> str:
         item.save(stream, format="PNG")
         item = stream.getvalue()
     return "data:application/octet-stream;base64," + base64.b64encode(item).decode()
-
-
-def _mark(job: Job) -> str:
-    """Differs wherever the answers could: model, components and options, but not how many are drawn together."""
-    lock = job.lock()
-    apart = ("dataset", "output_file", "max_batch_size", "device")
-    lock["options"] = {k: v for k, v in lock["options"].items() if k not in apart}
-    return hashlib.sha256(json.dumps(lock, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _append(file: Path, lines: list[dict[str, Any]]) -> None:
-    """Lines at the end of a JSONL file, on the disk before this returns."""
-    with file.open("a", encoding="utf-8") as stream:
-        stream.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

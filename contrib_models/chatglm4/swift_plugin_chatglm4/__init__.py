@@ -1,24 +1,8 @@
 """GLM-4 9B, first release, up to one million tokens."""
 
-from typing import Any
+from swift_core import Family, Modules
 
-from swift_core import Family, Modules, hookimpl
-from swift_core.contract.job import Job
-
-
-class ChatGLM4(Family):
-    """Its tokenizer was written before transformers said on which side to pad."""
-
-    @hookimpl
-    def load_processor(self, job: Job, path: str) -> Any:
-        import transformers
-        from swift_plugin_runtime.loading.repairs import padding_side
-
-        trust = job.options.trust_remote_code
-        return padding_side(transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust))
-
-
-card = ChatGLM4(
+card = Family(
     name="chatglm4",
     summary="GLM-4 9B, first release, up to one million tokens.",
     architectures=("ChatGLMModel", "ChatGLMForConditionalGeneration"),

@@ -108,10 +108,11 @@ class Transformers(Loader):
         import transformers
 
         from swift_plugin_runtime.loading.processor import load_processor
+        from swift_plugin_runtime.loading.repairs import padding_side
 
         trust = job.options.trust_remote_code
         if set(job.card.modality) == {"text"}:
-            return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
+            return padding_side(transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=trust))
         return load_processor(path, trust)
 
     @hookimpl

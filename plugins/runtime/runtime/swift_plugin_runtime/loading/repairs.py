@@ -35,8 +35,8 @@ def _in_dtype_of_inputs(module: Any, inputs: Any, output: Any) -> Any:
 
 
 def padding_side(tokenizer: Any) -> Any:
-    """The tokenizer, whose `_pad` was written before transformers handed it `padding_side`."""
-    pad = tokenizer._pad
-    if "padding_side" not in inspect.signature(pad).parameters:
+    """The tokenizer, mended where its `_pad` was written before transformers handed it `padding_side` (ChatGLM's)."""
+    pad = getattr(tokenizer, "_pad", None)
+    if pad is not None and "padding_side" not in inspect.signature(pad).parameters:
         tokenizer._pad = lambda *given, padding_side=None, **named: pad(*given, **named)
     return tokenizer
