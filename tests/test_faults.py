@@ -97,7 +97,7 @@ def swift(site: Path, monkeypatch: pytest.MonkeyPatch):
 
 def explain(tuner_name: str) -> list[str]:
     """The words of a job that uses a tuner."""
-    return ["explain", "sft", "--model", bare_model(), "--tuner", tuner_name]
+    return ["explain", "sft", "--model", bare_model(), "--dataset", __file__, "--tuner", tuner_name]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from swift_testing.contracts import bare_model
 from swift_core import SwiftError
 from swift_core.cli.work import explanation, prepared
 
-SETS = 2000 if os.environ.get("SWIFT_HOSTILE") == "full" else 300
+SETS = 2000 if os.environ.get("SWIFT_HOSTILE") == "full" else 100
 SEED = int(os.environ.get("SWIFT_HOSTILE_SEED", "0"))
 SECONDS = 20
 """A set that takes longer hangs."""

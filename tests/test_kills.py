@@ -17,7 +17,7 @@ from test_training import SHORT, train
 
 from swift_core.jobs.checkpoints import LEAVING, checkpoints, damage
 
-KILLS = int(os.environ.get("SWIFT_KILLS", "15"))
+KILLS = int(os.environ.get("SWIFT_KILLS", "5"))
 
 PAIRS = [{**row, "rejected_response": "I do not know."} for row in SHORT]
 METHODS = {

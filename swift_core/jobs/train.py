@@ -144,7 +144,10 @@ def _launch(job: Job, folder: Path) -> dict[str, Any]:
         os.environ.update(HF_TOKEN=job.options.hub_token, MODELSCOPE_API_TOKEN=job.options.hub_token)
     file = folder / "launch.json"
     file.write_text(json.dumps(said, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
-    code = job.hook.launch(job=job, command=["-m", "swift_core", job.spec.name, "--config", str(file)])
+    try:
+        code = job.hook.launch(job=job, command=["-m", "swift_core", job.spec.name, "--config", str(file)])
+    finally:
+        del os.environ[HELD]
     if code:
         raise SwiftError(f"A process of the job ended with exit code {code}; its error stands above.")
     saved = checkpoints(folder)

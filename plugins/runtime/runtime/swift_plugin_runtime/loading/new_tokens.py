@@ -63,8 +63,11 @@ def rows_to_train(model: Any) -> dict[str, list[int]] | None:
     None where the model has no new tokens, or an earlier tuner trains their rows.
     """
     base = base_of(model)
-    ids, table, head = getattr(base, NOTE, None), base.get_input_embeddings(), base.get_output_embeddings()
-    if not ids or _trains(table):
+    ids = getattr(base, NOTE, None)
+    if not ids:
+        return None
+    table, head = base.get_input_embeddings(), base.get_output_embeddings()
+    if _trains(table):
         return None
     names = {id(module): name for name, module in base.named_modules()}
     tables = [table] if head is None or head.weight is table.weight else [table, head]

@@ -324,10 +324,10 @@ class Trainer(transformers.Trainer):
             return super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None and not Path(checkpoint, "optimizer.pt").is_file() and not self.is_deepspeed_enabled:
-            return self._begin_optimizer_anew(checkpoint)
         if checkpoint is not None and not self.masters.load(self.model, checkpoint, self.sharded):
             self.job.say(f"{checkpoint} holds no float32 masters: training goes on from its rounded weights")
+        if checkpoint is not None and not Path(checkpoint, "optimizer.pt").is_file() and not self.is_deepspeed_enabled:
+            return self._begin_optimizer_anew(checkpoint)
         if not self.sharded:
             with self.masters.loading():
                 return super()._load_optimizer_and_scheduler(checkpoint)
