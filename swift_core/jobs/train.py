@@ -30,13 +30,13 @@ def run(job: Job) -> dict[str, Any]:
     Raises SwiftError for --push_to_hub without --hub_model_id, and for what its steps refuse; Interrupted where a
     signal stopped it and its checkpoint is saved.
     """
+    job.hook.check_job(job=job)
+    check_rollouts(job)
     with output_folder(job) as folder:
         return _run(job, folder)
 
 
 def _run(job: Job, folder: Path) -> dict[str, Any]:
-    job.hook.check_job(job=job)
-    check_rollouts(job)
     if job.options.push_to_hub and not job.options.hub_model_id:
         raise SwiftError("--push_to_hub uploads to a repository: say --hub_model_id owner/name.")
     if job.options.launcher and "LOCAL_RANK" not in os.environ:

@@ -99,7 +99,8 @@ class Transformers(Loader):
     @hookimpl
     def load_processor(self, job: Job, path: str) -> Any:
         processor = self._processor(job, path)
-        new_tokens.add_tokens(tokenizer_of(processor), job.options.new_special_tokens)
+        if job.options.new_special_tokens:
+            new_tokens.add_tokens(tokenizer_of(processor), job.options.new_special_tokens)
         return processor
 
     @staticmethod
