@@ -50,12 +50,19 @@ def started(model, rows, output, options) -> multiprocessing.Process:
     return process
 
 
+def seen(aim: str, output: Path) -> bool:
+    """Whether a checkpoint is being written, or deleted; folders may go while they are looked at."""
+    if aim == "writing":
+        return any(files for _, _, files in os.walk(output / ".saving"))
+    _, folders, _ = next(os.walk(output), ("", [], []))
+    return aim == "deleting" and any(name.startswith(LEAVING) for name in folders)
+
+
 def moment(chance: random.Random, output: Path, process, seconds: float) -> str:
     """Wait for a moment to kill at: while a checkpoint is written, while one is deleted, or at any time."""
     aim = chance.choice(["writing", "deleting", "any"])
     until = time.monotonic() + (chance.uniform(0.1, seconds) if aim == "any" else 60)
-    signs = {"writing": ".saving/checkpoint-*/*", "deleting": f"{LEAVING}*"}
-    while process.is_alive() and time.monotonic() < until and not (aim in signs and any(output.glob(signs[aim]))):
+    while process.is_alive() and time.monotonic() < until and not seen(aim, output):
         time.sleep(0.0005)
     time.sleep(chance.uniform(0, 0.02))
     return aim
