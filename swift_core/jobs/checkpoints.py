@@ -56,11 +56,21 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
 
 def state_of(checkpoint: Path) -> dict[str, Any]:
     """The trainer state of a checkpoint; {} where it cannot be read."""
+    return _object_in(checkpoint / STATE) or {}
+
+
+def run_of(checkpoint: Path) -> str | None:
+    """The run that wrote a checkpoint, as its lock file says; None where it does not say."""
+    return (_object_in(checkpoint / LOCK_FILE) or {}).get("run")
+
+
+def _object_in(file: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is none that can be read."""
     try:
-        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+        return None
+    return value if isinstance(value, dict) else None
 
 
 # -- whole or damaged -----------------------------------------------------------------------------------------
@@ -77,14 +87,10 @@ def damage(folder: Path) -> str | None:
     """
     if not isinstance(state_of(folder).get("global_step"), int):
         return f"{STATE} is missing or cannot be read"
-    try:
-        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        assert isinstance(sealed, dict)
-    except FileNotFoundError:
+    if not (folder / SEAL).exists():
         return next(_broken_files(folder), None)
-    except (OSError, ValueError, AssertionError):
-        return f"{SEAL} cannot be read"
-    return next(_differing_files(folder, sealed), None)
+    sealed = _object_in(folder / SEAL)
+    return f"{SEAL} cannot be read" if sealed is None else next(_differing_files(folder, sealed), None)
 
 
 def _differing_files(folder: Path, sealed: dict[str, Any]) -> Iterator[str]:
@@ -126,9 +132,15 @@ def _is_broken(file: Path) -> bool:
     check = {".json": _read_json, ".safetensors": _read_header, **dict.fromkeys(CHECKED_BY_THEMSELVES, _read_archive)}
     try:
         check.get(file.suffix, lambda _: None)(file)
-    except (OSError, ValueError, AssertionError, struct.error, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError, struct.error, zipfile.BadZipFile, zlib.error):
         return True
     return False
+
+
+def _demand(holds: bool) -> None:
+    """ValueError where a file is not as its form wants it."""
+    if not holds:
+        raise ValueError
 
 
 def _read_json(file: Path) -> None:
@@ -139,19 +151,19 @@ def _read_header(file: Path) -> None:
     """safetensors: the length of a JSON header, the header, then as many bytes as it says."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
-        assert length < file.stat().st_size
+        _demand(length < file.stat().st_size)
         header = json.loads(stream.read(length))
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    assert file.stat().st_size == 8 + length + max(ends, default=0)
+    _demand(file.stat().st_size == 8 + length + max(ends, default=0))
 
 
 def _read_archive(file: Path) -> None:
     with file.open("rb") as stream:
-        if stream.read(2) != b"PK":  # an older form of torch's, a plain pickle: nothing to check it by
-            assert file.stat().st_size > 0 and file.read_bytes()[:1] == b"\x80"
-            return
+        begin = stream.read(2)
+    if begin != b"PK":  # an older form of torch's, a plain pickle: nothing more to check it by
+        return _demand(begin[:1] == b"\x80")
     with zipfile.ZipFile(file) as archive:
-        assert archive.testzip() is None
+        _demand(archive.testzip() is None)
 
 
 # -- rotation -------------------------------------------------------------------------------------------------
@@ -160,11 +172,11 @@ def rotate(newest: Path, keep: int | None, spared: str | None) -> None:
 
     Other folders are left alone: exports, checkpoints of other runs, torn ones. keep: None or less than 1 keeps all.
     """
-    folder, run = newest.parent, run_of(newest)
+    folder = newest.parent
     sweep(folder)
-    if not keep or keep < 1 or run is None:
+    if not keep or keep < 1:
         return
-    mine = [p for p in checkpoints(folder) if run_of(p) == run]
+    mine = [p for p in checkpoints(folder) if run_of(p) == run_of(newest)]
     best = Path(spared).name if spared else None
     old = [p for p in mine[:-1] if p.name != best]
     for checkpoint in old[: max(0, len(mine) - max(keep, 1 if best in (None, mine[-1].name) else 2))]:
@@ -184,15 +196,6 @@ def sweep(folder: Path) -> None:
     """Delete what an interrupted deletion left."""
     for leaving in folder.glob(f"{LEAVING}*"):
         shutil.rmtree(leaving, ignore_errors=True)
-
-
-def run_of(checkpoint: Path) -> str | None:
-    """The run that wrote a checkpoint, as its lock file says; None where it does not say."""
-    try:
-        lock = json.loads((checkpoint / LOCK_FILE).read_text(encoding="utf-8"))
-        return str(lock["run"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def put_in_place(staged: Path, final: Path) -> None:

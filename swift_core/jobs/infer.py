@@ -125,7 +125,7 @@ class Results:
 
     def add(self, records: list[dict[str, Any]]) -> None:
         """Append to the file, on the disk before this returns."""
-        append(self.part, records)
+        append(self.part, map(line_of, records))
         self.records += records
 
     def finish(self) -> Path:

@@ -18,10 +18,10 @@ def line_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=lambda v: f"({type(v).__name__})")
 
 
-def append(file: Path, lines: Iterable[Any]) -> None:
+def append(file: Path, lines: Iterable[str]) -> None:
     """Add lines, which are on the disk before this returns."""
     with file.open("a", encoding="utf-8") as stream:
-        stream.write("".join(line_of(line) + "\n" for line in lines))
+        stream.write("".join(line + "\n" for line in lines))
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -162,10 +162,15 @@ class Journal:
         """Write what is kept, then that the row is done: stopped in between, nothing is lost."""
         self.kept += len(kept)
         if kept:
-            append(self.file, [record(task, answer) for answer in kept])
+            append(self.file, [_json(record(task, answer)) for answer in kept])
         best = max((a.mean for a in answers if a.judged), default=0.0)
         line = {"sample": task.key, "where": task.row.where, "drawn": len(answers), "kept": len(kept), "best": best}
-        append(self.drawn, [{**line, "job": self.mark}])
+        append(self.drawn, [_json({**line, "job": self.mark})])
+
+
+def _json(line: dict[str, Any]) -> str:
+    """One line; TypeError for a value that JSON cannot hold: it would be lost."""
+    return json.dumps(line, ensure_ascii=False)
 
 
 def record(task: Task, answer: Drawn) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from swift_core.data.load import load_all, split_rows
 from swift_core.data.stream import RowStream
 from swift_core.job.options import fields_of
 from swift_core.jobs.announce import READ, waiting
-from swift_core.jobs.checkpoints import checkpoints, newest_whole
+from swift_core.jobs.checkpoints import checkpoints
 from swift_core.jobs.output_folder import HELD, output_folder
 from swift_core.jobs.resume import find_resume, is_finished, note_data, note_weights
 from swift_core.jobs.steps import attach_tuners, load_model
@@ -97,7 +97,7 @@ def check_interrupted(folder: Path, trainer: Any) -> None:
     number = getattr(trainer, "stopped_by", None)
     if number is None:
         return
-    saved, state = newest_whole(folder, lambda _: None), trainer.state
+    saved, state = checkpoints(folder)[-1], trainer.state
     raise Interrupted(
         f"stopped by {signal.Signals(number).name} after step {state.global_step} of {state.max_steps}. "
         f"{saved} is whole: go on with --resume_from_checkpoint last.",

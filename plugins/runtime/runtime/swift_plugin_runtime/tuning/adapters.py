@@ -165,7 +165,7 @@ def save(model: Any, folder: str, name: str, base: Any) -> bool:
 
 
 def state(model: Any, name: str) -> dict[str, Any]:
-    """The weights of one adapter under PEFT's names, whole, on the CPU; what is tied stands there once."""
+    """The weights of one adapter under PEFT's names, whole, on the CPU."""
     import peft
 
     others = tuning.owned_by_others(model, name)
