@@ -205,6 +205,16 @@ def test_other_data_is_said(qwen2, run_of_ten, tmp_path, capsys, rows):
     assert "not the same data as checkpoint-10's" in capsys.readouterr().err
 
 
+def test_a_checkpoint_without_a_lock_is_gone_on_with_and_said(qwen2, write_rows, tmp_path, capsys):
+    rows = write_rows(SHORT)
+    train(qwen2, rows, tmp_path / "out")
+    for name in ("swift.lock.json", "swift.files.json"):
+        (tmp_path / "out" / "checkpoint-12" / name).unlink()
+    train(qwen2, rows, tmp_path / "out", num_train_epochs=2, resume_from_checkpoint="last")
+    assert "has no swift.lock.json" in capsys.readouterr().err
+    assert (tmp_path / "out" / "checkpoint-24").is_dir()
+
+
 def test_what_changes_nothing_is_taken_without_a_word(qwen2, run_of_ten, capsys):
     rows, output = run_of_ten
     changed = {"save_steps": 3, "logging_steps": 2, "save_total_limit": 4, "max_steps": 10}

@@ -36,7 +36,7 @@ def output_folder(job: Job) -> Iterator[Path]:
     if not _is_ours_to_hold(folder):
         yield folder
         return
-    descriptor = _hold(folder)
+    descriptor = _hold(job, folder)
     try:
         _make_room(job, folder)
         sweep(folder)
@@ -64,13 +64,13 @@ def _is_ours_to_hold(folder: Path) -> bool:
     return first and os.environ.get(HELD) != str(folder.absolute())
 
 
-def _hold(folder: Path) -> int:
+def _hold(job: Job, folder: Path) -> int:
     """The descriptor of the folder's lock; the system drops it when this process ends, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         while True:
             descriptor = os.open(folder / HOLDER, os.O_RDWR | os.O_CREAT, 0o666)
-            _lock(folder, descriptor)
+            _lock(job, folder, descriptor)
             if _is_still(folder / HOLDER, descriptor):
                 break
             os.close(descriptor)
@@ -91,10 +91,12 @@ def _is_still(file: Path, descriptor: int) -> bool:
         return False
 
 
-def _lock(folder: Path, descriptor: int) -> None:
+def _lock(job: Job, folder: Path, descriptor: int) -> None:
+    """Lock the folder for this run. SwiftError where another run has it; a line where there are no such locks."""
     try:
         import fcntl
-    except ImportError:  # Windows has no such locks; two runs in one folder are the user's to avoid there
+    except ImportError:  # Windows
+        job.say(f"{folder} cannot be locked on this system: let no other run write into it")
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,8 +106,8 @@ def _lock(folder: Path, descriptor: int) -> None:
         raise SwiftError(
             f"--output_dir {folder} is in use: process {who or 'unknown'} trains into it. Choose another, or wait."
         ) from None
-    except OSError:
-        return  # a file system without locks
+    except OSError as error:  # a file system without locks
+        job.say(f"{folder} cannot be locked ({error.strerror}): let no other run write into it")
 
 
 def _make_room(job: Job, folder: Path) -> None:

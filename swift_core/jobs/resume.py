@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.errors import SwiftError
-from swift_core.job.lockfile import LOCK_FILE, lock_of, read_json
+from swift_core.job.lockfile import LOCK_FILE, lock_of, read_lock
 from swift_core.job.options import fields_of
 from swift_core.jobs.checkpoints import checkpoints, newest_whole, state_of, whole_or_refused
 
@@ -52,7 +52,7 @@ def find_resume(job: Job) -> str | None:
         job.memo["run"] = secrets.token_hex(4)
         return None
     checkpoint = _last(job) if wanted in ("last", "true", "True") else whole_or_refused(Path(wanted))
-    lock = read_json(checkpoint / LOCK_FILE)
+    lock = read_lock(checkpoint)
     job.memo["run"] = lock.get("run") or secrets.token_hex(4)
     check_changes(job, checkpoint, lock)
     job.memo[RESUMED] = str(checkpoint)
@@ -71,7 +71,9 @@ def _last(job: Job) -> Path:
 # -- is it still the same job? ----------------------------------------------------------------------------------
 def check_changes(job: Job, checkpoint: Path, lock: dict[str, Any]) -> None:
     """Say what differs from the checkpoint's run. SwiftError for what it cannot go on with."""
-    changes = list(changes_of(_plain(lock_of(job)), lock, _rules(job)))
+    if not lock.get("components"):
+        job.say(f"{checkpoint} has no {LOCK_FILE}: whether it was trained by this very job cannot be told")
+    changes = _changes(job, lock)
     refused = [str(c) for c in changes if c.fixed]
     if refused:
         raise SwiftError(
@@ -80,6 +82,10 @@ def check_changes(job: Job, checkpoint: Path, lock: dict[str, Any]) -> None:
         )
     if changes:
         job.say(f"not the same run as {checkpoint.name}'s from here on: {'; '.join(map(str, changes))}")
+
+
+def _changes(job: Job, lock: dict[str, Any]) -> list[Change]:
+    return list(changes_of(_plain(lock_of(job)), lock, _rules(job)))
 
 
 def changes_of(now: dict[str, Any], then: dict[str, Any], rules: dict[str, str]) -> Iterator[Change]:
@@ -100,9 +106,13 @@ def changes_of(now: dict[str, Any], then: dict[str, Any], rules: dict[str, str])
 def _components(lock: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """(kind, `label=name`) → its options."""
     return {
-        (c["kind"], c["name"] if c["label"] in (c["name"], "default") else f"{c['label']}={c['name']}"): c["options"]
+        (c["kind"], _named(c["name"], c.get("label", c["name"]))): c.get("options", {})
         for c in lock.get("components", [])
     }
+
+
+def _named(name: str, label: str) -> str:
+    return name if label in (name, "default") else f"{label}={name}"
 
 
 def _changed_options(now: dict[str, Any], then: dict[str, Any], rules: dict[str, str], fixed: bool) -> Iterator[Change]:
@@ -145,7 +155,7 @@ def note_data(job: Job, rows: Iterable[Any], resume: str | None) -> None:
         told = (row.messages, row.rejected, row.tools, row.media, row.objects, row.extra, row.label)
         mark.update(json.dumps(told, default=_content).encode(errors="replace"))
     job.memo["data"] = {"rows": count, "digest": mark.hexdigest()}
-    then = read_json(Path(resume, LOCK_FILE)).get("data") if resume else None
+    then = read_lock(Path(resume)).get("data") if resume else None
     if then and then != job.memo["data"]:
         had = f"{count} rows, it had {then.get('rows')}"
         what = "as many rows, but others or in another order" if then.get("rows") == count else had
@@ -185,6 +195,5 @@ def is_finished(job: Job, checkpoint: str) -> bool:
     step, planned = state.get("global_step", 0), state.get("max_steps", 0)
     if job.options.max_steps > 0:
         return bool(step >= job.options.max_steps)
-    lock = read_json(Path(checkpoint, LOCK_FILE))
-    same = not any(True for _ in changes_of(_plain(lock_of(job)), lock, _rules(job)))
-    return bool(same and planned and step >= planned)
+    lock = read_lock(Path(checkpoint))
+    return bool(planned and step >= planned and lock.get("components") and not _changes(job, lock))

@@ -24,9 +24,11 @@ class StopOnSignal(transformers.TrainerCallback):
         self.before: dict[int, Any] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
-                self.before[number] = signal.signal(number, self._note)
+        if threading.current_thread() is not threading.main_thread():
+            self.trainer.job.say("--save_on_signal has no effect: Python tells signals to the main thread alone")
+            return
+        for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+            self.before[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
         if self.came is not None and number == signal.SIGINT:
