@@ -171,7 +171,9 @@ def test_lines_are_edited_and_remembered(taught, terminal):
 def test_ctrl_c_stops_the_answer_alone(tmp_path, terminal):
     chat = terminal("infer", "--model", tiny_qwen2(tmp_path), "--device", "cpu", "--max_new_tokens", "100000")
     chat.said(PROMPT)
-    chat.type("half a line\x03")
+    chat.type("half a line")
+    chat.said("half a line")  # echoed: the line editor listens, and a Ctrl-C cannot come before it does
+    chat.type("\x03")
     chat.said(PROMPT)
     for _ in range(2):
         chat.type("go on\r")
