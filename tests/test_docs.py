@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import warm
 from fresh_venv import ROOT, Venv, run, uv
 
 from swift_core.contract.kinds import KINDS
@@ -24,6 +25,7 @@ RUN = {"plugin-author.md": 20, "build-on-the-runtime.md": 5, "beside-other-tuner
 def test_the_tutorial_runs(page: str, least: int, tmp_path: Path) -> None:
     """Files named before a block are written; `$` lines run, and what follows them stands in their output."""
     venv = Venv(tmp_path / "venv", with_ours=True)
+    programs = warm.path(tmp_path / "bin", venv.folder)
     folder = tmp_path / "work"
     folder.mkdir()
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
@@ -37,7 +39,7 @@ def test_the_tutorial_runs(page: str, least: int, tmp_path: Path) -> None:
         elif language == "console":
             for command, expected in _commands(body):
                 commands += 1
-                _run(venv, command, expected, folder)
+                _run(venv, programs, command, expected, folder)
     assert commands >= least
 
 
@@ -52,13 +54,12 @@ def _commands(body: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _run(venv: Venv, command: str, expected: list[str], folder: Path) -> None:
+def _run(venv: Venv, programs: Path, command: str, expected: list[str], folder: Path) -> None:
     if command.startswith("pip install -e "):
         place = command.removeprefix("pip install -e ")
         uv("pip", "install", "--quiet", "--no-deps", "--python", str(venv.python), "-e", str(folder / place))
         return
-    command = re.sub(r"^swift ", "python -m swift_core ", command)
-    done = run(["bash", "-euc", command], cwd=folder, path=venv.python.parent)
+    done = run(["bash", "-euc", command], cwd=folder, path=programs)
     said = " ".join((done.stdout + done.stderr).split())
     for line in expected:
         assert " ".join(line.split()) in said, f"{command} did not print {line!r} but:\n{done.stdout}{done.stderr}"

@@ -7,11 +7,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+import warm
 from test_training import SHORT, train
 
 from swift_core import SwiftError
@@ -305,7 +305,8 @@ def test_a_folder_that_vanishes_does_not_end_a_run(qwen2, write_rows, tmp_path, 
 
 # -- processes ------------------------------------------------------------------------------------------------
 def start(qwen2, rows, output, *words: str, steps: int = 100_000) -> subprocess.Popen:
-    command = [sys.executable, "-m", "swift_core", "sft", "--model", qwen2, "--dataset", rows, "--output_dir", output]
+    swift = warm.path(output.parent / "bin") / "swift"
+    command = [swift, "sft", "--model", qwen2, "--dataset", rows, "--output_dir", output]
     command += ["--max_steps", steps, "--template", "chatml", "--save_steps", "100000", "--logging_steps", "1", *words]
     return subprocess.Popen(
         list(map(str, command)),

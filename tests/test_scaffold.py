@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import warm
 from fresh_venv import ROOT, Venv, run, uv
 
 from swift_core.cli.scaffold import EXAMPLES, write_plugin
@@ -34,8 +35,9 @@ def venv(written: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 def outcomes(written: dict[str, Path], venv: Venv, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Kind → what was wrong with its tests; all kinds in one pytest run."""
     report = tmp_path_factory.mktemp("report") / "junit.xml"
+    pytest = warm.path(report.parent / "bin", venv.folder) / "pytest"
     words = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-W", "ignore", f"--junitxml={report}"]
-    done = venv.run("-m", "pytest", *words, *[p / "tests" for p in written.values()], check=False)
+    done = run([str(pytest), *words, *[str(p / "tests") for p in written.values()]], check=False)
     found: dict[str, list[str]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         kind = next(k for k in KINDS if f"test_my_{k}." in case.attrib["classname"] + ".")

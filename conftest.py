@@ -1,0 +1,21 @@
+"""For every test of the repository: garbage is looked for among what tests made, not among what they imported."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+STEP = 200
+"""New modules after which what is alive is set aside once more."""
+
+gc.set_threshold(10_000, 20, 20)
+aside = 0
+
+
+def pytest_runtest_logfinish() -> None:
+    """torch and transformers leave millions of objects behind; a full collection that walks them takes a second."""
+    global aside
+    if len(sys.modules) > aside + STEP:
+        aside = len(sys.modules)
+        gc.collect()
+        gc.freeze()
