@@ -32,8 +32,17 @@ from swift_plugin_runtime.training import sharding
 MASTERS_FILE = "master_weights.safetensors"
 """In a checkpoint: the float32 weights from which training goes on, under the model's names."""
 
-EXTRA_BYTES = {"model": 14, "optimizer": 14, "none": 10, "": 6}
-"""Bytes that training takes beside each 16-bit weight: gradient, two moments, and master or larger weight."""
+BYTES = {
+    "model": {"masters": 2, "gradients": 4, "optimizer": 8},
+    "optimizer": {"masters": 4, "gradients": 2, "optimizer": 8},
+    "none": {"masters": 0, "gradients": 2, "optimizer": 8},
+    "": {"masters": 0, "gradients": 2, "optimizer": 4},
+}
+"""Where the masters are → bytes that training takes beside each 16-bit weight that trains: the master, or what a
+float32 weight takes more; the gradient; the two moments of AdamW."""
+
+EXTRA_BYTES = {where: sum(parts.values()) for where, parts in BYTES.items()}
+"""The sum of `BYTES`."""
 
 TOGETHER = 1 << 26
 """Entries of weights that AdamW takes a step on at a time, so that few of them have a float32 copy at once."""
@@ -41,11 +50,11 @@ TOGETHER = 1 << 26
 GIB = 2**30
 
 
-def choose(job: Job, model: Any, free: float | None = None) -> tuple[str, str]:
+def choose(job: Job, model: Any, free: float | None = None, device: Any = None) -> tuple[str, str]:
     """(where the masters are, the line that says so); both empty where no weight trains in 16 bits.
 
-    free: bytes that can be had on the model's device, found out where left out. Raises SwiftError for an option that
-    --fsdp or --deepspeed cannot follow.
+    free: bytes that can be had on the device, found out where left out. device: where the model will train, its own
+    where left out. Raises SwiftError for an option that --fsdp or --deepspeed cannot follow.
     """
     asked = training_options(job).master_weights
     half = [p for p in model.parameters() if p.requires_grad and p.dtype in HALF]
@@ -61,14 +70,15 @@ def choose(job: Job, model: Any, free: float | None = None) -> tuple[str, str]:
     if asked != "auto":
         return asked, f"masters: {SAID[asked]}, as --master_weights asks"
     needed = count * EXTRA_BYTES["optimizer"]
-    free = free_bytes(half[0].device) if free is None else free
+    device = device or half[0].device
+    free = free_bytes(device) if free is None else free
     if needed > free:
         return "none", (
             f"masters: {needed / GIB:.1f} GiB for gradients, moments and float32 masters are not free (but "
             f"{free / GIB:.1f}), so there are none: {SAID['none']}. Over thousands of steps that adds noise; a tuner "
             "such as --tuner lora, or --fsdp, takes less memory"
         )
-    where = "model" if _computes_in_float32(job, model, count) else "optimizer"
+    where = "model" if _computes_in_float32(job, model, count, device) else "optimizer"
     return where, f"masters: {SAID[where]}"
 
 
@@ -85,13 +95,13 @@ def _left_to_deepspeed(asked: str) -> str:
     return "masters: DeepSpeed's own, where its bf16 or fp16 is on"
 
 
-def _computes_in_float32(job: Job, model: Any, count: int) -> bool:
+def _computes_in_float32(job: Job, model: Any, count: int, device: torch.device) -> bool:
     """Whether the whole model becomes float32: on a CPU, which gains little by less, where most of it trains anyway;
     and for --fp16, whose loss scaling wants float32 gradients."""
     if training_options(job).fp16:
         return True
     most = 2 * count > sum(p.numel() for p in model.parameters() if p.is_floating_point())
-    return most and job.options.torch_dtype == "auto" and next(model.parameters()).device.type == "cpu"
+    return most and job.options.torch_dtype == "auto" and device.type == "cpu"
 
 
 def free_bytes(device: torch.device) -> float:

@@ -15,7 +15,7 @@ from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rounding import HALF
-from swift_plugin_runtime.training.masters import EXTRA_BYTES, choose
+from swift_plugin_runtime.training.masters import BYTES, choose
 
 GIB = 2**30
 
@@ -44,9 +44,19 @@ def recomputes(job: Job, model: Any, longest: int | None) -> bool:
 
 def training_bytes(job: Job, model: Any) -> int:
     """What gradients, the two moments of AdamW and float32 masters take beside the weights that train."""
-    where, _ = choose(job, model)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return sum(p.numel() * (EXTRA_BYTES[where] if p.dtype in HALF else 3 * p.element_size()) for p in trained)
+    return sum(training_parts(model, choose(job, model)[0]).values())
+
+
+def training_parts(model: Any, where: str) -> dict[str, int]:
+    """Bytes of `masters`, `gradients` and `optimizer` of the weights that train. where: as `choose` gives it."""
+    parts = dict.fromkeys(BYTES[where], 0)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            item = parameter.element_size()
+            each = BYTES[where] if parameter.dtype in HALF else {"gradients": item, "optimizer": 2 * item}
+            for name, size in each.items():
+                parts[name] += parameter.numel() * size
+    return parts
 
 
 def activation_bytes(config: Any, tokens: int, item: int) -> int:

@@ -1,0 +1,232 @@
+"""What a job holds on each device, by part, from the shapes of its model.
+
+What trains takes as much as `masters.BYTES` says, the rule by which the trainer itself decides. A backward pass
+frees activations as gradients come, so that of these two only the larger counts, unless gradients are gathered over
+several batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from swift_core import SwiftError
+from swift_core.contract.components import Trainer, Tuner, declared
+from swift_core.contract.job import Job
+from swift_plugin_runtime.loading.layers import base_of
+from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.planning.shape import kept_bytes, shape_of
+from swift_plugin_runtime.rounding import HALF
+from swift_plugin_runtime.training.fused_loss import TOGETHER
+from swift_plugin_runtime.training.masters import choose
+from swift_plugin_runtime.training.memory import training_parts
+
+SPLIT = {
+    "ddp": (),
+    "zero0": (),
+    "zero1": ("masters", "optimizer"),
+    "zero2": ("masters", "optimizer", "gradients"),
+    "zero3": ("masters", "optimizer", "gradients", "weights"),
+    "fsdp": ("masters", "optimizer", "gradients", "weights"),
+}
+"""How devices share the work → the parts of which each holds a share alone."""
+
+SCALES = {4: 0.5, 8: 0.0}
+"""Bits of a quantized weight → bits that its scales take more (a float32 for each 64, QLoRA's first level)."""
+
+
+@dataclass
+class Batch:
+    """What goes through the model at once: `rows` of `length` tokens.
+
+    logits: tokens whose logits are held; None where head and loss are one, and a part of them is held at a time.
+    drawn: tokens that have keys and values in the cache while answers are drawn. flat: the rows lie end to end.
+    """
+
+    rows: int
+    length: int
+    logits: int | None = None
+    drawn: int = 0
+    flat: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all."""
+        return self.rows * self.length
+
+
+@dataclass
+class Memory:
+    """parts: bytes on each device by name. total: bytes held at most at one time. checkpoint: bytes of one on disk.
+
+    parameters, trained: how many there are. said: what was chosen on the way, a line each.
+    """
+
+    parts: dict[str, int]
+    total: int
+    parameters: int
+    trained: int = 0
+    checkpoint: int = 0
+    said: list[str] = field(default_factory=list)
+
+
+def training_memory(job: Job, config: Any, batch: Batch, devices: int, device: torch.device, free: float) -> Memory:
+    """What a training job holds on each device. free: bytes there. Raises SwiftError for a model without a shape."""
+    model, o = shape_of(job, config), training_options(job)
+    weights = weight_bytes(job, model)
+    where, said = masters_of(job, model, free - weights, device)
+    parts = {"weights": weights, **training_parts(model, where)}
+    kept = checkpoint_bytes(job, model, where, parts)
+    parts["masters"] += lifted_more(model, where)
+    if needs_copy(job):
+        parts["reference"] = weights + (parts["masters"] if where == "model" else 0)
+    if "offload" in (o.deepspeed or ""):
+        parts["optimizer"] = parts["masters"] = 0
+    parts = shared_out(parts, split_of(job, devices), devices, 2 * largest_block(model) * item_of(model))
+    count = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    parts["logits"] = head_bytes(model, batch, item_of(model, where))
+    parts["KV cache"] = cache_bytes(config, batch.drawn, item_of(model, where))
+    parts["activations"] = activations(job, model, batch, where)
+    parts = {name: size for name, size in parts.items() if size}
+    return Memory(parts, held(parts, o.gradient_accumulation_steps > 1), count, trained, kept, [said] if said else [])
+
+
+def shared_out(parts: dict[str, int], split: str, devices: int, gathered: int) -> dict[str, int]:
+    """What each of several devices holds. gathered: bytes of weights that are whole for a moment under a split."""
+    own = {name: -(-size // devices) if name in SPLIT[split] else size for name, size in parts.items()}
+    return own | ({"gathered weights": gathered} if devices > 1 and "weights" in SPLIT[split] else {})
+
+
+def checkpoint_bytes(job: Job, model: Any, where: str, parts: dict[str, int]) -> int:
+    """Bytes of a checkpoint: the model or what tuners train, and what a resumed run needs."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    file = parts["weights"] if trains_whole(job) else sum(p.numel() * p.element_size() for p in trained)
+    if training_options(job).save_only_model:
+        return file
+    masters = 4 * sum(p.numel() for p in trained if p.dtype in HALF) if where in ("model", "optimizer") else 0
+    return file + masters + parts["optimizer"]
+
+
+def trains_whole(job: Job) -> bool:
+    """Whether a tuner of the job trains the model's own weights."""
+    return any(declared(c.component, Tuner, "trains_whole_weights") for c in job.many("tuner"))
+
+
+def held(parts: dict[str, int], accumulates: bool) -> int:
+    """Bytes held at most at one time. accumulates: gradients of earlier batches lie there in the forward pass."""
+    passing = ("gradients", "activations", "logits", "KV cache")
+    gradients, activation, logits, cache = (parts.get(name, 0) for name in passing)
+    always = sum(size for name, size in parts.items() if name not in passing)
+    forward = activation + logits
+    return always + max(cache, gradients + forward if accumulates else max(gradients, forward))
+
+
+def masters_of(job: Job, model: Any, free: float, device: torch.device) -> tuple[str, str]:
+    """Where the masters are, as the trainer chooses, and the line that says so; DeepSpeed's are in its optimizer."""
+    where, said = choose(job, model, max(free, 0), device)
+    if where or not training_options(job).deepspeed:
+        return where, said
+    return "optimizer", said
+
+
+def lifted_more(model: Any, where: str) -> int:
+    """What frozen 16-bit weights take more where the whole model is float32 while it trains."""
+    frozen = (p for p in model.parameters() if not p.requires_grad and p.dtype in HALF)
+    return 2 * sum(p.numel() for p in frozen) if where == "model" else 0
+
+
+def needs_copy(job: Job) -> bool:
+    """Whether a frozen copy of the model is the reference: where whole weights train."""
+    method = job.one("trainer")
+    asked = getattr(method, "needs_reference", False) or bool(
+        declared(method, Trainer, "draws") and getattr(method, "beta", 0)
+    )
+    return bool(asked) and trains_whole(job)
+
+
+def weight_bytes(job: Job, model: Any) -> int:
+    """Bytes of the weights as they are loaded, shared ones once; linear layers in few bits under --quantizer."""
+    return sum(p.numel() * p.element_size() for p in model.parameters()) - quantized_away(job, model)
+
+
+def quantized_away(job: Job, model: Any) -> int:
+    """Bytes that --quantizer takes from the linear layers, the head left out.
+
+    Raises SwiftError for one whose bits are not known.
+    """
+    chosen = job.many("quantizer")
+    if not chosen:
+        return 0
+    bits = getattr(chosen[0].component, "quant_bits", None)
+    if bits not in SCALES:
+        raise SwiftError(f"swift plan does not know how many bits --quantizer {chosen[0].entry.name} leaves a weight.")
+    head = base_of(model).get_output_embeddings()
+    linear = [m.weight for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    frozen = [w for w in linear if not w.requires_grad]
+    return int(sum(w.numel() * (w.element_size() - (bits + SCALES[bits]) / 8) for w in frozen))
+
+
+def split_of(job: Job, devices: int) -> str:
+    """How several devices share the work: a key of `SPLIT`. Raises SwiftError for a file of DeepSpeed's settings."""
+    o = training_options(job)
+    stage = (o.deepspeed or "").partition("_")[0]
+    if o.deepspeed and stage not in SPLIT:
+        raise SwiftError(f"swift plan knows {', '.join(SPLIT)}; --deepspeed {o.deepspeed} is none of them.")
+    return "ddp" if devices == 1 else "fsdp" if o.fsdp else stage or "ddp"
+
+
+def largest_block(model: Any) -> int:
+    """Parameters of the largest of the model's repeated blocks."""
+    names = getattr(base_of(model), "_no_split_modules", None) or ()
+    blocks = [m for m in model.modules() if type(m).__name__ in names]
+    return max((sum(p.numel() for p in block.parameters()) for block in blocks), default=0)
+
+
+def item_of(model: Any, where: str = "") -> int:
+    """Bytes of a number that the model computes with."""
+    return 4 if where == "model" else next(p for p in model.parameters() if p.is_floating_point()).element_size()
+
+
+def activations(job: Job, model: Any, batch: Batch, where: str) -> int:
+    """Bytes that the forward pass up to the head keeps for the backward pass."""
+    again = training_options(job).gradient_checkpointing
+    if where == "model":
+        for parameter in model.parameters():
+            parameter.data = parameter.data.float() if parameter.dtype in HALF else parameter.data
+    kept = kept_bytes(model, batch.rows, batch.length, batch.flat)
+    if not again:
+        return kept
+    text = base_of(model).config.get_text_config()
+    layers, item = text.num_hidden_layers, item_of(model)
+    return layers * batch.tokens * text.hidden_size * item + kept // layers
+
+
+def head_bytes(model: Any, batch: Batch, item: int) -> int:
+    """Bytes of logits and their derivatives, and of the head's gradient where head and loss are one."""
+    head = base_of(model).get_output_embeddings()
+    if head is None:
+        return 0
+    entries, wide = head.weight.numel(), len(head.weight)
+    if batch.logits is not None:
+        return batch.logits * wide * (item + 12 if item < 4 else 12)
+    together = min(batch.tokens, max(1, TOGETHER // wide)) * wide * (8 if item == 4 else 10)
+    return together + (entries * (4 + item) if head.weight.requires_grad else 0)
+
+
+def serving_memory(job: Job, config: Any, rows: int, length: int) -> Memory:
+    """What a job that only answers holds. rows: answered together; length: tokens of prompt and answer."""
+    model = shape_of(job, config)
+    parts = {"weights": weight_bytes(job, model), "KV cache": cache_bytes(config, rows * length, item_of(model))}
+    return Memory(parts, sum(parts.values()), sum(p.numel() for p in model.parameters()))
+
+
+def cache_bytes(config: Any, tokens: int, item: int) -> int:
+    """Bytes of the keys and values of `tokens` tokens in all layers, `item` bytes each number."""
+    text = config.get_text_config()
+    heads = text.num_attention_heads
+    head = getattr(text, "head_dim", None) or text.hidden_size // heads
+    keys = getattr(text, "num_key_value_heads", None) or heads
+    return int(2 * text.num_hidden_layers * keys * head * tokens * item)
