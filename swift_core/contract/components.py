@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.contract.capability import Capability
 from swift_core.contract.cards import Family
+
+if TYPE_CHECKING:
+    from swift_core.contract.engine import Request
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,28 @@ class EngineTraits:
     batches_itself: ClassVar[bool] = False
     """Whether several threads may call `generate` at once; False: one thread calls it, with whole batches."""
 
+    admits: ClassVar[bool] = False
+    """Whether it takes requests while it answers others: it has `submit` (`contract.engine.AdmittingEngine`)."""
+
     scores_answers: ClassVar[bool] = False
     """Whether the model reads a conversation whole, answer included, and replies with a score or a vector."""
+
+    window: ClassVar[int | None] = None
+    """Most tokens of prompt and answer together; None: the engine does not say."""
+
+    tokenizer: ClassVar[Any] = None
+    """The model's tokenizer, as transformers has them; None: the engine has none in this process."""
+
+    job: ClassVar[Any] = None
+    """The job whose template writes its prompts; None: prompts are written elsewhere."""
+
+    @staticmethod
+    def prepared(request: Request) -> Request:
+        """The request checked and, where the engine can, with its prompt as tokens; SwiftError if it cannot be asked.
+
+        Called from another thread than `generate`, one call at a time.
+        """
+        return request
 
 
 class Server(Component):

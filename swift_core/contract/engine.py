@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +19,9 @@ class Sampling:
     """How one answer is drawn.
 
     max_new_tokens: upper bound of the answer in tokens. temperature: 0 is greedy. top_k: 0 is off. stop: texts that
-    end the answer, besides the template's own. banned: token ids that are never drawn. seed: None draws a fresh one.
+    end the answer, besides the template's own. banned: token ids that are never drawn. logit_bias: token ids with
+    what is added to their scores. min_p: only tokens at least this likely beside the likeliest; 0 is off. stop_ids:
+    token ids that end the answer. ignore_eos: the template's own ends do not end it. seed: None draws a fresh one.
     """
 
     max_new_tokens: int = 512
@@ -28,6 +31,10 @@ class Sampling:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     banned: tuple[int, ...] = ()
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    min_p: float = 0.0
+    stop_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
     seed: int | None = None
 
 
@@ -77,7 +84,8 @@ class Reply:
 
     text: all that the model said. content: what it said before its first call; without calls, the text.
     Tokens are counted with the one that ended the answer. ids: these tokens, empty where the engine does not know
-    them. cut: whether the answer was cut at its limit, whatever it says until there.
+    them. cut: whether the answer was cut at its limit, whatever it says until there. thought: what it thought before
+    its words, where somebody took them apart; an engine leaves it in the text.
     """
 
     text: str
@@ -88,6 +96,7 @@ class Reply:
     content: str = ""
     ids: list[int] = field(default_factory=list)
     cut: bool = False
+    thought: str = ""
 
     def __post_init__(self) -> None:
         if not self.calls:
@@ -112,6 +121,17 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model, its memory and its processes."""
+
+
+class AdmittingEngine(Engine, Protocol):
+    """An engine that admits a request while it answers others; it declares `admits` (`EngineTraits`)."""
+
+    def submit(self, request: Request, heard: Callable[[str], bool] | None = None) -> Future[Reply]:
+        """The reply to come; cancelling the future ends the answer. Any thread may ask, nobody waits.
+
+        heard: told each piece of the answer; False from it ends the answer. A SwiftError about the request is the
+        future's exception.
+        """
 
 
 class RolloutEngine(Engine, Protocol):

@@ -16,6 +16,10 @@ class SwiftError(Exception):
     """What is wrong, where, and what to do about it, in one paragraph."""
 
 
+class TooLong(SwiftError):
+    """A prompt that the model's window cannot hold."""
+
+
 class Interrupted(SwiftError):
     """A signal stopped the job, and what it had done is saved. number: the signal; the CLI exits with 128 + number."""
 

@@ -24,7 +24,8 @@ class Row:
     "image_id": [int]}`. image_sizes: (width, height) in pixels per image, filled when they are opened.
     video_rates: frames per second of each video, filled when they are opened.
     rejected: the messages of the worse conversation (preference methods). label: target of
-    classification and of KTO. extra: every other column, kept for rewards. where: file:line or id:index.
+    classification and of KTO. thinking: whether the answer to come begins with thoughts; None:
+    as the job says. extra: every other column, kept for rewards. where: file:line or id:index.
     """
 
     messages: list[dict[str, Any]]
@@ -37,6 +38,7 @@ class Row:
     video_rates: list[float] = field(default_factory=list)
     rejected: list[dict[str, Any]] | None = None
     label: Any = None
+    thinking: bool | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     where: str = "row"
 
@@ -88,6 +90,21 @@ def check_row(row: Row) -> Row:
     return row
 
 
+def check_asked(row: Row) -> Row:
+    """The row itself; a SwiftError with its place where nobody could write it as a prompt.
+
+    Unlike a row of a data set it may hold turns in any order, and answers that say nothing: clients of a server send
+    what happened. Whether it can be written is then the template's to say.
+    """
+    if not row.messages:
+        raise SwiftError(f"{row.where}: the row has no messages.")
+    for number, message in enumerate(row.messages, 1):
+        _check_form(message, f"{row.where}, message {number}")
+    check_placeholders(row, row.media)
+    _check_objects(row)
+    return row
+
+
 def _check_rejected(row: Row) -> None:
     """The worse conversation must be as sound as the better one."""
     import dataclasses
@@ -98,6 +115,13 @@ def _check_rejected(row: Row) -> None:
 
 
 def _check_message(message: Any, where: str) -> None:
+    _check_form(message, where)
+    content = message.get("content") or ""
+    if message["role"] == "assistant" and not (content.strip() or message.get("tool_calls")):
+        raise SwiftError(f"{where}: the assistant says nothing. Remove the row or give it an answer.")
+
+
+def _check_form(message: Any, where: str) -> None:
     if not isinstance(message, dict) or "role" not in message:
         raise SwiftError(f"{where}: a message is an object with role and content, found {message!r}.")
     role = message["role"]
@@ -108,8 +132,6 @@ def _check_message(message: Any, where: str) -> None:
         raise SwiftError(f"{where}: the content must be text, found {type(content).__name__}.")
     if content and not _is_unicode(content):
         raise SwiftError(f"{where}: the text holds half of a character (a lone surrogate); write it anew.")
-    if role == "assistant" and not ((content or "").strip() or message.get("tool_calls")):
-        raise SwiftError(f"{where}: the assistant says nothing. Remove the row or give it an answer.")
 
 
 def _is_unicode(text: str) -> bool:

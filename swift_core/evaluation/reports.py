@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import track
 
-from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine, Reply, Request
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
-from swift_core.data.load import batches
-from swift_core.inference.conversation import ask, first_adapter
+from swift_core.inference.conversation import answers, ask, first_adapter
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -53,10 +51,9 @@ def answer_all(
     requests = [
         ask(row.with_system(options.system), options, adapter, options.seed + n, whole) for n, row in enumerate(rows)
     ]
-    size = options.max_batch_size * (16 if declared(engine, EngineTraits, "batches_itself") else 1)
-    slices = list(batches(requests, size))
-    shown = track(slices, what, console=Console(stderr=True), disable=len(slices) < 2)
-    return requests, [reply for part in shown for reply in engine.generate(part)]
+    few = len(requests) <= options.max_batch_size
+    replies = answers(engine, requests, options.max_batch_size)
+    return requests, list(track(replies, what, len(requests), console=Console(stderr=True), disable=few))
 
 
 def write_results(job: Job, evaluator: str, name: str, rows: Iterable[dict[str, Any]]) -> str:

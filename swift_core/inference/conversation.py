@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import sys
 import threading
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from swift_core.contract.engine import SAMPLING_FIELDS, Engine, Reply, Request, Sampling
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.row import Row, check_row
+from swift_core.contract.components import EngineTraits, declared
+from swift_core.contract.engine import SAMPLING_FIELDS, AdmittingEngine, Engine, Reply, Request, Sampling
+from swift_core.contract.errors import SwiftError, TooLong
+from swift_core.contract.row import Row, check_asked
+from swift_core.data.load import batches
 from swift_core.job.options import fields_of
 
 if TYPE_CHECKING:
@@ -37,6 +41,33 @@ def stream_one(engine: Engine, request: Request) -> Generator[str, None, Reply]:
         finally:
             left.set()
         return future.result()[0]
+
+
+def answers(engine: Engine, requests: list[Request], size: int) -> Generator[Reply, None, None]:
+    """Replies in order, each as soon as it and those before it are there. Leaving off ends the answers under way.
+
+    size: how many requests are answered together. An engine that admits between tokens is told of those to come.
+    """
+    if declared(engine, EngineTraits, "admits"):
+        yield from _admitted(cast("AdmittingEngine", engine), requests, 4 * size)
+        return
+    for part in batches(requests, size * (16 if declared(engine, EngineTraits, "batches_itself") else 1)):
+        yield from engine.generate(part)
+
+
+def _admitted(engine: AdmittingEngine, requests: Sequence[Request], ahead: int) -> Generator[Reply, None, None]:
+    """ahead: how many are asked before the first of them is answered."""
+    futures: deque[Future[Reply]] = deque()
+    left = iter(requests)
+    try:
+        while True:
+            futures.extend(engine.submit(request) for request in itertools.islice(left, ahead - len(futures)))
+            if not futures:
+                return
+            yield futures.popleft().result()
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def ask(row: Row, options: Any, adapter: str | None = None, seed: int | None = None, whole: bool = False) -> Request:
@@ -74,24 +105,30 @@ def served_name(options: Any) -> str:
     return given or (Path(model).resolve().name if Path(model).is_dir() else model)
 
 
+TO_COME = {"role": "assistant", "content": ""}
+"""Stands for the answer that is asked for, behind an answer that is part of the question."""
+
+
 def askable(request: Request) -> Row:
-    """The request's conversation as a row; SwiftError where it is unsound or there is nothing to answer."""
-    row = check_row(request.row)
-    last = row.messages[-1]["role"]
-    if last not in ("user", "tool"):
-        raise SwiftError(f"{row.where}: the last message is the {last}'s, not the user's.")
-    return row
+    """The request's conversation as a row whose answer is to come; SwiftError where it is unsound.
+
+    Any turn may be the last one: an answer at the end is closed, and another one is asked for, as vLLM does.
+    """
+    row = check_asked(request.row)
+    answered = row.messages[-1]["role"] == "assistant"
+    return row.with_messages([*row.messages, TO_COME]) if answered else row
 
 
 def room(request: Request, prompt_tokens: int, window: int) -> int:
     """How many tokens the answer may have: what is asked for, or what the window leaves.
 
-    window: most tokens of prompt and answer together. SwiftError where the prompt is empty or leaves none.
+    window: most tokens of prompt and answer together. Raises SwiftError for an empty prompt, TooLong for one that
+    leaves none.
     """
     if not prompt_tokens:
         raise SwiftError(f"{request.where}: the prompt is empty.")
     if prompt_tokens >= window:
-        raise SwiftError(
+        raise TooLong(
             f"{request.where}: the prompt has {prompt_tokens} tokens, but prompt and answer together may have "
             f"{window}. Shorten the prompt."
         )

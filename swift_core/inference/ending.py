@@ -22,7 +22,9 @@ class Ending:
 
     def for_request(self, job: Job, request: Request) -> Ending:
         """The same, and what ends the answer to this request."""
-        return dataclasses.replace(self, words=(*self.words, *stops_of(job, request)))
+        own = Ending((), ()) if request.sampling.ignore_eos else self
+        ids = (*own.ids, *request.sampling.stop_ids)
+        return Ending(ids, (*own.words, *stops_of(job, request)))
 
 
 def ending_of(job: Job, tokenizer: Any, own: int | list[int] | None = None) -> Ending:

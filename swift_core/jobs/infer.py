@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +12,9 @@ from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine, Reply, Request
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
-from swift_core.data.load import batches, load_all, split_rows
+from swift_core.data.load import load_all, split_rows
 from swift_core.inference.chat import chat
-from swift_core.inference.conversation import ask, first_adapter
+from swift_core.inference.conversation import answers, ask, first_adapter
 from swift_core.jobs.journal import append, line_of, mark_of, whole_lines
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def asked_rows(job: Job) -> list[Row]:
 
 
 def answer_rows(job: Job, engine: Engine, rows: list[Row], place: Results) -> list[dict[str, Any]]:
-    """Answer what is not answered yet, a batch at a time, and write each batch as soon as it is there."""
+    """Answer what is not answered yet, and write each answer as soon as it and those before it are there."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -55,14 +57,13 @@ def answer_rows(job: Job, engine: Engine, rows: list[Row], place: Results) -> li
     whole = declared(engine, EngineTraits, "scores_answers")
     requests = [ask(r, job.options, adapter, job.options.seed + n, whole) for n, r in enumerate(rows)]
     left = list(range(len(place.records), len(rows)))
-    size = 1 if job.options.stream else job.options.max_batch_size
-    with Progress(console=Console(stderr=True), disable=job.options.stream) as progress:
+    asked = [requests[n] for n in left]
+    replies = _shown(engine, asked) if job.options.stream else answers(engine, asked, job.options.max_batch_size)
+    with Progress(console=Console(stderr=True), disable=job.options.stream) as progress, closing(replies):
         bar = progress.add_task("answering", total=len(rows), completed=len(place.records))
-        for numbers in batches(left, size):
-            asked = [requests[n] for n in numbers]
-            replies = [_print_stream(engine, asked[0])] if job.options.stream else engine.generate(asked)
-            place.add([record(rows[n], reply) for n, reply in zip(numbers, replies, strict=True)])
-            progress.advance(bar, len(numbers))
+        for n, reply in zip(left, replies, strict=True):
+            place.add([record(rows[n], reply)])
+            progress.advance(bar)
     job.say(f"{len(rows)} answers are in {place.finish()}.")
     return place.records
 
@@ -135,6 +136,12 @@ class Results:
         done.replace(self.path)
         self.part.unlink()
         return self.path
+
+
+def _shown(engine: Engine, requests: list[Request]) -> Generator[Reply, None, None]:
+    """Replies one after the other, printed as they come."""
+    for request in requests:
+        yield _print_stream(engine, request)
 
 
 def _print_stream(engine: Engine, request: Request) -> Reply:

@@ -8,16 +8,19 @@ import io
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.engine import Engine, Reply
+from swift_core.contract.engine import Engine, Reply, Request
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.load import batches, load_all
 from swift_core.evaluation.rewards import Scores, score_all
-from swift_core.inference.conversation import ask, first_adapter
+from swift_core.inference.conversation import answers, ask, first_adapter
 from swift_core.jobs.journal import append, mark_of
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ def number_rows(rows: list[Row]) -> list[Task]:
 
 
 def draw_all(job: Job, tasks: list[Task], journal: Journal) -> list[float]:
-    """Answer every task, a batch at a time, and write what is kept; returns the mean reward of every answer."""
+    """Answer every task, score a batch at a time, and write what is kept; returns the mean reward of every answer."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -96,27 +99,35 @@ def draw_all(job: Job, tasks: list[Task], journal: Journal) -> list[float]:
     together = max(1, job.options.max_batch_size // job.options.num_return_sequences)
     engine = job.hook.start_engine(job=job)
     try:
-        with Progress(console=Console(stderr=True)) as progress:
+        replies = answers(engine, requests(job, engine, tasks), together * job.options.num_return_sequences)
+        with Progress(console=Console(stderr=True)) as progress, closing(replies):
             bar = progress.add_task("sampling", total=len(tasks))
             for group in batches(tasks, together):
-                for task, answers in zip(group, draw(job, engine, group), strict=True):
-                    journal.add(task, answers, choose(job, answers))
-                    rewards += [answer.mean for answer in answers if answer.judged]
+                for task, drawn in zip(group, draw(job, replies, group), strict=True):
+                    journal.add(task, drawn, choose(job, drawn))
+                    rewards += [answer.mean for answer in drawn if answer.judged]
                 progress.advance(bar, len(group))
     finally:
         engine.close()
     return rewards
 
 
-def draw(job: Job, engine: Engine, tasks: list[Task]) -> list[list[Drawn]]:
-    """The scored answers to each task. Seeds follow from the row's place, so that a run can be repeated."""
+def requests(job: Job, engine: Engine, tasks: list[Task]) -> list[Request]:
+    """What is asked, task by task. Seeds follow from the row's place, so that a run can be repeated."""
     count, options = job.options.num_return_sequences, job.options
     adapter = first_adapter(engine)
     asked = [(task.row, task.number * count + n) for task in tasks for n in range(count)]
-    replies = engine.generate([ask(row, options, adapter, seed=options.seed + n) for row, n in asked])
+    return [ask(row, options, adapter, seed=options.seed + n) for row, n in asked]
+
+
+def draw(job: Job, replies: Iterator[Reply], tasks: list[Task]) -> list[list[Drawn]]:
+    """The scored answers to each task, the next of the replies."""
+    count = job.options.num_return_sequences
+    rows = [task.row for task in tasks for _ in range(count)]
+    given = list(islice(replies, len(rows)))
     labels = [item.label for item in job.many("reward")]
-    scores = score_all(job, [row for row, _ in asked], [r.text for r in replies]) if labels else [[]] * len(replies)
-    drawn = [_drawn(reply, labels, s) for reply, s in zip(replies, scores, strict=True)]
+    scores = score_all(job, rows, [r.text for r in given]) if labels else [[]] * len(given)
+    drawn = [_drawn(reply, labels, s) for reply, s in zip(given, scores, strict=True)]
     return [drawn[start : start + count] for start in range(0, len(drawn), count)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from swift_plugin_runtime.inference import continuous
 from swift_plugin_runtime.inference.sampler import Sampler
 from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
 from swift_testing.tiny import tiny_qwen2_vl
@@ -192,7 +194,7 @@ def test_the_listener_ends_an_answer(engine):
         (user("hi", adapter="three"), "no adapter 'three'. Loaded are: one, two"),
         (Request.of(prompt=""), "the prompt is empty"),
         (Request.of(prompt=[5] * 5000), "has 5000 tokens, but prompt and answer together may have 4096"),
-        (Request.of([{"role": "assistant", "content": "me"}]), "the assistant's, not the user's"),
+        (Request.of([{"role": "user", "content": ["me"]}]), "the content must be text"),
         (Request.of([{"role": "king", "content": "me"}]), "unknown role 'king'"),
         (Request.of([]), "no messages"),
         (user("<image>", images=["x.png"]), "reads no image"),
@@ -287,3 +289,151 @@ def test_pieces_join_to_the_text_whatever_the_bytes(places, stops):
     whole = decode(tokens[:-1])
     cut = min((whole.find(stop) for stop in stops if stop in whole), default=len(whole))
     assert given_out == writer.text == whole[:cut]
+
+
+# -- admission between tokens -----------------------------------------------------------------------------
+LONG = "Something that was never taught, and which goes on and on?"
+
+
+class Calls:
+    """How often the model was called, and how many tokens went into each call."""
+
+    def __init__(self, engine, monkeypatch):
+        self.sizes = []
+        model = engine.model
+        forward = type(model).forward
+
+        def counted(this, *positional, **named):
+            if this is model:
+                self.sizes.append(named["input_ids"].numel())
+            return forward(this, *positional, **named)
+
+        monkeypatch.setattr(type(model), "forward", counted)
+
+
+def test_a_short_request_beside_a_long_one_waits_for_no_token_of_it(engine, monkeypatch):
+    """Counted in calls of the model: one for its prompt and one for each further token, however long the other is."""
+    calls = Calls(engine, monkeypatch)
+    asked, started = [], threading.Event()
+    long = user(LONG, temperature=3.0, seed=4).drawn(max_new_tokens=300)
+    other = engine.submit(long, lambda _: asked.append(len(calls.sizes)) or started.set() or True)
+    assert started.wait(60)
+    short = user(QUERIES[3]).drawn(max_new_tokens=4)
+    before = len(calls.sizes)
+    reply = engine.submit(short).result(60)
+    after = len(calls.sizes)
+    assert reply.completion_tokens == 4 and ANSWERS[3].startswith(reply.text.rstrip("\ufffd"))
+    assert after - before <= 4 + 8  # eight: what may happen between counting and asking
+    assert not other.done()
+    other.cancel()
+
+
+def test_a_cancelled_answer_makes_room_at_once(taught):
+    engine = start(ckpt_dir=taught, max_batch_size=1)
+    started = threading.Event()
+    endless = user(LONG, temperature=3.0, seed=4).drawn(max_new_tokens=2000)
+    future = engine.submit(endless, lambda _: started.set() or True)
+    waiting = engine.submit(user(QUERIES[0]))
+    assert started.wait(60) and not waiting.done()
+    assert future.cancel()
+    assert waiting.result(60).text == ANSWERS[0]
+    stream = engine.stream(endless)
+    assert next(stream)
+    stream.close()
+    assert engine.generate([user(QUERIES[1])])[0].text == ANSWERS[1]
+
+
+def test_what_fails_fails_alone(engine):
+    """A listener that breaks, and a model that breaks over one request's tokens."""
+
+    def broken(_):
+        raise RuntimeError("no ears")
+
+    def refuse(_, args, kwargs):
+        if rare in kwargs["input_ids"]:
+            raise RuntimeError("no such token")
+
+    rare = next(i for i in range(200, 300) if not any(i in engine.tokenizer(t)["input_ids"] for t in QUERIES + ANSWERS))
+    hook = engine.model.register_forward_pre_hook(refuse, with_kwargs=True)
+    futures = [engine.submit(user(query)) for query in QUERIES]
+    deaf = engine.submit(user(QUERIES[0]), broken)
+    poison = engine.submit(Request.of(prompt=[5, rare, 6]))
+    assert [future.result(60).text for future in futures] == ANSWERS
+    with pytest.raises(RuntimeError, match="no ears"):
+        deaf.result(60)
+    with pytest.raises(RuntimeError, match="no such token"):
+        poison.result(60)
+    hook.remove()
+    with pytest.raises(SwiftError, match="the model has no token 99999"):
+        engine.submit(Request.of(prompt=[5, 99999])).result()
+
+
+def test_a_prompt_in_pieces_is_answered_as_whole(engine, monkeypatch):
+    monkeypatch.setattr(continuous, "CHUNK", 7)
+    calls = Calls(engine, monkeypatch)
+    replies = engine.generate([user(q, adapter=name) for q in QUERIES for name in (None, "one")])
+    assert [r.text for r in replies[::2]] == ANSWERS
+    assert max(calls.sizes) <= 7 + 8
+    monkeypatch.undo()
+    assert replies[1::2] == [engine.generate([user(q, adapter="one")])[0] for q in QUERIES]
+
+
+def test_a_common_beginning_is_taken_in_once_for_each_adapter(taught, loras, monkeypatch):
+    """Counted in tokens that the model was given."""
+    engine = start(ckpt_dir=taught, adapters=[f"one={loras['one']}"])
+    row = {"role": "system", "content": "You are a helpful assistant. " * 20}
+
+    def asked(text, **more):
+        return Request.of([row, {"role": "user", "content": text}], max_new_tokens=2, **more)
+
+    calls = Calls(engine, monkeypatch)
+    group = engine.generate([asked("What is 2+2?", temperature=1.0, seed=seed) for seed in range(6)])
+    length, total = group[0].prompt_tokens, sum(calls.sizes)
+    assert length + 6 <= total <= length + 6 * 3
+    assert engine.generate([asked("What is 2+2?", temperature=1.0, seed=3)])[0] == group[3]
+    assert sum(calls.sizes) - total <= 3
+    total = sum(calls.sizes)
+    other = engine.generate([asked("What is 2+2?", adapter="one")])[0]
+    assert sum(calls.sizes) - total >= length  # another adapter has other keys and values
+    engine.forget()
+    assert engine.generate([asked("What is 2+2?", adapter="one")])[0] == other
+
+
+def test_adapters_that_do_not_mix_take_turns(taught, loras, tmp_path):
+    import peft
+
+    model = AutoModelForCausalLM.from_pretrained(taught)
+    torch.manual_seed(3)
+    config = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, use_dora=True)
+    peft.get_peft_model(model, config).save_pretrained(tmp_path / "dora")
+    engine = start(ckpt_dir=taught, adapters=[f"one={loras['one']}", f"dora={tmp_path / 'dora'}"])
+    assert engine.continuous and not engine.adapters.mix_tokens
+    names = [None, "dora", "one", "dora"]
+    together = [r.text for r in engine.generate([user(QUERIES[0], adapter=name) for name in names])]
+    assert together == [engine.generate([user(QUERIES[0], adapter=name)])[0].text for name in names]
+    assert together[0] == ANSWERS[0] and together[1] == together[3] and len(set(together)) == 3
+
+
+def test_what_cannot_be_admitted_is_answered_in_static_batches_and_said(tmp_path, capsys):
+    from swift_testing.tiny import CHATML_TOKENS, SAMPLE_TEXTS, build_tokenizer
+    from transformers import BloomConfig, BloomForCausalLM
+
+    tokenizer = build_tokenizer(SAMPLE_TEXTS, CHATML_TOKENS)
+    torch.manual_seed(0)
+    config = BloomConfig(vocab_size=len(tokenizer), hidden_size=32, n_layer=2, n_head=4, eos_token_id=0, bos_token_id=0)
+    BloomForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    engine = start(model=str(tmp_path), template="chatml")
+    assert "answered in static batches, not admitted between tokens: BloomForCausalLM" in capsys.readouterr().err
+    requests = [user(query).drawn(max_new_tokens=6) for query in QUERIES]
+    together = engine.generate(requests)
+    assert [r.ids for r in together] == [engine.submit(request).result(60).ids for request in requests]
+
+
+def test_the_model_is_left_as_it_was(engine):
+    before = engine.model.get_base_model().config._attn_implementation
+    engine.model.train()
+    engine.generate([user(QUERIES[0], adapter="two")])
+    assert engine.model.training and engine.model.get_base_model().config._attn_implementation == before
+    assert not any(module._forward_hooks for module in engine.model.modules() if hasattr(module, "lora_A"))
+    engine.model.eval()

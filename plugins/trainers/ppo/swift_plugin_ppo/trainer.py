@@ -87,6 +87,10 @@ class ActorCriticTrainer(PolicyTrainer):
     model: Any
     """Policy and value head; the policy alone while that is saved."""
 
+    def policy(self) -> Any:
+        """The model that draws answers, without the value head."""
+        return self.model.policy
+
     def behaviour_policy_outputs(self, inputs: Any) -> dict[str, torch.Tensor]:
         """The drawing policy's log-probabilities and values, the reference's too: [answers, tokens - 1]."""
         logps, values, _ = self.judged(self.model, inputs)

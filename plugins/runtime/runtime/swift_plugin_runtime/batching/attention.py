@@ -98,17 +98,19 @@ def _by_products(
 def products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
     """Causal attention of one segment as scores, softmax and sum, for a block of queries and what it sees at a time.
 
-    query: [1, heads, tokens, width]; key and value may have fewer heads, each for as many neighbours. scaling: of the
-    scores; None for 1/√width. Returns [1, tokens, heads, width].
+    query: [1, heads, tokens, width]; key and value may have fewer heads, each for as many neighbours, and more tokens:
+    those before the segment. scaling: of the scores; None for 1/√width. Returns [1, tokens, heads, width].
     """
     _, heads, length, width = query.shape
-    groups, blocks = key.shape[1], []
+    groups, past, blocks = key.shape[1], key.shape[2] - length, []
     for first in range(0, length, BLOCK):
         behind = min(first + BLOCK, length)
         asked = query[0, :, first:behind].reshape(groups, -1, width)
-        unseen = query.new_full((behind - first, behind), -torch.inf).triu(first + 1).repeat(heads // groups, 1)
-        scores = torch.baddbmm(unseen, asked, key[0, :, :behind].mT, alpha=scaling or width**-0.5)
-        answers = scores.softmax(-1) @ value[0, :, :behind]
+        unseen = query.new_full((behind - first, past + behind), -torch.inf).triu(past + first + 1)
+        scores = torch.baddbmm(
+            unseen.repeat(heads // groups, 1), asked, key[0, :, : past + behind].mT, alpha=scaling or width**-0.5
+        )
+        answers = scores.softmax(-1) @ value[0, :, : past + behind]
         blocks.append(answers.view(heads, behind - first, -1))
     return torch.cat(blocks, dim=1).transpose(0, 1)[None]
 

@@ -79,6 +79,11 @@ def _axes(get_rope_index: Any, row: dict[str, Any]) -> torch.Tensor:
 
 def why_padded(job: Job, model: Any) -> str | None:
     """Why the batches of a job cannot be laid end to end, in a sentence; None where that has to be tried."""
+    return why_never_flat(model) or job.objection("padding_free") or job.objection("packing")
+
+
+def why_never_flat(model: Any) -> str | None:
+    """Why a model takes no rows laid end to end, whatever they are, in a sentence; None where that has to be tried."""
     base = base_of(model)
     name = type(base).__name__
     if not type(base).__module__.startswith("transformers.models."):
@@ -88,7 +93,7 @@ def why_padded(job: Job, model: Any) -> str | None:
         return f"{name} carries a state from token to token, also from one row into the next"
     if "position_ids" not in inspect.signature(type(base).forward).parameters:
         return f"{name} takes no position_ids"
-    return job.objection("padding_free") or job.objection("packing")
+    return None
 
 
 def probe_rows(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]]:
@@ -118,15 +123,18 @@ def why_joined(model: Any, rows: list[dict[str, Any]] | None = None) -> str | No
     base = base_of(model)
     before = base.config.get_text_config()._attn_implementation
     if before == "sdpa":
-        _attend(base, NAME)
+        set_attention(base, NAME)
     reason = why_together(model, counter_of(model), rows or [])
     if reason and before == "sdpa":
-        _attend(base, before)
+        set_attention(base, before)
     return reason
 
 
-def _attend(base: Any, name: str) -> None:
-    """Set the attention of the language model; towers keep theirs, which may be another (Gemma 4's sound)."""
+def set_attention(base: Any, name: str) -> None:
+    """Set the attention of the language model of a model without wrappers.
+
+    Towers keep theirs, which may be another (Gemma 4's sound).
+    """
     config = base.config
     own = [key for key in config.sub_configs if getattr(config, key, None) is config.get_text_config()]
     base.set_attn_implementation({"": name, **dict.fromkeys(own, name)})

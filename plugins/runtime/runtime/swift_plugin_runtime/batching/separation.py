@@ -46,8 +46,8 @@ def why_together(model: Any, positions: Any, media: Rows) -> str | None:
     """
     text = made_up(model)
     try:
-        with _quiet(model):
-            bound = _bound(model, text)
+        with quiet(model):
+            bound = rounding_bound(model, text)
             return _tried(model, positions, text, text, bound) or (
                 _tried(model, positions, [*media, *media], media, bound) if media else None
             )
@@ -65,7 +65,7 @@ def _tried(model: Any, positions: Any, rows: Rows, pairs: Rows, bound: float) ->
 
 
 @contextmanager
-def _quiet(model: Any) -> Iterator[None]:
+def quiet(model: Any) -> Iterator[None]:
     """The model without dropout; inside, gradients are asked for by name and none is left behind."""
     trains = model.training
     model.eval()
@@ -76,8 +76,11 @@ def _quiet(model: Any) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _bound(model: Any, rows: Rows) -> float:
-    """The largest difference, in standard deviations of the logits, that counts as rounding."""
+def rounding_bound(model: Any, rows: Rows) -> float:
+    """The largest difference, root mean square in standard deviations of the logits, that counts as rounding.
+
+    rows: made-up ones, by whose padding the model's own rounding is measured where it computes in fewer bits.
+    """
     if all(p.dtype == torch.float32 for p in model.parameters() if p.is_floating_point()):
         return LEAST_EXACT
     noise = 0.0

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch.nn import ModuleDict
+
 from swift_core import SwiftError
 from swift_core.contract.engine import Request
 from swift_core.contract.job import Job
@@ -25,6 +28,8 @@ class Adapters:
         known = getattr(model, "peft_config", {})
         self.fixed = any(label not in known for labels in self.labels.values() for label in labels)
         self.mixes = bool(self.labels) and not self.fixed and all(map(_mixes, map(known.get, self._all())))
+        self.mix_tokens = False
+        """Whether tokens of one row may have different adapters: `mixes`, once it was tried."""
         if self.fixed and len(self.labels) > 1:
             raise SwiftError("One of the adapters changes the model's layers for good; serve one at a time, or merge.")
 
@@ -63,6 +68,55 @@ class Adapters:
             labels = self.labels[names[0]]
             self.model.base_model.set_adapter(labels, inference_mode=True)
             yield {}
+
+
+class TokenAdapters:
+    """LoRA for each token of a row [1, tokens] by itself, at about the cost of one adapter.
+
+    The layers of PEFT answer without an adapter; behind each of them the adapters add what they make of their tokens.
+    """
+
+    def __init__(self, model: Any, adapters: Adapters):
+        self.model, self.labels = model, adapters.labels
+        self.layers = [module for module in model.modules() if isinstance(getattr(module, "lora_A", None), ModuleDict)]
+        self.places: dict[str, torch.Tensor | None] = {}
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Inside, calls of the model have the adapters that `of` says."""
+        hooks = [layer.register_forward_hook(self._add) for layer in self.layers]
+        try:
+            with self.model.disable_adapter():
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def of(self, owners: list[tuple[str | None, int]]) -> Iterator[None]:
+        """Inside, the tokens of the row have these adapters. owners: (name, how many tokens), along the row."""
+        self.places = self._places(owners)
+        yield
+
+    def _places(self, owners: list[tuple[str | None, int]]) -> dict[str, torch.Tensor | None]:
+        """Label → the places of its tokens in the row; None: all of them."""
+        names = [name for name, count in owners for _ in range(count)]
+        found: dict[str, torch.Tensor | None] = {}
+        for name in filter(None, set(names)):
+            own = [place for place, other in enumerate(names) if other == name]
+            places = None if len(own) == len(names) else torch.tensor(own, device=self.model.device)
+            found |= dict.fromkeys(self.labels[name], places)
+        return found
+
+    def _add(self, layer: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+        """The layer's output [1, tokens, out] with what each adapter adds to its tokens."""
+        for label, places in self.places.items():
+            if label in layer.lora_A:
+                part = inputs[0] if places is None else inputs[0][:, places]
+                low, high = layer.lora_A[label], layer.lora_B[label]
+                added = (high(low(part.to(low.weight.dtype))) * layer.scaling[label]).to(output.dtype)
+                output = output + added if places is None else output.index_add_(1, places, added)
+        return output
 
 
 def _mixes(config: Any) -> bool:

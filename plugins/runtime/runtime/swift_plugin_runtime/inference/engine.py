@@ -1,38 +1,58 @@
-"""An engine over a model in this process, by transformers' own `generate`.
+"""An engine over a model in this process: requests are admitted between tokens, or answered in static batches.
 
-One `generate` call answers a whole batch: requests of different temperature, seed, length and adapter go
-together, because sampling, stopping and the adapter are decided row by row. An answer does not depend on
-what else is in its batch, save for the rounding of the batched kernels.
+Where a model passes the proof at load (`proof`), every call of it serves all who are being answered (`continuous`).
+Where it does not, and for prompts with media, transformers' own `generate` answers a padded batch at a time (`static`).
+Either way an answer does not depend on what else is answered beside it, save for the rounding of the kernels.
 """
 
 from __future__ import annotations
 
+import atexit
+import dataclasses
+import queue
+import sys
 import threading
+import time
 from collections.abc import Generator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
+import psutil
 import torch
-import transformers
 
+from swift_core import SwiftError
 from swift_core.contract.engine import Listener, Reply, Request
 from swift_core.contract.job import Job
-from swift_core.inference.conversation import askable, room, stream_one, window_of
-from swift_core.inference.ending import Writer, ending_of, reply_of, writer_of
-from swift_plugin_runtime.batching.collate import pad_batch
+from swift_core.inference.conversation import askable, room, window_of
+from swift_core.inference.ending import ending_of, writer_of
 from swift_plugin_runtime.inference.adapters import Adapters
-from swift_plugin_runtime.inference.sampler import Sampler
+from swift_plugin_runtime.inference.asked import Asked, Heard
+from swift_plugin_runtime.inference.continuous import Continuous
+from swift_plugin_runtime.inference.known_ids import check_sampling, known_ids
+from swift_plugin_runtime.inference.proof import mixes_tokens, row_for, tried_ragged
+from swift_plugin_runtime.inference.static import answer_together
 from swift_plugin_runtime.loading.modes import evaluating
 from swift_plugin_runtime.loading.processor import tokenizer_of
 
+GATHER_SECONDS = 0.005
+"""How long a static batch waits for company."""
+
+CACHE_SHARE = 0.5
+"""Share of the memory that is free at load which keys and values may take."""
+
 
 class TransformersEngine:
-    """A loaded model that answers; calls from several threads take turns.
+    """A loaded model that answers; any number of threads may ask at once.
 
     name: of the base model. adapters: those that requests may name; None: the model answers as it is, whatever it
-    holds. max_batch_size: most requests in one call of the model; None: all. window: most tokens of prompt and answer
+    holds. max_batch_size: most requests answered at a time; None: all. window: most tokens of prompt and answer
     together; None: what the model or --max_length allows.
     """
+
+    batches_itself = True
+    admits = True
 
     def __init__(
         self,
@@ -52,38 +72,98 @@ class TransformersEngine:
         self.window = window or window_of(job, model.config)
         self.pad = _first_not_none(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         self.ending = ending_of(job, self.tokenizer, model.generation_config.eos_token_id)
-        self.turn = threading.Lock()
+        self.vocabulary = getattr(model.config.get_text_config(), "vocab_size", sys.maxsize)
+        self.encoding = threading.Lock()
+        self.changed = threading.Condition()
+        self.waiting: list[Asked] = []
+        self.open: list[Asked] = []
+        self.thread: threading.Thread | None = None
+        self.continuous = self._tried()
+
+    def _tried(self) -> Continuous | None:
+        """What admits between tokens; None, and one line that says why, where the model cannot."""
+        reason, size = tried_ragged(self.model)
+        if reason:
+            self.job.say(f"requests are answered in static batches, not admitted between tokens: {reason}.")
+            return None
+        if self.adapters:
+            self.adapters.mix_tokens = self.adapters.mixes and mixes_tokens(self.model, self.adapters)
+        most = int(CACHE_SHARE * _free_bytes(self.model.device) / max(size, 1))
+        return Continuous(row_for(self.model), self.adapters, self.max_batch_size, most)
+
+    # -- asking ---------------------------------------------------------------------------------------------
+    def submit(self, request: Request, heard: Heard | None = None) -> Future[Reply]:
+        """The reply to come; cancelling the future ends the answer between two tokens.
+
+        heard: told each piece; False from it ends the answer. What is wrong with the request is the future's exception.
+        """
+        try:
+            asked = self._asked(request, heard)
+        except Exception as error:
+            refused: Future[Reply] = Future()
+            refused.set_exception(error)
+            return refused
+        self._add([asked])
+        return asked.future
 
     def generate(self, requests: list[Request], listen: Listener | None = None) -> list[Reply]:
-        """Answers in order, at most `max_batch_size` at a time; SwiftError before any if one cannot be asked."""
-        encoded = [self._encode(request) for request in requests]
-        replies: dict[int, Reply] = {}
-        with self.turn, evaluating(self.model):
-            for group in self._groups(requests):
-                size = self.max_batch_size or len(group)
-                for start in range(0, len(group), size):
-                    places = group[start : start + size]
-                    batch = [(requests[p], encoded[p]) for p in places]
-                    replies |= zip(places, self._answer(batch, places, listen), strict=True)
-        return [replies[place] for place in range(len(requests))]
+        """Answers in order; SwiftError before any if one cannot be asked."""
+        every = [self._asked(r, partial(listen, place) if listen else None) for place, r in enumerate(requests)]
+        self._add(every)
+        try:
+            return [asked.future.result() for asked in every]
+        finally:
+            for asked in every:
+                asked.future.cancel()
+            self._settle()
 
     def stream(self, request: Request) -> Generator[str, None, Reply]:
-        """Pieces of one answer; joined they are what `generate` gives."""
-        return stream_one(self, request)
+        """Pieces of one answer; joined they are what `generate` gives. Closing it ends the answer."""
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+        def heard(piece: str) -> bool:
+            pieces.put(piece)
+            return True
+
+        future = self.submit(request, heard)
+        future.add_done_callback(lambda _: pieces.put(None))
+        try:
+            while (piece := pieces.get()) is not None:
+                yield piece
+        finally:
+            future.cancel()
+        return future.result()
+
+    def forget(self) -> None:
+        """Drop what is kept of earlier answers, because the weights have changed."""
+        if self.continuous:
+            self.continuous.forget()
+
+    def prepared(self, request: Request) -> Request:
+        """The request with its prompt as tokens, checked. Raises SwiftError where it cannot be asked."""
+        return dataclasses.replace(request, prompt=self._encoded(request)[0])
 
     def close(self) -> None:
-        """Let go of the model; its memory returns when nobody else holds it."""
-        self.model = None
+        """Refuse who waits, end who is being answered, and let go of the model."""
+        with self.changed:
+            every = list(self.open)
+        for asked in every:
+            asked.fail(SwiftError("The engine was closed."))
+        self._settle()
+        self.model = self.continuous = None
 
-    def _groups(self, requests: list[Request]) -> list[list[int]]:
-        """Places of the requests that may share a batch."""
-        return self.adapters.groups(requests) if self.adapters else [list(range(len(requests)))]
+    def _asked(self, request: Request, heard: Heard | None) -> Asked:
+        """The request, checked and encoded."""
+        inputs, most = self._encoded(request)
+        return Asked(self.job, request, inputs, writer_of(self.job, self.processor, request, self.ending, most), heard)
 
-    def _encode(self, request: Request) -> tuple[dict[str, Any], int]:
+    def _encoded(self, request: Request) -> tuple[dict[str, Any], int]:
         """(the request's tokens and media, checked; the most tokens that its answer may have)."""
         if self.adapters:
             self.adapters.check(request)
-        inputs = self._inputs(request)
+        check_sampling(request.sampling, self.vocabulary, request.where)
+        with self.encoding:  # a tokenizer serves one thread at a time
+            inputs = self._inputs(request)
         return inputs, room(request, len(inputs["input_ids"]), self.window)
 
     def _inputs(self, request: Request) -> dict[str, Any]:
@@ -92,76 +172,132 @@ class TransformersEngine:
         if isinstance(request.prompt, str):
             return {"input_ids": list(self.tokenizer(request.prompt)["input_ids"])}
         if request.prompt is not None:
-            return {"input_ids": list(request.prompt)}
+            return {"input_ids": known_ids(list(request.prompt), self.vocabulary, request.where)}
         hook, rows = self.job.hook, [askable(request)]
         encoded: list[dict[str, Any]] = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=True)
         return encoded[0]
 
-    def _answer(
-        self, batch: list[tuple[Request, tuple[dict[str, Any], int]]], places: list[int], listen: Listener | None
-    ) -> list[Reply]:
-        """One call of `generate`; `places` are the numbers under which the listener knows the answers."""
-        requests, rows = [request for request, _ in batch], [inputs for _, (inputs, _) in batch]
-        writers = [writer_of(self.job, self.processor, request, self.ending, most) for request, (_, most) in batch]
-        inputs = {k: _on(self.model.device, v) for k, v in pad_batch(rows, self.pad, left=True).items()}
-        pads = [inputs["input_ids"].shape[1] - len(row["input_ids"]) for row in rows]
-        names = [request.adapter for request in requests]
-        active: AbstractContextManager[dict[str, Any]] = (
-            self.adapters.active(names) if self.adapters else nullcontext({})
+    # -- answering: one thread, as long as there is something to do -------------------------------------------
+    def _add(self, every: list[Asked]) -> None:
+        with self.changed:
+            self.open = [asked for asked in self.open if not asked.future.done()] + every
+            self.waiting += every
+            if self.thread is None and every:
+                self.thread = threading.Thread(target=self._work, name="engine", daemon=True)
+                atexit.register(self.close)  # a thread inside of a kernel while Python ends would abort the process
+                self.thread.start()
+            self.changed.notify_all()
+
+    def _settle(self) -> None:
+        """Wait until the thread has let go of the model, unless others are being answered."""
+        with self.changed:
+            while self.thread and all(asked.future.done() for asked in self.open):
+                self.changed.wait()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                with evaluating(self.model), _on_device(self.model.device):
+                    while self._turn():
+                        pass
+            except BaseException as error:  # a bug must answer those who wait, not leave them waiting
+                self._fail(error)
+            with self.changed:
+                if not self.waiting:
+                    self.thread = None
+                    atexit.unregister(self.close)
+                    self.changed.notify_all()
+                    return
+
+    def _fail(self, error: BaseException) -> None:
+        with self.changed:
+            every, self.waiting = self.open, []
+        if self.continuous:
+            self.continuous.running = []
+        for asked in every:
+            asked.fail(error)
+
+    def _turn(self) -> bool:
+        """A static batch, or steps until one is due; False where nothing is left to do."""
+        if (first := self._first()) is not None and self._static(first):
+            self._answer_together()
+        elif self.continuous and (first or self.continuous.running):
+            with self.continuous.ready():
+                self._steps(self.continuous)
+        else:
+            return False
+        return True
+
+    def _first(self) -> Asked | None:
+        """Who has waited longest and still wants an answer."""
+        with self.changed:
+            self.waiting = [asked for asked in self.waiting if not asked.ended]
+            return self.waiting[0] if self.waiting else None
+
+    def _static(self, asked: Asked) -> bool:
+        return self.continuous is None or not asked.plain
+
+    def _steps(self, continuous: Continuous) -> None:
+        while True:
+            while (first := self._first()) and not self._static(first) and continuous.admits(first):
+                self._leave([first])
+                continuous.admit(first)
+            if not continuous.running:
+                return
+            for asked in continuous.step():
+                asked.finish()
+            if first and self._static(first):
+                return
+
+    def _leave(self, every: list[Asked]) -> None:
+        with self.changed:
+            self.waiting = [asked for asked in self.waiting if asked not in every]
+
+    def _answer_together(self) -> None:
+        """Answer the first who waits, and those who can share the batch."""
+        if len(self.waiting) == 1:
+            time.sleep(GATHER_SECONDS)
+        with self.changed:
+            every = [asked for asked in self.waiting if self._static(asked)]
+        groups = (
+            self.adapters.groups([asked.request for asked in every]) if self.adapters else [list(range(len(every)))]
         )
-        with active as extra:
-            self.model.generate(
-                **inputs,
-                **extra,
-                generation_config=_greedy(max(w.limit for w in writers), self.pad),
-                logits_processor=[Sampler(requests, pads, self.model.device)],
-                stopping_criteria=[Progress(writers, places, listen)],
-            )
-        return [
-            reply_of(self.job, request, w.text, w.reason, (len(row["input_ids"]), len(w.ids)), w.ids)
-            for request, row, w in zip(requests, rows, writers, strict=True)
-        ]
+        batch = [every[place] for place in groups[0][: self.max_batch_size]]
+        self._leave(batch)
+        self._answer(batch)
+
+    def _answer(self, batch: list[Asked]) -> None:
+        """Answer a batch; where it fails, its halves, down to the request that is to blame."""
+        try:
+            with self._active([asked.request.adapter for asked in batch]) as extra:
+                answer_together(self.model, batch, self.pad, extra)
+        except Exception as error:
+            fresh = [asked for asked in batch if not asked.ended]
+            if len(batch) == 1 or any(asked.writer.ids for asked in fresh):
+                for asked in fresh:
+                    asked.fail(error)
+                fresh = []
+            for half in (fresh[: len(fresh) // 2], fresh[len(fresh) // 2 :]):
+                if half:
+                    self._answer(half)
+        for asked in batch:
+            if asked.writer.reason:
+                asked.finish()
+
+    def _active(self, names: list[str | None]) -> AbstractContextManager[dict[str, Any]]:
+        return self.adapters.active(names) if self.adapters else nullcontext({})
 
 
-class Progress:
-    """A stopping criterion of transformers that hands each row's newest token to its writer."""
-
-    def __init__(self, writers: list[Writer], places: list[int], listen: Listener | None):
-        self.writers, self.places, self.listen = writers, places, listen
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        """input_ids: [rows, tokens]. Returns which rows are done, as bool [rows]."""
-        for place, writer, token in zip(self.places, self.writers, input_ids[:, -1].tolist(), strict=True):
-            if not writer.reason:
-                writer.add(token)
-                self._tell(place, writer)
-        return torch.tensor([bool(writer.reason) for writer in self.writers], device=input_ids.device)
-
-    def _tell(self, place: int, writer: Writer) -> None:
-        piece = writer.piece() if self.listen else ""
-        if piece and self.listen and not self.listen(place, piece) and not writer.reason:
-            writer.end("stop")
+def _on_device(device: torch.device) -> AbstractContextManager[Any]:
+    """Kernels that are compiled when they are first used look at the thread's current GPU."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
-def _greedy(max_new_tokens: int, pad: int) -> Any:
-    """Settings that leave every choice to the sampler, whatever the checkpoint's own generation config says."""
-    return transformers.GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        pad_token_id=pad,
-        do_sample=False,
-        num_beams=1,
-        num_return_sequences=1,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        min_new_tokens=0,
-        return_dict_in_generate=False,
-        use_cache=True,
-    )
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def _first_not_none(*values: Any) -> Any:
     return next(value for value in values if value is not None)
-
-
-def _on(device: Any, value: Any) -> Any:
-    return value.to(device) if hasattr(value, "to") else value

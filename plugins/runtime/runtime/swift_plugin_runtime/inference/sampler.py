@@ -1,62 +1,110 @@
-"""Drawing the next token of each row of a batch by the row's own request."""
+"""Drawing the next token of each row of a batch by the row's own request.
+
+The likeliest token after adding Gumbel noise to the scaled logits is a draw from their softmax (Gumbel 1954; Maddison
+et al., arXiv 1411.0030), so taking the best of what is returned here samples row by row, each from its own seed.
+"""
 
 from __future__ import annotations
 
+import math
 import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from swift_core.contract.engine import Request, Sampling
 
 
-class Sampler:
-    """A logits processor that draws each row by its own request: temperature, top-p, top-k, penalty, bans, seed.
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """How one request's tokens are drawn: its sampling without what differs between alike requests, and its noise."""
 
-    The likeliest token after adding Gumbel noise to the scaled logits is a draw from their softmax (Gumbel
-    1954; Maddison et al., arXiv 1411.0030), so a greedy `generate` samples row by row, each from its own seed.
+    how: Sampling
+    generator: torch.Generator
+
+    @classmethod
+    def of(cls, request: Request, device: torch.device) -> Draw:
+        """That of a request; without a seed, with a fresh one."""
+        seed = request.sampling.seed
+        generator = torch.Generator(device).manual_seed(secrets.randbits(63) if seed is None else seed)
+        how = request.drawn(seed=None, max_new_tokens=0, stop=(), stop_ids=(), ignore_eos=False).sampling
+        return cls(how, generator)
+
+
+def drawn(draws: Sequence[Draw], seen: Callable[[int], torch.Tensor], scores: torch.Tensor) -> torch.Tensor:
+    """Scores to take the best of, drawn as each row's request says: [rows, vocabulary].
+
+    seen: the ids before the next token of a row, by its place. scores: logits in float32, which may be overwritten.
     Rows that are drawn alike are drawn together.
     """
+    alike: dict[Sampling, list[int]] = {}
+    for row, draw in enumerate(draws):
+        alike.setdefault(draw.how, []).append(row)
+    for how, rows in alike.items():
+        everyone = len(rows) == len(scores)
+        found = _drawn(how, [draws[row] for row in rows], rows, seen, scores if everyone else scores[rows])
+        if everyone:
+            return found
+        scores[rows] = found
+    return scores
+
+
+def _drawn(
+    how: Sampling, draws: list[Draw], rows: list[int], seen: Callable[[int], torch.Tensor], scores: torch.Tensor
+) -> torch.Tensor:
+    """The scores of rows that are drawn alike, [len(rows), vocabulary]."""
+    if how.repetition_penalty != 1.0:
+        pairs = zip(map(seen, rows), scores, strict=True)
+        scores = torch.stack([_penalized(ids, line, how.repetition_penalty) for ids, line in pairs])
+    if how.banned:
+        scores = scores.index_fill(1, torch.tensor(how.banned, device=scores.device), -float("inf"))
+    if how.logit_bias:
+        scores = scores + _bias(how.logit_bias, scores)
+    if how.temperature == 0:
+        return scores
+    noise = torch.empty_like(scores)
+    for line, draw in zip(noise, draws, strict=True):
+        line.exponential_(generator=draw.generator)
+    scaled = _min_p(scores / how.temperature, how.min_p)
+    return _nucleus(scaled, how.top_k, how.top_p) - noise.log()
+
+
+class Sampler:
+    """A logits processor of transformers that draws each row of a padded batch by its own request."""
 
     def __init__(self, requests: list[Request], pads: list[int], device: torch.device):
         """pads: padding tokens to the left of each row, which the repetition penalty must not count."""
         self.pads = pads
-        seeds = [r.sampling.seed for r in requests]
-        fresh = [secrets.randbits(63) if seed is None else seed for seed in seeds]
-        self.generators = [torch.Generator(device).manual_seed(seed) for seed in fresh]
-        self.alike: dict[Sampling, list[int]] = {}
-        for row, request in enumerate(requests):
-            self.alike.setdefault(request.drawn(seed=None, max_new_tokens=0, stop=()).sampling, []).append(row)
+        self.draws = [Draw.of(request, device) for request in requests]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """input_ids: [rows, tokens], scores: [rows, vocabulary] in float32; returns scores to take the best of."""
-        for how, rows in self.alike.items():
-            everyone = len(rows) == len(scores)
-            drawn = self._drawn(how, rows, input_ids, scores if everyone else scores[rows])
-            if everyone:
-                return drawn
-            scores[rows] = drawn
-        return scores
-
-    def _drawn(self, how: Sampling, rows: list[int], input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """The scores of rows that are drawn alike, [len(rows), vocabulary]."""
-        if how.repetition_penalty != 1.0:
-            seen = [input_ids[row, self.pads[row] :] for row in rows]
-            pairs = zip(seen, scores, strict=True)
-            scores = torch.stack([_penalized(ids, line, how.repetition_penalty) for ids, line in pairs])
-        if how.banned:
-            scores = scores.index_fill(1, torch.tensor(how.banned, device=scores.device), -float("inf"))
-        if how.temperature == 0:
-            return scores
-        noise = torch.empty_like(scores)
-        for line, row in zip(noise, rows, strict=True):
-            line.exponential_(generator=self.generators[row])
-        return _nucleus(scores / how.temperature, how.top_k, how.top_p) - noise.log()
+        return drawn(self.draws, lambda row: input_ids[row, self.pads[row] :], scores)
 
 
 def _penalized(ids: torch.Tensor, scores: torch.Tensor, penalty: float) -> torch.Tensor:
     """Scores [vocabulary] with those of `ids` made less likely (Keskar et al., arXiv 1909.05858)."""
     seen = scores[ids]
     return scores.index_put((ids,), seen.where(seen < 0, seen / penalty).where(seen >= 0, seen * penalty))
+
+
+def _bias(bias: tuple[tuple[int, float], ...], scores: torch.Tensor) -> torch.Tensor:
+    """What is added to the scores of each row, [vocabulary]."""
+    added = torch.zeros_like(scores[0])
+    for token, value in bias:
+        added[token] = value
+    return added
+
+
+def _min_p(scores: torch.Tensor, least: float) -> torch.Tensor:
+    """Scores [rows, vocabulary], -inf where a token is less than `least` times as likely as the likeliest one.
+
+    Nguyen et al., arXiv 2407.01082.
+    """
+    if not least:
+        return scores
+    return scores.masked_fill(scores < scores.amax(-1, keepdim=True) + math.log(least), -float("inf"))
 
 
 def _nucleus(scores: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:

@@ -51,7 +51,7 @@ class PolicyTrainer(Trainer):
         super().__init__(job, processor, **arguments)
         self.method = method
         self.reference = None if reference is None else reference.prepared(self.accelerator)
-        self.policy_engine = PolicyEngine(self, self.save_policy)
+        self.policy_engine = PolicyEngine(self, self.save_policy, self.policy)
         self.sampling = sampling(method, banned=media_tokens(self.model.config))
         self.rollout: list[Batch] = []
 
@@ -71,6 +71,10 @@ class PolicyTrainer(Trainer):
         trained tokens) of the whole step on all ranks.
         """
         raise NotImplementedError
+
+    def policy(self) -> Any:
+        """The model that draws answers."""
+        return self.model
 
     def save_policy(self, folder: str) -> None:
         """The policy alone, as a server loads it."""

@@ -239,25 +239,33 @@ class PolicyEngine:
     """The engine that answers with the policy as it is now.
 
     Under --rollout_backend a server follows the policy: its weights are `policy-RUN-STEP`, and every answer must name
-    them. save: writes the policy alone into a folder, as a server loads it.
+    them. save: writes the policy alone into a folder, as a server loads it. policy: gives the policy, where the
+    trainer's model is more than that.
     """
 
-    def __init__(self, trainer: Any, save: Callable[[str], None]):
+    def __init__(self, trainer: Any, save: Callable[[str], None], policy: Callable[[], Any] | None = None):
         self.trainer, self.job, self.save = trainer, trainer.job, save
+        self.policy = policy or (lambda: trainer.model)
         self.root = Path(self.job.options.output_dir, POLICIES).resolve()
         self.run = ""
         self.step: int | None = None
         self.server: RolloutEngine | None = None
+        self.engine: TransformersEngine | None = None
 
     def current(self) -> Engine:
         """The engine, with the policy of this step; every process must come here."""
         return self._followed() if self.job.options.rollout_backend else self.own()
 
     def own(self) -> Engine:
-        """An engine over the model under training itself."""
-        processor = self.trainer.processing_class
-        window = row_limit(self.job, processor) or sys.maxsize
-        return TransformersEngine(self.job, self.trainer.model, processor, served_name(self.job.options), window=window)
+        """An engine over the model under training itself, as it is now."""
+        policy = self.policy()
+        if self.engine is None or self.engine.model is not policy:
+            processor = self.trainer.processing_class
+            window = row_limit(self.job, processor) or sys.maxsize
+            name = served_name(self.job.options)
+            self.engine = TransformersEngine(self.job, policy, processor, name, window=window)
+        self.engine.forget()
+        return self.engine
 
     def _followed(self) -> RolloutEngine:
         """The server, brought to the policy of this step; a collective over the processes, none if it is there."""
@@ -290,10 +298,12 @@ class PolicyEngine:
         return server or start(address=address)
 
     def close(self) -> None:
-        """Stop the server; the next rollout would start another."""
+        """Stop the engine or server; the next rollout would start another."""
         if self.server is not None:
             self.server.close()
-        self.server = self.step = None
+        if self.engine is not None:
+            self.engine.close()
+        self.server = self.step = self.engine = None
         if self.job.options.rollout_backend and self.trainer.accelerator.is_main_process:
             shutil.rmtree(self.root, ignore_errors=True)
 

@@ -1,0 +1,195 @@
+"""Requests admitted between tokens: one call of the model a step, for everyone who is being answered.
+
+A step: drop who was cancelled, admit who waits, call the model once with the next token of every answer and with a
+piece of the prompts that are new, draw, tell. A prompt that begins like another one's takes that one's keys and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from swift_plugin_runtime.inference.adapters import Adapters, TokenAdapters
+from swift_plugin_runtime.inference.asked import Asked, best
+from swift_plugin_runtime.inference.proof import attending
+from swift_plugin_runtime.inference.ragged import Part, Row, Store
+from swift_plugin_runtime.inference.sampler import Draw, drawn
+
+CHUNK = 256
+"""Most tokens of prompts in one step: so long at most do the answers under way pause."""
+
+SHARED_FROM = 16
+"""Least tokens of a common beginning for which keys and values are copied."""
+
+
+@dataclass(eq=False)
+class Sequence:
+    """A request that was admitted. ids: its prompt and what was drawn. store: what the model has taken in of them.
+
+    donor: a sequence that begins with the same `shared` tokens, from which they are copied once it holds them.
+    """
+
+    asked: Asked
+    ids: list[int]
+    store: Store
+    draw: Draw
+    donor: Sequence | None = None
+    shared: int = 0
+
+    @property
+    def adapter(self) -> str | None:
+        """Who answers."""
+        return self.asked.request.adapter
+
+    @property
+    def left(self) -> int:
+        """Tokens that the model has not taken in; 1 while the answer is drawn."""
+        return len(self.ids) - self.store.length
+
+    def started(self) -> bool:
+        """Take over the donor's beginning if it is there; False while it is to come."""
+        if self.donor is None:
+            return True
+        if self.donor.store.length < self.shared and not self.donor.asked.ended:
+            return False
+        length = min(self.shared, self.donor.store.length)
+        if length >= SHARED_FROM:
+            self.store.copy(self.donor.store, length)
+        self.donor = None
+        return True
+
+
+class Continuous:
+    """The sequences being answered by one model, at most `slots`, which hold at most `most` tokens together."""
+
+    def __init__(self, row: Row, adapters: Adapters | None, slots: int | None, most: int):
+        self.row, self.adapters, self.slots, self.most = row, adapters, slots, most
+        self.running: list[Sequence] = []
+        self.ended: list[Sequence] = []
+        """Answered ones whose beginnings may be used again, the oldest first."""
+        self.tokens = TokenAdapters(row.model, adapters) if adapters and adapters.mix_tokens else None
+
+    def admits(self, asked: Asked) -> bool:
+        """Whether there is room for the request, among sequences that its adapter can be mixed with."""
+        if not self.running:
+            return True
+        if self.slots and len(self.running) >= self.slots:
+            return False
+        if self.adapters and not self.tokens and asked.request.adapter != self.running[0].adapter:
+            return False
+        return self._reserved() + _most(asked) <= self.most
+
+    def admit(self, asked: Asked) -> None:
+        """Begin to answer."""
+        draw = Draw.of(asked.request, self.row.model.device)
+        sequence = Sequence(asked, list(asked.prompt), Store(_most(asked)), draw)
+        self._find_donor(sequence)
+        self.running.append(sequence)
+        while self.ended and self._reserved() + sum(s.store.most for s in self.ended) > self.most:
+            self.ended.pop(0)
+
+    def _reserved(self) -> int:
+        return sum(sequence.store.most for sequence in self.running)
+
+    def _find_donor(self, sequence: Sequence) -> None:
+        """Of those answered by the same adapter, the one with the longest common beginning; the last token stays."""
+        for other in [*self.ended, *self.running]:
+            if other.adapter == sequence.adapter:
+                held = other.ids if other in self.running else other.ids[: other.store.length]
+                common = common_length(held, sequence.ids[:-1])
+                if common > max(sequence.shared, SHARED_FROM - 1):
+                    sequence.donor, sequence.shared = other, common
+
+    def step(self) -> list[Asked]:
+        """One call of the model; returns the requests that it has ended. Some sequence must be running."""
+        self._drop()
+        chosen = self._chosen()
+        if chosen:
+            self._call(chosen)
+        return self._drop()
+
+    def _chosen(self) -> list[tuple[Sequence, int]]:
+        """Who takes in how many tokens in this step."""
+        chosen, room = [], CHUNK
+        for sequence in self.running:
+            if not sequence.started():
+                continue
+            count = sequence.left if sequence.left == 1 else min(sequence.left, room)
+            if count > 1 or sequence.left == 1:
+                room -= count if sequence.left > 1 else 0
+                chosen.append((sequence, count))
+        return chosen
+
+    def _call(self, chosen: list[tuple[Sequence, int]]) -> None:
+        """The call and its draws; where it fails, halves of it, down to the sequence that is to blame."""
+        parts = [Part(s.store, s.ids[s.store.length :][:count], count == s.left) for s, count in chosen]
+        lengths = [s.store.length for s, _ in chosen]
+        wanted = [s for (s, _), part in zip(chosen, parts, strict=True) if part.wanted]
+        try:
+            with self._speaking([(s.adapter, count) for s, count in chosen]):
+                logits = self.row(parts)
+            tokens = best(drawn([s.draw for s in wanted], lambda place: _ids(wanted[place], logits), logits))
+        except Exception as error:
+            for (sequence, _), length in zip(chosen, lengths, strict=True):
+                sequence.store.length = length
+            if len(chosen) == 1:
+                return chosen[0][0].asked.fail(error)
+            middle = len(chosen) // 2
+            self._call(chosen[:middle])
+            return self._call(chosen[middle:])
+        for sequence, token in zip(wanted, tokens, strict=True):
+            sequence.ids.append(token)
+            sequence.asked.take(token)
+
+    def _speaking(self, owners: list[tuple[str | None, int]]) -> AbstractContextManager[Any]:
+        """The adapters of the next call. owners: (adapter, tokens) along the row."""
+        if self.adapters is None:
+            return _as_it_is()
+        return self.tokens.of(owners) if self.tokens else self.adapters.active([owners[0][0]])
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """The model as `step` needs it, then as it was."""
+        with attending(self.row.model), self.tokens.installed() if self.tokens else _as_it_is():
+            yield
+
+    def _drop(self) -> list[Asked]:
+        """Take out the sequences that are ended; returns their requests."""
+        gone = [sequence for sequence in self.running if sequence.asked.ended]
+        if gone:
+            self.running = [sequence for sequence in self.running if not sequence.asked.ended]
+            self.ended = [*self.ended, *gone][-(self.slots or len(gone)) :]
+        if not self.running and self.slots is None:  # rollouts: the memory is for training now
+            self.ended = []
+        return [sequence.asked for sequence in gone]
+
+    def forget(self) -> None:
+        """Drop the keys and values of answered sequences: the weights may change."""
+        self.ended = []
+
+
+@contextmanager
+def _as_it_is() -> Iterator[None]:
+    yield
+
+
+def _most(asked: Asked) -> int:
+    return len(asked.prompt) + asked.writer.limit
+
+
+def _ids(sequence: Sequence, like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(sequence.ids, device=like.device)
+
+
+def common_length(one: list[int], other: list[int]) -> int:
+    """How many tokens two texts have in common at their beginning."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        same = one[low:middle] == other[low:middle]
+        low, high = (middle, high) if same else (low, middle - 1)
+    return low

@@ -1,0 +1,126 @@
+"""The proof that a model answers several sequences in one row as it answers each of them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from swift_plugin_runtime.batching.padding_free import counter_of, plain_positions, set_attention, why_never_flat
+from swift_plugin_runtime.batching.separation import quiet, rounding_bound
+from swift_plugin_runtime.inference.adapters import Adapters, TokenAdapters
+from swift_plugin_runtime.inference.ragged import NAME, Part, Row, Store
+from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+
+LENGTHS = (16, 9)
+"""Tokens of the two made-up sequences."""
+
+STEPS = ((9, 0), (5, 4), (1, 4), (1, 1))
+"""How many tokens of each go into one call: chunks with and without a past, single tokens, one sequence alone."""
+
+ERRORS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What a class may raise that does not expect such a row."""
+
+
+@contextmanager
+def attending(model: Any) -> Iterator[None]:
+    """The model with the attention of ragged rows, then with its own."""
+    base = base_of(model)
+    before = base.config.get_text_config()._attn_implementation
+    set_attention(base, NAME)
+    try:
+        yield
+    finally:
+        set_attention(base, before)
+
+
+def row_for(model: Any) -> Row:
+    """Calls of the model with ragged rows, with positions as its family counts them."""
+    count = counter_of(model)
+    axes = 0 if count is plain_positions else count({"input_ids": [0]}).shape[0]
+    return Row(model, axes, keeps_logits(model))
+
+
+def tried_ragged(model: Any) -> tuple[str | None, int]:
+    """(why the model cannot answer several sequences in one row, in words; bytes that a token's keys and values take).
+
+    None and the bytes where it answers each sequence as alone. Two made-up sequences are taken in piece by piece and
+    beside each other; their logits are compared with those of the plain model.
+    """
+    if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        return "its adapter puts virtual tokens before every prompt", 0
+    base = base_of(model)
+    if base.config.is_encoder_decoder:
+        return f"{type(base).__name__} is an encoder and a decoder", 0
+    reason = why_never_flat(model) or _own_attention(base)
+    return (reason, 0) if reason else _tried(model)
+
+
+def _own_attention(base: Any) -> str | None:
+    if getattr(base, "_can_set_attn_implementation", lambda: True)():
+        return None
+    return f"{type(base).__name__} computes its attention by itself, not through transformers' interface"
+
+
+def _tried(model: Any) -> tuple[str | None, int]:
+    sequences, stores = _made_up(model), [Store(length) for length in LENGTHS]
+    try:
+        with quiet(model), torch.no_grad():
+            bound = rounding_bound(model, [{"input_ids": sequences[1]}])
+            plain = [_plain(model, ids) for ids in sequences]
+            with attending(model):
+                difference = _difference(row_for(model), sequences, stores, plain)
+    except ERRORS as error:
+        return f"it takes no such rows ({type(error).__name__}: {str(error).splitlines()[0][:200]})", 0
+    return (None if difference <= bound else "its logits in such a row are others than alone"), stores[0].size()
+
+
+def _made_up(model: Any) -> list[list[int]]:
+    chance, size = torch.Generator().manual_seed(0), base_of(model).config.get_text_config().vocab_size
+    return [torch.randint(size, (length,), generator=chance).tolist() for length in LENGTHS]
+
+
+def _plain(model: Any, ids: list[int]) -> torch.Tensor:
+    """The plain model's logits, [tokens, vocabulary]."""
+    row = torch.tensor([ids], device=model.device)
+    return model(input_ids=row, attention_mask=torch.ones_like(row), use_cache=False).logits[0].float()
+
+
+def _difference(row: Row, sequences: list[list[int]], stores: list[Store], plain: list[torch.Tensor]) -> float:
+    """Between the logits behind every piece and the plain ones: root mean square, in their standard deviations."""
+    found, wanted = [], []
+    for counts in STEPS:
+        parts = []
+        for ids, store, logits, count in zip(sequences, stores, plain, counts, strict=True):
+            if count:
+                end = store.length + count
+                parts.append(Part(store, ids[store.length : end]))
+                wanted.append(logits[end - 1])
+        found.append(row(parts))
+    return _apart(torch.cat(found), torch.stack(wanted))
+
+
+def _apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Root mean square of the difference of logits, in standard deviations of the wanted ones."""
+    return float(((found - wanted).square().mean().sqrt() / wanted.std()).nan_to_num(torch.inf))
+
+
+def mixes_tokens(model: Any, adapters: Adapters) -> bool:
+    """Whether tokens of different adapters in one row have the logits that each adapter gives alone. Tries them."""
+    names = [None, *adapters.labels]
+    ids = _made_up(model)[1]
+    try:
+        with quiet(model), torch.no_grad():
+            bound = rounding_bound(model, [{"input_ids": ids}])
+            wanted = []
+            for name in names:
+                with adapters.active([name]):
+                    wanted.append(_plain(model, ids)[-1])
+            tokens = TokenAdapters(model, adapters)
+            with attending(model), tokens.installed(), tokens.of([(name, len(ids)) for name in names]):
+                found = row_for(model)([Part(Store(len(ids)), ids) for _ in names])
+    except ERRORS:
+        return False
+    return _apart(found, torch.stack(wanted)) <= bound
