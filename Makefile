@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers conformance
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lowest test-soak conformance
 
 setup: .venv/.ready
 
@@ -86,6 +86,26 @@ test-loggers: .venv/loggers/.ready
 .venv/loggers/.ready: .venv/.ready tools/loggers.txt
 	.venv/bin/uv pip install --quiet --python $(PY) -c constraints.txt --target .venv/loggers -r tools/loggers.txt
 	touch $@
+
+# The server with further client libraries.
+test-clients: .venv/clients/.ready
+	PYTHONPATH=$(CURDIR)/.venv/clients $(PY) -m pytest tests/test_serving_interfaces.py
+
+.venv/clients/.ready: .venv/.ready tools/clients.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/clients -r tools/clients.txt
+	touch $@
+
+# The server on the lowest versions of its libraries that its metadata allows.
+test-lowest: .venv/lowest/.ready
+	PYTHONPATH=$(CURDIR)/.venv/lowest $(PY) -m pytest tests/test_serving_doors.py tests/test_serving_leaving.py tests/test_serving_media.py tests/test_serving_interfaces.py
+
+.venv/lowest/.ready: .venv/.ready tools/lowest.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/lowest -r tools/lowest.txt
+	touch $@
+
+# Ten thousand requests that nobody should send, and ten minutes of 64 clients, some of whom leave.
+test-soak: .venv/.ready
+	SWIFT_FUZZ_REQUESTS=10000 SWIFT_SOAK_SECONDS=600 $(PY) -m pytest tests/test_serving_fuzz.py -s
 
 conformance: .venv/conformance/.ready
 	PYTHONPATH=.venv/conformance $(PY) -m swift_testing.conformance --jobs 2

@@ -154,7 +154,10 @@ def test_tool_call_and_its_result(url, taught, stream):
     got = ask(messages=said("Weather in Paris?"), stream=stream, **asked)
     if stream:
         deltas = [c.choices[0] for c in got if c.choices]
-        calls = [call for d in deltas for call in d.delta.tool_calls or []]
+        calls, *pieces = [call for d in deltas for call in d.delta.tool_calls or []]
+        assert (calls.function.arguments, len(pieces) > 0) == ("", True)
+        calls.function.arguments = "".join(piece.function.arguments for piece in pieces)
+        calls = [calls]
         content = "".join(d.delta.content or "" for d in deltas)
         assert deltas[-1].finish_reason == "tool_calls"
     else:
@@ -186,6 +189,31 @@ def test_n_seeds_and_sampling(url, taught):
     for chunk in ask(n=3, seed=5, stream=True):
         pieces[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
     assert list(pieces.values()) == drawn
+
+
+def test_how_tokens_are_drawn(url, taught):
+    """Each field against the greedy answer that the model knows by heart."""
+
+    def ask(query=QUERIES[0], **more):
+        asked = {"messages": said(query), "max_tokens": 20, **more}
+        return httpx.post(f"{url}/v1/chat/completions", json=asked, timeout=60).json()
+
+    def ids(text):
+        return httpx.post(f"{url}/tokenize", json={"prompt": text}).json()["tokens"]
+
+    first, end = ids(ANSWERS[0])[0], ids("<|im_end|>")[0]
+    other = ask(logit_bias={str(first): -100})["choices"][0]["message"]["content"]
+    assert other != ANSWERS[0]
+    assert ids(ask(logit_bias={"9": 100}, max_tokens=3)["choices"][0]["message"]["content"]) == [9, 9, 9]
+    assert ask(temperature=2.0, min_p=1.0)["choices"][0]["message"]["content"] == ANSWERS[0]
+    assert ask(stop_token_ids=[first])["choices"][0]["message"]["content"] == ""
+    going_on = ask(ignore_eos=True)
+    assert (going_on["choices"][0]["finish_reason"], going_on["usage"]["completion_tokens"]) == ("length", 20)
+    assert ask()["usage"]["completion_tokens"] < 20
+    assert ask(ignore_eos=True, stop_token_ids=[end])["usage"] == ask()["usage"]
+    for wrong in ({"logit_bias": {"x": 1}}, {"logit_bias": {"999999": 1}}, {"logit_bias": {"1": 101}}):
+        assert "logit_bias" in ask(**wrong)["error"]["message"]
+    assert "stop_token_ids" in ask(stop_token_ids=[-1])["error"]["message"]
 
 
 def test_plain_completions(url, taught):
@@ -247,6 +275,55 @@ def test_a_body_that_is_no_json_is_400(url):
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
 
 
+def test_one_bad_request_does_not_touch_its_neighbours(url, taught):
+    """Ids that the model has no embedding for are found before anybody is in a batch with them."""
+    rows = json.loads(Path(taught, "config.json").read_text(encoding="utf-8"))["vocab_size"]
+    bad = [[999_999], [-1], [5, rows]]
+
+    def ask(prompt):
+        if isinstance(prompt, list):
+            return httpx.post(f"{url}/v1/completions", json={"prompt": prompt, "max_tokens": 3}, timeout=60)
+        return httpx.post(f"{url}/v1/chat/completions", json={"messages": said(prompt)}, timeout=60)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, [QUERIES[0], *bad, QUERIES[1], [rows - 1]]))
+    assert [a.status_code for a in answers] == [200, 400, 400, 400, 200, 200]
+    assert f"token ids from 0 to {rows - 1}, not 999999" in answers[1].json()["error"]["message"]
+    assert [answers[n].json()["choices"][0]["message"]["content"] for n in (0, 4)] == ANSWERS[:2]
+
+
+def test_an_agent_may_send_its_history_back(url, taught):
+    """What vLLM takes, written as ChatML writes it: two users, a late system, an answer at the end, malformed calls."""
+
+    def counted(*turns):
+        body = {"messages": [{"role": r, "content": c} for r, c in turns], "max_tokens": 1}
+        return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60).json()["usage"]["prompt_tokens"]
+
+    def written(text):
+        body = {"prompt": text, "max_tokens": 1}
+        return httpx.post(f"{url}/v1/completions", json=body, timeout=60).json()["usage"]["prompt_tokens"]
+
+    for turns in (
+        [("user", "Say hello."), ("user", "Name a colour.")],
+        [("user", "Say hello."), ("assistant", "Hello, world!")],
+        [("user", "Say hello."), ("assistant", "Hello, world!"), ("assistant", "Blue")],
+        [("user", "Say hello."), ("assistant", ""), ("system", "Be brief."), ("user", "Name a colour.")],
+        [("system", "Be brief."), ("system", "Say hello."), ("user", "Name a colour.")],
+        [("user", "Say hello."), ("system", "Be brief.")],
+    ):
+        text = "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in turns)
+        assert counted(*turns) == written(text + "<|im_start|>assistant\n"), turns
+    call = {"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": Paris}'}}
+    messages = [
+        *said("Weather in Paris?"),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "rain"},
+    ]
+    ask = client(url).chat.completions.create
+    done = ask(model=Path(taught).name, messages=messages, tools=[WEATHER], max_tokens=30)
+    assert done.choices[0].message.content
+
+
 def test_unknown_model_and_unknown_path_are_404(url):
     with pytest.raises(openai.NotFoundError, match="Did you mean 'lower'"):
         client(url).chat.completions.create(model="lowre", messages=said("hi"))
@@ -265,7 +342,7 @@ def test_key():
 
 def test_a_bug_in_the_engine_is_500_and_the_server_goes_on():
     with running_server(Recording()) as address:
-        with pytest.raises(openai.InternalServerError, match="engine broke"):
+        with pytest.raises(openai.InternalServerError, match=r"The server failed \(RuntimeError\)"):
             client(address).chat.completions.create(model="echo", messages=said("bug"))
         done = client(address).chat.completions.create(model="echo", messages=said("still here"))
         assert done.choices[0].message.content == "still here "

@@ -133,6 +133,12 @@ class Template:
         """What follows the header of an answer to come when the model is not to think."""
         return self.thinking.prompt_off if self.thinking else ""
 
+    @property
+    def late_turn(self) -> str:
+        """A system message behind other turns, holds `{system}`; empty where the format has none that stands alone."""
+        alone = self.system.removeprefix(self.start)
+        return alone if self.system.startswith(self.start) and not alone.startswith("{system}") else ""
+
     def thinks(self, wanted: bool | None) -> bool:
         """Whether the model is to think, where the user wants it so or (None) does not say."""
         return self.thinking is not None and (self.thinking.default if wanted is None else wanted)

@@ -70,13 +70,13 @@ class OwnTemplate(Template):
     def _prompt(self, job: Job, row: Row, messages: list[Message]) -> str:
         assert self.deriver is not None
         asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
-        return self.deriver.form.prompt(asked, row.tools, **self._switches(job))
+        return self.deriver.form.prompt(asked, row.tools, **self._switches(job, row.thinking))
 
-    def _switches(self, job: Job) -> dict[str, bool]:
-        """--enable_thinking and --preserve_thinking as the chat template calls them."""
+    def _switches(self, job: Job, wanted: bool | None) -> dict[str, bool]:
+        """--enable_thinking, or what the row wants, and --preserve_thinking as the chat template calls them."""
         assert self.deriver is not None
         form, switch = self.deriver.form, {}
-        wanted = getattr(job.options, "enable_thinking", None)
+        wanted = getattr(job.options, "enable_thinking", None) if wanted is None else wanted
         if wanted is not None:
             switch = next((s for s in form.switches if s and wanted in s.values()), {})
         keeps = getattr(job.options, "preserve_thinking", None)

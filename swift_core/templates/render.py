@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.errors import SwiftError
@@ -35,12 +36,13 @@ def spans_of(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> li
 
 def declared_spans(job: Job, row: Row, tokenizer: Any, generation: bool = False) -> list[Span]:
     """The row as spans, as the template's declaration says."""
-    frames = Frames.of(job, tokenizer)
+    frames = Frames.of(job, tokenizer, row.thinking)
     turns = turns_of(job, row, frames.template)
     system = turns.pop(0).text if turns and turns[0].role == "system" else None
     if generation and turns and turns[-1].role == "assistant":
         turns.pop()
     _refuse_rounds(frames.template, turns, row.where)
+    _refuse_order(frames.template, turns, row.where)
     writer = _Writer(frames, turns, generation)
     writer.open(system, row.where, own_tools(job, row, frames.template))
     for number in range(len(turns)):
@@ -57,14 +59,26 @@ def _refuse_rounds(template: Template, turns: list[Turn], where: str) -> None:
         )
 
 
+def _refuse_order(template: Template, turns: list[Turn], where: str) -> None:
+    """SwiftError for turns in an order that the template has no words for; rows of data sets never are."""
+    if not template.late_turn and any(turn.role == "system" for turn in turns):
+        raise SwiftError(f"{where}: the template {template.name!r} has no place for a system message in the middle.")
+    for before, turn in pairwise(turns):
+        if before.role == turn.role != "system" and not template.assistant and not turn.inline:
+            raise SwiftError(
+                f"{where}: the template {template.name!r} writes questions and answers in turn, and these are two "
+                f"{turn.role} messages in a row."
+            )
+
+
 class Frames:
     """What is the same in every row of a job: the template's texts, filled in and weighed once each."""
 
-    def __init__(self, job: Job, tokenizer: Any):
+    def __init__(self, job: Job, tokenizer: Any, thinking: bool | None = None):
         self.job, self.tokenizer = job, tokenizer
         self.template: Template = job.one("template")
         self.opening = self.template.opening(tokenizer)
-        self.wanted: bool | None = getattr(job.options, "enable_thinking", None)
+        self.wanted: bool | None = getattr(job.options, "enable_thinking", None) if thinking is None else thinking
         self.thinks = self.template.thinks(self.wanted)
         self.keeps: bool | None = getattr(job.options, "preserve_thinking", None)
         self.known: dict[str, list[tuple[str, float]]] = {}
@@ -72,11 +86,11 @@ class Frames:
         self.filled: dict[str, str] = {}
 
     @classmethod
-    def of(cls, job: Job, tokenizer: Any) -> Frames:
-        """Those of this job and tokenizer, made on first use."""
-        key = ("frames", id(tokenizer))
+    def of(cls, job: Job, tokenizer: Any, thinking: bool | None = None) -> Frames:
+        """Those of this job and tokenizer, made on first use. thinking: a row's own word on it, before the job's."""
+        key = ("frames", id(tokenizer), thinking)
         if key not in job.memo:
-            job.memo[key] = cls(job, tokenizer)
+            job.memo[key] = cls(job, tokenizer, thinking)
         return job.memo[key]
 
     def fill(self, text: str) -> str:
@@ -151,6 +165,8 @@ class _Writer:
             self._answer(number, turn)
         elif turn.inline:
             self._weighed("tool", turn.text)
+        elif turn.role == "system":
+            self._framed(self.template.late_turn, "system", "system", self._trimmed("system", turn.text))
         else:
             self._asked(number, turn)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from swift_core import hookimpl
+from swift_core import hookimpl, option
 from swift_core.contract.components import Backend, Server
 
 if TYPE_CHECKING:
@@ -14,25 +15,64 @@ if TYPE_CHECKING:
     from swift_core.contract.job import Job
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class OpenAIServer(Server):
     """Serves with OpenAI's HTTP interface: chat, completions, embeddings, reranking and scores."""
 
     swift_api = 1
 
+    api_key_file: str | None = option(
+        None, "File of keys that clients may send, one a line; SWIFT_API_KEY holds some as well, between commas."
+    )
+    allowed_origins: list[str] = option(
+        [], "Web pages that may ask from a browser (CORS): https://HOST, or * for any; left out, none."
+    )
+    ssl_certfile: str | None = option(None, "Certificate for HTTPS, a PEM file.")
+    ssl_keyfile: str | None = option(None, "Its key, where the certificate's file does not hold it.")
+    grace_seconds: float = option(5.0, "How long answers under way go on once the server is told to stop.", ge=0)
+    request_seconds: float = option(30.0, "How long a request may take to arrive whole.", gt=0)
+    max_body_mb: float = option(32.0, "Largest body of a request, in MiB.", gt=0)
+    max_inputs: int = option(2048, "Most answers, texts or documents that one request may ask for.", ge=1)
+    allowed_media_domains: list[str] = option(
+        [],
+        "Hosts from which pictures, videos and sounds are fetched: media.example.org, .example.org for all below it, "
+        "* for any public one; left out, media come as data: URIs only.",
+    )
+    max_media_mb: float = option(32.0, "Largest picture, video or sound, in MiB.", gt=0)
+    max_image_pixels: int = option(2**25, "Largest picture, in pixels; a larger one is refused, not shrunk.", ge=1)
+    media_seconds: float = option(10.0, "How long the media of one request may take to come.", gt=0)
+
     @hookimpl
     def open_server(self, job: Job) -> Opened:
-        """Take the port of `--host` and `--port`; SwiftError where it is not free."""
+        """Take the port of `--host` and `--port`; SwiftError where it is not free, or keys cannot be read."""
         from swift_plugin_serving.server import bind
+        from swift_plugin_serving.settings import Settings, check_certificate, keys_of
 
-        return Opened(job, bind(job.options.host, job.options.port))
+        check_certificate(self.ssl_certfile, self.ssl_keyfile)
+        names = {field.name for field in fields(self)} & {field.name for field in fields(Settings)}
+        told = {name: getattr(self, name) for name in names}
+        keys = keys_of(job.options.api_key, self.api_key_file)
+        if not keys and not is_loopback(job.options.host):
+            job.say(f"Whoever reaches {job.options.host} may ask this server: say --api_key or --api_key_file.")
+        return Opened(job, bind(job.options.host, job.options.port), {**told, "api_keys": keys})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server on this host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Opened:
-    """A server that has its port. The socket is closed at the end of a `with` block."""
+    """A server that has its port. The socket is closed at the end of a `with` block.
 
-    def __init__(self, job: Job, listener: socket.socket):
-        self.job, self.listener = job, listener
+    told: fields of `Settings`.
+    """
+
+    def __init__(self, job: Job, listener: socket.socket, told: dict[str, Any]):
+        self.job, self.listener, self.told = job, listener, told
 
     def __enter__(self) -> Opened:
         return self
@@ -46,13 +86,8 @@ class Opened:
         from swift_plugin_serving.server import serve
 
         options = self.job.options
-        serve(
-            engine,
-            api_key=options.api_key,
-            max_batch_size=options.max_batch_size,
-            defaults=sampling(options),
-            listener=self.listener,
-        )
+        drawn = sampling(options)
+        serve(engine, listener=self.listener, max_batch_size=options.max_batch_size, defaults=drawn, **self.told)
 
 
 @dataclass(eq=False)

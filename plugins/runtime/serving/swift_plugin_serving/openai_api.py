@@ -1,7 +1,6 @@
 """OpenAI's interface as data: bodies of requests checked and read, replies and pieces written.
 
-A field that OpenAI knows and that cannot be honoured here is refused, never ignored in silence: a client
-that asks for log-probabilities or a JSON schema must learn that it will not get them.
+Fields that are not named here are those of `fields`: of no effect, neutral, or refused.
 """
 
 from __future__ import annotations
@@ -10,30 +9,25 @@ import dataclasses
 import json
 import time
 import uuid
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from swift_core.contract.engine import Reply, Request, Sampling
-from swift_core.contract.errors import SwiftError
+from swift_core.contract.errors import did_you_mean
 from swift_core.contract.row import Row
-from swift_core.data.convert import read_messages, read_tools
+from swift_core.data.messages import read_talk
+from swift_core.data.tools import read_tools
+from swift_plugin_serving import fields
+from swift_plugin_serving.errors import BadField
+from swift_plugin_serving.history import with_sound_calls
+from swift_plugin_serving.streams import event
 
 Json = dict[str, Any]
 
-WITHOUT_EFFECT = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "logprobs": (False, 0),
-    "top_logprobs": (0,),
-    "response_format": ({"type": "text"},),
-    "tool_choice": ("auto", "none"),
-    "echo": (False,),
-    "suffix": ("",),
-    "best_of": (1,),
-}
-"""Fields that are not supported → the values that ask for nothing; any other is refused."""
+DONE = "[DONE]"
+"""The last event of a stream."""
 
 
 class StreamOptions(BaseModel):
@@ -42,36 +36,56 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class Body(BaseModel):
-    """What both kinds of completion take. top_k and repetition_penalty are ours, not OpenAI's."""
+class AnyBody(BaseModel):
+    """A body whose text can be written again, and whose unknown fields are known to `fields`, or mistakes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_unicode(cls, value: Any) -> Any:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text holds half of a character (a lone surrogate); write it anew") from None
+        except (TypeError, RecursionError):
+            raise ValueError("the body is no JSON object, or too deep") from None
+        return value
+
+    @model_validator(mode="after")
+    def _has_known_fields(self) -> Any:
+        unknown = [name for name in self.model_extra or {} if name not in KNOWN]
+        if unknown:
+            near = did_you_mean(unknown[0], [*type(self).model_fields, *KNOWN])
+            raise ValueError(f"unknown field {unknown[0][:80]!r}.{near}")
+        return self
+
+
+KNOWN = {*fields.ANY, *fields.NEUTRAL, *fields.SAMPLING}
+
+
+class Body(AnyBody):
+    """What both kinds of completion take.
+
+    top_k, min_p, repetition_penalty, stop_token_ids and ignore_eos are vLLM's, not OpenAI's.
+    """
 
     model: str | None = None
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=10)
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=0)
-    repetition_penalty: float | None = Field(None, gt=0)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=-1)
+    repetition_penalty: float | None = Field(None, gt=0, le=100)
     n: int | None = Field(None, ge=1, le=128)
+    best_of: int | None = None
     stop: str | list[str] | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    min_p: float | None = Field(None, ge=0, le=1)
+    stop_token_ids: list[StrictInt] | None = None
+    ignore_eos: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-
-    # taken from any client, of no effect on the answer
-    user: Any = None
-    metadata: Any = None
-    store: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-
-    # known, and refused unless they ask for nothing: see WITHOUT_EFFECT
-    frequency_penalty: Any = None
-    presence_penalty: Any = None
-    logit_bias: Any = None
-    logprobs: Any = None
 
     def length(self) -> int | None:
         """The longest answer asked for, in tokens."""
@@ -84,40 +98,72 @@ class ChatBody(Body):
     messages: list[Json] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     tools: list[Json] | None = None
-    parallel_tool_calls: Any = None
+    functions: list[Json] | None = None
     tool_choice: Any = None
-    top_logprobs: Any = None
-    response_format: Any = None
+    function_call: Any = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    chat_template_kwargs: Json | None = None
 
     def length(self) -> int | None:
         """The longest answer asked for, in tokens; the newer of the two names wins."""
         return self.max_completion_tokens or self.max_tokens
 
+    def offered(self) -> list[Json]:
+        """The tools that the model may call; `functions` is their older name."""
+        asked = self.tool_choice if self.tools else self.function_call
+        return [] if asked == "none" else self.tools or self.functions or []
+
 
 class CompletionBody(Body):
     """The body of POST /v1/completions: texts, or token ids, to go on from without a chat template."""
 
-    prompt: str | list[int] | list[str] | list[list[int]]
-    echo: Any = None
-    suffix: Any = None
-    best_of: Any = None
+    prompt: str | list[StrictInt] | list[str] | list[list[StrictInt]]
 
 
 def check(body: Body) -> None:
-    """SwiftError where the body asks for something that would be ignored."""
-    for name, neutral in WITHOUT_EFFECT.items():
-        value = getattr(body, name, None)
-        if value is not None and value not in neutral:
-            raise SwiftError(f"{name}={value!r} is not supported by this server.")
+    """BadField where the body asks for something that would be ignored."""
+    unlike = fields.NEUTRAL | fields.SAMPLING
+    fields.check({name: getattr(body, name, None) for name in unlike}, unlike)
+    if body.best_of is not None and body.best_of != (body.n or 1):
+        raise BadField("best_of", f"best_of={body.best_of} is not supported by this server; ask for n answers.")
 
 
 def chat_request(body: ChatBody, sampling: Sampling, adapter: str | None) -> Request:
     """The conversation of a chat body as a request. sampling: as `sampling_of` gives it."""
-    row = Row(read_messages(body.messages, "messages"), where="messages")
-    if body.tools and body.tool_choice != "none":
-        row.tools = read_tools(body.tools, "tools")
-    for message in body.messages:
-        _add_media(row, message.get("content"))
+    thinking = thinking_of(body.reasoning_effort, body.chat_template_kwargs)
+    return conversation(body.messages, body.offered(), sampling, adapter, thinking)
+
+
+THINKING = ("enable_thinking", "thinking")
+"""What chat templates call the switch of thoughts."""
+
+
+def thinking_of(effort: Any, switches: Json | None) -> bool | None:
+    """Whether an answer is to begin with thoughts; None where the client does not say.
+
+    effort: OpenAI's reasoning_effort, of which `none` alone means something to a template. switches: vLLM's
+    chat_template_kwargs. Raises BadField for a switch that this server does not know.
+    """
+    wanted = False if effort == "none" else None
+    for name, value in (switches or {}).items():
+        if name not in THINKING or not isinstance(value, bool | None):
+            text = f"chat_template_kwargs: {name[:80]!r} is not supported by this server; "
+            raise BadField("chat_template_kwargs", text + f"{' or '.join(THINKING)} is, as true or false.")
+        wanted = value if value is not None else wanted
+    return wanted
+
+
+def conversation(
+    messages: list[Json], tools: list[Json], sampling: Sampling, adapter: str | None, thinking: bool | None = None
+) -> Request:
+    """Messages and tools in OpenAI's form as a request. Raises SwiftError where they cannot be read."""
+    talk = read_talk(with_sound_calls(messages), "messages")
+    row = Row(talk.messages, thinking=thinking, where="messages")
+    if tools:
+        row.tools = read_tools(tools, "tools")
+    for kind, values in talk.media.items():  # checked, fetched and opened later
+        setattr(row, f"{kind}s", [value.get("url") if isinstance(value, dict) else value for value in values])
     return Request(row, sampling, adapter)
 
 
@@ -128,58 +174,76 @@ def prompt_requests(body: CompletionBody, sampling: Sampling, adapter: str | Non
     return [Request(Row([], where="prompt"), sampling, adapter, prompt) for prompt in prompts]
 
 
-def sampling_of(body: Body, defaults: Sampling) -> Sampling:
-    """How the answer is drawn: what the body says, and the server's defaults for the rest."""
+DRAWN = ("temperature", "top_k", "repetition_penalty", "seed", "min_p", "ignore_eos")
+"""Fields that `Sampling` calls by the same name."""
+
+COLDEST = 1e-4
+"""Below this temperature the likeliest token is drawn: scores divided by less are no numbers any more."""
+
+
+def _tuple(values: list[int] | None) -> tuple[int, ...] | None:
+    return tuple(values) if values else None
+
+
+def _biased(bias: dict[str, float] | None) -> tuple[tuple[int, float], ...] | None:
+    """Token ids and what is added to their scores. Raises BadField for what is no id."""
+    if not bias:
+        return None
+    strange = next((token for token in bias if not (token.isascii() and token.isdigit() and len(token) < 10)), None)
+    if strange is not None:
+        raise BadField("logit_bias", f"logit_bias: {strange[:40]!r} is no token id.")
+    return tuple(sorted((int(token), value) for token, value in bias.items()))
+
+
+def sampling_of(body: Any, defaults: Sampling) -> Sampling:
+    """How the answer is drawn: what the body says, and the server's defaults for the rest.
+
+    vLLM's top_k=-1 means all tokens; top_p=0 the likeliest one.
+    """
+    stop = getattr(body, "stop", None)
     said = {
         "max_new_tokens": body.length(),
-        "stop": None if body.stop is None else (body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
-        **{name: getattr(body, name) for name in ("temperature", "top_p", "top_k", "repetition_penalty", "seed")},
+        "stop": None if stop is None else (stop,) if isinstance(stop, str) else tuple(stop),
+        "stop_ids": _tuple(getattr(body, "stop_token_ids", None)),
+        "logit_bias": _biased(getattr(body, "logit_bias", None)),
+        **{name: getattr(body, name, None) for name in DRAWN},
+        "top_p": body.top_p or None,
     }
+    if body.top_p == 0 or (body.temperature is not None and body.temperature < COLDEST):
+        said["temperature"] = 0.0
+    if said["top_k"] == -1:
+        said["top_k"] = 0
     return dataclasses.replace(defaults, **{name: value for name, value in said.items() if value is not None})
 
 
-def _add_media(row: Row, content: Any) -> None:
-    """The media of a message's content parts, in order, added to the row."""
-    if not isinstance(content, list):
-        return
-    for part in content:
-        kind = str(part.get("type", "")).removesuffix("_url").removeprefix("input_")
-        if kind in ("image", "video", "audio"):
-            getattr(row, f"{kind}s").append(_medium(part, kind))
-
-
-def _medium(part: Json, kind: str) -> str:
-    """A content part's address. Only data URIs and web addresses: files of the server are not the client's."""
-    value = part.get(part["type"], part.get(kind))
-    if isinstance(value, dict):
-        value = value.get("url") or f"data:audio/{value.get('format', 'wav')};base64,{value.get('data', '')}"
-    if not isinstance(value, str) or not value.startswith(("data:", "http://", "https://")):
-        raise SwiftError(f"messages: {part['type']} must be a data: URI or an http(s) address.")
-    return value
-
-
 class Written:
-    """Writes the answers to one HTTP request: the same id, time and model in each of its parts."""
+    """Writes the answers to one HTTP request: the same id, time and model in each of its parts.
 
-    def __init__(self, model: str, chat: bool):
-        self.chat = chat
+    prompts: how many of the answers have a prompt of their own. counts: whether a stream ends with a count of tokens.
+    parallel: whether an answer may hold several calls.
+    """
+
+    def __init__(self, model: str, chat: bool, prompts: int = 1, counts: bool = False, parallel: bool = True):
+        self.chat, self.prompts, self.counts, self.parallel = chat, prompts, counts, parallel
         self.head: Json = {
             "id": f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}",
             "created": int(time.time()),
             "model": model,
         }
 
-    def whole(self, replies: list[Reply], prompts: int = 1) -> Json:
-        """The body of an answer that is not streamed. prompts: how many of the replies have their own prompt."""
+    def whole(self, replies: list[Reply]) -> Json:
+        """The body of an answer that is not streamed."""
         name = "chat.completion" if self.chat else "text_completion"
-        choices = [self._choice(index, reply) for index, reply in enumerate(replies)]
-        return {**self.head, "object": name, "choices": choices, "usage": usage(replies, prompts)}
+        choices = [self._choice(index, self._kept(reply)) for index, reply in enumerate(replies)]
+        return {**self.head, "object": name, "choices": choices, "usage": usage(replies, self.prompts)}
 
     def _choice(self, index: int, reply: Reply) -> Json:
         end = {"logprobs": None, "finish_reason": reply.finish_reason}
         if not self.chat:
             return {"index": index, "text": reply.text, **end}
         message: Json = {"role": "assistant", "content": reply.content or (None if reply.calls else "")}
+        if reply.thought:
+            message["reasoning_content"] = reply.thought
         if reply.calls:
             message["tool_calls"] = tool_calls(reply.calls)
         return {"index": index, "message": message, **end}
@@ -188,20 +252,38 @@ class Written:
         """The first chunk of a streamed choice."""
         return [self._chunk(index, {"role": "assistant", "content": ""})] if self.chat else []
 
-    def piece(self, index: int, text: str) -> Json:
+    def piece(self, index: int, text: str) -> list[Json]:
         """A chunk with a piece of text."""
-        return self._chunk(index, {"content": text} if self.chat else text)
+        return [self._chunk(index, {"content": text} if self.chat else text)]
 
-    def closing(self, index: int, reply: Reply) -> list[Json]:
-        """The last chunks of a streamed choice: its calls, if any, and why it ended."""
-        calls = tool_calls(reply.calls)
-        numbered = [{"index": number, **call} for number, call in enumerate(calls)]
-        first = [self._chunk(index, {"tool_calls": numbered})] if calls else []
-        return [*first, self._chunk(index, {} if self.chat else "", reply.finish_reason)]
+    def thought(self, index: int, text: str) -> list[Json]:
+        """A chunk with a piece of the thoughts."""
+        return [self._chunk(index, {"reasoning_content": text})]
 
-    def counted(self, replies: list[Reply], prompts: int) -> Json:
-        """The chunk of `include_usage`, which has no choice."""
-        return {**self.head, "object": self._stream_object(), "choices": [], "usage": usage(replies, prompts)}
+    def closing(self, index: int, reply: Reply, told: bool) -> list[Json]:
+        """The last chunks of a streamed choice: its text where it was not told, its calls, and why it ended."""
+        reply = self._kept(reply)
+        thought = self.thought(index, reply.thought) if reply.thought and not told else []
+        text = self.piece(index, reply.content) if reply.content and not told else []
+        calls = [self._chunk(index, {"tool_calls": [piece]}) for piece in call_pieces(tool_calls(reply.calls))]
+        return [*thought, *text, *calls, self._chunk(index, {} if self.chat else "", reply.finish_reason)]
+
+    def end(self, replies: list[Reply]) -> list[Any]:
+        """The chunk of `include_usage`, which has no choice, and the end of the stream."""
+        counted = {**self.head, "object": self._stream_object(), "choices": [], "usage": usage(replies, self.prompts)}
+        return [*([counted] if self.counts else []), DONE]
+
+    def broken(self, error: Json) -> list[Any]:
+        """A failure under way, and the end of the stream."""
+        return [error, DONE]
+
+    def event(self, chunk: Any) -> str:
+        """A chunk as an event without a name."""
+        return event(chunk)
+
+    def _kept(self, reply: Reply) -> Reply:
+        """The reply, with its first call alone where the client takes one at a time."""
+        return reply if self.parallel or len(reply.calls) < 2 else dataclasses.replace(reply, calls=reply.calls[:1])
 
     def _chunk(self, index: int, said: Any, finish_reason: str | None = None) -> Json:
         choice = {"index": index, "delta" if self.chat else "text": said, "logprobs": None}
@@ -227,6 +309,19 @@ def tool_calls(calls: list[Json]) -> list[Json]:
     ]
 
 
+PIECE = 24
+"""Characters of a piece of a streamed call's arguments."""
+
+
+def call_pieces(calls: list[Json]) -> Iterator[Json]:
+    """Calls as a stream tells them: each opens with its id and name, and its arguments follow in pieces."""
+    for index, call in enumerate(calls):
+        text = call["function"]["arguments"]
+        yield {"index": index, **call, "function": {**call["function"], "arguments": ""}}
+        for start in range(0, len(text), PIECE):
+            yield {"index": index, "function": {"arguments": text[start : start + PIECE]}}
+
+
 def usage(replies: list[Reply], prompts: int) -> Json:
     """Token counts; several answers to one prompt count it once."""
     asked = sum(reply.prompt_tokens for reply in replies[:: max(1, len(replies) // prompts)])
@@ -234,15 +329,11 @@ def usage(replies: list[Reply], prompts: int) -> Json:
     return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
 
 
-def failure(message: str, code: str | None = None, kind: str = "invalid_request_error") -> Json:
-    """An error in OpenAI's form."""
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+def model_list(names: list[str], started: int, window: int | None) -> Json:
+    """The body of GET /v1/models: the base model, then its adapters, each with its parent.
 
-
-def model_list(names: list[str], started: int) -> Json:
-    """The body of GET /v1/models: the base model, then its adapters, each with its parent."""
-    listed = [
-        {"id": name, "object": "model", "created": started, "owned_by": "swift", "parent": names[0] if n else None}
-        for n, name in enumerate(names)
-    ]
+    window: most tokens of prompt and answer together; None: not known.
+    """
+    common = {"object": "model", "created": started, "owned_by": "swift", "max_model_len": window}
+    listed = [{"id": name, **common, "parent": names[0] if n else None} for n, name in enumerate(names)]
     return {"object": "list", "data": listed}

@@ -145,8 +145,14 @@ def base_url(url: str) -> str:
 def _settings(request: Request) -> dict[str, Any]:
     """How the answer is drawn; what OpenAI itself does not know goes along as further keys of the body."""
     how = request.sampling
-    own = {"top_k": (how.top_k, 0), "repetition_penalty": (how.repetition_penalty, 1.0)}
-    bans = {str(token): -100 for token in how.banned}
+    own = {
+        "top_k": (how.top_k, 0),
+        "repetition_penalty": (how.repetition_penalty, 1.0),
+        "min_p": (how.min_p, 0.0),
+        "stop_token_ids": (list(how.stop_ids), []),
+        "ignore_eos": (how.ignore_eos, False),
+    }
+    bans = {str(token): value for token, value in how.logit_bias} | {str(token): -100 for token in how.banned}
     settings = {
         "max_tokens": how.max_new_tokens,
         "temperature": how.temperature,

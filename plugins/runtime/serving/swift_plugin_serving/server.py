@@ -8,46 +8,60 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import secrets
+import importlib.metadata
 import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi import Request as HttpRequest
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from starlette.exceptions import HTTPException
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 
-from swift_core.contract.engine import Engine, Reply, Request, Sampling
-from swift_core.contract.errors import SwiftError, did_you_mean
-from swift_plugin_serving import openai_api, scoring_api
+from swift_core.contract.components import EngineTraits, declared
+from swift_core.contract.engine import Engine
+from swift_core.contract.errors import SwiftError
+from swift_plugin_serving import anthropic_api, openai_api, scoring_api, tokens_api
+from swift_plugin_serving.anthropic_api import CountBody, MessagesBody
 from swift_plugin_serving.batcher import Batcher
-from swift_plugin_serving.openai_api import Body, ChatBody, CompletionBody, Json, Written
+from swift_plugin_serving.errors import add_errors, failed
+from swift_plugin_serving.gate import Bodies, Closing, Door, Keys, Left
+from swift_plugin_serving.metrics import Counted
+from swift_plugin_serving.openai_api import ChatBody, CompletionBody, Json
+from swift_plugin_serving.ready import Desk
+from swift_plugin_serving.responses_api import ResponsesBody
 from swift_plugin_serving.scoring_api import EmbeddingBody, RerankBody, ScoreBody
+from swift_plugin_serving.service import Service
+from swift_plugin_serving.settings import MEGABYTE, Settings
+from swift_plugin_serving.timed import timed
+from swift_plugin_serving.tokens_api import DetokenizeBody, TokenizeBody
 
-GRACE_SECONDS = 5
-"""How long answers under way may go on once the server is told to stop."""
+LAST_WORDS = 5
+"""Seconds in which clients hear that the server ends, after the grace."""
+
+BODIES = (ChatBody, CompletionBody, EmbeddingBody, RerankBody, ScoreBody, MessagesBody, ResponsesBody, TokenizeBody)
+"""The bodies of requests, whose fields are suggested for unknown ones."""
 
 
-def serve(engine: Engine, host: str = "127.0.0.1", port: int = 8000, **settings: Any) -> None:
-    """Serve until SIGINT or SIGTERM, then end the answers under way and return. The engine stays open.
+def serve(engine: Engine, host: str = "127.0.0.1", port: int = 8000, **told: Any) -> None:
+    """Serve until SIGINT or SIGTERM, let the answers under way end, and return. The engine stays open.
 
-    settings: as `running_server` takes them.
+    told: as `running_server` takes it. A second signal ends the answers at once.
     """
-    stop = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    stop, hurry = threading.Event(), threading.Event()
+
+    def stopped(*_: Any) -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    before = {s: signal.signal(s, stopped) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with running_server(engine, host, port, **settings) as url:
+        with running_server(engine, host, port, hurry=hurry, **told) as url:
             print(f"Serving on {url}", flush=True)
             stop.wait()
     finally:
@@ -61,32 +75,58 @@ def running_server(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
-    api_key: str | None = None,
-    max_batch_size: int = 8,
-    defaults: Sampling | None = None,
     listener: socket.socket | None = None,
+    hurry: threading.Event | None = None,
+    **told: Any,
 ) -> Iterator[str]:
     """A server in a thread; gives its address, `http://HOST:PORT`, and stops it in the end.
 
-    port: 0 takes any free one. api_key: what clients must send. defaults: fields of a request that a
-    client leaves out. listener: a socket from `bind`, instead of host and port.
+    port: 0 takes any free one. listener: a socket from `bind`, instead of host and port. hurry: set, the answers under
+    way end at once. told: fields of `Settings`, and `api_key`: one that clients may send.
     """
+    settings = Settings.of(**told)
     listener = listener or bind(host, port)
-    batcher = Batcher(engine, max_batch_size)
-    app = make_app(engine, batcher, api_key, defaults or Sampling())
-    settings = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS)
-    server = uvicorn.Server(settings)
+    batcher, door, desk = Batcher(engine, settings.max_batch_size), _door(engine), Desk(engine, settings)
+    app = make_app(Service(engine, batcher, desk, door, settings.defaults), settings)
+    server = uvicorn.Server(_config(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server", daemon=True)
     thread.start()
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.01)
-        yield address(listener)
+        yield address(listener, "https" if settings.ssl_certfile else "http")
     finally:
-        server.should_exit = True
+        door.closed = server.should_exit = True
+        _wait(thread, settings.grace_seconds, hurry or threading.Event())
+        door.clear()
         thread.join()
         batcher.close()
+        desk.close()
         listener.close()
+
+
+def _door(engine: Engine) -> Door:
+    return Door(cancels=declared(engine, EngineTraits, "admits") or declared(engine, EngineTraits, "batches_itself"))
+
+
+def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=timed(settings.request_seconds),
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=int(settings.grace_seconds) + 1 + LAST_WORDS,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
+        server_header=False,
+    )
+
+
+def _wait(thread: threading.Thread, seconds: float, hurry: threading.Event) -> None:
+    """Until the thread has ended, the time is over, or somebody is in a hurry."""
+    until = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < until and not hurry.is_set():
+        thread.join(0.05)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -103,210 +143,164 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address(listener: socket.socket) -> str:
+def address(listener: socket.socket, scheme: str = "http") -> str:
     """The URL of a listening socket; a server on every address is named by the loopback one."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def make_app(engine: Engine, batcher: Batcher, api_key: str | None, defaults: Sampling) -> FastAPI:
-    """The application: routes, errors in OpenAI's form, and the key."""
-    app = FastAPI(title="swift-core", docs_url=None, redoc_url=None)
-    service = Service(engine, batcher, defaults)
-    started = int(time.time())
+class _Route(APIRoute):
+    """A route whose every failure is answered in OpenAI's form, a bug too: the connection stays as it is."""
 
-    @app.middleware("http")
-    async def authorize(request: HttpRequest, proceed: Any) -> Response:
-        if api_key is not None and request.url.path.startswith("/v1"):
-            given = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if not secrets.compare_digest(given.encode(), api_key.encode()):
-                return JSONResponse(openai_api.failure("Wrong or missing API key.", "invalid_api_key"), 401)
-        response: Response = await proceed(request)
-        return response
+    def get_route_handler(self) -> Callable[[HttpRequest], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, watched over."""
+        handle = super().get_route_handler()
 
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+        async def answer(request: HttpRequest) -> Response:
+            try:
+                return await handle(request)
+            except Left:
+                return Response(status_code=499)  # nobody reads it
+            except Exception as error:
+                status, body = failed(error, KNOWN_FIELDS)
+                return JSONResponse(self.written(body), status)
 
-    @app.get("/v1/models")
-    async def models() -> Any:
-        return openai_api.model_list(engine.models, started)
+        return answer
 
-    @app.get("/v1/models/{name:path}")
-    async def model(name: str) -> Any:
-        service.adapter(name)
-        return next(m for m in openai_api.model_list(engine.models, started)["data"] if m["id"] == name)
+    @staticmethod
+    def written(body: Json) -> Json:
+        """A failure in the form of the route's interface."""
+        return body
 
-    @app.post("/v1/chat/completions")
-    async def chat(body: ChatBody) -> Response:
-        return await service.chat(body)
 
-    @app.post("/v1/completions")
-    async def completions(body: CompletionBody) -> Response:
-        return await service.completions(body)
+class _AnthropicRoute(_Route):
+    """The same in Anthropic's form."""
 
-    @app.post("/v1/embeddings")
-    async def embeddings(body: EmbeddingBody) -> Json:
-        return await scoring_api.embeddings(body, batcher.submit, engine, service.adapter(body.model))
+    @staticmethod
+    def written(body: Json) -> Json:
+        """A failure as their clients read it."""
+        return anthropic_api.failure(body)
 
-    @app.post("/v1/rerank")
-    async def rerank(body: RerankBody) -> Json:
-        return await scoring_api.rerank(body, batcher.submit, engine, service.adapter(body.model))
 
-    @app.post("/v1/score")
-    async def score(body: ScoreBody) -> Json:
-        return await scoring_api.score(body, batcher.submit, engine, service.adapter(body.model))
+KNOWN_FIELDS = sorted({name for body in BODIES for name in body.model_fields})
 
-    _add_errors(app)
+
+def make_app(service: Service, settings: Settings) -> FastAPI:
+    """The application: routes, errors in OpenAI's form, and before them keys and limits, the outermost last.
+
+    `/health` stays open; everything else asks for a key, OpenAPI's description as well. No path leads to another
+    one, because a redirect would repeat the Host header of the client.
+    """
+    app = FastAPI(title="swift-core", docs_url=None, redoc_url=None, redirect_slashes=False)
+    for routes in (_general(service), _completions(service), _scores(service), _tokens(service), _anthropic(service)):
+        app.include_router(routes)
+    add_errors(app, KNOWN_FIELDS)
+    app.add_middleware(Bodies, most=int(settings.max_body_mb * MEGABYTE), seconds=settings.request_seconds)
+    app.add_middleware(Keys, keys=settings.api_keys)
+    app.add_middleware(Counted, metrics=service.metrics)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"], allow_headers=["*"]
+        )
     return app
 
 
-def _add_errors(app: FastAPI) -> None:
-    """Every failure in OpenAI's form: 400 for what the client can mend, 404 for what is not there, 500 for bugs."""
-
-    @app.exception_handler(SwiftError)
-    async def refused(_: HttpRequest, error: SwiftError) -> Response:
-        return JSONResponse(openai_api.failure(str(error)), 400)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: HttpRequest, error: RequestValidationError) -> Response:
-        return JSONResponse(openai_api.failure("; ".join(_mistake(e) for e in error.errors())), 400)
-
-    @app.exception_handler(HTTPException)
-    async def http(_: HttpRequest, error: HTTPException) -> Response:
-        code = "model_not_found" if isinstance(error, UnknownModel) else None
-        return JSONResponse(openai_api.failure(error.detail, code), error.status_code)
-
-    @app.exception_handler(Exception)
-    async def bug(_: HttpRequest, error: Exception) -> Response:
-        return JSONResponse(openai_api.failure(f"{type(error).__name__}: {error}", kind="server_error"), 500)
+def _router() -> APIRouter:
+    return APIRouter(route_class=_Route, redirect_slashes=False)
 
 
-BODIES = (ChatBody, CompletionBody, EmbeddingBody, RerankBody, ScoreBody)
-"""The bodies of requests, whose fields are suggested for unknown ones."""
+def _general(service: Service) -> APIRouter:
+    routes, started = _router(), int(time.time())
+
+    @routes.get("/health")
+    @routes.get("/ping")
+    async def health() -> dict[str, str]:
+        if service.door.closed:
+            raise Closing
+        return {"status": "ok"}
+
+    @routes.get("/metrics")
+    async def metrics() -> Response:
+        return service.metrics.shown()
+
+    @routes.get("/version")
+    async def version() -> dict[str, str]:
+        return {"version": importlib.metadata.version("swift-plugin-serving")}
+
+    @routes.get("/v1/models")
+    async def models() -> Any:
+        return openai_api.model_list(service.engine.models, started, service.desk.window)
+
+    @routes.get("/v1/models/{name:path}")
+    async def model(name: str) -> Any:
+        service.adapter(name)
+        listed = openai_api.model_list(service.engine.models, started, service.desk.window)
+        return next(m for m in listed["data"] if m["id"] == name)
+
+    return routes
 
 
-def _mistake(error: Any) -> str:
-    """One mistake in a body: where it stands and what it is; an unknown field with the nearest known one."""
-    place = ".".join(str(part) for part in error["loc"][1:])
-    if error["type"] == "extra_forbidden":
-        known = [name for body in BODIES for name in body.model_fields]
-        return f"unknown field {place!r}.{did_you_mean(place, known)}"
-    return f"{place or 'body'}: {error['msg']}"
+def _completions(service: Service) -> APIRouter:
+    routes = _router()
+
+    @routes.post("/v1/chat/completions")
+    async def chat(body: ChatBody, request: HttpRequest) -> Response:
+        return await service.chat(body, request.receive)
+
+    @routes.post("/v1/completions")
+    async def completions(body: CompletionBody, request: HttpRequest) -> Response:
+        return await service.completions(body, request.receive)
+
+    @routes.post("/v1/responses")
+    async def responses(body: ResponsesBody, request: HttpRequest) -> Response:
+        return await service.responses(body, request.receive)
+
+    return routes
 
 
-class UnknownModel(HTTPException):
-    """A model name that the engine does not answer to."""
+def _tokens(service: Service) -> APIRouter:
+    routes = _router()
+
+    @routes.post("/tokenize")
+    async def tokenize(body: TokenizeBody) -> Json:
+        return await tokens_api.tokenize(body, service)
+
+    @routes.post("/detokenize")
+    async def detokenize(body: DetokenizeBody) -> Json:
+        return await tokens_api.detokenize(body, service)
+
+    return routes
 
 
-class Service:
-    """The two completions, over one batcher."""
+def _anthropic(service: Service) -> APIRouter:
+    routes = APIRouter(route_class=_AnthropicRoute, redirect_slashes=False)
 
-    def __init__(self, engine: Engine, batcher: Batcher, defaults: Sampling):
-        self.engine, self.batcher, self.defaults = engine, batcher, defaults
+    @routes.post("/v1/messages")
+    async def messages(body: MessagesBody, request: HttpRequest) -> Response:
+        return await service.messages(body, request.receive)
 
-    async def chat(self, body: ChatBody) -> Response:
-        """POST /v1/chat/completions."""
-        openai_api.check(body)
-        return await self._respond(body, [openai_api.chat_request(body, *self._settings(body))], chat=True)
+    @routes.post("/v1/messages/count_tokens")
+    async def count(body: CountBody) -> Json:
+        asked = anthropic_api.request_of(body, service.defaults, service.adapter(body.model))
+        return {"input_tokens": len(await tokens_api.prompt_ids(asked, service))}
 
-    async def completions(self, body: CompletionBody) -> Response:
-        """POST /v1/completions."""
-        openai_api.check(body)
-        return await self._respond(body, openai_api.prompt_requests(body, *self._settings(body)), chat=False)
-
-    def adapter(self, model: str | None) -> str | None:
-        """The adapter that a model name means, None for the base model; 404 for a name nobody has."""
-        if model is None or model == self.engine.models[0]:
-            return None
-        if model not in self.engine.models:
-            text = f"The model {model!r} does not exist.{did_you_mean(model, self.engine.models)}"
-            text += f" Served are: {', '.join(self.engine.models)}."
-            raise UnknownModel(404, text)
-        return model
-
-    def _settings(self, body: Body) -> tuple[Sampling, str | None]:
-        """(how the answers are drawn, which adapter gives them)."""
-        return openai_api.sampling_of(body, self.defaults), self.adapter(body.model)
-
-    async def _respond(self, body: Body, asked: list[Request], chat: bool) -> Response:
-        requests = [copy for request in asked for copy in _copies(request, body.n or 1)]
-        written = Written(body.model or self.engine.models[0], chat)
-        if not body.stream:
-            futures = [asyncio.wrap_future(self.batcher.submit(request)) for request in requests]
-            return JSONResponse(written.whole(await asyncio.gather(*futures), len(asked)))
-        stream = Stream(self.batcher, requests, written)
-        first = await stream.queue.get()  # an error before the first piece still gets its own status
-        if isinstance(first[1], Exception):
-            raise first[1]
-        counted = len(asked) if body.stream_options and body.stream_options.include_usage else 0
-        return StreamingResponse(stream.events(first, counted), media_type="text/event-stream")
+    return routes
 
 
-def _copies(request: Request, n: int) -> list[Request]:
-    """`n` requests for the same question, each with its own seed."""
-    seed = request.sampling.seed
-    return [request if seed is None else request.drawn(seed=seed + i) for i in range(n)]
+def _scores(service: Service) -> APIRouter:
+    routes = _router()
 
+    @routes.post("/v1/embeddings")
+    async def embeddings(body: EmbeddingBody, request: HttpRequest) -> Json:
+        return await scoring_api.embeddings(body, service.asker(request.receive), service)
 
-class Stream:
-    """The pieces of one or more answers, brought from the engine's threads to the event loop."""
+    @routes.post("/v1/rerank")
+    async def rerank(body: RerankBody, request: HttpRequest) -> Json:
+        return await scoring_api.rerank(body, service.asker(request.receive), service)
 
-    def __init__(self, batcher: Batcher, requests: list[Request], written: Written):
-        self.queue: asyncio.Queue[tuple[int, str | Reply | Exception]] = asyncio.Queue()
-        self.loop = asyncio.get_running_loop()
-        self.requests, self.written = requests, written
-        self.left = threading.Event()
-        for index, request in enumerate(requests):
-            # with tools only the whole text tells whether it is a call, so nothing is said before
-            future = batcher.submit(request, self._ears(index, silent=bool(request.row.tools)))
-            future.add_done_callback(partial(self._ended, index))
+    @routes.post("/v1/score")
+    async def score(body: ScoreBody, request: HttpRequest) -> Json:
+        return await scoring_api.score(body, service.asker(request.receive), service)
 
-    def _ears(self, index: int, silent: bool) -> Any:
-        def heard(piece: str) -> bool:
-            if not silent:
-                self._put(index, piece)
-            return not self.left.is_set()
-
-        return heard
-
-    def _ended(self, index: int, future: Future[Reply]) -> None:
-        self._put(index, future.exception() or future.result())
-
-    def _put(self, index: int, item: Any) -> None:
-        with suppress(RuntimeError):  # the loop has ended: nobody reads any more
-            self.loop.call_soon_threadsafe(self.queue.put_nowait, (index, item))
-
-    async def events(self, first: tuple[int, str | Reply | Exception], prompts: int) -> AsyncIterator[str]:
-        """Server-sent events to the end. prompts: how many, to count tokens; 0 leaves the count out."""
-        try:
-            for index in range(len(self.requests)):
-                for chunk in self.written.opening(index):
-                    yield _event(chunk)
-            replies: dict[int, Reply] = {}
-            item = first
-            while True:
-                for chunk in self._chunks(*item, replies):
-                    yield _event(chunk)
-                if len(replies) == len(self.requests) or isinstance(item[1], Exception):
-                    break
-                item = await self.queue.get()
-            if prompts and len(replies) == len(self.requests):
-                yield _event(self.written.counted([replies[i] for i in sorted(replies)], prompts))
-            yield "data: [DONE]\n\n"
-        finally:
-            self.left.set()
-
-    def _chunks(self, index: int, item: Any, replies: dict[int, Reply]) -> list[Any]:
-        if isinstance(item, str):
-            return [self.written.piece(index, item)]
-        if isinstance(item, Exception):
-            return [openai_api.failure(str(item))]
-        replies[index] = item
-        silent = self.requests[index].row.tools and item.content
-        return [*([self.written.piece(index, item.content)] if silent else []), *self.written.closing(index, item)]
-
-
-def _event(chunk: Any) -> str:
-    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+    return routes

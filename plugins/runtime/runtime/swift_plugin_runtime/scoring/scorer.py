@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Generator
@@ -20,9 +21,13 @@ from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import load_adapters, load_model
 from swift_plugin_runtime.batching.collate import pad_batch
+from swift_plugin_runtime.inference.known_ids import known_ids
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.scoring.relevance import Judge
 from swift_plugin_runtime.scoring.texts import embed
+
+Encoded = dict[str, Any]
+"""A conversation as `encode` returns it, without what is trained."""
 
 
 class Scorer:
@@ -48,21 +53,34 @@ class Scorer:
 
     def scores(self, rows: list[Row], size: int = 8) -> list[list[float]]:
         """The head's numbers for each conversation, answer and all; of a generative reranker the odds of yes."""
+        return self.scores_of(self.encoded(rows), size)
+
+    def scores_of(self, encoded: list[Encoded], size: int = 8) -> list[list[float]]:
+        """The same of conversations that are encoded."""
         if (judge := self.judge) is not None:
-            questions = [judge.question(row) for row in rows]
-            return self._each(questions, size, lambda inputs: judge.scores(self.model, inputs), asked=True)
-        return self._each(rows, size, lambda inputs: self.model(**inputs, use_cache=False).logits.float())
+            return self._each(encoded, size, lambda inputs: judge.scores(self.model, inputs))
+        return self._each(encoded, size, lambda inputs: self.model(**inputs, use_cache=False).logits.float())
 
     def vectors(self, rows: list[Row], size: int = 8) -> list[list[float]]:
         """A vector of unit length for each conversation, pooled as in training."""
+        return self.vectors_of(self.encoded(rows), size)
+
+    def vectors_of(self, encoded: list[Encoded], size: int = 8) -> list[list[float]]:
+        """The same of conversations that are encoded."""
         pooling = trained_by(self.job).get("options", {}).get("pooling", "last")
-        return self._each(rows, size, lambda inputs: embed(self.model, inputs, pooling))
+        return self._each(encoded, size, lambda inputs: embed(self.model, inputs, pooling))
+
+    def encoded(self, rows: list[Row]) -> list[Encoded]:
+        """The tokens of each conversation; a generative reranker's are those of its question."""
+        judge, hook = self.judge, self.job.hook
+        rows = rows if judge is None else [judge.question(row) for row in rows]
+        made = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=judge is not None)
+        return [{k: v for k, v in e.items() if k not in ("labels", "loss_scale")} for e in made]
 
     @torch.no_grad()
-    def _each(self, rows: list[Row], size: int, call: Any, asked: bool = False) -> list[list[float]]:
-        encoded = self.job.hook.encode(job=self.job, rows=rows, processor=self.processor, generation=asked)
+    def _each(self, encoded: list[Encoded], size: int, call: Any) -> list[list[float]]:
         outputs: list[list[float]] = []
-        for part in batches([{k: v for k, v in e.items() if k not in ("labels", "loss_scale")} for e in encoded], size):
+        for part in batches(encoded, size):
             inputs = pad_batch(part, self.pad)
             inputs = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
             outputs += call(inputs).tolist()
@@ -79,6 +97,7 @@ class ScoringEngine:
         self.scorer = Scorer(job, model, processor)
         self.models = [served_name(job.options)]
         self.turn = threading.Lock()
+        self.vocabulary = model.config.get_text_config().vocab_size
         self.embeds = not hasattr(model.config, "problem_type") or trained_by(job).get("name") == "embedding"
         self.embeds |= job.card.task == "embedding"
         self.embeds &= self.scorer.judge is None
@@ -88,21 +107,33 @@ class ScoringEngine:
 
     def generate(self, requests: list[Request], listen: Any = None) -> list[Reply]:
         """A reply for each conversation."""
-        rows = [check_row(request.row) for request in requests]
+        encoded = [self._encoded(request) for request in requests]
         with self.turn:
-            texts = self._embedded(rows) if self.embeds else self._scored(rows)
+            texts = self._embedded(encoded) if self.embeds else self._scored(encoded)
         for place, text in enumerate(texts):
             if listen is not None:
                 listen(place, text)
-        return [Reply(text) for text in texts]
+        counts = [len(one["input_ids"]) for one in encoded]
+        return [Reply(text, prompt_tokens=count) for text, count in zip(texts, counts, strict=True)]
 
-    def _embedded(self, rows: list[Row]) -> list[str]:
-        return [json.dumps({"embedding": vector}) for vector in self.scorer.vectors([r.prompt() for r in rows])]
+    def prepared(self, request: Request) -> Request:
+        """The request with its prompt as tokens, checked. Raises SwiftError where it cannot be asked."""
+        return dataclasses.replace(request, prompt=self._encoded(request))
 
-    def _scored(self, rows: list[Row]) -> list[str]:
-        kind = self.kind
-        asked = [row.prompt() for row in rows] if kind else rows  # classifiers were taught without answers
-        return [json.dumps(told(values, kind, self.names)) for values in self.scorer.scores(asked)]
+    def _encoded(self, request: Request) -> Encoded:
+        if isinstance(request.prompt, dict):
+            return request.prompt
+        if isinstance(request.prompt, list):
+            return {"input_ids": known_ids(request.prompt, self.vocabulary, request.where)}
+        row = check_row(request.row)
+        asked = row.prompt() if self.embeds or self.kind else row  # classifiers were taught without answers
+        return self.scorer.encoded([asked])[0]
+
+    def _embedded(self, encoded: list[Encoded]) -> list[str]:
+        return [json.dumps({"embedding": vector}) for vector in self.scorer.vectors_of(encoded)]
+
+    def _scored(self, encoded: list[Encoded]) -> list[str]:
+        return [json.dumps(told(values, self.kind, self.names)) for values in self.scorer.scores_of(encoded)]
 
     def stream(self, request: Request) -> Generator[str, None, Reply]:
         """The whole reply as one piece."""
