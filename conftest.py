@@ -1,8 +1,9 @@
-"""For every test of the repository: garbage is looked for among what tests made, not among what they imported."""
+"""For every test of the repository: Ctrl-C is heard, and garbage is looked for among what tests made alone."""
 
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 
 STEP = 200
@@ -10,6 +11,9 @@ STEP = 200
 
 gc.set_threshold(10_000, 20, 20)
 aside = 0
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so, and children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_logfinish() -> None:

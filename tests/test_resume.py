@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -304,9 +305,10 @@ def test_a_folder_that_vanishes_does_not_end_a_run(qwen2, write_rows, tmp_path, 
 
 
 # -- processes ------------------------------------------------------------------------------------------------
-def start(qwen2, rows, output, *words: str, steps: int = 100_000) -> subprocess.Popen:
-    swift = warm.path(output.parent / "bin") / "swift"
-    command = [swift, "sft", "--model", qwen2, "--dataset", rows, "--output_dir", output]
+def start(qwen2, rows, output, *words: str, steps: int = 100_000, cold: bool = False) -> subprocess.Popen:
+    """A run. cold: as a process of its own, whose number is its own; otherwise it starts warm."""
+    swift = [sys.executable, "-m", "swift_core"] if cold else [warm.path(output.parent / "bin") / "swift"]
+    command = [*swift, "sft", "--model", qwen2, "--dataset", rows, "--output_dir", output]
     command += ["--max_steps", steps, "--template", "chatml", "--save_steps", "100000", "--logging_steps", "1", *words]
     return subprocess.Popen(
         list(map(str, command)),
@@ -365,7 +367,7 @@ def test_a_signal_ends_a_run_at_once_where_it_shall(qwen2, trained, tmp_path):
 
 
 def test_a_second_run_in_one_folder_is_refused_while_the_first_lives(qwen2, trained, tmp_path):
-    first = start(qwen2, trained[0], tmp_path / "out")
+    first = start(qwen2, trained[0], tmp_path / "out", cold=True)
     try:
         wait_for((tmp_path / "out" / "logging.jsonl").is_file, first)
         for more in ({}, {"overwrite_output_dir": True}, {"resume_from_checkpoint": "last"}):
