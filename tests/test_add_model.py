@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import warm
 from fresh_venv import ROOT, Venv
 from test_docs import BLOCK, _commands, _run
 
@@ -12,6 +13,7 @@ from test_docs import BLOCK, _commands, _run
 def test_the_page_runs(tmp_path: Path) -> None:
     """Files named before a block are written; `$` lines run, and what follows them stands in their output."""
     venv = Venv(tmp_path / "venv", with_ours=True)
+    programs = warm.path(tmp_path / "bin", venv.folder)
     folder = tmp_path / "work"
     folder.mkdir()
     text = (ROOT / "docs" / "add-your-model.md").read_text(encoding="utf-8")
@@ -25,6 +27,6 @@ def test_the_page_runs(tmp_path: Path) -> None:
         elif language == "console":
             for command, expected in _commands(body):
                 commands += 1
-                _run(venv, command, expected, folder)
+                _run(venv, programs, command, expected, folder)
     assert commands >= 10 and written == 3
     assert (folder / "out" / "checkpoint-6" / "adapter_model.safetensors").is_file()

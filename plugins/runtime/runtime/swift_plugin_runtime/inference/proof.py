@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from swift_plugin_runtime.batching.padding_free import counter_of, plain_positions, set_attention, why_never_flat
-from swift_plugin_runtime.batching.separation import quiet, rounding_bound
+from swift_plugin_runtime.batching.separation import LEAST_EXACT, MARGIN, quiet, rounding_bound
 from swift_plugin_runtime.inference.adapters import Adapters, TokenAdapters
 from swift_plugin_runtime.inference.ragged import NAME, Part, Row, Store
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
@@ -68,13 +69,32 @@ def _tried(model: Any) -> tuple[str | None, int]:
     sequences, stores = _made_up(model), [Store(length) for length in LENGTHS]
     try:
         with quiet(model), torch.no_grad():
-            bound = rounding_bound(model, [{"input_ids": sequences[1]}])
             plain = [_plain(model, ids) for ids in sequences]
+            bound = _bound(model, sequences, plain)
             with attending(model):
                 difference = _difference(row_for(model), sequences, stores, plain)
     except ERRORS as error:
         return f"it takes no such rows ({type(error).__name__}: {str(error).splitlines()[0][:200]})", 0
     return (None if difference <= bound else "its logits in such a row are others than alone"), stores[0].size()
+
+
+def _bound(model: Any, sequences: list[list[int]], plain: list[torch.Tensor]) -> float:
+    """The largest difference that counts as rounding: by padding, or by what the model's own cache makes of pieces.
+
+    In few bits a single token goes through other kernels than a whole text, which alone moves its logits.
+    """
+    bound = rounding_bound(model, [{"input_ids": sequences[1]}])
+    if bound == LEAST_EXACT:
+        return bound
+    found, wanted = [], []
+    for place, ids in enumerate(sequences):
+        cache, begin = DynamicCache(config=base_of(model).config), 0
+        for count in filter(None, (counts[place] for counts in STEPS)):
+            piece = torch.tensor([ids[begin : begin + count]], device=model.device)
+            found.append(model(input_ids=piece, past_key_values=cache, use_cache=True).logits[0, -1].float())
+            begin += count
+            wanted.append(plain[place][begin - 1])
+    return max(bound, MARGIN * _apart(torch.stack(found), torch.stack(wanted)))
 
 
 def _made_up(model: Any) -> list[list[int]]:
