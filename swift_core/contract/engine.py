@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 from swift_core.contract.row import Row
 
+Heard = Callable[[str], bool]
+"""Told each piece of an answer; False from it ends the answer."""
+
 Listener = Callable[[int, str], bool]
 """Called with a request's place in its batch and a new piece of its answer; False ends that answer early."""
 
@@ -126,7 +129,7 @@ class Engine(Protocol):
 class AdmittingEngine(Engine, Protocol):
     """An engine that admits a request while it answers others; it declares `admits` (`EngineTraits`)."""
 
-    def submit(self, request: Request, heard: Callable[[str], bool] | None = None) -> Future[Reply]:
+    def submit(self, request: Request, heard: Heard | None = None) -> Future[Reply]:
         """The reply to come; cancelling the future ends the answer. Any thread may ask, nobody waits.
 
         heard: told each piece of the answer; False from it ends the answer. A SwiftError about the request is the

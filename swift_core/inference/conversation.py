@@ -7,13 +7,13 @@ import queue
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from swift_core.contract.components import EngineTraits, declared
-from swift_core.contract.engine import SAMPLING_FIELDS, AdmittingEngine, Engine, Reply, Request, Sampling
+from swift_core.contract.engine import SAMPLING_FIELDS, AdmittingEngine, Engine, Heard, Reply, Request, Sampling
 from swift_core.contract.errors import SwiftError, TooLong
 from swift_core.contract.row import Row, check_asked
 from swift_core.data.load import batches
@@ -25,22 +25,32 @@ if TYPE_CHECKING:
 
 def stream_one(engine: Engine, request: Request) -> Generator[str, None, Reply]:
     """`stream` made from `generate` and a listener; closing the generator ends the answer."""
-    pieces: queue.Queue[str | None] = queue.Queue()
+
+    def submit(heard: Heard) -> Future[Reply]:
+        return pool.submit(lambda: engine.generate([request], lambda _, piece: heard(piece))[0])
+
+    with ThreadPoolExecutor(1) as pool:
+        return (yield from streamed(submit))
+
+
+def streamed(submit: Callable[[Heard], Future[Reply]]) -> Generator[str, None, Reply]:
+    """The pieces that the listener given to `submit` hears, then the reply; closing the generator ends the answer."""
+    pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     left = threading.Event()
 
-    def listen(_: int, piece: str) -> bool:
+    def heard(piece: str) -> bool:
         pieces.put(piece)
         return not left.is_set()
 
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(engine.generate, [request], listen)
-        future.add_done_callback(lambda _: pieces.put(None))
-        try:
-            while (piece := pieces.get()) is not None:
-                yield piece
-        finally:
-            left.set()
-        return future.result()[0]
+    future = submit(heard)
+    future.add_done_callback(lambda _: pieces.put(None))
+    try:
+        while (piece := pieces.get()) is not None:
+            yield piece
+    finally:
+        left.set()
+        future.cancel()
+    return future.result()
 
 
 def answers(engine: Engine, requests: list[Request], size: int) -> Generator[Reply, None, None]:

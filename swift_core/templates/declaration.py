@@ -239,3 +239,8 @@ def _mistake(template: Template) -> str:
         if role not in ROLES:
             return f"trim names the unknown role {role!r}"
     return template.thinking.mistake() if template.thinking else ""
+
+
+def wanted_thoughts(options: Any, said: bool | None) -> bool | None:
+    """Whether answers shall begin with thoughts: what a row says, else --enable_thinking; None: nobody says."""
+    return getattr(options, "enable_thinking", None) if said is None else said

@@ -14,7 +14,7 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.templates.chat import Message, Refused
 from swift_core.templates.compare import same_text, text_of, written
-from swift_core.templates.declaration import Template
+from swift_core.templates.declaration import Template, wanted_thoughts
 from swift_core.templates.derive import Derived, Deriver
 from swift_core.templates.render import Frames, Span
 from swift_core.templates.turns import with_content_written
@@ -76,7 +76,7 @@ class OwnTemplate(Template):
         """--enable_thinking, or what the row wants, and --preserve_thinking as the chat template calls them."""
         assert self.deriver is not None
         form, switch = self.deriver.form, {}
-        wanted = getattr(job.options, "enable_thinking", None) if wanted is None else wanted
+        wanted = wanted_thoughts(job.options, wanted)
         if wanted is not None:
             switch = next((s for s in form.switches if s and wanted in s.values()), {})
         keeps = getattr(job.options, "preserve_thinking", None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.job.plugin_manager import direct
-from swift_core.templates.declaration import Template
+from swift_core.templates.declaration import Template, wanted_thoughts
 from swift_core.templates.turns import Turn, own_tools, turns_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Frames:
         self.job, self.tokenizer = job, tokenizer
         self.template: Template = job.one("template")
         self.opening = self.template.opening(tokenizer)
-        self.wanted: bool | None = getattr(job.options, "enable_thinking", None) if thinking is None else thinking
+        self.wanted = wanted_thoughts(job.options, thinking)
         self.thinks = self.template.thinks(self.wanted)
         self.keeps: bool | None = getattr(job.options, "preserve_thinking", None)
         self.known: dict[str, list[tuple[str, float]]] = {}

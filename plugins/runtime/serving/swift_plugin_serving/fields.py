@@ -22,7 +22,6 @@ ANY = (
     "priority",
     "request_id",
     "cache_salt",
-    "include_reasoning",
     "spaces_between_special_tokens",
 )
 """Fields that change no answer, whatever they say: who asks, how it is stored, billed, cached and sped up."""
@@ -52,7 +51,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "bad_words": ([],),
     "add_generation_prompt": (True,),
     "continue_final_message": (False,),
-    "add_special_tokens": (False, True),
+    "add_special_tokens": (False,),
+    "include_reasoning": (True,),
     "documents": ([],),
     "chat_template": (),
     "mm_processor_kwargs": ({},),

@@ -124,6 +124,8 @@ class CompletionBody(Body):
 def check(body: Body) -> None:
     """BadField where the body asks for something that would be ignored."""
     unlike = fields.NEUTRAL | fields.SAMPLING
+    if isinstance(body, CompletionBody):
+        unlike |= {"add_special_tokens": (True,)}  # a prompt is tokenized as it is, a conversation has its own
     fields.check({name: getattr(body, name, None) for name in unlike}, unlike)
     if body.best_of is not None and body.best_of != (body.n or 1):
         raise BadField("best_of", f"best_of={body.best_of} is not supported by this server; ask for n answers.")

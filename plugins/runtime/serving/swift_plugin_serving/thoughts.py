@@ -8,6 +8,7 @@ from typing import Any
 
 from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine, Reply, Request
+from swift_core.templates.declaration import wanted_thoughts
 
 Piece = tuple[str, str]
 """("thought" or "text", the words)."""
@@ -41,8 +42,7 @@ def marks_of(engine: Engine, request: Request) -> Marks | None:
     template = job.one("template") if job is not None else None
     if template is None or template.thinking is None or not request.row.messages:
         return None
-    wanted = request.row.thinking
-    wanted = getattr(job.options, "enable_thinking", None) if wanted is None else wanted
+    wanted = wanted_thoughts(job.options, request.row.thinking)
     opens, _, closes = (part.strip() for part in template.thinking.write.partition("{thought}"))
     opened = template.thinks(wanted) and bool(opens) and opens in template.prompt_on
     return Marks(opens, closes, opened) if opens and closes else None

@@ -36,6 +36,11 @@ class Adapters:
     def _all(self) -> list[str]:
         return [label for labels in self.labels.values() for label in labels]
 
+    @property
+    def take_turns(self) -> bool:
+        """Whether requests for one adapter wait until those for another are answered."""
+        return bool(self.labels) and not self.fixed and not self.mix_tokens
+
     def check(self, request: Request) -> None:
         """SwiftError where the request names an adapter that is not there, or a base model that is not whole."""
         if request.adapter is not None and request.adapter not in self.labels:

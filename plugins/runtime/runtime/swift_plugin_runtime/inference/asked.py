@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,12 +9,9 @@ from typing import Any
 
 import torch
 
-from swift_core.contract.engine import Reply, Request
+from swift_core.contract.engine import Heard, Reply, Request
 from swift_core.contract.job import Job
 from swift_core.inference.ending import Writer, reply_of
-
-Heard = Callable[[str], bool]
-"""Told each piece of an answer; False from it ends the answer."""
 
 
 @dataclass(eq=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
-import queue
 import sys
 import threading
 import time
@@ -23,12 +22,12 @@ import psutil
 import torch
 
 from swift_core import SwiftError
-from swift_core.contract.engine import Listener, Reply, Request
+from swift_core.contract.engine import Heard, Listener, Reply, Request
 from swift_core.contract.job import Job
-from swift_core.inference.conversation import askable, room, window_of
+from swift_core.inference.conversation import askable, room, streamed, window_of
 from swift_core.inference.ending import ending_of, writer_of
 from swift_plugin_runtime.inference.adapters import Adapters
-from swift_plugin_runtime.inference.asked import Asked, Heard
+from swift_plugin_runtime.inference.asked import Asked
 from swift_plugin_runtime.inference.continuous import Continuous
 from swift_plugin_runtime.inference.known_ids import check_sampling, known_ids
 from swift_plugin_runtime.inference.proof import mixes_tokens, row_for, tried_ragged
@@ -88,6 +87,8 @@ class TransformersEngine:
             return None
         if self.adapters:
             self.adapters.mix_tokens = self.adapters.mixes and mixes_tokens(self.model, self.adapters)
+            if self.adapters.take_turns:
+                self.job.say("requests for different adapters take turns: these adapters do not mix in one call.")
         most = int(CACHE_SHARE * _free_bytes(self.model.device) / max(size, 1))
         return Continuous(row_for(self.model), self.adapters, self.max_batch_size, most)
 
@@ -119,20 +120,7 @@ class TransformersEngine:
 
     def stream(self, request: Request) -> Generator[str, None, Reply]:
         """Pieces of one answer; joined they are what `generate` gives. Closing it ends the answer."""
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-        def heard(piece: str) -> bool:
-            pieces.put(piece)
-            return True
-
-        future = self.submit(request, heard)
-        future.add_done_callback(lambda _: pieces.put(None))
-        try:
-            while (piece := pieces.get()) is not None:
-                yield piece
-        finally:
-            future.cancel()
-        return future.result()
+        return streamed(partial(self.submit, request))
 
     def forget(self) -> None:
         """Drop what is kept of earlier answers, because the weights have changed."""
