@@ -112,9 +112,9 @@ def _has_avx512bf16():
 
 @pytest.mark.skipif(not _has_avx512bf16(), reason="only CPUs with AVX512-BF16 repack the weights")
 def test_without_the_guard_the_contract_fails(tmp_path, monkeypatch):
-    from swift_plugin_runtime.loading import loader
+    from swift_plugin_runtime import transformers_loader
 
-    monkeypatch.setattr(loader, "keep_trainable_layout", lambda model: None)
+    monkeypatch.setattr(transformers_loader, "keep_trainable_layout", lambda model: None)
     contract = TestNf4()
     pair = contract.make_pair(tiny_llama(tmp_path, hidden_size=128, num_hidden_layers=4))
     before = compare_gradients(pair.plain, pair.quantized)
