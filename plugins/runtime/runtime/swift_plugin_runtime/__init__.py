@@ -1,5 +1,7 @@
 """The transformers runtime that other plugins may build on. Modules import torch; this one does not."""
 
+import logging
+
 from swift_core.moved import install
 from swift_plugin_runtime.loading.unloaded import TORCHAO, stand_in
 from swift_plugin_runtime.moved import MOVED
@@ -10,3 +12,5 @@ that it was written for as `runtime_api`. It is raised by a change that breaks p
 
 install(MOVED)
 stand_in(TORCHAO)  # here, since it has to be before the first model class is imported
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # PEFT imports it; on CPUs with AVX512-BF16
+# it warns that a kernel for repacked 4-bit weights is missing, and `keep_trainable_layout` lets none be repacked
