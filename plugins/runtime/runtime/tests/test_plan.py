@@ -13,7 +13,8 @@ from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.planning.command import app
 from swift_plugin_runtime.planning.memory import Batch, cache_bytes, held, shared_out, training_memory
 from swift_plugin_runtime.planning.plan import PlanOptions, planned, separate
-from swift_plugin_runtime.planning.shape import kept_bytes, shape_of, untuned
+from swift_plugin_runtime.planning.passes import Alive, passes
+from swift_plugin_runtime.planning.shape import shape_of, untuned
 from swift_testing.tiny import tiny_qwen2
 from typer.testing import CliRunner
 
@@ -107,11 +108,13 @@ def test_gradients_come_as_activations_go():
     assert held(parts, accumulates=False) == 10 + 7
     assert held({**parts, "KV cache": 0}, accumulates=False) == 10 + 6
     assert held(parts, accumulates=True) == 10 + 4 + 6
+    assert held(parts, accumulates=False, most=9) == 10 + 9
+    assert held(parts, accumulates=True, most=9) == 10 + 4 + 9
 
 
 @pytest.mark.parametrize("flat", [True, False])
 @pytest.mark.parametrize(("tuner", "dtype"), [("full", "float32"), ("lora", "float32"), ("lora", "bfloat16")])
-def test_activations_are_what_autograd_keeps(folder, tuner, dtype, flat):
+def test_passes_hold_what_real_ones_hold(folder, tuner, dtype, flat):
     job = job_of(folder, tuner=[tuner], torch_dtype=dtype)
     config = transformers.AutoConfig.from_pretrained(folder)
     real = attach_tuners(job, untuned(job, copy.deepcopy(config))).train()
@@ -119,17 +122,15 @@ def test_activations_are_what_autograd_keeps(folder, tuner, dtype, flat):
     if flat:
         keep_rows_apart(base)
     places = {"position_ids": torch.arange(64).repeat(2)[None]} if flat else {"attention_mask": mask}
-    own, kept = {p.untyped_storage().data_ptr() for p in real.parameters()}, {}
-
-    def note(tensor):
-        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with Alive([*real.parameters(), *real.buffers()]) as alive:
         ids = torch.zeros((1, 128) if flat else (2, 64), dtype=torch.long)
-        base.train().base_model(input_ids=ids, use_cache=False, **places)
-    size = sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in own)
-    assert kept_bytes(shape_of(job, config), 2, 64, flat) == pytest.approx(size, rel=0.06)
+        told = base.train().base_model(input_ids=ids, use_cache=False, **places)[0]
+        kept = alive.most = alive.now
+        told.sum().backward()
+    head = base.get_output_embeddings().weight
+    found = passes(shape_of(job, config), 2, 64, flat)
+    assert found.kept == pytest.approx(kept, rel=0.06)
+    assert found.most == pytest.approx(alive.most + head.nbytes * head.requires_grad, rel=0.06)
 
 
 PUBLISHED = {

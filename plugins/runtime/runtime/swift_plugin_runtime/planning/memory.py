@@ -1,8 +1,7 @@
 """What a job holds on each device, by part, from the shapes of its model.
 
 What trains takes as much as `masters.BYTES` says, the rule by which the trainer itself decides. A backward pass
-frees activations as gradients come, so that of these two only the larger counts, unless gradients are gathered over
-several batches.
+frees activations as gradients come: it holds at most what `passes` has counted on the way, or all gradients.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from swift_core.contract.components import Trainer, Tuner, declared
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.planning.shape import kept_bytes, shape_of
+from swift_plugin_runtime.planning.passes import Passes, passes
+from swift_plugin_runtime.planning.shape import shape_of
 from swift_plugin_runtime.rounding import HALF
 from swift_plugin_runtime.training.fused_loss import TOGETHER
 from swift_plugin_runtime.training.masters import choose
@@ -84,14 +84,18 @@ def training_memory(job: Job, config: Any, batch: Batch, devices: int, device: t
         parts["reference"] = weights + (parts["masters"] if where == "model" else 0)
     if "offload" in (o.deepspeed or ""):
         parts["optimizer"] = parts["masters"] = 0
-    parts = shared_out(parts, split_of(job, devices), devices, 2 * largest_block(model) * item_of(model))
+    split = split_of(job, devices)
+    parts = shared_out(parts, split, devices, 2 * largest_block(model) * item_of(model))
     count = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     parts["logits"] = head_bytes(model, batch, item_of(model, where))
     parts["KV cache"] = cache_bytes(config, batch.drawn, item_of(model, where))
-    parts["activations"] = activations(job, model, batch, where)
+    found = activations(job, model, batch, where)
+    parts["activations"] = found.kept
     parts = {name: size for name, size in parts.items() if size}
-    return Memory(parts, held(parts, o.gradient_accumulation_steps > 1), count, trained, kept, [said] if said else [])
+    most = 0 if devices > 1 and "gradients" in SPLIT[split] else found.most  # it has the gradients of whole weights
+    total = held(parts, o.gradient_accumulation_steps > 1, most)
+    return Memory(parts, total, count, trained, kept, [said] if said else [])
 
 
 def shared_out(parts: dict[str, int], split: str, devices: int, gathered: int) -> dict[str, int]:
@@ -115,13 +119,16 @@ def trains_whole(job: Job) -> bool:
     return any(declared(c.component, Tuner, "trains_whole_weights") for c in job.many("tuner"))
 
 
-def held(parts: dict[str, int], accumulates: bool) -> int:
-    """Bytes held at most at one time. accumulates: gradients of earlier batches lie there in the forward pass."""
+def held(parts: dict[str, int], accumulates: bool, most: int = 0) -> int:
+    """Bytes held at most at one time. accumulates: gradients of earlier batches lie there in both passes.
+
+    most: what the backward pass holds at most, with the gradients that are there by then.
+    """
     passing = ("gradients", "activations", "logits", "KV cache")
     gradients, activation, logits, cache = (parts.get(name, 0) for name in passing)
     always = sum(size for name, size in parts.items() if name not in passing)
-    forward = activation + logits
-    return always + max(cache, gradients + forward if accumulates else max(gradients, forward))
+    passing_most = max(activation + logits, most)
+    return always + max(cache, gradients + passing_most if accumulates else max(gradients, passing_most))
 
 
 def masters_of(job: Job, model: Any, free: float, device: torch.device) -> tuple[str, str]:
@@ -190,18 +197,19 @@ def item_of(model: Any, where: str = "") -> int:
     return 4 if where == "model" else next(p for p in model.parameters() if p.is_floating_point()).element_size()
 
 
-def activations(job: Job, model: Any, batch: Batch, where: str) -> int:
-    """Bytes that the forward pass up to the head keeps for the backward pass."""
+def activations(job: Job, model: Any, batch: Batch, where: str) -> Passes:
+    """What the forward pass up to the head keeps for the backward pass, and what that holds at most."""
     again = training_options(job).gradient_checkpointing
     if where == "model":
         for parameter in model.parameters():
             parameter.data = parameter.data.float() if parameter.dtype in HALF else parameter.data
-    kept = kept_bytes(model, batch.rows, batch.length, batch.flat)
+    found = passes(model, batch.rows, batch.length, batch.flat)
     if not again:
-        return kept
+        return found
     text = base_of(model).config.get_text_config()
     layers, item = text.num_hidden_layers, item_of(model)
-    return layers * batch.tokens * text.hidden_size * item + kept // layers
+    kept = layers * batch.tokens * text.hidden_size * item + found.kept // layers
+    return Passes(kept, kept)
 
 
 def head_bytes(model: Any, batch: Batch, item: int) -> int:
