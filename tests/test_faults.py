@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,18 @@ def test_doctor_lists_every_fault_and_fails(swift) -> None:
         lines = [line for line in out.splitlines() if line.startswith("- ") and package in line]
         assert len(lines) == 1, f"{package}: {lines}"
     assert "needs pluggy>=999, found pluggy" in out
+
+
+def test_a_report_says_versions_devices_and_faults_and_nothing_private(swift, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "sesame")
+    code, out, err = swift("doctor", "--report")
+    assert (code, err) == (0, "")
+    for line in (f"- torch {metadata.version('torch')}", "- acme-lora 1.2.3", "- CUDA_VISIBLE_DEVICES"):
+        assert line in out.splitlines(), line
+    assert "- torch built for " in out
+    faults = out.partition("### Faults\n")[2]
+    assert all(package in faults for package in FAULTY)
+    assert not any(word in out for word in ("sesame", str(Path.home()), platform.node()))
 
 
 def test_doctor_imports_nothing_heavy(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,10 +26,17 @@ def show(
     quick.print_show(kind, name, as_json)
 
 
-def doctor() -> None:
+def doctor(
+    report: bool = typer.Option(False, "--report", help="Versions, devices and faults as Markdown, for a bug report."),
+) -> None:
     """Check everything installed: imports, API versions, double names, requirements."""
     catalogue = Catalogue.installed()
     lines = catalogue.faults()
+    if report:
+        from swift_core.cli.report import report as written
+
+        print(written(catalogue.entries, lines))
+        return
     for line in lines:
         print(f"- {line}")
     print(f"{len(catalogue.entries)} components, {len(lines)} faults")
