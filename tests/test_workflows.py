@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import yaml
+from fresh_venv import run
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
@@ -31,3 +34,15 @@ def test_every_heavy_target_is_run_by_the_forge() -> None:
 def test_forms_ask_for_the_report() -> None:
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text())
     assert any("swift doctor --report" in part["attributes"]["label"] for part in form["body"])
+
+
+def test_containers_install_and_start_what_there_is() -> None:
+    names = {tomllib.loads(file.read_text())["project"]["name"] for file in ROOT.glob("plugins/*/*/pyproject.toml")}
+    recipe = (ROOT / "docker/Dockerfile").read_text()
+    assert set(re.search(r'PLUGINS="(.*)"', recipe)[1].split()) <= names
+    services = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]
+    for service in services.values():
+        command, *words = service["command"]
+        shown = run([sys.executable, "-m", "swift_core", command, "--help"]).stdout
+        assert [word for word in words if word.startswith("--") and word not in shown] == []
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
