@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.contract.source import Source, is_data_file, is_source
 from swift_core.data.convert import COLUMNS
-from swift_core.data.declared import source_of
 from swift_core.data.readers import READERS
+from swift_core.data.sources import source_of
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
