@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from swift_testing import DatasetContract
 from swift_testing.contracts import bare_model
 from swift_testing.published import check_card
 
@@ -118,14 +119,14 @@ def read(words: list[str], root: Path | None = None, **options):
     return job, load_all(job, job.options.dataset, need_answer=False)
 
 
-@pytest.fixture
-def cache(tmp_path_factory, monkeypatch):
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
 
 
-def test_a_folder_laid_out_like_the_hub_serves(tmp_path, cache):
+def test_a_folder_laid_out_like_the_hub_serves(tmp_path):
     """By either hub's id, by name or id, and from a cache of Hugging Face; the card is part of the job."""
     card, pairs = CARDS["alpaca-en"], CARDS["rlaif-v"]
     written(tmp_path / card.huggingface, [card.example] * 3)
@@ -139,7 +140,7 @@ def test_a_folder_laid_out_like_the_hub_serves(tmp_path, cache):
         read(["gsm8k"], tmp_path)
 
 
-def test_rows_that_a_card_does_not_keep_are_counted(tmp_path, cache, capsys):
+def test_rows_that_a_card_does_not_keep_are_counted(tmp_path, capsys):
     card = CARDS["orpo-dpo-mix-40k"]
     written(tmp_path / card.modelscope, [card.example, card.example | {"source": "toxic-dpo-v0.2"}])
     _, rows = read(["orpo-dpo-mix-40k"], tmp_path)
@@ -147,7 +148,7 @@ def test_rows_that_a_card_does_not_keep_are_counted(tmp_path, cache, capsys):
     assert "orpo-dpo-mix-40k: left out 1 rows" in capsys.readouterr().err
 
 
-def test_other_columns_than_the_card_says(tmp_path, cache):
+def test_other_columns_than_the_card_says(tmp_path):
     """They are an error that names both, and --columns says what the card does not know."""
     written(tmp_path / CARDS["gsm8k"].modelscope / "main", [{"q": "1 + 1?", "a": "2"}])
     (tmp_path / CARDS["gsm8k"].modelscope / "README.md").write_text(
@@ -157,3 +158,12 @@ def test_other_columns_than_the_card_says(tmp_path, cache):
         read(["gsm8k"], tmp_path)
     _, rows = read(["gsm8k"], tmp_path, columns={"q": "query", "a": "response"})
     assert [m["content"] for m in rows[0].messages] == ["1 + 1?", "2"]
+
+
+@pytest.mark.parametrize("name", ["hh-rlhf", "hc3-zh", "xlam-function-calling-60k"])
+class TestCards(DatasetContract):
+    """A few keep the whole contract, through the real reader of a folder laid out like the hub."""
+
+    @pytest.fixture(autouse=True)
+    def _choose(self, name):
+        self.name = name

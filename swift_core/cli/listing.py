@@ -72,9 +72,7 @@ def list_rows(catalogue: Catalogue, kind: str = "") -> list[dict[str, Any]]:
 
 def _data_row(facts: dict[str, Any]) -> dict[str, Any]:
     """What a list says of a published data set: found by name, task, language or what its rows hold."""
-    return {k: v for k, v in facts.items() if k not in ("file", "modality")} | (
-        {"modality": list(facts["modality"])} if facts else {}
-    )
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items() if k != "file"}
 
 
 def _row(entry: Entry, card: Family | None) -> dict[str, Any]:
@@ -114,6 +112,7 @@ def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
 
         facts["options"] = [dataclasses.asdict(o) for o in describe_options(component)]
     elif dataclasses.is_dataclass(component):
+        facts["file"] = getattr(component, "file", "") or facts["file"]
         facts["facts"] = _fields(component, ("capabilities", "name", "summary", "file"))
     return facts
 
@@ -164,7 +163,23 @@ def _hooks(component: Any, kind: str) -> list[str]:
 
 
 def _fields(component: Any, skipped: tuple[str, ...]) -> dict[str, Any]:
-    return {f.name: getattr(component, f.name) for f in dataclasses.fields(component) if f.name not in skipped}
+    named = {f.name: getattr(component, f.name) for f in dataclasses.fields(component) if f.name not in skipped}
+    return {name: _plain(value, component) for name, value in named.items()}
+
+
+def _plain(value: Any, owner: Any) -> Any:
+    """A declaration inside another one as its values that are set, and are not the owner's own."""
+    if isinstance(value, dict):
+        return {key: _plain(item, owner) for key, item in value.items()}
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    beside = owner if type(owner) is type(value) else None
+    said = {f.name: (getattr(value, f.name), _default(f)) for f in dataclasses.fields(value) if f.repr}
+    return {n: _plain(v, value) for n, (v, d) in said.items() if v != d and (beside is None or v != getattr(beside, n))}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _source(component: Any, entry: Entry) -> str:

@@ -60,7 +60,7 @@ class Layout:
     content: str = ""
     roles: Mapping[str, str] = field(default_factory=dict)
     speakers: Mapping[str, str] = field(default_factory=dict)
-    name: str = "the layout"
+    name: str = field(default="the layout", repr=False)
 
     def rows(self, raw: Raw, spared: Collection[str] = ()) -> list[Raw]:
         """The rows that a raw row becomes, in our columns: one, none that is kept, or several.

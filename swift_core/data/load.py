@@ -54,9 +54,19 @@ def raw_rows(job: Job, source: Source) -> Iterator[dict[str, Any]]:
     faults.report()
 
 
-def _source_rows(job: Job, source: Source) -> Iterable[dict[str, Any]]:
+def read_rows(
+    job: Job, source: Source, raw: Iterable[dict[str, Any]] | None = None
+) -> Iterator[dict[str, Any] | BadRow]:
+    """The rows of one source in our columns, with the error in place of each that cannot be read.
+
+    raw: rows in the source's own columns that stand for those of the source.
+    """
+    return _with_bad_rows(iter(_source_rows(job, source, raw)))
+
+
+def _source_rows(job: Job, source: Source, raw: Iterable[dict[str, Any]] | None = None) -> Iterable[dict[str, Any]]:
     """The rows as they stand in the source, or in our columns where its layout is declared."""
-    raw: Iterable[dict[str, Any]] | None = job.hook.load_rows(job=job, source=source)
+    raw = job.hook.load_rows(job=job, source=source) if raw is None else raw
     if raw is None:
         raise SwiftError(f"No data set component reads {source.text!r} (hub {source.hub}).")
     return raw if source.layout is None else ReadOn(_laid_out(job, source, source.layout, iter(raw)))

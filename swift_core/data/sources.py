@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from pathlib import Path
@@ -41,6 +42,15 @@ def find_card(name: str) -> Published | None:
         if name.lower() in (facts["modelscope"].lower(), facts["huggingface"].lower()):
             return _loaded(entry)
     return None
+
+
+def examples_of(source: Source) -> list[dict[str, Any]]:
+    """The example of the card that describes a source, in its own columns. SwiftError where there is no card."""
+    card = find_card(source.card) if source.card else None
+    if card is None:
+        raise SwiftError(f"{source.text}: no card describes it, so there is no example.")
+    fits = (c for c in card.readings() if c.layout is source.layout or c.layout == source.layout)
+    return [{**copy.deepcopy(next(fits, card).example), "_where": f"example of {card.name}"}]
 
 
 def _plain(name: str) -> str:

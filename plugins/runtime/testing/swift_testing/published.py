@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 
 from swift_core.contract.row import Row
 from swift_core.data.convert import to_row
@@ -31,3 +33,15 @@ def _rows(card: Published) -> list[Row]:
         strange = [name for name in row.media if name not in card.modality]
         assert not strange, f"The example of {card.name} holds {strange[0]}: add it to modality."
     return rows
+
+
+def write_like_a_hub(card: Published, root: Path, count: int = 1) -> None:
+    """The card's example, so many times, in a folder under `root` that is laid out like its repository on a hub."""
+    part = card.part("")
+    folder = root / (card.modelscope or card.huggingface)
+    folder.mkdir(parents=True)
+    files = [{"split": split, "path": "rows.jsonl"} for split in part.splits]
+    configs = [{"config_name": name, "data_files": files} for name in part.subset.split("+")]
+    (folder / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n", encoding="utf-8")
+    lines = [json.dumps(next(card.readings()).example, ensure_ascii=False) + "\n"] * count
+    (folder / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
