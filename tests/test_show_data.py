@@ -34,7 +34,17 @@ def test_without_a_model_turns_are_shown(file, capsys):
 
 
 def test_with_a_model_what_trains_has_its_weight(file, capsys, tmp_path):
-    words = [file, "--model", tiny_model("llama"), "--template", "chatml", "--loss_scale", "react", "--max_length", "20"]
+    words = [
+        file,
+        "--model",
+        tiny_model("llama"),
+        "--template",
+        "chatml",
+        "--loss_scale",
+        "react",
+        "--max_length",
+        "20",
+    ]
     show_data([*words, "--png", str(tmp_path / "lengths.png"), "--colour", "true"])
     text = capsys.readouterr().out
     assert "\x1b[32m3<|im_end|>\x1b[0m" in text and "\x1b[1;33m[2×]Action:" in text

@@ -1,13 +1,14 @@
 """Every card becomes rows from its example; names, ids and parts of a word lead to the right one; folders serve it."""
 
 import json
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from swift_testing import DatasetContract
 from swift_testing.contracts import bare_model
-from swift_testing.published import check_card
+from swift_testing.published import check_card, write_like_a_hub
 
 from swift_core.catalogue.card_cache import published
 from swift_core.catalogue.entries import Catalogue
@@ -167,3 +168,26 @@ class TestCards(DatasetContract):
     @pytest.fixture(autouse=True)
     def _choose(self, name):
         self.name = name
+
+
+def test_a_card_of_your_own(tmp_path, monkeypatch, tmp_path_factory):
+    """The package of docs/datasets.md: its card is found by name and by id, and reads a row."""
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    site = tmp_path_factory.mktemp("site")
+    for name in ("my_data/capitals.toml", "my_data/__init__.py", "pyproject.toml"):
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).write_text(page.split(f"`{name}`:\n\n```", 1)[1].partition("\n")[2].split("```")[0])
+    project = tomllib.loads((site / "pyproject.toml").read_text())["project"]
+    info = site / "my_data-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    entries = project["entry-points"]["swift_core.datasets"]
+    lines = "".join(f"{name} = {target}\n" for name, target in entries.items())
+    (info / "entry_points.txt").write_text(f"[swift_core.datasets]\n{lines}")
+    monkeypatch.syspath_prepend(str(site))
+    assert source_of("HF::me/capitals", OPTIONS).card == "capitals"
+    card = Catalogue.installed().find("dataset", "capitals").load()
+    check_card(card)
+    write_like_a_hub(card, tmp_path)
+    _, rows = read(["capitals"], tmp_path)
+    assert [m["content"] for m in rows[0].messages] == ["What is the capital of France?", "Paris"]

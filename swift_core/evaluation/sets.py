@@ -53,7 +53,7 @@ def eval_sets(job: Job) -> list[EvalSet]:
 
 
 def _of_word(word: str, options: Any) -> list[EvalSet]:
-    if not is_source(word):
+    if not is_source(word) and word in options.eval_dataset:
         return [EvalSet(word)]
     source = source_of(word, options)
     name = Path(source.id).stem.removesuffix("_val") if source.hub == "local" else source.id
