@@ -84,7 +84,7 @@ class Dataset(Component):
     """Of a published data set: what its rows hold, of text, image, video, audio."""
 
     language: ClassVar[tuple[str, ...]] = ()
-    """Of a published data set: its languages, as two letters; empty: not known."""
+    """Of a published data set: its languages as two letters, or `many`, or `code`; empty: not known."""
 
     aliases: ClassVar[tuple[str, ...]] = ()
     """Of a published data set: its other names, each an entry point as well."""
