@@ -131,12 +131,16 @@ def test_a_folder_laid_out_like_the_hub_serves(tmp_path):
     """By either hub's id, by name or id, and from a cache of Hugging Face; the card is part of the job."""
     card, pairs = CARDS["alpaca-en"], CARDS["rlaif-v"]
     written(tmp_path / card.huggingface, [card.example] * 3)
-    written(tmp_path / "hub" / "datasets--openbmb--RLAIF-V-Dataset" / "snapshots" / "1", [pairs.example])
+    cached = tmp_path / "hub" / "datasets--openbmb--RLAIF-V-Dataset"
+    written(cached / "snapshots" / "old", [pairs.example] * 2)
+    written(cached / "snapshots" / "new", [pairs.example])
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("new")
     job, rows = read(["alpaca-en#2", card.modelscope, "rlaif-v"], tmp_path)
     assert [c.entry.name for c in job.many("dataset")] == ["modelscope", "alpaca-en", "rlaif-v"]
     assert [row.messages[0]["content"] for row in rows[:5]] == [card.example["instruction"]] * 5
     assert rows[0].extra.keys() == {"undeclared_text"}
-    assert rows[5].rejected and rows[5].images
+    assert len(rows) == 6 and rows[5].rejected and rows[5].images
     with pytest.raises(SwiftError, match=r"not in --data_root: looked for .*gsm8k"):
         read(["gsm8k"], tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,22 +88,26 @@ def _placed(source: Source, options: Any) -> Source:
         return source
     card = find_card(source.card) if source.card else None
     ids = [i for i in ((card.modelscope, card.huggingface) if card else (source.id,)) if i]
-    places = [place for i in ids for place in _places(Path(options.data_root), i)]
+    places = (place for i in ids for place in _places(Path(options.data_root), i))
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
         looked = ", ".join(str(Path(options.data_root, i)) for i in ids)
         raise SwiftError(
-            f"The data set {source.text!r} is not in --data_root: looked for {looked} and for a cache of Hugging Face "
+            f"The data set {source.text!r} is not in --data_root: looked for {looked}, and for a Hugging Face cache "
             "there. Fetch it, or leave --data_root out to read it from the hub."
         )
     return dataclasses.replace(source, id=str(found))
 
 
-def _places(root: Path, place: str) -> list[Path]:
-    """Where a data set may lie under a folder: `owner/name`, or in a cache of Hugging Face."""
-    cached = f"datasets--{place.replace('/', '--')}"
-    snapshots = [s for hub in (root, root / "hub") for s in sorted((hub / cached / "snapshots").glob("*"))]
-    return [root / place, *snapshots[::-1]]
+def _places(root: Path, place: str) -> Iterator[Path]:
+    """Where a data set may lie under a folder: `owner/name`, or in a cache of Hugging Face, the newest fetched there."""
+    yield root / place
+    for hub in (root, root / "hub"):
+        cached = hub / f"datasets--{place.replace('/', '--')}"
+        newest = cached / "refs" / "main"
+        if newest.is_file():
+            yield cached / "snapshots" / newest.read_text(encoding="utf-8").strip()
+        yield from sorted((cached / "snapshots").glob("*"))
 
 
 def _unknown(said: Word) -> str:
