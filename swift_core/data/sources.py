@@ -93,14 +93,14 @@ def _placed(source: Source, options: Any) -> Source:
     if found is None:
         looked = ", ".join(str(Path(options.data_root, i)) for i in ids)
         raise SwiftError(
-            f"The data set {source.text!r} is not in --data_root: looked for {looked}, and for a Hugging Face cache "
+            f"The data set {source.text!r} is not in --data_root: looked for {looked}, and a Hugging Face cache "
             "there. Fetch it, or leave --data_root out to read it from the hub."
         )
     return dataclasses.replace(source, id=str(found))
 
 
 def _places(root: Path, place: str) -> Iterator[Path]:
-    """Where a data set may lie under a folder: `owner/name`, or in a cache of Hugging Face, the newest fetched there."""
+    """Where a data set may lie under a folder: `owner/name`, or in a cache of Hugging Face, the newest first."""
     yield root / place
     for hub in (root, root / "hub"):
         cached = hub / f"datasets--{place.replace('/', '--')}"

@@ -3,14 +3,13 @@
 import hashlib
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-
-from swift_core.data.load import load_all
-from swift_core.job.options import Given
-from swift_core.job.prepare import prepare
 
 ROW = {"instruction": "Name a bird.", "input": "", "output": "A sparrow.", "text": "whole"}
 FILES = {"README.md": b"---\nlicense: mit\n---\n", "train.jsonl": (json.dumps(ROW) + "\n").encode()}
@@ -87,36 +86,21 @@ def digest(body):
 
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """A hub on this machine, and empty caches."""
-    import datasets
-    import huggingface_hub.constants
-
+def address():
+    """Where a hub on this machine listens."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MODELSCOPE_ENDPOINT", address)
-    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "ms"))
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
-    form = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", form)
-    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", address)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
-    Hub.asked.clear()
-    yield Hub.asked
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
 
 
-@pytest.mark.parametrize(
-    ("word", "place"),
-    [("alpaca-en#1", "AI-ModelScope/alpaca-gpt4-data-en"), ("HF::alpaca-en#1", "vicgalle/alpaca-gpt4")],
-)
-def test_a_name_becomes_rows(hub, word, place):
-    given = {"dataset": [word], "template": "chatml", "loader": "", "tuner": []}
-    job = prepare("sft", [Given(k, v, "test") for k, v in given.items()])
-    (row,) = load_all(job, job.options.dataset)
-    assert [m["content"] for m in row.messages] == ["Name a bird.", "A sparrow."]
-    assert any(place in path for path in hub), hub
+def test_a_name_becomes_rows(address, tmp_path):
+    """In a process of its own, since both clients read their addresses once."""
+    env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    env |= {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+    env |= {"MODELSCOPE_ENDPOINT": address, "MODELSCOPE_CACHE": str(tmp_path / "ms")}
+    words = ["show", "data", "alpaca-en#1", "HF::alpaca-en"]
+    done = subprocess.run([sys.executable, "-m", "swift_core", *words], env=env, capture_output=True, text=True)
+    assert done.stdout.count("user: Name a bird.\nassistant: «A sparrow.»") == 2, done.stderr
+    for place in ("AI-ModelScope/alpaca-gpt4-data-en", "vicgalle/alpaca-gpt4"):
+        assert any(place in path for path in Hub.asked), Hub.asked
