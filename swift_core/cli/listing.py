@@ -20,7 +20,7 @@ from swift_core.job.specs import JOBS
 
 COMMANDS = {
     "list": "List installed components.",
-    "show": "Show one component: facts, capabilities, options, package and file.",
+    "show": "Show one component, or with `show data FILE` what rows become and what of them trains.",
     "doctor": "Check everything installed: imports, API versions, double names, requirements.",
     "explain": "Print what a job would do: each component, package, file, option and its source. Runs nothing.",
     "new": "Write a complete plugin: pyproject, module, contract test and README.",

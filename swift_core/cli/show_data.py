@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.cli.work import given_by
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
-from swift_core.data.load import read_rows
+from swift_core.data.load import batches, read_rows
 from swift_core.data.seen import Seen, draw, histogram_lines, length_line, look_at
 from swift_core.data.sources import examples_of, source_of
 from swift_core.job.options import Given, build, option
@@ -20,6 +20,9 @@ from swift_core.templates.shown import Piece, pieces_of_ids, pieces_of_messages,
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
+
+TOGETHER = 64
+"""Rows that are encoded in one call."""
 
 HELP = """swift show data DATA … [options]: what rows become, and what of them trains.
 
@@ -63,9 +66,9 @@ def show_data(words: list[str]) -> None:
         look_at(job, source, read_rows(job, source, examples_of(source) if own.example else None), seen, own.read)
     if not seen.rows:
         raise SwiftError(f"No row can be used. {seen.unusable[0] if seen.unusable else 'There is none.'}")
-    shown = _encoded(job, seen.rows) if job.options.model else [_plain(row) for row in seen.rows]
-    _print_rows(seen.rows[: own.rows], shown, _colours(own))
-    _print_sums(job, seen, [s.length for s in shown], own.png)
+    shown, lengths = _encoded(job, seen.rows, own.rows) if job.options.model else _plain(seen.rows, own.rows)
+    _print_rows(seen.rows, shown, _colours(own))
+    _print_sums(job, seen, lengths, own.png)
 
 
 def _asked(data: list[str], given: list[Given]) -> tuple[ShowOptions, Job]:
@@ -84,26 +87,39 @@ def _colours(own: ShowOptions) -> bool:
     return own.colour if own.colour is not None else sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
-def _plain(row: Row) -> Shown:
-    pieces = pieces_of_messages(row.messages)
-    return Shown(pieces, pieces_of_messages(row.rejected or []), [], sum(len(m["content"]) for m in row.messages))
+def _plain(rows: list[Row], count: int) -> tuple[list[Shown], list[int]]:
+    """The first rows as turns, and the characters of all."""
+    lengths = [sum(len(m["content"]) for m in row.messages) for row in rows]
+    turns = [(pieces_of_messages(row.messages), pieces_of_messages(row.rejected or [])) for row in rows[:count]]
+    return [Shown(*pair, [], length) for pair, length in zip(turns, lengths, strict=False)], lengths
 
 
-def _encoded(job: Job, rows: list[Row]) -> list[Shown]:
+def _encoded(job: Job, rows: list[Row], count: int) -> tuple[list[Shown], list[int]]:
+    """The first rows as training has them, and the tokens of all; of a pair, of the longer side."""
     from swift_core.jobs.steps import load_processor
 
     path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
     processor = load_processor(job, path, job.hook.load_config(job=job, path=path))
-    tokenizer = getattr(processor, "tokenizer", processor)
-    return [_of_ids(job, row, processor, tokenizer) for row in rows]
+    tokenizer, shown, lengths = getattr(processor, "tokenizer", processor), list[Shown](), list[int]()
+    for group in batches(rows, TOGETHER):
+        sides = [side for row in group for side in _sides(row)]
+        items = iter(job.hook.encode(job=job, rows=sides, processor=processor, generation=False))
+        for row in group:
+            encoded = [next(items) for _ in _sides(row)]
+            lengths.append(max(len(side["input_ids"]) for side in encoded))
+            if len(shown) < count:
+                shown.append(_of_ids(tokenizer, encoded, lengths[-1]))
+    return shown, lengths
 
 
-def _of_ids(job: Job, row: Row, processor: Any, tokenizer: Any) -> Shown:
-    sides = [row] if row.rejected is None else [row, row.with_messages(row.rejected)]
-    encoded = job.hook.encode(job=job, rows=sides, processor=processor, generation=False)
-    better, worse = (*(pieces_of_ids(tokenizer, side) for side in encoded), [])[:2]
-    ids = [int(i) for i in encoded[0]["input_ids"]]
-    return Shown(better, worse, ids, max(len(side["input_ids"]) for side in encoded))
+def _sides(row: Row) -> list[Row]:
+    """The row, and of a pair the row with its worse answer."""
+    return [row] if row.rejected is None else [row, row.with_messages(row.rejected)]
+
+
+def _of_ids(tokenizer: Any, sides: list[dict[str, Any]], length: int) -> Shown:
+    better, worse = (*(pieces_of_ids(tokenizer, side) for side in sides), [])[:2]
+    return Shown(better, worse, [int(i) for i in sides[0]["input_ids"]], length)
 
 
 def _print_rows(rows: list[Row], shown: list[Shown], colour: bool) -> None:

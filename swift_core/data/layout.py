@@ -10,7 +10,7 @@ from typing import Any
 
 from swift_core.contract.errors import SwiftError
 from swift_core.data.formats import CONTENT, MAY_STAND_BESIDE, plain
-from swift_core.data.paths import PATH, filled, value_at
+from swift_core.data.paths import PATH, filled, paths_in, value_at
 from swift_core.data.transforms import TRANSFORMS
 from swift_core.data.values import loaded, shown
 
@@ -42,8 +42,8 @@ class Layout:
     role, content: the keys of a message. roles: their words for roles → ours; `-` leaves such messages out.
     speakers: what begins each turn, where a whole conversation is one text → role.
 
-    Where columns, texts, turns or objects say what a row is, other columns that look like a part of
-    the conversation are kept beside it as `undeclared_NAME`. name: who declares it, for messages.
+    Where columns, texts, turns or objects say what a row is, other columns that look like a part of the conversation
+    are kept beside it as `undeclared_NAME`, unless a text holds them. name: who declares it, for messages.
     """
 
     transform: str = ""
@@ -99,13 +99,22 @@ class Layout:
         made = {*self.columns.values(), *self.texts, *(ours for each in self.each for ours in each)}
         return made | ({"messages"} if self.turns else set()) | ({"objects"} if self.objects else set())
 
+    @cached_property
+    def _told(self) -> set[str]:
+        """Their columns that stand in a text or a conversation that is made of them: they need no place beside it."""
+        each = [text for texts in (self.texts, *self.each) for text in texts.values()]
+        texts = [one for text in each for one in (text if isinstance(text, list) else [str(text)])]
+        return {_column(path) for path in (*self.turns, *(p for text in texts for p in paths_in(text)))} | {*self.parse}
+
     def _named(self, raw: Raw, spared: Collection[str], where: str) -> Raw:
         """The row's columns under our names; those that nobody declares beside the conversation."""
         row: Raw = {}
         for name, value in raw.items():
             ours = self.columns.get(name)
             if ours is None:
-                row[f"undeclared_{name}" if name not in spared and self._hides(name) else name] = value
+                hidden = name not in spared and self._hides(name)
+                if not (hidden and name in self._told):
+                    row[f"undeclared_{name}" if hidden else name] = value
             elif ours != LEFT_OUT:
                 row[ours] = value
         for path, ours in self.columns.items():

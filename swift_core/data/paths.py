@@ -61,6 +61,11 @@ def filled(text: str, raw: Raw, where: str = "row") -> str | list[str] | None:
     return [_joined(parts, [*values[:many], value, *values[many + 1 :]]) for value in values[many]]
 
 
+def paths_in(text: str) -> list[str]:
+    """The paths that stand in a text."""
+    return FIELD.split(text)[1::3]
+
+
 def _joined(parts: list[str], values: list[Any]) -> str:
     written = [_written(value, form) for value, form in zip(values, parts[2::3], strict=True)]
     return "".join(text for pair in zip(parts[::3], [*written, ""], strict=True) for text in pair)
