@@ -103,6 +103,12 @@ def test_a_wrong_word_is_told(word, said):
         source_of(word, OPTIONS)
 
 
+def test_without_the_catalogue_its_package_is_named(monkeypatch):
+    monkeypatch.setattr("swift_core.data.sources.published", lambda catalogue: [])
+    with pytest.raises(SwiftError, match="It ships in swift-datasets-catalog: pip install swift-datasets-catalog"):
+        source_of("blossom-math-zh#3", OPTIONS)
+
+
 def written(folder: Path, rows: list[dict]) -> None:
     folder.mkdir(parents=True)
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
