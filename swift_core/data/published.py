@@ -28,10 +28,11 @@ class Published:
     it has none. splits: the hub's, the one that is read when nobody says first. variants: further names of a subset,
     each another reading of the rows: `subset`, `splits`, `example` and the keys of a layout; what a variant does not
     say is as the card says. subset: the hub's name of the default subset. task: chat, pretraining, preference, …
-    modality, language: of its rows; no language: not known. licence: as published; size: rows of all subsets and splits,
-    `huge` where nobody counted so many; empty: not known. media: where its pictures, videos or sounds lie, if they are not in the rows. evidence:
-    how the columns are known: `reader` (a published reader names them), `published` (its own page describes them) or
-    `assumed` (a usual layout is expected). source: where the facts come from. note: what else a user must know.
+    modality, language: of its rows; no language: not known. licence: as published; size: rows of all subsets and
+    splits, `huge` where nobody counted so many; empty: not known. media: where its pictures, videos or sounds lie, if
+    they are not in the rows. evidence: how the columns are known: `reader` (a published reader names them),
+    `published` (its own page describes them) or `assumed` (a usual layout is expected). source: where the facts come
+    from. note: what else a user must know.
     layout: what its columns hold; in a file its keys stand beside the others, see `Layout`. example: one row in its
     own columns. file: where it stands.
     """
