@@ -26,8 +26,8 @@ class Published:
     name: how `--dataset` calls it; aliases: its other names, `NAME` or `NAME=SUBSET`. modelscope, huggingface: its id
     there; empty where it is not there, or is not known to be. subsets: the hub's names of its subsets, left out where
     it has none. splits: the hub's, the one that is read when nobody says first. variants: further names of a subset,
-    each another reading of the rows: `subset`, `splits`, `example` and the keys of a layout; what else a
-    variant does not say is as the card says. subset: the hub's name of the default subset. task: chat, pretraining, preference, …
+    each another reading of the rows: `subset`, `splits`, `example` and the keys of a layout; what else a variant does
+    not say is as the card says. subset: the hub's name of the default subset. task: chat, pretraining, preference, …
     modality, language: of its rows; no language: not known. licence: as published; size: rows of all subsets and
     splits, `huge` where nobody counted so many; empty: not known. media: where its pictures, videos or sounds lie, if
     they are not in the rows. evidence: how the columns are known: `reader` (a published reader names them),
