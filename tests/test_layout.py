@@ -95,6 +95,7 @@ def test_columns_that_the_user_maps_stay():
         (Layout(texts={"query": "{q}"}), {"z": 1}, "makes query of '{q}', and a column is missing"),
         (Layout(parse={"t": "a(?P<b>b)"}), {"t": "x"}, "the column 't' is not as"),
         (Layout(names={"c": ["no"]}), {"c": 4}, "4 is not the number of one of no"),
+        (Layout(columns={"q": "query", "z": "query"}), {"q": 1, "z": 2}, "takes two columns for 'query'"),
         (Layout(turns=["q", "a"]), {"q": ["x"], "a": []}, "lists of one length"),
         (Layout(columns={"t": "messages"}, role="who"), {"t": ["x"]}, "messages have 'who'"),
     ],

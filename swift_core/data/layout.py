@@ -94,10 +94,10 @@ class Layout:
         return match.groupdict()
 
     @cached_property
-    def _made(self) -> set[str]:
+    def _fills(self) -> set[str]:
         """Our columns that are filled; empty where nothing says what a row is."""
-        made = {*self.columns.values(), *self.texts, *(ours for each in self.each for ours in each)}
-        return made | ({"messages"} if self.turns else set()) | ({"objects"} if self.objects else set())
+        filled = {*self.columns.values(), *self.texts, *(ours for each in self.each for ours in each)}
+        return filled | ({"messages"} if self.turns else set()) | ({"objects"} if self.objects else set())
 
     @cached_property
     def _told(self) -> set[str]:
@@ -108,31 +108,37 @@ class Layout:
 
     def _named(self, raw: Raw, spared: Collection[str], where: str) -> Raw:
         """The row's columns under our names; those that nobody declares beside the conversation."""
+        self._check_there(raw, spared, where)
+        made = self._declared(raw, where)
         row: Raw = {}
         for name, value in raw.items():
-            ours = self.columns.get(name)
-            if ours is None:
-                hidden = name not in spared and self._hides(name)
+            if name not in self.columns:
+                hidden = name not in spared and self._hides(name, made)
                 if not (hidden and name in self._told):
                     row[f"undeclared_{name}" if hidden else name] = value
-            elif ours != LEFT_OUT:
-                row[ours] = value
+        return row | made
+
+    def _declared(self, raw: Raw, where: str) -> Raw:
+        """Our columns as the layout fills them."""
+        made: Raw = {}
         for path, ours in self.columns.items():
-            if "[" in path and ours != LEFT_OUT:
-                row[ours] = value_at(raw, path, where)
-        row |= self._texts(self.texts, raw, where)
+            value = None if ours == LEFT_OUT else value_at(raw, path, where)
+            if value is not None and ours in made:
+                raise SwiftError(f"{where}: {self.name} takes two columns for {ours!r}, and the row has both.")
+            made |= {} if value is None else {ours: value}
+        made |= self._texts(self.texts, raw, where)
         if self.turns:
             asked, answered = (value_at(raw, path, where) for path in self.turns)
-            row["messages"] = _alternating(asked, answered, where)
+            made["messages"] = _alternating(asked, answered, where)
         if self.objects:
-            row["objects"] = self._objects(raw, where)
-        self._check_there(raw, spared, where)
-        return row
+            made["objects"] = self._objects(raw, where)
+        return made
 
-    def _hides(self, name: str) -> bool:
+    def _hides(self, name: str, made: Raw) -> bool:
         """Whether a column that nobody declares would be taken for a part of the conversation."""
-        beside = name in MAY_STAND_BESIDE and bool({"response", "messages"} & self._made)
-        return bool(self._made) and plain(name) in CONTENT and not beside
+        answered = made.get("response") is not None or made.get("messages") is not None
+        beside = name in MAY_STAND_BESIDE and name not in made and answered
+        return bool(self._fills) and plain(name) in CONTENT and not beside
 
     def _check_there(self, raw: Raw, spared: Collection[str], where: str) -> None:
         """SwiftError where not one of the columns is there that are read: then the layout is another data set's."""
