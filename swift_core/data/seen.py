@@ -99,6 +99,7 @@ def draw(lengths: list[int], unit: str, limit: int | None, file: str) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         raise SwiftError("--png needs matplotlib: pip install matplotlib") from None
     figure = Figure(figsize=(8, 4))
@@ -110,6 +111,7 @@ def draw(lengths: list[int], unit: str, limit: int | None, file: str) -> None:
         axes.legend()
     axes.set_xlabel(f"{unit} of a row")
     axes.set_ylabel("rows")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     try:
         figure.savefig(file, dpi=120, bbox_inches="tight")
     except OSError as error:
