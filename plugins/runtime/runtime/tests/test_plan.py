@@ -11,9 +11,10 @@ import transformers
 from swift_plugin_runtime.batching.padding_free import keep_rows_apart
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.planning.command import app
-from swift_plugin_runtime.planning.memory import Batch, cache_bytes, held, shared_out, training_memory
-from swift_plugin_runtime.planning.plan import PlanOptions, planned, separate
+from swift_plugin_runtime.planning.layout import Layout, traffic
+from swift_plugin_runtime.planning.memory import Batch, cache_bytes, held, shared_out, split_of, training_memory
 from swift_plugin_runtime.planning.passes import Alive, passes
+from swift_plugin_runtime.planning.plan import PlanOptions, planned, separate
 from swift_plugin_runtime.planning.shape import shape_of, untuned
 from swift_testing.tiny import tiny_qwen2
 from typer.testing import CliRunner
@@ -52,7 +53,8 @@ def whole(vocabulary):
 
 
 def memory(job, config, batch=None, devices=1, free=2**40):
-    return training_memory(job, config, batch or Batch(1, 16), devices, CPU, free)
+    layout = Layout(devices, split=split_of(job, devices))
+    return training_memory(job, config, batch or Batch(1, 16), layout, CPU, free)
 
 
 def test_whole_weights_by_hand(folder):
@@ -96,11 +98,11 @@ def test_lora_by_hand(folder):
 
 def test_devices_share_what_their_split_shares():
     parts = {"weights": 800, "masters": 400, "gradients": 200, "optimizer": 101, "reference": 8}
-    assert shared_out(parts, "ddp", 4, 7) == parts
-    assert shared_out(parts, "zero1", 4, 7) == {**parts, "masters": 100, "optimizer": 26}
-    assert shared_out(parts, "zero2", 4, 7) == {**parts, "masters": 100, "optimizer": 26, "gradients": 50}
+    assert shared_out(parts, Layout(4, split="ddp"), 7) == parts
+    assert shared_out(parts, Layout(4, split="zero1"), 7) == {**parts, "masters": 100, "optimizer": 26}
+    assert shared_out(parts, Layout(4, split="zero2"), 7) == {**parts, "masters": 100, "optimizer": 26, "gradients": 50}
     fsdp = {"weights": 200, "masters": 100, "gradients": 50, "optimizer": 26, "reference": 8, "gathered weights": 7}
-    assert shared_out(parts, "fsdp", 4, 7) == shared_out(parts, "zero3", 4, 7) == fsdp
+    assert shared_out(parts, Layout(4, split="fsdp"), 7) == shared_out(parts, Layout(4, split="zero3"), 7) == fsdp
 
 
 def test_gradients_come_as_activations_go():
@@ -131,6 +133,40 @@ def test_passes_hold_what_real_ones_hold(folder, tuner, dtype, flat):
     found = passes(shape_of(job, config), 2, 64, flat)
     assert found.kept == pytest.approx(kept, rel=0.06)
     assert found.most == pytest.approx(alive.most + head.nbytes * head.requires_grad, rel=0.06)
+
+
+def test_what_devices_send_by_hand():
+    """Llama-3-405B's layout of 8,192 GPUs: tensor 8, pipeline 16, 64 replicas, 8 rows of 8,192 tokens each in turn."""
+    text = transformers.LlamaConfig(hidden_size=16384, num_hidden_layers=126)
+    layout = Layout(8192, tensor=8, pipeline=16, split="zero1")
+    sizes, states = {"weights": 810 * 10**9, "gradients": 810 * 10**9}, 8192 * 16384 * 2
+    sent = traffic(layout, sizes, text, 8192, 2, 8)
+    assert layout.replicas == 64
+    assert sent.replicas == int(2 * 63 / 64 * 810e9 / 128)
+    assert sent.tensor == int(8 * 4 * 126 / 16 * 2 * 7 / 8 * states)
+    assert sent.pipeline == 8 * 2 * states // 8
+    whole = traffic(Layout(8, split="fsdp"), sizes, text, 8192, 2, 1)
+    assert (whole.replicas, whole.tensor, whole.pipeline) == (int(7 / 8 * 3 * 810e9), 0, 0)
+
+
+def test_a_pipeline_waits_while_it_fills_and_drains():
+    assert Layout(4, pipeline=4).bubble(1) == pytest.approx(3 / 4)  # one of four works at a time
+    assert Layout(64, pipeline=64).bubble(512) == pytest.approx(63 / (512 + 63))
+    assert Layout(64, pipeline=64, interleave=2).bubble(512) == pytest.approx(63 / (2 * 512 + 63))
+    assert Layout().bubble(3) == 0
+    with pytest.raises(SwiftError, match="cannot be shared"):
+        Layout(12, tensor=8)
+
+
+def test_a_layout_on_paper(folder):
+    alone = plan(folder, tuner=["full"], torch_dtype="bfloat16", max_length=64, gradient_accumulation_steps=4)
+    given = {"devices": 8, "tensor": 2, "pipeline": 2, "interconnect": 50}
+    found = plan(folder, tuner=["full"], torch_dtype="bfloat16", max_length=64, gradient_accumulation_steps=4, **given)
+    for name in ("weights", "optimizer", "gradients"):
+        assert found.memory.parts[name] == -(-alone.memory.parts[name] // 4)
+    assert found.memory.parts["activations"] == -(-alone.memory.parts["activations"] // 2)
+    assert (found.sending, found.bubble) == pytest.approx((found.sent.total / 50e9, 1 / 5))
+    assert any("on paper" in line for line in found.said)
 
 
 PUBLISHED = {

@@ -16,22 +16,13 @@ from swift_core.contract.components import Trainer, Tuner, declared
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.planning.layout import SPLIT, Layout
 from swift_plugin_runtime.planning.passes import Passes, passes
 from swift_plugin_runtime.planning.shape import shape_of
 from swift_plugin_runtime.rounding import HALF
 from swift_plugin_runtime.training.fused_loss import TOGETHER
 from swift_plugin_runtime.training.masters import choose
 from swift_plugin_runtime.training.memory import training_parts
-
-SPLIT = {
-    "ddp": (),
-    "zero0": (),
-    "zero1": ("masters", "optimizer"),
-    "zero2": ("masters", "optimizer", "gradients"),
-    "zero3": ("masters", "optimizer", "gradients", "weights"),
-    "fsdp": ("masters", "optimizer", "gradients", "weights"),
-}
-"""How devices share the work → the parts of which each holds a share alone."""
 
 SCALES = {4: 0.5, 8: 0.0}
 """Bits of a quantized weight → bits that its scales take more (a float32 for each 64, QLoRA's first level)."""
@@ -61,7 +52,8 @@ class Batch:
 class Memory:
     """parts: bytes on each device by name. total: bytes held at most at one time. checkpoint: bytes of one on disk.
 
-    parameters, trained: how many there are. said: what was chosen on the way, a line each.
+    parameters, trained: how many there are. said: what was chosen on the way, a line each. sizes: bytes of `weights`
+    and `gradients` of the whole model.
     """
 
     parts: dict[str, int]
@@ -70,9 +62,10 @@ class Memory:
     trained: int = 0
     checkpoint: int = 0
     said: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
-def training_memory(job: Job, config: Any, batch: Batch, devices: int, device: torch.device, free: float) -> Memory:
+def training_memory(job: Job, config: Any, batch: Batch, layout: Layout, device: torch.device, free: float) -> Memory:
     """What a training job holds on each device. free: bytes there. Raises SwiftError for a model without a shape."""
     model, o = shape_of(job, config), training_options(job)
     weights = weight_bytes(job, model)
@@ -84,24 +77,25 @@ def training_memory(job: Job, config: Any, batch: Batch, devices: int, device: t
         parts["reference"] = weights + (parts["masters"] if where == "model" else 0)
     if "offload" in (o.deepspeed or ""):
         parts["optimizer"] = parts["masters"] = 0
-    split = split_of(job, devices)
-    parts = shared_out(parts, split, devices, 2 * largest_block(model) * item_of(model))
+    sizes = {"weights": weights, "gradients": parts["gradients"]}
+    parts = shared_out(parts, layout, 2 * largest_block(model) * item_of(model))
     count = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     parts["logits"] = head_bytes(model, batch, item_of(model, where))
     parts["KV cache"] = cache_bytes(config, batch.drawn, item_of(model, where))
     found = activations(job, model, batch, where)
     parts["activations"] = found.kept
-    parts = {name: size for name, size in parts.items() if size}
-    most = 0 if devices > 1 and "gradients" in SPLIT[split] else found.most  # it has the gradients of whole weights
+    parts = layout.of_model({name: size for name, size in parts.items() if size})
+    most = 0 if layout.devices > 1 else found.most  # it has the gradients of all weights
     total = held(parts, o.gradient_accumulation_steps > 1, most)
-    return Memory(parts, total, count, trained, kept, [said] if said else [])
+    return Memory(parts, total, count, trained, kept, [said] if said else [], sizes)
 
 
-def shared_out(parts: dict[str, int], split: str, devices: int, gathered: int) -> dict[str, int]:
-    """What each of several devices holds. gathered: bytes of weights that are whole for a moment under a split."""
-    own = {name: -(-size // devices) if name in SPLIT[split] else size for name, size in parts.items()}
-    return own | ({"gathered weights": gathered} if devices > 1 and "weights" in SPLIT[split] else {})
+def shared_out(parts: dict[str, int], layout: Layout, gathered: int) -> dict[str, int]:
+    """What each of several replicas holds. gathered: bytes of weights that are whole for a moment under a split."""
+    count, shared = layout.replicas, SPLIT[layout.split]
+    own = {name: -(-size // count) if name in shared else size for name, size in parts.items()}
+    return own | ({"gathered weights": gathered} if count > 1 and "weights" in shared else {})
 
 
 def checkpoint_bytes(job: Job, model: Any, where: str, parts: dict[str, int]) -> int:

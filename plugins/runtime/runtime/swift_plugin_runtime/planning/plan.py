@@ -16,6 +16,7 @@ from swift_core.job.options import Given, build
 from swift_core.job.prepare import prepare
 from swift_plugin_runtime.loading.loader import device_of
 from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.planning.layout import Layout, Traffic, traffic
 from swift_plugin_runtime.planning.memory import Batch, Memory, serving_memory, split_of, training_memory
 from swift_plugin_runtime.planning.shape import config_folder
 from swift_plugin_runtime.planning.work import SAMPLE, Work, checkpoints_kept, lengths_of, work_of
@@ -47,23 +48,33 @@ class PlanOptions:
     devices: int = option(1, "Devices that share the work.", ge=1)
     memory_gib: float | None = option(None, "Memory of each device in GiB; left out, what this machine's has free.")
     tokens_per_second: float | None = option(None, "Speed of one device, measured before.", gt=0)
+    interconnect: float | None = option(None, "GB a second that a device sends to others.", gt=0)
+    tensor: int = option(1, "Devices that share each layer, on paper (tensor parallelism).", ge=1)
+    pipeline: int = option(1, "Devices that share the layers one after the other, on paper.", ge=1)
+    interleave: int = option(1, "Parts of the layers on each device of a pipeline.", ge=1)
     json: bool = option(False, "Print the plan as JSON, sizes in bytes.")
 
 
 @dataclass
 class Plan:
-    """What a job takes. free: bytes of each device; tries: (options that fit, their bytes)."""
+    """What a job takes. free: bytes of each device; tries: (options that fit, their bytes).
+
+    sent: what a device sends in a step. bubble: share of a step that it waits in a pipeline. sending: seconds of a step
+    that sending takes where nothing overlaps. seconds: of the whole run.
+    """
 
     job: str
     memory: Memory
     work: Work
-    devices: int
-    split: str
+    layout: Layout
     free: float
     said: list[str] = field(default_factory=list)
     checkpoints: int = 0
     seconds: float | None = None
     tries: list[tuple[str, int]] = field(default_factory=list)
+    sent: Traffic | None = None
+    bubble: float = 0.0
+    sending: float | None = None
 
     @property
     def disk(self) -> int:
@@ -122,13 +133,26 @@ def _one(name: str, given: list[Given], own: PlanOptions) -> Plan:
     rows, lengths = lengths_of(job, folder, config)
     if not job.many("trainer"):
         return _serving(job, name, config, lengths, own, free)
-    work = work_of(job, rows, lengths, own.devices)
+    layout = Layout(own.devices, own.tensor, own.pipeline, own.interleave, split_of(job, own.devices))
+    work = work_of(job, rows, lengths, layout.replicas)
     batch, said = batch_of(job, work, config)
-    said += granted(job, rows, config)
-    memory = training_memory(job, config, batch, own.devices, device, free)
-    seconds = work.tokens and own.tokens_per_second and work.tokens / own.tokens_per_second / own.devices
+    said += granted(job, rows, config, layout)
+    memory = training_memory(job, config, batch, layout, device, free)
     kept = checkpoints_kept(job, work.steps)
-    return Plan(name, memory, work, own.devices, split_of(job, own.devices), free, said, kept, seconds or None)
+    return _timed(Plan(name, memory, work, layout, free, said, kept), job, config, batch, own)
+
+
+def _timed(plan: Plan, job: Job, config: Any, batch: Batch, own: PlanOptions) -> Plan:
+    """The plan with what is sent and the time that is known."""
+    layout, batches = plan.layout, training_options(job).gradient_accumulation_steps
+    text, item = config.get_text_config(), 4 if job.options.torch_dtype == "float32" else 2
+    sent = traffic(layout, plan.memory.sizes, text, batch.tokens, item, batches) if layout.devices > 1 else None
+    sending = sent.total / own.interconnect / 1e9 if sent and own.interconnect else None
+    bubble, seconds = layout.bubble(batches), None
+    if plan.work.tokens and own.tokens_per_second:
+        seconds = plan.work.tokens / own.tokens_per_second / layout.devices / (1 - bubble)
+        seconds += (sending or 0) * (plan.work.steps or 0)
+    return dataclasses.replace(plan, sent=sent, bubble=bubble, sending=sending, seconds=seconds)
 
 
 def _serving(job: Job, name: str, config: Any, lengths: list[int], own: PlanOptions, free: float) -> Plan:
@@ -140,7 +164,7 @@ def _serving(job: Job, name: str, config: Any, lengths: list[int], own: PlanOpti
     if lengths:
         prompt += o.max_new_tokens
     memory = serving_memory(job, config, o.max_batch_size, prompt)
-    return Plan(name, memory, Work(len(lengths) or None, max(lengths, default=None)), 1, "ddp", free, said)
+    return Plan(name, memory, Work(len(lengths) or None, max(lengths, default=None)), Layout(), free, said)
 
 
 def _free(device: torch.device, asked: float | None) -> float:
@@ -170,13 +194,15 @@ def batch_of(job: Job, work: Work, config: Any) -> tuple[Batch, list[str]]:
     return Batch(rows, length, None if fused else rows * length, flat=flat), said
 
 
-def granted(job: Job, rows: int | None, config: Any) -> list[str]:
+def granted(job: Job, rows: int | None, config: Any, layout: Layout) -> list[str]:
     """What a plan of training takes for granted and the job may do otherwise, a line each."""
     lines = ["measured on a CPU, memory was predicted 12 to 41 % too low: leave room"]
     if rows and rows > SAMPLE:
         lines.append(f"the lengths of the first {SAMPLE:,} rows stand for all {rows:,}")
     if optimizers := job.many("optimizer"):
         lines.append(f"--optimizer {optimizers[0].entry.name} is counted as AdamW, with two moments")
+    if layout.tensor * layout.pipeline > 1:
+        lines.append("--tensor and --pipeline are on paper: no trainer here splits a model so")
     if any(hasattr(config, tower) for tower in ("vision_config", "audio_config")):
         lines.append("activations of towers for pictures, videos and sounds are not counted")
     return lines
