@@ -176,6 +176,9 @@ class EngineTraits:
     job: ClassVar[Any] = None
     """The job whose template writes its prompts; None: prompts are written elsewhere."""
 
+    obeys: ClassVar[frozenset[str]] = frozenset()
+    """Fields of `Sampling` that it obeys of those an engine need not know (`inference.conversation.OPTIONAL`)."""
+
     @staticmethod
     def prepared(request: Request) -> Request:
         """The request checked and, where the engine can, with its prompt as tokens; SwiftError if it cannot be asked.

@@ -129,6 +129,25 @@ def askable(request: Request) -> Row:
     return row.with_messages([*row.messages, TO_COME]) if answered else row
 
 
+OPTIONAL: dict[str, str] = {
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "min_new_tokens": "a least number of tokens (min_tokens)",
+    "logprobs": "logprobs",
+    "prompt_logprobs": "logprobs of the prompt (echo)",
+    "guide": "a form of the answer (response_format, forced tool calls, guided_*)",
+}
+"""Fields of `Sampling` that an engine need not know, with what to call them."""
+
+
+def check_obeyed(engine: Engine, request: Request) -> None:
+    """SwiftError where the engine would ignore a field of the request's sampling."""
+    obeyed, plain = declared(engine, EngineTraits, "obeys"), Sampling()
+    for name, words in OPTIONAL.items():
+        if name not in obeyed and getattr(request.sampling, name) != getattr(plain, name):
+            raise SwiftError(f"{request.where}: this server's engine does not know {words}.")
+
+
 def room(request: Request, prompt_tokens: int, window: int) -> int:
     """How many tokens the answer may have: what is asked for, or what the window leaves.
 
@@ -137,7 +156,7 @@ def room(request: Request, prompt_tokens: int, window: int) -> int:
     """
     if not prompt_tokens:
         raise SwiftError(f"{request.where}: the prompt is empty.")
-    if prompt_tokens >= window:
+    if prompt_tokens + min(1, request.sampling.max_new_tokens) > window:
         raise TooLong(
             f"{request.where}: the prompt has {prompt_tokens} tokens, but prompt and answer together may have "
             f"{window}. Shorten the prompt."

@@ -13,6 +13,8 @@ from typing import Any
 from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine, Request
 from swift_core.contract.errors import SwiftError, TooLong
+from swift_core.inference.conversation import check_obeyed
+from swift_plugin_serving.likely import Likely
 from swift_plugin_serving.media import Rules, open_media
 from swift_plugin_serving.settings import Settings
 
@@ -28,12 +30,14 @@ class Desk:
     """
 
     def __init__(self, engine: Engine, settings: Settings):
+        self.engine = engine
         self.rules, self.most = Rules.of(settings), settings.max_inputs
         self.window: int | None = declared(engine, EngineTraits, "window")
         self.tokenizer: Any = declared(engine, EngineTraits, "tokenizer")
         self.prepared: Callable[[Request], Request] = declared(engine, EngineTraits, "prepared")
         self.openers = ThreadPoolExecutor(OPENERS, thread_name_prefix="media")
         self.encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")  # tokenizers are not made for several
+        self.words: Likely | None = None
         self.longest = _longest(self.tokenizer) if self.window and self.tokenizer else 0
 
     async def ready(self, requests: list[Request], answers: int = 1) -> list[Request]:
@@ -41,11 +45,20 @@ class Desk:
         if len(requests) * answers > self.most:
             raise SwiftError(f"{len(requests) * answers} answers are asked for; one request may ask for {self.most}.")
         for request in requests:
+            check_obeyed(self.engine, request)
             self.check_length(request)
         loop = asyncio.get_running_loop()
         if any(request.row.media for request in requests):
             requests = await self._opened(requests)
         return [await loop.run_in_executor(self.encoder, self.prepared, request) for request in requests]
+
+    async def likely(self) -> Likely:
+        """What writes the likelihoods of tokens. Raises SwiftError where the engine has no tokenizer here."""
+        if self.tokenizer is None:
+            raise SwiftError("logprobs: this server's engine does not tell which tokens an answer has.")
+        if self.words is None:
+            self.words = await self.tokenizing(Likely, self.tokenizer)
+        return self.words
 
     async def _opened(self, requests: list[Request]) -> list[Request]:
         """The requests with their media. The time counts from here, so that a name that is long looked up counts."""

@@ -12,7 +12,7 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -24,11 +24,12 @@ import torch
 from swift_core import SwiftError
 from swift_core.contract.engine import Heard, Listener, Reply, Request
 from swift_core.contract.job import Job
-from swift_core.inference.conversation import askable, room, streamed, window_of
+from swift_core.inference.conversation import OPTIONAL, askable, room, streamed, window_of
 from swift_core.inference.ending import ending_of, writer_of
 from swift_plugin_runtime.inference.adapters import Adapters
 from swift_plugin_runtime.inference.asked import Asked
 from swift_plugin_runtime.inference.continuous import Continuous
+from swift_plugin_runtime.inference.forms import Form, Forms
 from swift_plugin_runtime.inference.known_ids import check_sampling, known_ids
 from swift_plugin_runtime.inference.proof import mixes_tokens, row_for, tried_ragged
 from swift_plugin_runtime.inference.static import answer_together
@@ -52,6 +53,7 @@ class TransformersEngine:
 
     batches_itself = True
     admits = True
+    obeys = frozenset(OPTIONAL)
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class TransformersEngine:
         self.pad = _first_not_none(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         self.ending = ending_of(job, self.tokenizer, model.generation_config.eos_token_id)
         self.vocabulary = getattr(model.config.get_text_config(), "vocab_size", sys.maxsize)
+        self.forms = Forms(self.tokenizer, getattr(model.config.get_text_config(), "vocab_size", 0), self.ending.ids)
         self.encoding = threading.Lock()
         self.changed = threading.Condition()
         self.waiting: list[Asked] = []
@@ -129,6 +132,7 @@ class TransformersEngine:
 
     def prepared(self, request: Request) -> Request:
         """The request with its prompt as tokens, checked. Raises SwiftError where it cannot be asked."""
+        self._form(request, ())
         return dataclasses.replace(request, prompt=self._encoded(request)[0])
 
     def close(self) -> None:
@@ -143,7 +147,13 @@ class TransformersEngine:
     def _asked(self, request: Request, heard: Heard | None) -> Asked:
         """The request, checked and encoded."""
         inputs, most = self._encoded(request)
-        return Asked(self.job, request, inputs, writer_of(self.job, self.processor, request, self.ending, most), heard)
+        writer = writer_of(self.job, self.processor, request, self.ending, most)
+        return Asked(self.job, request, inputs, writer, heard, self._form(request, writer.ending.ids))
+
+    def _form(self, request: Request, ends: Sequence[int]) -> Form | None:
+        """What holds the answer to its form; SwiftError where that cannot be done."""
+        guide = request.sampling.guide
+        return self.forms.form(guide, ends) if guide else None
 
     def _encoded(self, request: Request) -> tuple[dict[str, Any], int]:
         """(the request's tokens and media, checked; the most tokens that its answer may have)."""

@@ -1,0 +1,81 @@
+"""What each token of a tokenizer stands for in a text, as bytes: a character may be spread over several tokens."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+SPACE = "▁"
+"""How SentencePiece writes a space."""
+
+BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+"""How SentencePiece writes a byte of a character that it does not know."""
+
+MOST = 0.99
+"""Share of a vocabulary in one alphabet from which on it counts as written in it."""
+
+
+@cache
+def byte_letters() -> dict[str, int]:
+    """The letters that stand for bytes in a byte-level vocabulary (GPT-2): printable ones for themselves."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(256 + n): byte for n, byte in enumerate(rest)}
+
+
+def token_bytes(tokenizer: Any) -> list[bytes]:
+    """The bytes of every token in the middle of a text, by its id; empty for ids that the tokenizer does not have.
+
+    Knows byte-level vocabularies, SentencePiece with and without bytes, vocabularies of bytes (tiktoken); what any
+    other token stands for (WordPiece) the tokenizer says itself.
+    """
+    pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
+    added = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items()}
+    regular = [piece for number, piece in pieces.items() if number not in added]
+    read = _reader(tokenizer, regular)
+    table = [b""] * (max([*pieces, *added], default=-1) + 1)
+    for number, piece in pieces.items():
+        table[number] = piece if isinstance(piece, bytes) else read(number, piece)
+    for number, text in added.items():
+        table[number] = text.encode()
+    return table
+
+
+def _reader(tokenizer: Any, regular: list[Any]) -> Any:
+    """(id, piece) → bytes, by how the vocabulary is written."""
+    letters, texts = byte_letters(), [piece for piece in regular if isinstance(piece, str)]
+    in_letters = sum(all(letter in letters for letter in piece) for piece in texts)
+    if any(piece.startswith("Ġ") for piece in texts) and in_letters >= MOST * len(texts):
+        return lambda _, piece: _from_letters(piece, letters)
+    if any(piece.startswith(SPACE) for piece in texts):
+        return lambda _, piece: _from_sentence_piece(piece)
+    return _asked(tokenizer)
+
+
+def _from_letters(piece: str, letters: dict[str, int]) -> bytes:
+    known = all(letter in letters for letter in piece)
+    return bytes(letters[letter] for letter in piece) if known else piece.encode()
+
+
+def _from_sentence_piece(piece: str) -> bytes:
+    byte = BYTE.fullmatch(piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.replace(SPACE, " ").encode()
+
+
+def _asked(tokenizer: Any) -> Any:
+    """What the tokenizer adds to a text for a token behind a letter."""
+    first = tokenizer("a", add_special_tokens=False)["input_ids"]
+    begin = len(tokenizer.decode(first, clean_up_tokenization_spaces=False))
+
+    def read(number: int, _: str) -> bytes:
+        text: str = tokenizer.decode([*first, number], clean_up_tokenization_spaces=False)
+        return text[begin:].encode()
+
+    return read
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    """Tokens that are no text: marks of a conversation, ends, padding."""
+    marked = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return marked | set(tokenizer.all_special_ids)
