@@ -239,8 +239,16 @@ def url():
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"allowed_token_ids": [1]}, "allowed_token_ids"),
         ({"guided_regex": "a+"}, "guided_regex"),
+        ({"guided_json": {}}, "guided_json"),
+        ({"tool_choice": "required", "tools": [TOOL]}, "tool_choice"),
+        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"min_tokens": 2}, "min_tokens"),
+        ({"logprobs": True}, "logprobs"),
         ({"echo": True}, "echo"),
         ({"logprobs": 0}, None),
+        ({"add_special_tokens": True}, "add_special_tokens"),
+        ({"add_special_tokens": False, "include_reasoning": True}, None),
+        ({"include_reasoning": False}, "include_reasoning"),
         ({"best_of": 3}, "best_of"),
     ],
 )
@@ -250,6 +258,13 @@ def test_fields_of_other_servers_are_neutral_or_refused_by_name(url, told, param
     if param:
         assert answer.json()["error"]["param"] == param
         assert param in answer.json()["error"]["message"]
+
+
+def test_a_prompt_is_tokenized_as_it_is(url):
+    """The other way round than a conversation, whose template has written what is special."""
+    for special, status in ((True, 200), (False, 400)):
+        answer = url.post("/v1/completions", json={"prompt": "a", "add_special_tokens": special})
+        assert (answer.status_code, "add_special_tokens" in answer.text) == (status, status == 400)
 
 
 # -- the command ------------------------------------------------------------------------------------------

@@ -65,9 +65,10 @@ class Sampling:
     """How one answer is drawn.
 
     max_new_tokens: upper bound of the answer in tokens; 0: the prompt is read, and nothing said. temperature: 0 is
-    greedy. top_k: 0 is off. stop: texts that end the answer, besides the template's own. banned: token ids that are never drawn. logit_bias: token ids with
-    what is added to their scores. min_p: only tokens at least this likely beside the likeliest; 0 is off. stop_ids:
-    token ids that end the answer. ignore_eos: the template's own ends do not end it. seed: None draws a fresh one.
+    greedy. top_k: 0 is off. stop: texts that end the answer, besides the template's own. banned: token ids that are
+    never drawn. logit_bias: token ids with what is added to their scores. min_p: only tokens at least this likely
+    beside the likeliest; 0 is off. stop_ids: token ids that end the answer. ignore_eos: the template's own ends do not end it.
+    seed: None draws a fresh one.
 
     These an engine obeys where it says so (`EngineTraits.obeys`). presence_penalty: taken off the score of each token
     that the answer has already; frequency_penalty: the same for each time that it has it. min_new_tokens: nothing ends

@@ -129,23 +129,16 @@ def askable(request: Request) -> Row:
     return row.with_messages([*row.messages, TO_COME]) if answered else row
 
 
-OPTIONAL: dict[str, str] = {
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-    "min_new_tokens": "a least number of tokens (min_tokens)",
-    "logprobs": "logprobs",
-    "prompt_logprobs": "logprobs of the prompt (echo)",
-    "guide": "a form of the answer (response_format, forced tool calls, guided_*)",
-}
-"""Fields of `Sampling` that an engine need not know, with what to call them."""
+OPTIONAL = frozenset(
+    {"presence_penalty", "frequency_penalty", "min_new_tokens", "logprobs", "prompt_logprobs", "guide"}
+)
+"""Fields of `Sampling` that an engine need not know; `EngineTraits.obeys` names those that it does."""
 
 
-def check_obeyed(engine: Engine, request: Request) -> None:
-    """SwiftError where the engine would ignore a field of the request's sampling."""
+def ignored(engine: Engine, sampling: Sampling) -> list[str]:
+    """Fields of a sampling that say something and that the engine would ignore."""
     obeyed, plain = declared(engine, EngineTraits, "obeys"), Sampling()
-    for name, words in OPTIONAL.items():
-        if name not in obeyed and getattr(request.sampling, name) != getattr(plain, name):
-            raise SwiftError(f"{request.where}: this server's engine does not know {words}.")
+    return [name for name in sorted(OPTIONAL - obeyed) if getattr(sampling, name) != getattr(plain, name)]
 
 
 def room(request: Request, prompt_tokens: int, window: int) -> int:

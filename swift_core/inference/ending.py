@@ -116,7 +116,8 @@ class Writer:
 
     partly: ids → text as it is. wholly: ids → the finished answer (the job's `decode`). ending: what ends it.
     limit: most tokens. least: fewest tokens before a stop word counts. steady: whether `wholly` only cuts what `partly`
-    gives, so that pieces can go out before the end. ids: all tokens so far, with the one that ended the answer. reason: why it ended, empty while it has not.
+    gives, so that pieces can go out before the end. ids: all tokens so far, with the one that ended the answer. reason:
+    why it ended, empty while it has not.
     """
 
     partly: Callable[[list[int]], str]

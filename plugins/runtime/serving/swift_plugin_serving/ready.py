@@ -13,13 +13,17 @@ from typing import Any
 from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine, Request
 from swift_core.contract.errors import SwiftError, TooLong
-from swift_core.inference.conversation import check_obeyed
+from swift_core.inference.conversation import ignored
+from swift_plugin_serving.errors import BadField
 from swift_plugin_serving.likely import Likely
 from swift_plugin_serving.media import Rules, open_media
 from swift_plugin_serving.settings import Settings
 
 OPENERS = 32
 """Threads that fetch and open media. A slow host holds one, and no request without media."""
+
+FIELDS = {"min_new_tokens": "min_tokens", "prompt_logprobs": "echo"}
+"""Fields of `Sampling` that clients call by another name."""
 
 
 class Desk:
@@ -45,7 +49,7 @@ class Desk:
         if len(requests) * answers > self.most:
             raise SwiftError(f"{len(requests) * answers} answers are asked for; one request may ask for {self.most}.")
         for request in requests:
-            check_obeyed(self.engine, request)
+            self.check_obeyed(request)
             self.check_length(request)
         loop = asyncio.get_running_loop()
         if any(request.row.media for request in requests):
@@ -72,6 +76,13 @@ class Desk:
     async def tokenizing(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """What `work` gives, in the one thread that uses the tokenizer."""
         return await asyncio.get_running_loop().run_in_executor(self.encoder, work, *arguments)
+
+    def check_obeyed(self, request: Request) -> None:
+        """BadField where the engine would ignore what the request says about its answer."""
+        for name in ignored(self.engine, request.sampling):
+            guide = request.sampling.guide
+            field = guide.field if name == "guide" and guide else FIELDS.get(name, name)
+            raise BadField(field, f"{field} is not supported by this server's engine.")
 
     def check_length(self, request: Request) -> None:
         """TooLong for a prompt that has more characters than so many tokens can stand for: it is not tokenized."""
