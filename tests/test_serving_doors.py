@@ -19,6 +19,7 @@ from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 
 CHAT = "/v1/chat/completions"
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
 @pytest.fixture(scope="module")

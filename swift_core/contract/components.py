@@ -179,6 +179,9 @@ class EngineTraits:
     obeys: ClassVar[frozenset[str]] = frozenset()
     """Fields of `Sampling` that it obeys of those an engine need not know (`inference.conversation.OPTIONAL`)."""
 
+    changes_adapters: ClassVar[bool] = False
+    """Whether adapters come and go while it answers (`contract.engine.AdapterEngine`)."""
+
     @staticmethod
     def prepared(request: Request) -> Request:
         """The request checked and, where the engine can, with its prompt as tokens; SwiftError if it cannot be asked.

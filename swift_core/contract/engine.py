@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 
 Heard = Callable[[str], bool]
@@ -67,8 +68,8 @@ class Sampling:
     max_new_tokens: upper bound of the answer in tokens; 0: the prompt is read, and nothing said. temperature: 0 is
     greedy. top_k: 0 is off. stop: texts that end the answer, besides the template's own. banned: token ids that are
     never drawn. logit_bias: token ids with what is added to their scores. min_p: only tokens at least this likely
-    beside the likeliest; 0 is off. stop_ids: token ids that end the answer. ignore_eos: the template's own ends do not end it.
-    seed: None draws a fresh one.
+    beside the likeliest; 0 is off. stop_ids: token ids that end the answer. ignore_eos: the template's own ends do not
+    end it. seed: None draws a fresh one.
 
     These an engine obeys where it says so (`EngineTraits.obeys`). presence_penalty: taken off the score of each token
     that the answer has already; frequency_penalty: the same for each time that it has it. min_new_tokens: nothing ends
@@ -193,6 +194,20 @@ class AdmittingEngine(Engine, Protocol):
         heard: told each piece of the answer; False from it ends the answer. A SwiftError about the request is the
         future's exception.
         """
+
+
+class InUse(SwiftError):
+    """Something that cannot be changed now, because requests need it."""
+
+
+class AdapterEngine(Engine, Protocol):
+    """An engine whose adapters change while it answers; it declares `changes_adapters` (`EngineTraits`)."""
+
+    def load_adapter(self, name: str, folder: str) -> None:
+        """Answer to a further name with the adapter in a folder. Raises SwiftError where it cannot."""
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter. Raises SwiftError where there is none of that name, InUse while requests ask for it."""
 
 
 class RolloutEngine(Engine, Protocol):

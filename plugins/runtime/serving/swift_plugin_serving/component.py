@@ -40,14 +40,18 @@ class OpenAIServer(Server):
     )
     max_media_mb: float = option(32.0, "Largest picture, video or sound, in MiB.", gt=0)
     max_image_pixels: int = option(2**25, "Largest picture, in pixels; a larger one is refused, not shrunk.", ge=1)
+    lora_dir: str | None = option(
+        None, "Folder of LoRA adapters that clients with a key may load while the server runs; left out, none."
+    )
     media_seconds: float = option(10.0, "How long the media of one request may take to come.", gt=0)
 
     @hookimpl
     def open_server(self, job: Job) -> Opened:
         """Take the port of `--host` and `--port`; SwiftError where it is not free, or keys cannot be read."""
         from swift_plugin_serving.server import bind
-        from swift_plugin_serving.settings import Settings, check_certificate, keys_of
+        from swift_plugin_serving.settings import Settings, check_certificate, check_folder, keys_of
 
+        check_folder(self.lora_dir)
         check_certificate(self.ssl_certfile, self.ssl_keyfile)
         names = {field.name for field in fields(self)} & {field.name for field in fields(Settings)}
         told = {name: getattr(self, name) for name in names}

@@ -178,6 +178,12 @@ class Continuous:
             self.ended = []
         return [sequence.asked for sequence in gone]
 
+    def renew(self, model: Any, gone: str | None = None) -> None:
+        """Go on with a model whose adapters have changed. gone: the one that was taken out."""
+        self.row.model = model
+        self.tokens = TokenAdapters(model, self.adapters) if self.adapters and self.adapters.mix_tokens else None
+        self.ended = [sequence for sequence in self.ended if gone is None or sequence.adapter != gone]
+
     def forget(self) -> None:
         """Drop the keys and values of answered sequences: the weights may change."""
         self.ended = []
