@@ -31,7 +31,7 @@ def token_bytes(tokenizer: Any) -> list[bytes]:
     other token stands for (WordPiece) the tokenizer says itself.
     """
     pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
-    added = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items()}
+    added = _added(tokenizer)
     regular = [piece for number, piece in pieces.items() if number not in added]
     read = _reader(tokenizer, regular)
     table = [b""] * (max([*pieces, *added], default=-1) + 1)
@@ -40,6 +40,12 @@ def token_bytes(tokenizer: Any) -> list[bytes]:
     for number, text in added.items():
         table[number] = text.encode()
     return table
+
+
+def _added(tokenizer: Any) -> dict[int, str]:
+    """Tokens beside the vocabulary by their ids; bytes are none, though some files list them there."""
+    texts = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items()}
+    return {number: text for number, text in texts.items() if not BYTE.fullmatch(text)}
 
 
 def _reader(tokenizer: Any, regular: list[Any]) -> Any:
@@ -77,5 +83,6 @@ def _asked(tokenizer: Any) -> Any:
 
 def special_ids(tokenizer: Any) -> set[int]:
     """Tokens that are no text: marks of a conversation, ends, padding."""
-    marked = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return marked | set(tokenizer.all_special_ids)
+    known, added = tokenizer.added_tokens_decoder, _added(tokenizer)
+    marked = {number for number in added if known[number].special}
+    return marked | (set(tokenizer.all_special_ids) & added.keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation import logits_process
 
 from swift_core import SwiftError
-from swift_core.contract.engine import Guide, Request
+from swift_core.contract.engine import Guide, InUse, Request
 from swift_core.inference.ending import Ending, Writer
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
@@ -410,7 +411,7 @@ def test_a_common_beginning_is_taken_in_once_for_each_adapter(taught, loras, mon
     assert engine.generate([asked("What is 2+2?", adapter="one")])[0] == other
 
 
-def test_adapters_that_do_not_mix_take_turns(taught, loras, tmp_path):
+def test_adapters_that_do_not_mix_take_turns_and_it_is_said(taught, loras, tmp_path, capsys):
     import peft
 
     model = AutoModelForCausalLM.from_pretrained(taught)
@@ -419,10 +420,48 @@ def test_adapters_that_do_not_mix_take_turns(taught, loras, tmp_path):
     peft.get_peft_model(model, config).save_pretrained(tmp_path / "dora")
     engine = start(ckpt_dir=taught, adapters=[f"one={loras['one']}", f"dora={tmp_path / 'dora'}"])
     assert engine.continuous and not engine.adapters.mix_tokens
+    line = "requests for different adapters take turns: these adapters do not mix in one call."
+    assert line in capsys.readouterr().err
     names = [None, "dora", "one", "dora"]
     together = [r.text for r in engine.generate([user(QUERIES[0], adapter=name) for name in names])]
     assert together == [engine.generate([user(QUERIES[0], adapter=name)])[0].text for name in names]
     assert together[0] == ANSWERS[0] and together[1] == together[3] and len(set(together)) == 3
+    start(ckpt_dir=taught, adapters=[f"{name}={folder}" for name, folder in loras.items()])
+    assert "take turns" not in capsys.readouterr().err
+
+
+def test_adapters_come_and_go_between_tokens(taught, loras, engine, tmp_path):
+    fresh = start(ckpt_dir=taught)
+    long = user(LONG, temperature=3.0, seed=4).drawn(max_new_tokens=150)
+    alone = fresh.generate([long])[0].text
+    running = fresh.submit(long)
+    for name, folder in loras.items():
+        fresh.load_adapter(name, folder)
+        with pytest.raises(SwiftError, match="already"):
+            fresh.load_adapter(name, folder)
+    assert fresh.models == engine.models and fresh.adapters.mix_tokens
+    assert running.result(60).text == alone, "an answer under way goes on as it was"
+    asked = [user(QUERIES[0], adapter=name) for name in (None, "one", "two")]
+    assert [r.text for r in fresh.generate(asked)] == [r.text for r in engine.generate(asked)]
+    running = fresh.submit(long.drawn(max_new_tokens=100), None)
+    used = fresh.submit(dataclasses.replace(long, adapter="one"))
+    with pytest.raises(InUse, match="'one' is answering"):
+        fresh.unload_adapter("one")
+    used.cancel()
+    fresh.unload_adapter("two")
+    running.cancel()
+    fresh.unload_adapter("one")
+    assert fresh.models == engine.models[:1]
+    assert fresh.generate([user(QUERIES[0])])[0].text == ANSWERS[0]
+    with pytest.raises(SwiftError, match="no adapter 'one'"):
+        fresh.unload_adapter("one")
+    fresh.load_adapter("one", loras["two"])  # the same name, other weights: nothing of the old ones is left
+    assert fresh.generate([asked[1]])[0].text == engine.generate([asked[2]])[0].text
+    Path(tmp_path, "adapter_config.json").write_text('{"peft_type": "LORA", "use_dora": true, "r": 4}')
+    for name, folder, words in (("d", tmp_path, "no plain LoRA"), ("a.b", loras["one"], "can be called")):
+        with pytest.raises(SwiftError, match=words):
+            fresh.load_adapter(name, str(folder))
+    fresh.close()
 
 
 def test_what_cannot_be_admitted_is_answered_in_static_batches_and_said(tmp_path, capsys):
