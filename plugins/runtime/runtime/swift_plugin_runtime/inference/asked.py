@@ -64,7 +64,10 @@ class Asked:
         return Draw.of(self.request, device, self.writer.ids, self.writer.ending.ids, self.form)
 
     def read_in(self, start: int, scores: torch.Tensor) -> None:
-        """Keep the likelihoods of the prompt's tokens. scores: logits behind those from `start` on, as float32."""
+        """Keep the likelihoods of the prompt's tokens.
+
+        scores: logits behind those from `start` on, float32 [tokens, vocabulary].
+        """
         ids = self.prompt[start + 1 : start + 1 + len(scores)]
         most = [self.request.sampling.prompt_logprobs or 0] * len(ids)
         first = [] if start else [Token(self.prompt[0])]

@@ -64,10 +64,10 @@ class Form:
         """
         try:
             scores.masked_fill_(~self._allowed(len(scores)).to(scores.device), -torch.inf)
-            if not bool(scores.isfinite().any()):
-                raise SwiftError("nothing that the form allows may be drawn here: a bias or a least length forbids it.")
         except Exception as error:
             self.error = error
+        if not self.error and not bool(scores.isfinite().any()):
+            self.error = SwiftError("nothing that the form allows may be drawn: a bias or a least length forbids it.")
 
     def _allowed(self, count: int) -> torch.Tensor:
         """Which tokens may come next, bool [count]."""
