@@ -6,6 +6,8 @@ import re
 from functools import cache
 from typing import Any
 
+from swift_core.contract.errors import SwiftError
+
 SPACE = "▁"
 """How SentencePiece writes a space."""
 
@@ -86,3 +88,22 @@ def special_ids(tokenizer: Any) -> set[int]:
     known, added = tokenizer.added_tokens_decoder, _added(tokenizer)
     marked = {number for number in added if known[number].special}
     return marked | (set(tokenizer.all_special_ids) & added.keys())
+
+
+def swallows_space(tokenizer: Any, table: list[bytes]) -> bool:
+    """Whether a text does not show the space of its first token, as with SentencePiece. table: of `token_bytes`.
+
+    Raises SwiftError where a first token shows what no other does (WordPiece's `##`).
+    """
+    special = special_ids(tokenizer)
+    regular = [number for number, word in enumerate(table) if number not in special and word.strip().isalpha()]
+    spaced = next((number for number in regular if table[number].startswith(b" ")), None)
+    bare = next((number for number in regular if not table[number].startswith(b" ")), None)
+    if bare is not None and _alone(tokenizer, bare) != table[bare].decode():
+        name = type(tokenizer).__name__
+        raise SwiftError(f"A token of this {name} stands for another text at the beginning than in the middle.")
+    return spaced is not None and not _alone(tokenizer, spaced).startswith(" ")
+
+
+def _alone(tokenizer: Any, number: int) -> str:
+    return str(tokenizer.decode([number], clean_up_tokenization_spaces=False))

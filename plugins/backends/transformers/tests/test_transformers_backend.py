@@ -532,6 +532,7 @@ def test_a_form_holds_its_answer_and_nobody_elses(engine):
         "type": "object",
         "properties": {"n": {"type": "integer"}, "of": {"enum": ["a", "b"]}},
         "required": ["n", "of"],
+        "additionalProperties": False,
     }
     forms = [Guide("json", json.dumps(schema)), Guide("regex", "[xyz]{3}"), Guide("choice", '["no", "yes sir"]')]
     forms.append(Guide("grammar", 'root ::= "<" [0-9] ">"'))

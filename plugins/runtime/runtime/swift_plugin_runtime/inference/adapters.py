@@ -14,7 +14,7 @@ from swift_core import SwiftError
 from swift_core.contract.engine import Request
 from swift_core.contract.job import Job
 from swift_core.jobs.steps import adapters_by_name
-from swift_plugin_runtime.tuning.adapters import load
+from swift_plugin_runtime.tuning.adapters import attach, fill
 
 NAME = re.compile(r"[\w-]{1,100}")
 """What an adapter may be called that is loaded while a server runs: PEFT makes it a name of modules."""
@@ -52,22 +52,32 @@ class Adapters:
         if self.fixed or not NAME.fullmatch(name):
             raise SwiftError(f"No adapter can be called {name!r} here." if not self.fixed else "The adapter that is "
                              "loaded changed the model's layers for good; no other fits beside it.")  # fmt: skip
-        if not _mixes(peft.PeftConfig.from_pretrained(folder)):
+        config = peft.PeftConfig.from_pretrained(folder)
+        if not _mixes(config):
             raise SwiftError(f"The adapter {name!r} is no plain LoRA; only such are loaded while a server runs.")
+        config.inference_mode = True
+        wrapped = attach(self.model, config, name)
         try:
-            self.model = load(self.model, folder, name, trainable=False).eval()
-        except BaseException:
-            if name in getattr(self.model, "peft_config", {}):
-                self.model.delete_adapter(name)
-            raise
+            fill(wrapped, folder, name)
+        except Exception as error:
+            self.model = self._without(wrapped, name)
+            raise SwiftError(f"The adapter {name!r} does not fit this model: {str(error)[:300]}") from None
+        self.model = wrapped.eval()
         self.labels[name] = [name]
         self.mixes = self._mixing()
 
     def remove(self, name: str) -> None:
         """Forget an adapter, while nobody calls the model."""
         for label in self.labels.pop(name):
-            self.model.delete_adapter(label)
+            self.model = self._without(self.model, label)
         self.mixes = self._mixing()
+
+    def _without(self, model: Any, label: str) -> Any:
+        """The model without an adapter; without the last one, the plain model again."""
+        if list(model.peft_config) == [label]:
+            return model.unload()
+        model.delete_adapter(label)
+        return model
 
     def _all(self) -> list[str]:
         return [label for labels in self.labels.values() for label in labels]

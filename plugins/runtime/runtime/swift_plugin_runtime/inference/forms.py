@@ -7,14 +7,15 @@ llguidance keeps the forms. It and xgrammar were compared (1.9.1 and 0.2.9; both
 - It reads a form as it goes along, so that there is nothing to compile in advance, and it limits what a hostile form
   may cost in a step (`LLParserLimits`).
 - Its wheel is 3 MB and needs nothing. xgrammar draws in triton and tvm-ffi.
-- It takes a vocabulary as bytes, so that `token_bytes` serves it with every kind of tokenizer; its own reader, and much
-  of xgrammar's, knows fast tokenizers of some kinds.
+- It takes a vocabulary as bytes, so that `token_bytes` serves it with byte-level vocabularies, SentencePiece with and
+  without bytes, and tiktoken's, fast or in Python. WordPiece, with which no model here generates, is refused.
 
 A mask is made for each answer by itself, right before its token is drawn. Answers without a form are not touched.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
@@ -26,7 +27,7 @@ import torch
 
 from swift_core import SwiftError
 from swift_core.contract.engine import Guide
-from swift_core.inference.words import special_ids, token_bytes
+from swift_core.inference.words import special_ids, swallows_space, token_bytes
 
 KEPT = 64
 """How many forms stay ready for further requests."""
@@ -39,6 +40,9 @@ SAMPLE = 'Hello you {"naïve": "日本 🙂", "n": [1, -2.5e3]}\n'
 
 LONGEST = 400
 """Characters of llguidance's own words that an error repeats."""
+
+LONGEST_WORD = 32
+"""Most bytes of a token that is looked for."""
 
 
 class BadForm(SwiftError):
@@ -126,9 +130,9 @@ class Forms:
         from llguidance import LLTokenizer, TokenizerWrapper
 
         table, special = token_bytes(self.tokenizer), special_ids(self.tokenizer)
-        _check(self.tokenizer, table)
+        _check(self.tokenizer, table, special)
         table = [table[n] if n < len(table) else b"" for n in range(max(self.count, len(table)))]
-        return LLTokenizer(TokenizerWrapper(_Words(table, special, self.eos)), eos_token=self.eos)
+        return LLTokenizer(TokenizerWrapper(_Words(self.tokenizer, table, special, self.eos)), eos_token=self.eos)
 
     def _grammar(self, guide: Guide) -> str:
         """The form in llguidance's notation, behind thoughts where there may be some."""
@@ -140,12 +144,16 @@ class Forms:
             said = LLMatcher.grammar_from_lark(self._calls(json.loads(guide.text)))
         else:
             said = grammar_from(guide.sort, guide.text)  # type: ignore[arg-type]
-        if guide.thoughts is None:
+        if guide.thoughts is None and not self._first:
             return str(said)
-        grammars = json.loads(said)["grammars"]
+        grammars = json.loads(said)["grammars"] if said.startswith("{") else [{"lark_grammar": said}]
         grammars[0]["name"] = "answer"
-        thinking = {"lark_grammar": self._thinking(guide.thoughts, guide.opened)}
-        return json.dumps({"grammars": [thinking, *grammars]})
+        around = self._thinking(guide.thoughts, guide.opened) if guide.thoughts else f"start: {self._first} @answer"
+        return json.dumps({"grammars": [{"lark_grammar": around}, *grammars]})
+
+    @cached_property
+    def _first(self) -> str:
+        return '" "?' if swallows_space(self.tokenizer, token_bytes(self.tokenizer)) else ""
 
     def _thinking(self, marks: tuple[str, str], opened: bool) -> str:
         opens, closes = marks
@@ -154,7 +162,7 @@ class Forms:
         else:
             thought = f"thought[suffix={_quoted(closes)}]: /(?s:.*)/"
         before = "thought BLANK?" if opened else f"({self._written(opens)} thought BLANK?)?"
-        return f"start: {before} @answer\n{thought}\nBLANK: /[ \\n]{{1,4}}/\n"
+        return f"start: {self._first} {before} @answer\n{thought}\nBLANK: /[ \\n]{{1,4}}/\n"
 
     def _calls(self, said: dict[str, Any]) -> str:
         """Calls as a grammar. said: as `forced_calls` writes it.
@@ -200,7 +208,8 @@ class Forms:
 class _Words:
     """A vocabulary as llguidance's wrapper wants it. A special token begins with a byte that no text has."""
 
-    def __init__(self, table: list[bytes], special: set[int], eos: list[int]):
+    def __init__(self, tokenizer: Any, table: list[bytes], special: set[int], eos: list[int]):
+        self.tokenizer, self.table, self.lock = copy.deepcopy(tokenizer), table, Lock()
         self.tokens = [b"\xff" + word if number in special else word for number, word in enumerate(table)]
         self.special_token_ids = sorted(special)
         self.eos_token_id, self.bos_token_id = eos[0], None
@@ -208,16 +217,30 @@ class _Words:
         for number, word in enumerate(table):
             self.first.setdefault(word, number)
 
-    def __call__(self, text: bytes | str) -> list[int]:
-        """Ids of a text, the longest word first: they are only read, never said."""
-        said, ids, place = text if isinstance(text, bytes) else text.encode(), list[int](), 0
-        while place < len(said):
-            size = next(
-                (n for n in range(min(32, len(said) - place), 0, -1) if said[place : place + n] in self.first), 0
-            )
+    def __call__(self, text: str) -> list[int]:
+        """The ids of a text that must come, as the tokenizer writes it; raises TypeError for bytes, which it does not.
+
+        Where it writes another text there, the longest words that fit.
+        """
+        if not isinstance(text, str):
+            raise TypeError("a text is needed")
+        said = text.encode()
+        for before in ("", "\n"):  # behind something, where a space would be put before a text
+            with self.lock:
+                ids = list(self.tokenizer(before + text, add_special_tokens=False)["input_ids"])
+            for start in range(min(len(ids), 3)):
+                if b"".join(self.table[number] for number in ids[start:]) == said:
+                    return ids[start:]
+        return self._longest(said)
+
+    def _longest(self, text: bytes) -> list[int]:
+        ids, place = list[int](), 0
+        while place < len(text):
+            sizes = range(min(LONGEST_WORD, len(text) - place), 0, -1)
+            size = next((n for n in sizes if text[place : place + n] in self.first), 0)
             if not size:
-                raise ValueError("no token for a byte")
-            ids.append(self.first[said[place : place + size]])
+                return ids
+            ids.append(self.first[text[place : place + size]])
             place += size
         return ids
 
@@ -231,9 +254,9 @@ def _plain(error: str) -> str:
     return error.partition("\nstate:")[0]
 
 
-def _check(tokenizer: Any, table: list[bytes]) -> None:
+def _check(tokenizer: Any, table: list[bytes], special: set[int]) -> None:
     """SwiftError where the tokens' bytes side by side are not the text that they stand for."""
-    ids = tokenizer(SAMPLE, add_special_tokens=False)["input_ids"]
+    ids = [number for number in tokenizer(SAMPLE, add_special_tokens=False)["input_ids"] if number not in special]
     wanted = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     found = b"".join(table[number] for number in ids).decode("utf-8", "replace")
     if found.strip() != wanted.strip():
