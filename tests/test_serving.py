@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -214,6 +215,56 @@ def test_how_tokens_are_drawn(url, taught):
     for wrong in ({"logit_bias": {"x": 1}}, {"logit_bias": {"999999": 1}}, {"logit_bias": {"1": 101}}):
         assert "logit_bias" in ask(**wrong)["error"]["message"]
     assert "stop_token_ids" in ask(stop_token_ids=[-1])["error"]["message"]
+
+
+def test_adapters_come_and_go_by_request(taught, lora, tmp_path):
+    """Below --lora_dir alone, by whoever has a key; what is answering stays."""
+    root = tmp_path / "adapters"
+    shutil.copytree(lora, root / "mine")
+    shutil.copytree(lora, tmp_path / "outside")
+    (root / "link").symlink_to(tmp_path / "outside")
+    (root / "empty").mkdir()
+    job = prepare("deploy", [Given("ckpt_dir", taught, "t")])
+    engine, name = job.hook.start_engine(job=job), Path(taught).name
+    with running_server(engine, lora_dir=str(root), api_key="sesame") as address:
+        http = httpx.Client(base_url=f"{address}/v1", headers={"authorization": "Bearer sesame"}, timeout=60)
+
+        def change(what, **body):
+            return http.post(f"/{what}_lora_adapter", json=body)
+
+        wanted = client(address, "sesame").chat.completions.create(model=name, messages=said(QUERIES[0]))
+        for path in ("../outside", str(tmp_path / "outside"), "link", "empty", "nobody", "\x00", "mine/../../outside"):
+            answer = change("load", lora_name="a", lora_path=path)
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, "lora_path"), path
+        loaded = change("load", lora_name="mine", lora_path="mine")
+        assert (loaded.status_code, loaded.text) == (200, "Success: LoRA adapter 'mine' added successfully.")
+        assert change("load", lora_name="mine", lora_path=str(root / "mine")).status_code == 400
+        assert change("load", lora_name=name, lora_path="mine").status_code == 400
+        assert [model["id"] for model in http.get("/models").json()["data"]] == [name, "mine"]
+        ask = client(address, "sesame").chat.completions.create
+        assert ask(model="mine", messages=said(QUERIES[0]), max_tokens=20).choices[0].message.content != ANSWERS[0]
+        assert ask(model=name, messages=said(QUERIES[0])).choices[0].message == wanted.choices[0].message
+        with ask(model="mine", messages=said("On and on"), max_tokens=3000, temperature=3, stream=True) as stream:
+            next(iter(stream))
+            assert change("unload", lora_name="mine").status_code == 409
+        for _ in range(100):
+            if (gone := change("unload", lora_name="mine", lora_int_id=1)).status_code != 409:
+                break
+            time.sleep(0.05)
+        assert (gone.status_code, "removed" in gone.text) == (200, True)
+        assert change("unload", lora_name="mine").status_code == 404
+        assert ask(model=name, messages=said(QUERIES[0])).choices[0].message == wanted.choices[0].message
+        with pytest.raises(openai.NotFoundError):
+            ask(model="mine", messages=said("hi"))
+        body = {"lora_name": "mine", "lora_path": "mine"}
+        assert httpx.post(f"{address}/v1/load_lora_adapter", json=body).status_code == 401
+    for told in ({"lora_dir": str(root)}, {"api_key": "sesame"}):
+        with running_server(engine, **told) as address:
+            answer = httpx.post(
+                f"{address}/v1/load_lora_adapter", json=body, headers={"authorization": "Bearer sesame"}
+            )
+            assert (answer.status_code, "--lora_dir" in answer.json()["error"]["message"]) == (403, True)
+    engine.close()
 
 
 def test_plain_completions(url, taught):

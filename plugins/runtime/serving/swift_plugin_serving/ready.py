@@ -57,9 +57,9 @@ class Desk:
         return [await loop.run_in_executor(self.encoder, self.prepared, request) for request in requests]
 
     async def likely(self) -> Likely:
-        """What writes the likelihoods of tokens. Raises SwiftError where the engine has no tokenizer here."""
+        """What writes the likelihoods of tokens. Raises BadField where the engine has no tokenizer here."""
         if self.tokenizer is None:
-            raise SwiftError("logprobs: this server's engine does not tell which tokens an answer has.")
+            raise BadField("logprobs", "logprobs is not supported by this server's engine.")
         if self.words is None:
             self.words = await self.tokenizing(Likely, self.tokenizer)
         return self.words
