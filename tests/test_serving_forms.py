@@ -11,11 +11,14 @@ import openai
 import pytest
 import torch
 from pydantic import BaseModel
+from swift_plugin_serving.remote import OpenAIEngine
 from swift_plugin_serving.server import running_server
 from swift_testing.serving import WEATHER
 from swift_testing.smollm2 import smollm2
 
-from swift_core.contract.engine import Request
+from swift_core import SwiftError
+from swift_core.contract.engine import Guide, Request
+from swift_core.inference.conversation import ignored
 from swift_core.inference.forced import forced_calls
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
@@ -301,6 +304,17 @@ def test_a_strict_tool_is_called_by_its_schema_or_not_at_all(client, engine):
         walked = form.matcher.deep_copy()
         ids = engine.tokenizer(text, add_special_tokens=False)["input_ids"]
         assert (walked.validate_tokens(ids) == len(ids)) == goes_on, text
+
+
+def test_the_backend_remote_passes_it_on(url):
+    remote = OpenAIEngine(url)
+    asked = Request.of(said("Well?"), max_new_tokens=12, presence_penalty=1.0, min_new_tokens=3)
+    assert re.fullmatch("[0-9]{3,5}", remote.generate([asked.drawn(guide=Guide("regex", "[0-9]{3,5}"))])[0].text)
+    assert remote.generate([asked.drawn(guide=Guide("choice", '["never ever"]'))])[0].text == "never ever"
+    with pytest.raises(SwiftError, match="tool calls cannot be asked of another server"):
+        remote.generate([asked.drawn(guide=Guide("calls", "{}", field="tool_choice"))])
+    assert ignored(remote, asked.drawn(logprobs=1).sampling) == ["logprobs"]
+    remote.close()
 
 
 # -- further clients: `make test-clients` installs them ---------------------------------------------------------

@@ -179,6 +179,9 @@ class EngineTraits:
     obeys: ClassVar[frozenset[str]] = frozenset()
     """Fields of `Sampling` that it obeys of those an engine need not know (`inference.conversation.OPTIONAL`)."""
 
+    own_sampling: ClassVar[Mapping[str, Any] | None] = None
+    """How the checkpoint itself says that answers are drawn: fields of `Sampling`; None: the engine does not know."""
+
     changes_adapters: ClassVar[bool] = False
     """Whether adapters come and go while it answers (`contract.engine.AdapterEngine`)."""
 

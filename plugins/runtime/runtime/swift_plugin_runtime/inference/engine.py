@@ -75,6 +75,7 @@ class TransformersEngine:
         self.pad = _first_not_none(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         self.ending = ending_of(job, self.tokenizer, model.generation_config.eos_token_id)
         self.vocabulary = getattr(model.config.get_text_config(), "vocab_size", sys.maxsize)
+        self.own_sampling = own_sampling(model.generation_config)
         self.forms = Forms(self.tokenizer, getattr(model.config.get_text_config(), "vocab_size", 0), self.ending.ids)
         self.encoding = threading.Lock()
         self.changed = threading.Condition()
@@ -358,6 +359,15 @@ class TransformersEngine:
 
     def _active(self, names: list[str | None]) -> AbstractContextManager[dict[str, Any]]:
         return self.adapters.active(names) if self.adapters else nullcontext({})
+
+
+def own_sampling(config: Any) -> dict[str, Any]:
+    """Fields of `Sampling` as a generation config of transformers says them; what it leaves out is not there."""
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+    said = {name: value for name in names if (value := getattr(config, name, None)) is not None}
+    if config.do_sample is False:
+        return {**said, "temperature": 0.0}
+    return {"temperature": 1.0, **said} if config.do_sample else said
 
 
 def _on_device(device: torch.device) -> AbstractContextManager[Any]:
