@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,8 +27,9 @@ from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError
 from swift_core.api import run
-from swift_core.contract.engine import Reply, Sampling
+from swift_core.contract.engine import Guide, Reply, Sampling
 from swift_core.inference.conversation import stream_one
+from swift_core.inference.guided import check_kept
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 
@@ -475,6 +477,30 @@ def test_infer_writes_rows_with_answers(taught, write_rows, tmp_path):
     assert [r["id"] for r in written] == [0, 1, 2, 3, 4]
     assert written[4]["tools"] == [WEATHER]
     assert os.listdir(tmp_path) == ["rows.jsonl", "answers.jsonl"] or len(os.listdir(tmp_path)) == 2
+
+
+def test_infer_holds_answers_to_a_form(taught, write_rows, tmp_path):
+    rows = write_rows([{"query": query} for query in QUERIES[:2]])
+    schema = tmp_path / "schema.json"
+    schema.write_text(
+        '{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": false}'
+    )
+    for told, pattern in (
+        ({"guided_json": str(schema)}, r'\{"n": [12]\}'),
+        ({"structured_outputs_regex": "[xy]{4}"}, "[xy]{4}"),
+        ({"guided_choice": ["Blue whale", "no"]}, "Blue whale|no"),
+    ):
+        written = run("infer", ckpt_dir=taught, dataset=[rows], result_path=str(tmp_path / "r.jsonl"), **told)
+        assert all(re.fullmatch(pattern, record["response"]) for record in written), told
+    for told, words in (
+        ({"guided_json": "nothing.json"}, "no file that holds one"),
+        ({"guided_json": "{}", "guided_regex": "a"}, "say one of --guided_json, --guided_regex"),
+        ({"guided_regex": "(?=a)b"}, "look-around"),
+    ):
+        with pytest.raises(SwiftError, match=words):
+            run("infer", ckpt_dir=taught, dataset=[rows], result_path=str(tmp_path / "r.jsonl"), **told)
+    with pytest.raises(SwiftError, match="The backend 'x' does not know guide"):
+        check_kept(Recording(), Sampling(guide=Guide("regex", "a")), "x")
 
 
 def test_infer_goes_on_after_an_interruption(taught, write_rows, tmp_path, capsys):
