@@ -39,7 +39,12 @@ def forced_calls(job: Job, tools: list[Tool], several: bool, free: bool = False,
         opened, closed = _frame(job, [name])
         rules["calls"].append([opened, schema, f"after{number}"])
         rules[f"after{number}"] = [[closed], *(_next(job, name, names, schemas) if several else [])]
-    return Guide("calls", json.dumps({"opener": _opener(rules["calls"]) if free else "", "rules": rules}), field=field)
+    opener = _opener(rules["calls"]) if free else ""
+    if free and not opener:
+        raise SwiftError(
+            "Tool calls cannot be held to a schema: the agent format opens them with no mark of their own."
+        )
+    return Guide("calls", json.dumps({"opener": opener, "rules": rules}), field=field)
 
 
 def _next(job: Job, name: str, names: list[str], schemas: list[Any]) -> Iterable[list[Any]]:

@@ -180,8 +180,12 @@ class Forms:
         return "\n".join(lines)
 
     def _opener(self, text: str) -> str:
-        written = self._written(text)
-        return f"opener: WORDS {written}" if "<[" in written else f"opener[lazy]: WORDS {written}"
+        """Words up to the text that opens a call. Words hold no special token, but anything else that they can."""
+        special = min((place for name in self._special if name and (place := text.find(name)) >= 0), default=len(text))
+        rest = self._written(text[special:]) if text[special:] else ""
+        if not special:
+            return f"opener: WORDS {rest}"
+        return f"opener: words {rest}\nwords[lazy]: WORDS {_quoted(text[:special])}"
 
     def _way(self, text: str, schema: Any = None, behind: str | None = None) -> list[str]:
         parts = [self._written(text)] if text else []
