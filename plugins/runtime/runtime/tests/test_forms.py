@@ -200,6 +200,7 @@ def test_thoughts_come_before_a_form():
         (Guide("regex", "(a"), "unclosed group"),
         (Guide("grammar", "start: nobody"), "nobody"),
         (Guide("grammar", "%%%"), "Expected name"),
+        (Guide("choice", json.dumps(["x" * 70_000])), "a form may have 65536"),
     ],
 )
 def test_forms_that_cannot_be_kept_are_named(guide, words):

@@ -41,6 +41,9 @@ SAMPLE = 'Hello you {"naïve": "日本 🙂", "n": [1, -2.5e3]}\n'
 LONGEST = 400
 """Characters of llguidance's own words that an error repeats."""
 
+MOST = 2**16
+"""Characters of a form. A longer one would make its neighbours wait: a text that must come is tokenized as a whole."""
+
 LONGEST_WORD = 32
 """Most bytes of a token that is looked for."""
 
@@ -77,7 +80,7 @@ class Form:
         """Which tokens may come next, bool [count]."""
         bits = numpy.frombuffer(self.matcher.compute_bitmask(), numpy.uint8)
         if self.matcher.is_error():
-            raise SwiftError(f"the form cannot be kept: {self.matcher.get_error()[:LONGEST]}")
+            raise SwiftError(f"the form cannot be kept: {_plain(self.matcher.get_error())[:LONGEST]}")
         known = torch.from_numpy(numpy.unpackbits(bits, bitorder="little")[:count].astype(bool))
         allowed = torch.zeros(count, dtype=torch.bool)
         allowed[: len(known)] = known
@@ -91,7 +94,7 @@ class Form:
         if token in self.ends:
             return
         if not self.matcher.consume_token(token):
-            raise SwiftError(f"the form cannot be kept: {self.matcher.get_error()[:LONGEST]}")
+            raise SwiftError(f"the form cannot be kept: {_plain(self.matcher.get_error())[:LONGEST]}")
         self.complete = bool(self.matcher.is_stopped())
 
 
@@ -114,6 +117,8 @@ class Forms:
 
         if not self.eos:
             raise BadForm(guide, "no token of this model ends an answer, so none can be held to a form.")
+        if len(guide.text) > MOST:
+            raise BadForm(guide, f"it has {len(guide.text)} characters, and a form may have {MOST}.")
         try:
             grammar = self._grammar(guide)
         except (ValueError, RecursionError) as error:
@@ -255,7 +260,7 @@ def _quoted(text: str) -> str:
 
 def _plain(error: str) -> str:
     """llguidance's words without its account of the parser."""
-    return error.partition("\nstate:")[0]
+    return error.partition("<state>")[0].partition("\nstate:")[0].strip()
 
 
 def _check(tokenizer: Any, table: list[bytes], special: set[int]) -> None:
