@@ -39,7 +39,7 @@ def forced_calls(job: Job, tools: list[Tool], several: bool, free: bool = False,
         opened, closed = _frame(job, [name])
         rules["calls"].append([opened, schema, f"after{number}"])
         rules[f"after{number}"] = [[closed], *(_next(job, name, names, schemas) if several else [])]
-    opener = _opener(rules["calls"]) if free else ""
+    opener = _opener(job) if free else ""
     if free and not opener:
         raise SwiftError(
             "Tool calls cannot be held to a schema: the agent format opens them with no mark of their own."
@@ -53,11 +53,11 @@ def _next(job: Job, name: str, names: list[str], schemas: list[Any]) -> Iterable
         yield [_frame(job, [name, other])[1], schema, f"after{number}"]
 
 
-def _opener(calls: list[list[Any]]) -> str:
-    """What all calls begin with: where a text says so, a call must follow."""
-    first, last = min(way[0] for way in calls), max(way[0] for way in calls)
-    same = next((n for n, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
-    return str(first[:same])
+def _opener(job: Job) -> str:
+    """What any call begins with, up to its name: where a text says so, a call must follow."""
+    one, other = (_frame(job, [name])[0] for name in ("a", "b"))
+    same = next((n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+    return one[:same]
 
 
 def _written(job: Job, names: list[str], arguments: Any) -> str:
