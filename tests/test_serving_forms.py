@@ -277,14 +277,14 @@ def test_a_tool_must_be_called(client, stream):
 def test_other_interfaces_force_tools_too(url, client):
     asked = said("Weather in Paris?")
     tools = [{"name": "get_weather", "input_schema": WEATHER["function"]["parameters"]}]
-    for choice in ({"type": "any"}, {"type": "tool", "name": "get_weather"}):
-        body = {"model": "smollm2", "max_tokens": 60, "messages": asked, "tools": tools, "tool_choice": choice}
-        done = httpx.post(f"{url}/v1/messages", json=body, timeout=60).json()
-        assert (done["stop_reason"], list(done["content"][-1]["input"])) == ("tool_use", ["city"])
+    choice = {"type": "any", "disable_parallel_tool_use": True}
+    body = {"model": "smollm2", "max_tokens": 60, "messages": asked, "tools": tools, "tool_choice": choice}
+    done = httpx.post(f"{url}/v1/messages", json=body, timeout=60).json()
+    assert (done["stop_reason"], list(done["content"][-1]["input"])) == ("tool_use", ["city"])
     tool = {"type": "function", "name": "get_weather", "parameters": WEATHER["function"]["parameters"]}
-    for choice in ("required", {"type": "function", "name": "get_weather"}):
-        response = client.responses.create(model="smollm2", input=asked, tools=[tool], tool_choice=choice)
-        assert list(json.loads(response.output[-1].arguments)) == ["city"]
+    named = {"type": "function", "name": "get_weather"}
+    response = client.responses.create(model="smollm2", input=asked, tools=[tool], tool_choice=named)
+    assert list(json.loads(response.output[-1].arguments)) == ["city"]
 
 
 def test_a_strict_tool_is_called_by_its_schema_or_not_at_all(client, engine):
