@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lowest test-soak conformance
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance
 
 setup: .venv/.ready
 
@@ -88,11 +88,19 @@ test-loggers: .venv/loggers/.ready
 	touch $@
 
 # The server with further client libraries.
-test-clients: .venv/clients/.ready
-	PYTHONPATH=$(CURDIR)/.venv/clients $(PY) -m pytest tests/test_serving_interfaces.py
+test-clients: .venv/clients/.ready .venv/.smollm2
+	PYTHONPATH=$(CURDIR)/.venv/clients $(PY) -m pytest tests/test_serving_interfaces.py tests/test_serving_forms.py
 
 .venv/clients/.ready: .venv/.ready tools/clients.txt
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/clients -r tools/clients.txt
+	touch $@
+
+# lm-evaluation-harness against the server, and the model by itself.
+test-lm-eval: .venv/lm-eval/.ready .venv/.smollm2
+	PYTHONPATH=$(CURDIR)/.venv/lm-eval $(PY) -m pytest tests/test_serving_lm_eval.py
+
+.venv/lm-eval/.ready: .venv/.ready tools/lm_eval.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/lm-eval -r tools/lm_eval.txt
 	touch $@
 
 # The server on the lowest versions of its libraries that its metadata allows.

@@ -6,12 +6,14 @@ import string
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from swift_plugin_runtime.inference.forms import Forms
 from swift_testing.templates import byte_level, special_tokens
 from swift_testing.templates import job_with as job_of_template
 
 from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.row import Row
+from swift_core.inference.forced import forced_calls
 from swift_core.job.job import PreparedJob
 from swift_core.job.selected import Selected
 from swift_core.job.specs import find_job
@@ -177,3 +179,60 @@ def test_every_step_of_a_conversation_begins_as_it_was_trained(template, tokeniz
 def test_every_template_that_names_a_format_finds_it():
     named = {name: entry.load().agent for name, entry in TEMPLATES.items()}
     assert {n: a for n, a in named.items() if a not in NAMED} == {}
+
+
+# -- forced calls ------------------------------------------------------------------------------------------------
+WEATHER = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+TOOLS = [{"function": {"name": "get_weather", "parameters": WEATHER}}, {"function": {"name": "now"}}]
+FORCED = [{"name": "get_weather", "arguments": {"city": 'Paris "<x>"'}}, EMPTY]
+NO_JSON = {
+    "deepseek_v4", "deepseek_v41", "gemma4", "glm4_5", "glm4_7", "glm5_1", "hy_v3", "hy_v3_preview", "kimi_k3", "lfm2",
+    "lfm2_5", "ling3", "minicpm5", "minimax_m2", "minimax_m3", "nemotron", "qwen3_5", "qwen3_coder", "seed_oss",
+    "spark2_5", "xing4_0",
+}  # fmt: skip
+"""Formats that write arguments otherwise: in tags, as Python, in a notation of their own."""
+SPECIAL = (
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁call▁begin｜>",
+    "<|tool_call_begin|>",
+    "[TOOL_CALLS]",
+    "<|message|>",
+    "<|call|>",
+)
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in NO_JSON])
+def test_a_call_can_be_forced_where_arguments_are_json(name, special):
+    tokenizer = byte_level(SPECIAL if special else ())
+    forms = Forms(tokenizer, len(tokenizer), [tokenizer.eos_token_id])
+
+    def keeps(guide, text):
+        """Whether an answer may begin so."""
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return forms.form(guide, []).matcher.deep_copy().validate_tokens(ids) == len(ids)
+
+    guide = forced_calls(JOBS[name], TOOLS, several=True)
+    for calls in (FORCED[:1], FORCED[1:], FORCED, FORCED * 2):
+        assert keeps(guide, write(name, calls)) == (len(calls) == 1 or name != "kimi_k25"), "which numbers its calls"
+    assert not keeps(forced_calls(JOBS[name], TOOLS, several=False), write(name, FORCED))
+    one, other = ({"name": "get_weather", "arguments": {key: "Paris"}} for key in ("city", "town"))
+    assert keeps(guide, write(name, [one])) and not keeps(guide, write(name, [other])) and not keeps(guide, "Well.")
+    if name in UNMARKED:
+        with pytest.raises(SwiftError, match="no mark of their own"):
+            forced_calls(JOBS[name], TOOLS, several=True, free=True)
+        return
+    free = forced_calls(JOBS[name], TOOLS, several=True, free=True)
+    assert keeps(free, "Well. No call.") and keeps(free, "Well. " + write(name, [one]))
+    assert not keeps(free, "Well. " + write(name, [other]))
+
+
+@pytest.mark.parametrize("name", sorted(NO_JSON))
+def test_a_call_is_not_forced_where_they_are_not(name):
+    with pytest.raises(SwiftError, match=f"the agent format '{name}' does not write arguments as JSON"):
+        forced_calls(JOBS[name], TOOLS, several=True)

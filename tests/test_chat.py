@@ -17,6 +17,7 @@ from swift_testing.tiny import tiny_qwen2
 from swift_core import run
 from swift_core.contract.engine import Reply
 from swift_core.inference.chat import WELCOME, chat
+from swift_core.inference.conversation import sampling
 from swift_core.jobs.options import InferOptions
 
 pty = pytest.importorskip("pty")
@@ -45,15 +46,11 @@ class Listener:
         return Reply("yes", "stop", 1, 1)
 
 
-class Given:
-    options = InferOptions()
-
-
 def talk(monkeypatch, *lines):
     """What an engine was asked when these lines came."""
     engine = Listener()
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
-    chat(Given(), engine, None)
+    chat(engine, None, sampling(InferOptions()))
     return engine.rows
 
 

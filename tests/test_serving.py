@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,8 +27,9 @@ from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError
 from swift_core.api import run
-from swift_core.contract.engine import Reply, Sampling
+from swift_core.contract.engine import Guide, Reply, Sampling
 from swift_core.inference.conversation import stream_one
+from swift_core.inference.guided import check_kept
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 
@@ -216,6 +219,56 @@ def test_how_tokens_are_drawn(url, taught):
     assert "stop_token_ids" in ask(stop_token_ids=[-1])["error"]["message"]
 
 
+def test_adapters_come_and_go_by_request(taught, lora, tmp_path):
+    """Below --lora_dir alone, by whoever has a key; what is answering stays."""
+    root = tmp_path / "adapters"
+    shutil.copytree(lora, root / "mine")
+    shutil.copytree(lora, tmp_path / "outside")
+    (root / "link").symlink_to(tmp_path / "outside")
+    (root / "empty").mkdir()
+    job = prepare("deploy", [Given("ckpt_dir", taught, "t")])
+    engine, name = job.hook.start_engine(job=job), Path(taught).name
+    with running_server(engine, lora_dir=str(root), api_key="sesame") as address:
+        http = httpx.Client(base_url=f"{address}/v1", headers={"authorization": "Bearer sesame"}, timeout=60)
+
+        def change(what, **body):
+            return http.post(f"/{what}_lora_adapter", json=body)
+
+        wanted = client(address, "sesame").chat.completions.create(model=name, messages=said(QUERIES[0]))
+        for path in ("../outside", str(tmp_path / "outside"), "link", "empty", "nobody", "\x00", "mine/../../outside"):
+            answer = change("load", lora_name="a", lora_path=path)
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, "lora_path"), path
+        loaded = change("load", lora_name="mine", lora_path="mine")
+        assert (loaded.status_code, loaded.text) == (200, "Success: LoRA adapter 'mine' added successfully.")
+        assert change("load", lora_name="mine", lora_path=str(root / "mine")).status_code == 400
+        assert change("load", lora_name=name, lora_path="mine").status_code == 400
+        assert [model["id"] for model in http.get("/models").json()["data"]] == [name, "mine"]
+        ask = client(address, "sesame").chat.completions.create
+        assert ask(model="mine", messages=said(QUERIES[0]), max_tokens=20).choices[0].message.content != ANSWERS[0]
+        assert ask(model=name, messages=said(QUERIES[0])).choices[0].message == wanted.choices[0].message
+        with ask(model="mine", messages=said("On and on"), max_tokens=3000, temperature=3, stream=True) as stream:
+            next(iter(stream))
+            assert change("unload", lora_name="mine").status_code == 409
+        for _ in range(100):
+            if (gone := change("unload", lora_name="mine", lora_int_id=1)).status_code != 409:
+                break
+            time.sleep(0.05)
+        assert (gone.status_code, "removed" in gone.text) == (200, True)
+        assert change("unload", lora_name="mine").status_code == 404
+        assert ask(model=name, messages=said(QUERIES[0])).choices[0].message == wanted.choices[0].message
+        with pytest.raises(openai.NotFoundError):
+            ask(model="mine", messages=said("hi"))
+        body = {"lora_name": "mine", "lora_path": "mine"}
+        assert httpx.post(f"{address}/v1/load_lora_adapter", json=body).status_code == 401
+    for told in ({"lora_dir": str(root)}, {"api_key": "sesame"}):
+        with running_server(engine, **told) as address:
+            answer = httpx.post(
+                f"{address}/v1/load_lora_adapter", json=body, headers={"authorization": "Bearer sesame"}
+            )
+            assert (answer.status_code, "--lora_dir" in answer.json()["error"]["message"]) == (403, True)
+    engine.close()
+
+
 def test_plain_completions(url, taught):
     text = "<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"
     ask = client(url).completions.create
@@ -256,8 +309,8 @@ def test_images_come_as_data_uris(tmp_path):
         ({"messages": said("x " * 5000)}, "the prompt has"),
         ({"temperature": -1}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"logprobs": True}, "logprobs=True is not supported"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"top_logprobs": 2}, "top_logprobs goes with logprobs=true"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"temprature": 1}, "unknown field 'temprature'. Did you mean 'temperature'?"),
     ],
@@ -424,6 +477,30 @@ def test_infer_writes_rows_with_answers(taught, write_rows, tmp_path):
     assert [r["id"] for r in written] == [0, 1, 2, 3, 4]
     assert written[4]["tools"] == [WEATHER]
     assert os.listdir(tmp_path) == ["rows.jsonl", "answers.jsonl"] or len(os.listdir(tmp_path)) == 2
+
+
+def test_infer_holds_answers_to_a_form(taught, write_rows, tmp_path):
+    rows = write_rows([{"query": query} for query in QUERIES[:2]])
+    schema = tmp_path / "schema.json"
+    schema.write_text(
+        '{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": false}'
+    )
+    for told, pattern in (
+        ({"guided_json": str(schema)}, r'\{"n": [12]\}'),
+        ({"structured_outputs_regex": "[xy]{4}"}, "[xy]{4}"),
+        ({"guided_choice": ["Blue whale", "no"]}, "Blue whale|no"),
+    ):
+        written = run("infer", ckpt_dir=taught, dataset=[rows], result_path=str(tmp_path / "r.jsonl"), **told)
+        assert all(re.fullmatch(pattern, record["response"]) for record in written), told
+    for told, words in (
+        ({"guided_json": "nothing.json"}, "no file that holds one"),
+        ({"guided_json": "{}", "guided_regex": "a"}, "say one of --guided_json, --guided_regex"),
+        ({"guided_regex": "(?=a)b"}, "look-around"),
+    ):
+        with pytest.raises(SwiftError, match=words):
+            run("infer", ckpt_dir=taught, dataset=[rows], result_path=str(tmp_path / "r.jsonl"), **told)
+    with pytest.raises(SwiftError, match="The backend 'x' does not know guide"):
+        check_kept(Recording(), Sampling(guide=Guide("regex", "a")), "x")
 
 
 def test_infer_goes_on_after_an_interruption(taught, write_rows, tmp_path, capsys):

@@ -9,16 +9,20 @@ import time
 import httpx
 import pytest
 from serving_engines import Echo, raw, said, served
-from swift_plugin_serving.component import is_loopback
+from swift_plugin_runtime.inference.engine import own_sampling
+from swift_plugin_serving.component import drawn_as_own, is_loopback, said_of
 from swift_plugin_serving.gate import Keys
 from swift_plugin_serving.server import running_server
 from swift_plugin_serving.settings import keys_of
+from transformers import GenerationConfig
 
 from swift_core import SwiftError
+from swift_core.contract.engine import Sampling
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 
 CHAT = "/v1/chat/completions"
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
 @pytest.fixture(scope="module")
@@ -239,8 +243,16 @@ def url():
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"allowed_token_ids": [1]}, "allowed_token_ids"),
         ({"guided_regex": "a+"}, "guided_regex"),
+        ({"guided_json": {}}, "guided_json"),
+        ({"tool_choice": "required", "tools": [TOOL]}, "tool_choice"),
+        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"min_tokens": 2}, "min_tokens"),
+        ({"logprobs": True}, "logprobs"),
         ({"echo": True}, "echo"),
         ({"logprobs": 0}, None),
+        ({"add_special_tokens": True}, "add_special_tokens"),
+        ({"add_special_tokens": False, "include_reasoning": True}, None),
+        ({"include_reasoning": False}, "include_reasoning"),
         ({"best_of": 3}, "best_of"),
     ],
 )
@@ -250,6 +262,27 @@ def test_fields_of_other_servers_are_neutral_or_refused_by_name(url, told, param
     if param:
         assert answer.json()["error"]["param"] == param
         assert param in answer.json()["error"]["message"]
+
+
+def test_a_prompt_is_tokenized_as_it_is(url):
+    """The other way round than a conversation, whose template has written what is special."""
+    for special, status in ((True, 200), (False, 400)):
+        answer = url.post("/v1/completions", json={"prompt": "a", "add_special_tokens": special})
+        assert (answer.status_code, "add_special_tokens" in answer.text) == (status, status == 400)
+
+
+def test_what_clients_leave_out_is_drawn_as_the_checkpoint_says():
+    assert own_sampling(GenerationConfig(do_sample=True, top_p=0.9)) == {"temperature": 1.0, "top_p": 0.9}
+    assert own_sampling(GenerationConfig(temperature=0.6, top_k=20)) == {"temperature": 0.6, "top_k": 20}
+    assert own_sampling(GenerationConfig(do_sample=False, temperature=0.6)) == {"temperature": 0.0}
+    assert own_sampling(GenerationConfig()) == {}
+    engine = Echo()
+    with pytest.raises(SwiftError, match="--own_sampling"):
+        drawn_as_own(engine, Sampling())
+    engine.own_sampling = {"temperature": 0.6, "top_k": 20}
+    drawn = drawn_as_own(engine, Sampling(top_k=5, max_new_tokens=7))
+    assert drawn == Sampling(temperature=0.6, top_k=5, max_new_tokens=7)
+    assert said_of(drawn) == "max_new_tokens 7, temperature 0.6, top_k 5"
 
 
 # -- the command ------------------------------------------------------------------------------------------

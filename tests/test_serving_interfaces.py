@@ -114,6 +114,7 @@ def test_responses_streamed(client, tools):
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"tools": [{"type": "web_search"}]}, "web_search"),
         ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format"),
         ({"input": [{"type": "computer_call"}]}, "computer_call"),
         ({"background": True}, "background"),
         ({"tool_choice": "required"}, "tool_choice"),
@@ -175,6 +176,7 @@ def test_messages_in_their_form_of_errors(http):
         ({"model": "nobody"}, 404, "not_found_error"),
         ({"max_tokens": 0}, 400, "invalid_request_error"),
         ({"tool_choice": {"type": "any"}}, 400, "invalid_request_error"),
+        ({"tool_choice": {"type": "tool"}, "tools": [{"name": "a", "input_schema": {}}]}, 400, "invalid_request_error"),
         ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, 400, "invalid_request_error"),
     ):
         answer = messages(http, **told)

@@ -197,6 +197,15 @@ class EngineTraits:
     job: ClassVar[Any] = None
     """The job whose template writes its prompts; None: prompts are written elsewhere."""
 
+    obeys: ClassVar[frozenset[str]] = frozenset()
+    """Fields of `Sampling` that it obeys of those an engine need not know (`inference.conversation.OPTIONAL`)."""
+
+    own_sampling: ClassVar[Mapping[str, Any] | None] = None
+    """How the checkpoint itself says that answers are drawn: fields of `Sampling`; None: the engine does not know."""
+
+    changes_adapters: ClassVar[bool] = False
+    """Whether adapters come and go while it answers (`contract.engine.AdapterEngine`)."""
+
     @staticmethod
     def prepared(request: Request) -> Request:
         """The request checked and, where the engine can, with its prompt as tokens; SwiftError if it cannot be asked.

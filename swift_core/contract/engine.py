@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 
 Heard = Callable[[str], bool]
@@ -18,13 +19,62 @@ Listener = Callable[[int, str], bool]
 
 
 @dataclass(frozen=True)
+class Token:
+    """A token of a prompt or an answer, with how likely it was.
+
+    logprob: natural logarithm of its probability as the model gives it, whatever else `Sampling` says; None for the
+    first of a prompt. top: the likeliest ids in its place with theirs, the likeliest first.
+    """
+
+    id: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+class Piece(str):
+    """A piece of an answer. tokens: those that came with it, where their likelihoods are asked for."""
+
+    tokens: tuple[Token, ...] = ()
+
+    @classmethod
+    def of(cls, text: str, tokens: Iterable[Token]) -> Piece:
+        """A text with its tokens."""
+        piece = cls(text)
+        piece.tokens = tuple(tokens)
+        return piece
+
+
+@dataclass(frozen=True)
+class Guide:
+    """The form that an answer has from its first token to its last.
+
+    sort: what `text` is. `json`: a JSON schema. `regex`: a regular expression for the whole answer. `choice`: a JSON
+    list of texts. `grammar`: Lark's or llama.cpp's notation. `calls`: tool calls as `inference.forced` writes them.
+    thoughts: (opens, closes) around thoughts that may come before; opened: whether the prompt has opened them. field:
+    of the request that asks for it, which errors name.
+    """
+
+    sort: str
+    text: str
+    thoughts: tuple[str, str] | None = None
+    opened: bool = False
+    field: str = dataclasses.field(default="", compare=False)
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How one answer is drawn.
 
-    max_new_tokens: upper bound of the answer in tokens. temperature: 0 is greedy. top_k: 0 is off. stop: texts that
-    end the answer, besides the template's own. banned: token ids that are never drawn. logit_bias: token ids with
-    what is added to their scores. min_p: only tokens at least this likely beside the likeliest; 0 is off. stop_ids:
-    token ids that end the answer. ignore_eos: the template's own ends do not end it. seed: None draws a fresh one.
+    max_new_tokens: upper bound of the answer in tokens; 0: the prompt is read, and nothing said. temperature: 0 is
+    greedy. top_k: 0 is off. stop: texts that end the answer, besides the template's own. banned: token ids that are
+    never drawn. logit_bias: token ids with what is added to their scores. min_p: only tokens at least this likely
+    beside the likeliest; 0 is off. stop_ids: token ids that end the answer. ignore_eos: the template's own ends do not
+    end it. seed: None draws a fresh one.
+
+    These an engine obeys where it says so (`EngineTraits.obeys`). presence_penalty: taken off the score of each token
+    that the answer has already; frequency_penalty: the same for each time that it has it. min_new_tokens: nothing ends
+    the answer before. logprobs: how many of the likeliest tokens are told with each token of the answer, 0: that
+    token's own likelihood alone, None: nothing. prompt_logprobs: the same of the prompt. guide: the answer's form.
     """
 
     max_new_tokens: int = 512
@@ -38,6 +88,12 @@ class Sampling:
     min_p: float = 0.0
     stop_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    min_new_tokens: int = 0
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    guide: Guide | None = None
     seed: int | None = None
 
 
@@ -88,7 +144,8 @@ class Reply:
     text: all that the model said. content: what it said before its first call; without calls, the text.
     Tokens are counted with the one that ended the answer. ids: these tokens, empty where the engine does not know
     them. cut: whether the answer was cut at its limit, whatever it says until there. thought: what it thought before
-    its words, where somebody took them apart; an engine leaves it in the text.
+    its words, where somebody took them apart; an engine leaves it in the text. tokens, prompt: the tokens of the answer
+    and of the prompt where their likelihoods were asked for.
     """
 
     text: str
@@ -100,6 +157,8 @@ class Reply:
     ids: list[int] = field(default_factory=list)
     cut: bool = False
     thought: str = ""
+    tokens: list[Token] = field(default_factory=list)
+    prompt: list[Token] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.calls:
@@ -135,6 +194,20 @@ class AdmittingEngine(Engine, Protocol):
         heard: told each piece of the answer; False from it ends the answer. A SwiftError about the request is the
         future's exception.
         """
+
+
+class InUse(SwiftError):
+    """Something that cannot be changed now, because requests need it."""
+
+
+class AdapterEngine(Engine, Protocol):
+    """An engine whose adapters change while it answers; it declares `changes_adapters` (`EngineTraits`)."""
+
+    def load_adapter(self, name: str, folder: str) -> None:
+        """Answer to a further name with the adapter in a folder. Raises SwiftError where it cannot."""
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter. Raises SwiftError where there is none of that name, InUse while requests ask for it."""
 
 
 class RolloutEngine(Engine, Protocol):

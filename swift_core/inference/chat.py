@@ -7,31 +7,27 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from swift_core.contract.engine import Engine, Request
+from swift_core.contract.engine import Engine, Request, Sampling
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.contract.row import Row
-from swift_core.inference.conversation import sampling
-
-if TYPE_CHECKING:
-    from swift_core.contract.job import Job
 
 WELCOME = "ask away. /help lists the commands; Ctrl-C stops an answer, Ctrl-D or exit ends."
 
 STOPPED = " [stopped]"
 
 
-def chat(job: Job, engine: Engine, adapter: str | None) -> None:
+def chat(engine: Engine, adapter: str | None, how: Sampling) -> None:
     """A conversation over standard input and output until `exit` or the end of the input; a line is a question.
 
-    adapter: who answers; None: the base model.
+    adapter: who answers; None: the base model. how: the answers are drawn.
     """
     if sys.stdin.isatty():
         with contextlib.suppress(ImportError):  # Windows has none
             import readline  # noqa: F401  # `input` then edits lines and remembers them
         print(f"{engine.models[-1]}: {WELCOME}")
-    conversation = Conversation(engine, sampling(job.options), adapter)
+    conversation = Conversation(engine, how, adapter)
     while (line := _next_line()) is not None:
         try:
             conversation.take(line)

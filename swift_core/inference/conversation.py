@@ -129,6 +129,18 @@ def askable(request: Request) -> Row:
     return row.with_messages([*row.messages, TO_COME]) if answered else row
 
 
+OPTIONAL = frozenset(
+    {"presence_penalty", "frequency_penalty", "min_new_tokens", "logprobs", "prompt_logprobs", "guide"}
+)
+"""Fields of `Sampling` that an engine need not know; `EngineTraits.obeys` names those that it does."""
+
+
+def ignored(engine: Engine, sampling: Sampling) -> list[str]:
+    """Fields of a sampling that say something and that the engine would ignore."""
+    obeyed, plain = declared(engine, EngineTraits, "obeys"), Sampling()
+    return [name for name in sorted(OPTIONAL - obeyed) if getattr(sampling, name) != getattr(plain, name)]
+
+
 def room(request: Request, prompt_tokens: int, window: int) -> int:
     """How many tokens the answer may have: what is asked for, or what the window leaves.
 
@@ -137,7 +149,7 @@ def room(request: Request, prompt_tokens: int, window: int) -> int:
     """
     if not prompt_tokens:
         raise SwiftError(f"{request.where}: the prompt is empty.")
-    if prompt_tokens >= window:
+    if prompt_tokens + min(1, request.sampling.max_new_tokens) > window:
         raise TooLong(
             f"{request.where}: the prompt has {prompt_tokens} tokens, but prompt and answer together may have "
             f"{window}. Shorten the prompt."

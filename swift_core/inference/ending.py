@@ -66,9 +66,9 @@ def stops_of(job: Job, request: Request) -> list[str]:
     return stops
 
 
-def cut_at(text: str, words: Iterable[str]) -> str:
-    """The text up to the first of the words that stands in it."""
-    places = [place for word in words if word and (place := text.find(word)) >= 0]
+def cut_at(text: str, words: Iterable[str], start: int = 0) -> str:
+    """The text up to the first of the words that stands in it, from `start` on."""
+    places = [place for word in words if word and (place := text.find(word, start)) >= 0]
     return text[: min(places)] if places else text
 
 
@@ -115,8 +115,9 @@ class Writer:
     """One answer in the making, token by token.
 
     partly: ids → text as it is. wholly: ids → the finished answer (the job's `decode`). ending: what ends it.
-    limit: most tokens. steady: whether `wholly` only cuts what `partly` gives, so that pieces can go out before the
-    end. ids: all tokens so far, with the one that ended the answer. reason: why it ended, empty while it has not.
+    limit: most tokens. least: fewest tokens before a stop word counts. steady: whether `wholly` only cuts what `partly`
+    gives, so that pieces can go out before the end. ids: all tokens so far, with the one that ended the answer. reason:
+    why it ended, empty while it has not.
     """
 
     partly: Callable[[list[int]], str]
@@ -124,10 +125,12 @@ class Writer:
     ending: Ending
     limit: int
     steady: bool = True
+    least: int = 0
     ids: list[int] = field(default_factory=list)
     text: str = ""
     reason: str = ""
     _given: int = 0
+    _free: int = 0
     _window: tuple[int, int] = (0, 0)
 
     def add(self, token: int) -> None:
@@ -135,7 +138,10 @@ class Writer:
         self.ids.append(token)
         if token in self.ending.ids:
             return self.end("stop", self.ids[:-1])
-        if self._read():
+        complete = self._read()
+        if len(self.ids) <= self.least:
+            self._free = len(self.text)
+        elif complete:
             return self.end("stop")
         return self.end("length") if len(self.ids) >= self.limit else None
 
@@ -145,7 +151,9 @@ class Writer:
         said: its tokens without the one that ends it; left out, all.
         """
         self.reason = reason
-        self.text = cut_at(self.wholly(self.ids if said is None else said), self.ending.words)
+        ids = self.ids if said is None else said
+        free = len(self.wholly(ids[: self.least])) if self.least else 0
+        self.text = cut_at(self.wholly(ids), self.ending.words, free)
 
     def _read(self) -> bool:
         """Append the text of new tokens; True where a stop word is complete.
@@ -160,7 +168,7 @@ class Writer:
         old = len(self.text)
         self.text += now[len(before) :]
         self._window = (end, len(self.ids))
-        return any(self.text.find(word, max(0, old - len(word))) >= 0 for word in self.ending.words)
+        return any(self.text.find(word, max(self._free, old - len(word))) >= 0 for word in self.ending.words)
 
     def piece(self) -> str:
         """Text that is certain to stay and was not given out yet."""
@@ -190,4 +198,5 @@ def writer_of(job: Job, processor: Any, request: Request, ending: Ending, limit:
         ending=ending.for_request(job, request),
         limit=limit,
         steady=len(job.hook.decode.get_hookimpls()) == 1,
+        least=request.sampling.min_new_tokens,
     )

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.components import EngineTraits, declared
-from swift_core.contract.engine import Engine, Reply, Request
+from swift_core.contract.engine import Engine, Reply, Request, Sampling
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.data.load import load_all, split_rows
 from swift_core.inference.chat import chat
-from swift_core.inference.conversation import answers, ask, first_adapter
+from swift_core.inference.conversation import answers, ask, first_adapter, sampling
+from swift_core.inference.guided import check_kept, form_of
 from swift_core.jobs.journal import append, line_of, mark_of, whole_lines
 
 if TYPE_CHECKING:
@@ -25,14 +26,16 @@ RESULT = "result.jsonl"
 
 def run(job: Job) -> list[dict[str, Any]]:
     """Answer the rows of the data set and return the records written; without one, chat until `exit`."""
+    how = sampling(job.options, guide=form_of(job.options))
     rows = asked_rows(job)
     place = Results(job, rows) if rows else None
     engine = job.hook.start_engine(job=job)
     try:
+        check_kept(engine, how, job.options.backend)
         if place is None:
-            chat(job, engine, _adapter(job, engine))
+            chat(engine, _adapter(job, engine), how)
             return []
-        return answer_rows(job, engine, rows, place)
+        return answer_rows(job, engine, rows, place, how)
     finally:
         engine.close()
 
@@ -48,14 +51,15 @@ def asked_rows(job: Job) -> list[Row]:
     return held or rows
 
 
-def answer_rows(job: Job, engine: Engine, rows: list[Row], place: Results) -> list[dict[str, Any]]:
+def answer_rows(job: Job, engine: Engine, rows: list[Row], place: Results, how: Sampling) -> list[dict[str, Any]]:
     """Answer what is not answered yet, and write each answer as soon as it and those before it are there."""
     from rich.console import Console
     from rich.progress import Progress
 
     adapter = _adapter(job, engine)
     whole = declared(engine, EngineTraits, "scores_answers")
-    requests = [ask(r, job.options, adapter, job.options.seed + n, whole) for n, r in enumerate(rows)]
+    each = (ask(row, job.options, adapter, job.options.seed + n, whole) for n, row in enumerate(rows))
+    requests = [request.drawn(guide=how.guide) for request in each]
     left = list(range(len(place.records), len(rows)))
     asked = [requests[n] for n in left]
     replies = _shown(engine, asked) if job.options.stream else answers(engine, asked, job.options.max_batch_size)

@@ -200,6 +200,11 @@ class InferOptions(BackendOptions, DataOptions):
     stream: bool = option(False, "Print answers as they come.")
     result_path: str | None = option(None, "JSONL of rows with their answers; left out: result.jsonl.")
     resume: bool = option(False, "Go on with the answers that an interrupted run of the same job left.")
+    guided_json: str | None = option(None, "JSON schema that every answer keeps to: a file, or the schema itself.")
+    guided_regex: str | None = option(
+        None, "Regular expression that every answer is, as a whole.", aliases=("structured_outputs_regex",)
+    )
+    guided_choice: list[str] = option([], "Texts of which every answer is one.")
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -13,14 +16,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from swift_plugin_runtime.inference import continuous
-from swift_plugin_runtime.inference.sampler import Sampler
+from swift_plugin_runtime.inference.sampler import Draw, Sampler
 from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
 from swift_testing.tiny import tiny_qwen2_vl
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation import logits_process
 
 from swift_core import SwiftError
-from swift_core.contract.engine import Request
+from swift_core.contract.engine import Guide, InUse, Request
 from swift_core.inference.ending import Ending, Writer
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
@@ -241,8 +244,8 @@ def test_images_and_texts_share_a_batch(tmp_path):
 # -- the parts by themselves ------------------------------------------------------------------------------
 def draws(request, scores, n):
     """Shares in which n seeds draw each token."""
-    requests = [request.drawn(seed=seed) for seed in range(n)]
-    chosen = Sampler(requests, [0] * n, scores.device)(torch.zeros(n, 1, dtype=torch.long), scores.repeat(n, 1))
+    each = [Draw.of(request.drawn(seed=seed), scores.device) for seed in range(n)]
+    chosen = Sampler(each, [0] * n)(torch.zeros(n, 1, dtype=torch.long), scores.repeat(n, 1))
     return torch.bincount(chosen.argmax(-1), minlength=len(scores)) / n
 
 
@@ -265,8 +268,17 @@ def test_the_nucleus_is_transformers():
 def test_the_penalty_is_transformers_and_leaves_padding_out():
     scores, ids = torch.tensor([[1.0, -1.0, 0.5, 0.2]]), torch.tensor([[3, 3, 0, 1]])
     theirs = logits_process.RepetitionPenaltyLogitsProcessor(penalty=2.0)(ids[:, 2:], scores)
-    ours = Sampler([Request.of([], repetition_penalty=2.0)], [2], scores.device)(ids, scores.clone())
+    ours = Sampler([Draw.of(Request.of([], repetition_penalty=2.0), scores.device)], [2])(ids, scores.clone())
     assert torch.equal(ours, theirs)
+
+
+def test_penalties_of_openai_count_the_answer_alone():
+    scores, said = torch.tensor([[1.0, -1.0, 0.5, 0.2]]), [3, 3, 1]
+    request = Request.of([], presence_penalty=0.5, frequency_penalty=0.25, min_new_tokens=4)
+    ours = Sampler([Draw.of(request, scores.device, said, ends=[2])], [0])(
+        torch.tensor([[0, 0, 3, 3, 1]]), scores.clone()
+    )
+    assert ours.tolist() == [[1.0, -1.75, -torch.inf, pytest.approx(0.2 - 1.0)]]
 
 
 TEXT = "a<b>c€😀 <|end|>好STOP".encode()
@@ -399,7 +411,7 @@ def test_a_common_beginning_is_taken_in_once_for_each_adapter(taught, loras, mon
     assert engine.generate([asked("What is 2+2?", adapter="one")])[0] == other
 
 
-def test_adapters_that_do_not_mix_take_turns(taught, loras, tmp_path):
+def test_adapters_that_do_not_mix_take_turns_and_it_is_said(taught, loras, tmp_path, capsys):
     import peft
 
     model = AutoModelForCausalLM.from_pretrained(taught)
@@ -408,10 +420,48 @@ def test_adapters_that_do_not_mix_take_turns(taught, loras, tmp_path):
     peft.get_peft_model(model, config).save_pretrained(tmp_path / "dora")
     engine = start(ckpt_dir=taught, adapters=[f"one={loras['one']}", f"dora={tmp_path / 'dora'}"])
     assert engine.continuous and not engine.adapters.mix_tokens
+    line = "requests for different adapters take turns: these adapters do not mix in one call."
+    assert line in capsys.readouterr().err
     names = [None, "dora", "one", "dora"]
     together = [r.text for r in engine.generate([user(QUERIES[0], adapter=name) for name in names])]
     assert together == [engine.generate([user(QUERIES[0], adapter=name)])[0].text for name in names]
     assert together[0] == ANSWERS[0] and together[1] == together[3] and len(set(together)) == 3
+    start(ckpt_dir=taught, adapters=[f"{name}={folder}" for name, folder in loras.items()])
+    assert "take turns" not in capsys.readouterr().err
+
+
+def test_adapters_come_and_go_between_tokens(taught, loras, engine, tmp_path):
+    fresh = start(ckpt_dir=taught)
+    long = user(LONG, temperature=3.0, seed=4).drawn(max_new_tokens=150)
+    alone = fresh.generate([long])[0].text
+    running = fresh.submit(long)
+    for name, folder in loras.items():
+        fresh.load_adapter(name, folder)
+        with pytest.raises(SwiftError, match="already"):
+            fresh.load_adapter(name, folder)
+    assert fresh.models == engine.models and fresh.adapters.mix_tokens
+    assert running.result(60).text == alone, "an answer under way goes on as it was"
+    asked = [user(QUERIES[0], adapter=name) for name in (None, "one", "two")]
+    assert [r.text for r in fresh.generate(asked)] == [r.text for r in engine.generate(asked)]
+    running = fresh.submit(long.drawn(max_new_tokens=100), None)
+    used = fresh.submit(dataclasses.replace(long, adapter="one"))
+    with pytest.raises(InUse, match="'one' is answering"):
+        fresh.unload_adapter("one")
+    used.cancel()
+    fresh.unload_adapter("two")
+    running.cancel()
+    fresh.unload_adapter("one")
+    assert fresh.models == engine.models[:1]
+    assert fresh.generate([user(QUERIES[0])])[0].text == ANSWERS[0]
+    with pytest.raises(SwiftError, match="no adapter 'one'"):
+        fresh.unload_adapter("one")
+    fresh.load_adapter("one", loras["two"])  # the same name, other weights: nothing of the old ones is left
+    assert fresh.generate([asked[1]])[0].text == engine.generate([asked[2]])[0].text
+    Path(tmp_path, "adapter_config.json").write_text('{"peft_type": "LORA", "use_dora": true, "r": 4}')
+    for name, folder, words in (("d", tmp_path, "no plain LoRA"), ("a.b", loras["one"], "can be called")):
+        with pytest.raises(SwiftError, match=words):
+            fresh.load_adapter(name, str(folder))
+    fresh.close()
 
 
 def test_what_cannot_be_admitted_is_answered_in_static_batches_and_said(tmp_path, capsys):
@@ -428,6 +478,97 @@ def test_what_cannot_be_admitted_is_answered_in_static_batches_and_said(tmp_path
     requests = [user(query).drawn(max_new_tokens=6) for query in QUERIES]
     together = engine.generate(requests)
     assert [r.ids for r in together] == [engine.submit(request).result(60).ids for request in requests]
+    told = [r.drawn(logprobs=2, prompt_logprobs=1, max_new_tokens=n) for n, r in zip((6, 0, 6), requests, strict=False)]
+    told[2] = told[2].drawn(guide=Guide("regex", "[ab]{4}"))
+    replies = engine.generate([*told, requests[3]])
+    assert replies[0].ids == together[0].ids and replies[3].ids == together[3].ids
+    assert (len(replies[2].text), set(replies[2].text) <= {"a", "b"}, replies[1].tokens) == (4, True, [])
+    for reply, request in zip(replies, told, strict=False):
+        same_likelihoods(engine, engine.prepared(request).prompt["input_ids"], reply)
+
+
+def same_likelihoods(engine, prompt, reply):
+    """Whether a reply's likelihoods are those of the model over the whole text, each by itself."""
+    ids = torch.tensor([[*prompt, *reply.ids]])
+    with torch.no_grad():
+        known = engine.model(input_ids=ids).logits[0].log_softmax(-1)
+    tokens = [*reply.prompt, *reply.tokens]
+    assert [token.id for token in tokens] == ids[0].tolist()
+    assert tokens[0].logprob is None
+    for place, token in enumerate(tokens[1:]):
+        assert token.logprob == pytest.approx(float(known[place, token.id]), abs=1e-4)
+        values, best = known[place].topk(len(token.top))
+        assert [value for _, value in token.top] == pytest.approx(values.tolist(), abs=1e-4)
+        assert token.top[0][0] == int(best[0]) or values[0] - values[1] < 1e-4
+
+
+# -- likelihoods and forms ---------------------------------------------------------------------------------
+def test_likelihoods_are_the_models_own_whatever_is_drawn(engine, taught, monkeypatch):
+    monkeypatch.setattr(continuous, "CHUNK", 7)  # a prompt in several pieces
+    request = Request.of([{"role": "user", "content": QUERIES[1]}], max_new_tokens=9, logprobs=3, prompt_logprobs=2)
+    hot = request.drawn(temperature=2.0, seed=1, repetition_penalty=1.5, frequency_penalty=1.0)
+    silent = request.drawn(max_new_tokens=0)
+    replies = engine.generate([request, hot, silent, user(QUERIES[0]), request.drawn(prompt_logprobs=None)])
+    prompt = engine.prepared(request).prompt["input_ids"]
+    for reply in replies[:3]:
+        with engine.adapters.active([None]):
+            same_likelihoods(engine, prompt, reply)
+    assert (replies[2].finish_reason, replies[2].ids, len(replies[2].prompt)) == ("length", [], len(prompt))
+    assert (replies[3].text, replies[3].tokens) == (ANSWERS[0], [])
+    assert replies[4].prompt == [] and [t.id for t in replies[4].tokens] == replies[0].ids
+
+
+def test_pieces_bring_their_tokens(engine):
+    heard = []
+    request = user(QUERIES[2], logprobs=1)
+    reply = engine.generate([request], lambda _, piece: heard.append(piece) or True)[0]
+    told = [token for piece in heard for token in piece.tokens]
+    assert told == reply.tokens[: len(told)] and len(reply.tokens) - len(told) <= 1  # the end has no text
+    assert "".join(heard) == ANSWERS[2]
+
+
+def test_a_form_holds_its_answer_and_nobody_elses(engine):
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "of": {"enum": ["a", "b"]}},
+        "required": ["n", "of"],
+        "additionalProperties": False,
+    }
+    forms = [Guide("json", json.dumps(schema)), Guide("regex", "[xyz]{3}"), Guide("choice", '["no", "yes sir"]')]
+    forms.append(Guide("grammar", 'root ::= "<" [0-9] ">"'))
+    asked = [user(QUERIES[0], temperature=1.0, seed=n, guide=guide) for n, guide in enumerate(forms)]
+    hot = user(QUERIES[3], temperature=2.0, seed=3)
+    alone = [engine.generate([request])[0].text for request in (hot, *asked)]
+    replies = engine.generate([user(QUERIES[1]), asked[0], hot, *asked[1:]])
+    texts = [reply.text for reply in replies]
+    assert [texts[0], texts[2]] == [ANSWERS[1], alone[0]]
+    assert [texts[1], *texts[3:]] == alone[1:]
+    assert json.loads(texts[1]).keys() == {"n", "of"}
+    assert [
+        bool(re.fullmatch(p, t)) for p, t in zip(("[xyz]{3}", "no|yes sir", "<[0-9]>"), texts[3:], strict=True)
+    ] == [True] * 3
+    assert {reply.finish_reason for reply in replies if reply.text in texts[3:]} == {"stop"}
+
+
+def test_a_form_that_cannot_be_kept_ends_its_answer_alone(engine):
+    with pytest.raises(SwiftError, match="uniqueItems"):
+        engine.prepared(user("a", guide=Guide("json", '{"type": "array", "uniqueItems": true}')))
+    with pytest.raises(SwiftError, match="look-around"):
+        engine.generate([user("a", guide=Guide("regex", "(?=a)b"))])
+    banned = tuple(engine.tokenizer("b", add_special_tokens=False)["input_ids"])
+    stuck = user("a", temperature=1.0, seed=1, guide=Guide("regex", "b"), banned=banned)
+    hot = user(QUERIES[3], temperature=2.0, seed=3)
+    alone = engine.generate([hot])[0].text
+    futures = [engine.submit(request) for request in (hot, stuck, user(QUERIES[0]))]
+    assert [futures[0].result(60).text, futures[2].result(60).text] == [alone, ANSWERS[0]]
+    with pytest.raises(SwiftError, match="nothing that the form allows may be drawn"):
+        futures[1].result(60)
+
+
+def test_a_least_length(engine):
+    assert engine.generate([user(QUERIES[0])])[0].completion_tokens < 25
+    reply = engine.generate([user(QUERIES[0], min_new_tokens=25, stop=["B", "e"])])[0]
+    assert reply.completion_tokens >= 25 and reply.text.startswith(ANSWERS[0][:5])
 
 
 def test_the_model_is_left_as_it_was(engine):

@@ -369,6 +369,7 @@ class VllmEngine:
     """An engine over a running vLLM server, which batches whatever arrives."""
 
     batches_itself = True
+    obeys = OpenAIEngine.obeys
 
     def __init__(self, job: Job, server: Server, config: Any, processor: Any, models: list[str]):
         self.job, self.server, self.processor, self.models = job, server, processor, models

@@ -12,6 +12,7 @@ from pydantic import Field
 from swift_core.contract.engine import Reply, Request, Sampling
 from swift_core.contract.errors import SwiftError
 from swift_plugin_serving.errors import BadField
+from swift_plugin_serving.guides import Wish
 from swift_plugin_serving.openai_api import PIECE, AnyBody, Json, conversation, sampling_of
 
 STOPPED = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -50,10 +51,8 @@ class MessagesBody(CountBody):
 
 
 def request_of(body: CountBody, defaults: Sampling, adapter: str | None) -> Request:
-    """A body as a request. Raises SwiftError for blocks that this server does not read, or for forced tools."""
+    """A body as a request. Raises SwiftError for blocks that this server does not read."""
     choice = (body.tool_choice or {}).get("type", "auto")
-    if choice not in ("auto", "none"):
-        raise BadField("tool_choice", f"tool_choice of type {choice!r} is not supported by this server.")
     tools = [] if choice == "none" else [_tool(tool) for tool in body.tools or []]
     sampling = sampling_of(body, defaults) if isinstance(body, MessagesBody) else defaults
     system = [{"role": "system", "content": _texts(body.system, "system")}] if body.system else []
@@ -62,12 +61,25 @@ def request_of(body: CountBody, defaults: Sampling, adapter: str | None) -> Requ
     return conversation([*system, *said], tools, sampling, adapter, thinking)
 
 
+def wish_of(body: CountBody) -> Wish:
+    """Which tool the body forces. Raises BadField for a choice that this server does not know."""
+    choice = body.tool_choice or {}
+    sort, several = choice.get("type", "auto"), choice.get("disable_parallel_tool_use") is not True
+    if sort in ("auto", "none"):
+        return Wish(several=several)
+    name = {"any": "", "tool": choice.get("name")}.get(sort)
+    if not isinstance(name, str) or not body.tools:
+        raise BadField("tool_choice", f"tool_choice={str(choice)[:80]} is not supported by this server.")
+    return Wish(forced=name, several=several)
+
+
 def _tool(tool: Json) -> Json:
     """A tool as a function schema; tools that Anthropic's own servers run have a type of their own."""
     if tool.get("type") not in (None, "custom"):
         raise BadField("tools", f"A tool of type {str(tool['type'])[:80]!r} is not supported by this server.")
     named = {"name": tool.get("name"), "parameters": tool.get("input_schema")}
-    return {"type": "function", "function": {**named, "description": tool.get("description")}}
+    strict = {"strict": tool["strict"]} if tool.get("strict") else {}
+    return {"type": "function", "function": {**named, "description": tool.get("description"), **strict}}
 
 
 def _texts(content: Any, where: str) -> str:

@@ -71,7 +71,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "vllm_xargs": ({},),
     "thinking_token_budget": (),
 }
-"""Other fields → the values that ask for nothing, beside null."""
+"""Other fields → the values that ask for nothing, beside null; bodies that have a field by name honour it."""
 
 SAMPLING: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),

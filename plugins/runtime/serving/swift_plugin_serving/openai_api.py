@@ -9,12 +9,12 @@ import dataclasses
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
-from swift_core.contract.engine import Reply, Request, Sampling
+from swift_core.contract.engine import Reply, Request, Sampling, Token
 from swift_core.contract.errors import did_you_mean
 from swift_core.contract.row import Row
 from swift_core.data.messages import read_talk
@@ -22,6 +22,7 @@ from swift_core.data.tools import read_tools
 from swift_plugin_serving import fields
 from swift_plugin_serving.errors import BadField
 from swift_plugin_serving.history import with_sound_calls
+from swift_plugin_serving.likely import Likely
 from swift_plugin_serving.streams import event
 
 Json = dict[str, Any]
@@ -61,20 +62,27 @@ class AnyBody(BaseModel):
         return self
 
 
+MOST_LIKELY = 20
+"""Most of the likeliest tokens that are told with a token."""
+
 KNOWN = {*fields.ANY, *fields.NEUTRAL, *fields.SAMPLING}
 
 
 class Body(AnyBody):
     """What both kinds of completion take.
 
-    top_k, min_p, repetition_penalty, stop_token_ids and ignore_eos are vLLM's, not OpenAI's.
+    top_k, min_p, repetition_penalty, min_tokens, stop_token_ids, ignore_eos, structured_outputs and guided_* are
+    vLLM's, not OpenAI's.
     """
 
     model: str | None = None
     max_tokens: int | None = Field(None, ge=1)
+    min_tokens: int | None = Field(None, ge=0)
     temperature: float | None = Field(None, ge=0, le=10)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=100)
     n: int | None = Field(None, ge=1, le=128)
     best_of: int | None = None
@@ -84,12 +92,22 @@ class Body(AnyBody):
     min_p: float | None = Field(None, ge=0, le=1)
     stop_token_ids: list[StrictInt] | None = None
     ignore_eos: bool | None = None
+    response_format: Json | None = None
+    structured_outputs: Json | None = None
+    guided_json: Json | str | None = None
+    guided_regex: str | None = None
+    guided_choice: list[str] | None = None
+    guided_grammar: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
     def length(self) -> int | None:
         """The longest answer asked for, in tokens."""
         return self.max_tokens
+
+    def likelihoods(self) -> int | None:
+        """How many of the likeliest tokens are told with each of the answer; None: not even its own likelihood."""
+        return None
 
 
 class ChatBody(Body):
@@ -104,6 +122,14 @@ class ChatBody(Body):
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     chat_template_kwargs: Json | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MOST_LIKELY)
+
+    def likelihoods(self) -> int | None:
+        """As `Body` says. Raises BadField for likeliest tokens without the token's own likelihood."""
+        if self.top_logprobs and not self.logprobs:
+            raise BadField("top_logprobs", "top_logprobs goes with logprobs=true.")
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     def length(self) -> int | None:
         """The longest answer asked for, in tokens; the newer of the two names wins."""
@@ -119,16 +145,29 @@ class CompletionBody(Body):
     """The body of POST /v1/completions: texts, or token ids, to go on from without a chat template."""
 
     prompt: str | list[StrictInt] | list[str] | list[list[StrictInt]]
+    max_tokens: int | None = Field(None, ge=0)
+    logprobs: int | None = Field(None, ge=0, le=MOST_LIKELY)
+    echo: bool | None = None
+
+    def likelihoods(self) -> int | None:
+        """As `Body` says."""
+        return self.logprobs
 
 
 def check(body: Body) -> None:
     """BadField where the body asks for something that would be ignored."""
-    unlike = fields.NEUTRAL | fields.SAMPLING
+    own = type(body).model_fields
+    unlike = {name: values for name, values in (fields.NEUTRAL | fields.SAMPLING).items() if name not in own}
     if isinstance(body, CompletionBody):
         unlike |= {"add_special_tokens": (True,)}  # a prompt is tokenized as it is, a conversation has its own
     fields.check({name: getattr(body, name, None) for name in unlike}, unlike)
     if body.best_of is not None and body.best_of != (body.n or 1):
         raise BadField("best_of", f"best_of={body.best_of} is not supported by this server; ask for n answers.")
+    most = body.length()
+    if body.min_tokens and most is not None and body.min_tokens > most:
+        raise BadField("min_tokens", f"min_tokens={body.min_tokens} is more than the {most} of max_tokens.")
+    if body.stream and getattr(body, "echo", None) and body.likelihoods() is not None:
+        raise BadField("echo", "echo with logprobs is not streamed; ask without stream.")
 
 
 def chat_request(body: ChatBody, sampling: Sampling, adapter: str | None) -> Request:
@@ -173,10 +212,15 @@ def prompt_requests(body: CompletionBody, sampling: Sampling, adapter: str | Non
     """One request per prompt of a completion body."""
     several = isinstance(body.prompt, list) and bool(body.prompt) and not isinstance(body.prompt[0], int)
     prompts: list[Any] = body.prompt if several else [body.prompt]  # type: ignore[assignment]
+    if body.echo:
+        sampling = dataclasses.replace(sampling, prompt_logprobs=sampling.logprobs)
     return [Request(Row([], where="prompt"), sampling, adapter, prompt) for prompt in prompts]
 
 
-DRAWN = ("temperature", "top_k", "repetition_penalty", "seed", "min_p", "ignore_eos")
+DRAWN = (
+    "temperature", "top_k", "repetition_penalty", "presence_penalty", "frequency_penalty", "seed", "min_p",
+    "ignore_eos",
+)  # fmt: skip
 """Fields that `Sampling` calls by the same name."""
 
 COLDEST = 1e-4
@@ -205,6 +249,8 @@ def sampling_of(body: Any, defaults: Sampling) -> Sampling:
     stop = getattr(body, "stop", None)
     said = {
         "max_new_tokens": body.length(),
+        "min_new_tokens": getattr(body, "min_tokens", None),
+        "logprobs": body.likelihoods() if isinstance(body, Body) else None,
         "stop": None if stop is None else (stop,) if isinstance(stop, str) else tuple(stop),
         "stop_ids": _tuple(getattr(body, "stop_token_ids", None)),
         "logit_bias": _biased(getattr(body, "logit_bias", None)),
@@ -222,11 +268,25 @@ class Written:
     """Writes the answers to one HTTP request: the same id, time and model in each of its parts.
 
     prompts: how many of the answers have a prompt of their own. counts: whether a stream ends with a count of tokens.
-    parallel: whether an answer may hold several calls.
+    parallel: whether an answer may hold several calls. likely: writes the likelihoods of tokens, None: nobody asks for
+    them. echoes: for each choice, its prompt's text, told before the answer.
     """
 
-    def __init__(self, model: str, chat: bool, prompts: int = 1, counts: bool = False, parallel: bool = True):
+    def __init__(
+        self,
+        model: str,
+        chat: bool,
+        prompts: int = 1,
+        counts: bool = False,
+        parallel: bool = True,
+        likely: Likely | None = None,
+        echoes: Sequence[str] = (),
+    ):
         self.chat, self.prompts, self.counts, self.parallel = chat, prompts, counts, parallel
+        self.likely, self.echoes = likely, echoes
+        self.told: dict[int, int] = {}
+        self.waiting: dict[int, list[Token]] = {}
+        self.places: dict[int, int] = {}
         self.head: Json = {
             "id": f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}",
             "created": int(time.time()),
@@ -240,9 +300,9 @@ class Written:
         return {**self.head, "object": name, "choices": choices, "usage": usage(replies, self.prompts)}
 
     def _choice(self, index: int, reply: Reply) -> Json:
-        end = {"logprobs": None, "finish_reason": reply.finish_reason}
+        end = {"logprobs": self._told([*reply.prompt, *reply.tokens]), "finish_reason": reply.finish_reason}
         if not self.chat:
-            return {"index": index, "text": reply.text, **end}
+            return {"index": index, "text": (self.echoes[index] if self.echoes else "") + reply.text, **end}
         message: Json = {"role": "assistant", "content": reply.content or (None if reply.calls else "")}
         if reply.thought:
             message["reasoning_content"] = reply.thought
@@ -250,9 +310,20 @@ class Written:
             message["tool_calls"] = tool_calls(reply.calls)
         return {"index": index, "message": message, **end}
 
+    def _told(self, tokens: Sequence[Token], start: int = 0) -> Json | None:
+        if self.likely is None:
+            return None
+        return self.likely.of_chat(tokens) if self.chat else self.likely.of_text(tokens, start)
+
     def opening(self, index: int) -> list[Json]:
         """The first chunk of a streamed choice."""
-        return [self._chunk(index, {"role": "assistant", "content": ""})] if self.chat else []
+        if not self.chat:
+            return self.piece(index, self.echoes[index]) if self.echoes else []
+        return [self._chunk(index, {"role": "assistant", "content": ""})]
+
+    def tokens(self, index: int, tokens: Sequence[Token]) -> None:
+        """Tokens whose likelihoods go out with the next chunk of the choice."""
+        self.waiting.setdefault(index, []).extend(tokens)
 
     def piece(self, index: int, text: str) -> list[Json]:
         """A chunk with a piece of text."""
@@ -268,6 +339,7 @@ class Written:
         thought = self.thought(index, reply.thought) if reply.thought and not told else []
         text = self.piece(index, reply.content) if reply.content and not told else []
         calls = [self._chunk(index, {"tool_calls": [piece]}) for piece in call_pieces(tool_calls(reply.calls))]
+        self.waiting[index] = reply.tokens[self.told.get(index, 0) :]
         return [*thought, *text, *calls, self._chunk(index, {} if self.chat else "", reply.finish_reason)]
 
     def end(self, replies: list[Reply]) -> list[Any]:
@@ -288,12 +360,22 @@ class Written:
         return reply if self.parallel or len(reply.calls) < 2 else dataclasses.replace(reply, calls=reply.calls[:1])
 
     def _chunk(self, index: int, said: Any, finish_reason: str | None = None) -> Json:
-        choice = {"index": index, "delta" if self.chat else "text": said, "logprobs": None}
+        tokens = self.waiting.pop(index, [])
+        choice = {"index": index, "delta" if self.chat else "text": said, "logprobs": self._told_now(index, tokens)}
         return {
             **self.head,
             "object": self._stream_object(),
             "choices": [{**choice, "finish_reason": finish_reason}],
         }
+
+    def _told_now(self, index: int, tokens: list[Token]) -> Json | None:
+        """The likelihoods of further tokens of a streamed choice."""
+        if self.likely is None or not tokens:
+            return None
+        place = self.places.get(index, 0)
+        self.told[index] = self.told.get(index, 0) + len(tokens)
+        self.places[index] = place + self.likely.length(tokens)
+        return self._told(tokens, place)
 
     def _stream_object(self) -> str:
         return "chat.completion.chunk" if self.chat else "text_completion"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from swift_core.contract.engine import Listener, Reply, Request
+from swift_core.contract.engine import Guide, Listener, Reply, Request
 from swift_core.contract.errors import SwiftError
 from swift_plugin_serving.openai_form import read_tool_calls, write_messages
 
@@ -23,6 +24,7 @@ class OpenAIEngine:
     """
 
     batches_itself = True
+    obeys = frozenset({"presence_penalty", "frequency_penalty", "min_new_tokens", "guide"})
 
     def __init__(
         self,
@@ -151,18 +153,34 @@ def _settings(request: Request) -> dict[str, Any]:
         "min_p": (how.min_p, 0.0),
         "stop_token_ids": (list(how.stop_ids), []),
         "ignore_eos": (how.ignore_eos, False),
+        "min_tokens": (how.min_new_tokens, 0),
+        "structured_outputs": (_structured(how.guide), None),
     }
     bans = {str(token): value for token, value in how.logit_bias} | {str(token): -100 for token in how.banned}
     settings = {
         "max_tokens": how.max_new_tokens,
         "temperature": how.temperature,
         "top_p": how.top_p,
+        "presence_penalty": how.presence_penalty or None,
+        "frequency_penalty": how.frequency_penalty or None,
         "stop": list(how.stop) or None,
         "seed": how.seed,
         "logit_bias": bans or None,
         "extra_body": {name: value for name, (value, off) in own.items() if value != off} or None,
     }
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _structured(guide: Guide | None) -> dict[str, Any] | None:
+    """A form in vLLM's words. Raises SwiftError for one that it has no words for."""
+    if guide is None:
+        return None
+    if guide.sort == "calls" or guide.opened:
+        what = "forced or strict tool calls" if guide.sort == "calls" else "a form behind thoughts"
+        raise SwiftError(
+            f"{guide.field}: {what} cannot be asked of another server; the backend transformers knows them."
+        )
+    return {guide.sort: json.loads(guide.text) if guide.sort in ("json", "choice") else guide.text}
 
 
 def _text(choice: Any) -> str:

@@ -13,6 +13,7 @@ from pydantic import Field
 from swift_core.contract.engine import Reply, Request, Sampling
 from swift_core.contract.errors import SwiftError
 from swift_plugin_serving.errors import BadField
+from swift_plugin_serving.guides import Wish, response_format, wish
 from swift_plugin_serving.openai_api import PIECE, AnyBody, Json, conversation, sampling_of, thinking_of
 
 PARTS = {"input_text": "text", "output_text": "text", "text": "text", "input_image": "image_url", "input_file": "file"}
@@ -24,7 +25,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "max_tool_calls": (),
     "previous_response_id": (),
     "prompt": (),
-    "tool_choice": ("auto", "none"),
     "top_logprobs": (0,),
     "truncation": ("disabled",),
 }
@@ -64,9 +64,6 @@ class ResponsesBody(AnyBody):
 
 def request_of(body: ResponsesBody, defaults: Sampling, adapter: str | None) -> Request:
     """A body as a request. Raises SwiftError for items that this server does not read."""
-    wanted = (body.text or {}).get("format") or {"type": "text"}
-    if wanted != {"type": "text"}:
-        raise BadField("text.format", f"text.format={str(wanted)[:80]} is not supported by this server.")
     tools = [] if body.tool_choice == "none" else [_tool(tool) for tool in body.tools or []]
     system = [{"role": "system", "content": body.instructions}] if body.instructions else []
     items = [{"role": "user", "content": body.input}] if isinstance(body.input, str) else body.input
@@ -75,10 +72,16 @@ def request_of(body: ResponsesBody, defaults: Sampling, adapter: str | None) -> 
     return conversation(messages, tools, sampling_of(body, defaults), adapter, thinking)
 
 
+def wish_of(body: ResponsesBody) -> Wish:
+    """The form that the body wants. Raises BadField for what cannot be honoured."""
+    guide = response_format((body.text or {}).get("format"), "text.format")
+    return wish(guide, body.tools or [], body.tool_choice, "tool_choice", body.parallel_tool_calls is not False)
+
+
 def _tool(tool: Json) -> Json:
     if tool.get("type") != "function":
         raise BadField("tools", f"A tool of type {str(tool.get('type'))[:80]!r} is not supported by this server.")
-    return {"type": "function", "function": {k: tool.get(k) for k in ("name", "description", "parameters")}}
+    return {"type": "function", "function": {k: tool.get(k) for k in ("name", "description", "parameters", "strict")}}
 
 
 def _message(item: Json) -> Json:
@@ -150,7 +153,7 @@ class Written:
             "reasoning": self.body.reasoning or {"effort": None, "summary": None},
             "store": False,
             "temperature": self.body.temperature,
-            "text": {"format": {"type": "text"}},
+            "text": {"format": (self.body.text or {}).get("format") or {"type": "text"}},
             "tool_choice": self.body.tool_choice or "auto",
             "tools": self.body.tools or [],
             "top_p": self.body.top_p,

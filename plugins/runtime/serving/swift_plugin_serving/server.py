@@ -20,14 +20,15 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi import Request as HttpRequest
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
 from swift_core.contract.components import EngineTraits, declared
 from swift_core.contract.engine import Engine
 from swift_core.contract.errors import SwiftError
-from swift_plugin_serving import anthropic_api, openai_api, scoring_api, tokens_api
+from swift_plugin_serving import adapters_api, anthropic_api, openai_api, scoring_api, tokens_api
+from swift_plugin_serving.adapters_api import LoadBody, UnloadBody
 from swift_plugin_serving.anthropic_api import CountBody, MessagesBody
 from swift_plugin_serving.batcher import Batcher
 from swift_plugin_serving.errors import add_errors, failed
@@ -45,7 +46,9 @@ from swift_plugin_serving.tokens_api import DetokenizeBody, TokenizeBody
 LAST_WORDS = 5
 """Seconds in which clients hear that the server ends, after the grace."""
 
-BODIES = (ChatBody, CompletionBody, EmbeddingBody, RerankBody, ScoreBody, MessagesBody, ResponsesBody, TokenizeBody)
+BODIES = (
+    ChatBody, CompletionBody, EmbeddingBody, RerankBody, ScoreBody, MessagesBody, ResponsesBody, TokenizeBody, LoadBody,
+)  # fmt: skip
 """The bodies of requests, whose fields are suggested for unknown ones."""
 
 
@@ -195,6 +198,7 @@ def make_app(service: Service, settings: Settings) -> FastAPI:
     app = FastAPI(title="swift-core", docs_url=None, redoc_url=None, redirect_slashes=False)
     for routes in (_general(service), _completions(service), _scores(service), _tokens(service), _anthropic(service)):
         app.include_router(routes)
+    app.include_router(_adapters(service, settings))
     add_errors(app, KNOWN_FIELDS)
     app.add_middleware(Bodies, most=int(settings.max_body_mb * MEGABYTE), seconds=settings.request_seconds)
     app.add_middleware(Keys, keys=settings.api_keys)
@@ -269,6 +273,20 @@ def _tokens(service: Service) -> APIRouter:
     @routes.post("/detokenize")
     async def detokenize(body: DetokenizeBody) -> Json:
         return await tokens_api.detokenize(body, service)
+
+    return routes
+
+
+def _adapters(service: Service, settings: Settings) -> APIRouter:
+    routes = _router()
+
+    @routes.post("/v1/load_lora_adapter")
+    async def load(body: LoadBody) -> Response:
+        return PlainTextResponse(await adapters_api.load(body, service, settings))
+
+    @routes.post("/v1/unload_lora_adapter")
+    async def unload(body: UnloadBody) -> Response:
+        return PlainTextResponse(await adapters_api.unload(body, service, settings))
 
     return routes
 

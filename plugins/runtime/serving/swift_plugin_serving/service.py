@@ -9,12 +9,13 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive
 
 from swift_core.contract.engine import Engine, Reply, Request, Sampling
-from swift_core.contract.errors import did_you_mean
+from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_plugin_serving import anthropic_api, fields, openai_api, responses_api
 from swift_plugin_serving.anthropic_api import MessagesBody
 from swift_plugin_serving.batcher import Batcher
 from swift_plugin_serving.errors import UnknownModel
 from swift_plugin_serving.gate import Door, Visit
+from swift_plugin_serving.guides import shaped, wish_of
 from swift_plugin_serving.metrics import Metrics
 from swift_plugin_serving.openai_api import Body, ChatBody, CompletionBody, Written
 from swift_plugin_serving.ready import Desk
@@ -36,17 +37,19 @@ class Service:
     async def chat(self, body: ChatBody, receive: Receive) -> Response:
         """POST /v1/chat/completions."""
         openai_api.check(body)
-        return await self._respond(body, [openai_api.chat_request(body, *self.settings(body))], receive)
+        wish, asked = wish_of(body), openai_api.chat_request(body, *self.settings(body))
+        return await self._respond(body, [shaped(self.engine, asked, wish)], receive)
 
     async def completions(self, body: CompletionBody, receive: Receive) -> Response:
         """POST /v1/completions."""
         openai_api.check(body)
-        return await self._respond(body, openai_api.prompt_requests(body, *self.settings(body)), receive)
+        wish, asked = wish_of(body), openai_api.prompt_requests(body, *self.settings(body))
+        return await self._respond(body, [shaped(self.engine, one, wish) for one in asked], receive)
 
     async def messages(self, body: MessagesBody, receive: Receive) -> Response:
         """POST /v1/messages."""
         fields.check(body.model_extra or {}, fields.NEUTRAL | fields.SAMPLING)
-        asked = anthropic_api.request_of(body, *self.settings(body))
+        asked = shaped(self.engine, anthropic_api.request_of(body, *self.settings(body)), anthropic_api.wish_of(body))
         written = anthropic_api.Written(body.model or self.engine.models[0])
         return await self.respond([asked], written, written.whole, bool(body.stream), receive)
 
@@ -54,7 +57,7 @@ class Service:
         """POST /v1/responses."""
         fields.check({name: getattr(body, name) for name in responses_api.NEUTRAL}, responses_api.NEUTRAL)
         fields.check(body.model_extra or {}, fields.NEUTRAL | fields.SAMPLING)
-        asked = responses_api.request_of(body, *self.settings(body))
+        asked = shaped(self.engine, responses_api.request_of(body, *self.settings(body)), responses_api.wish_of(body))
         written = responses_api.Written(body, body.model or self.engine.models[0])
         return await self.respond([asked], written, written.whole, bool(body.stream), receive)
 
@@ -89,8 +92,19 @@ class Service:
         chat, n = isinstance(body, ChatBody), body.n or 1
         counts = bool(body.stream_options and body.stream_options.include_usage)
         parallel = getattr(body, "parallel_tool_calls", None) is not False
-        written = Written(body.model or self.engine.models[0], chat, len(asked), counts, parallel)
+        likely = None if body.likelihoods() is None else await self.desk.likely()
+        echoes = [text for text in self._echoes(body, asked) for _ in range(n)]
+        written = Written(body.model or self.engine.models[0], chat, len(asked), counts, parallel, likely, echoes)
         return await self.respond(asked, written, written.whole, bool(body.stream), receive, n)
+
+    def _echoes(self, body: Body, asked: list[Request]) -> list[str]:
+        """The texts of the prompts, where the client wants them before the answers."""
+        if not getattr(body, "echo", None):
+            return []
+        said = [request.prompt for request in asked]
+        if self.desk.tokenizer is None and not all(isinstance(prompt, str) for prompt in said):
+            raise SwiftError("echo: this server's engine does not tell what token ids stand for; send the text.")
+        return [prompt if isinstance(prompt, str) else self.desk.tokenizer.decode(prompt) for prompt in said]
 
     async def respond(
         self,

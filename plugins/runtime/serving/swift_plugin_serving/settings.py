@@ -26,7 +26,7 @@ class Settings:
     documents that one request may ask for. request_seconds: how long a request may take to arrive. Of media:
     allowed_media_domains: hosts whose addresses are fetched, `*`: any public one. max_media_mb, max_image_pixels and
     media_seconds: of each. grace_seconds: how long answers under way go on once the server is told to stop.
-    ssl_certfile, ssl_keyfile: PEM files of HTTPS.
+    ssl_certfile, ssl_keyfile: PEM files of HTTPS. lora_dir: below it adapters may be loaded while the server runs.
     """
 
     api_keys: tuple[str, ...] = ()
@@ -43,12 +43,19 @@ class Settings:
     grace_seconds: float = 5
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
+    lora_dir: str | None = None
 
     @classmethod
     def of(cls, api_key: str | None = None, **told: Any) -> Settings:
         """Settings from parts, of which those that are None are left out. api_key: a further key."""
         keys = (*told.pop("api_keys", ()), *([api_key] if api_key else []))
         return cls(api_keys=keys, **{name: value for name, value in told.items() if value is not None})
+
+
+def check_folder(folder: str | None) -> None:
+    """SwiftError where `--lora_dir` is no folder."""
+    if folder is not None and not Path(folder).is_dir():
+        raise SwiftError(f"--lora_dir {folder!r} is no folder.")
 
 
 def check_certificate(certificate: str | None, key: str | None) -> None:

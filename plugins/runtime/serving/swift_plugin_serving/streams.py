@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from swift_core.contract.engine import Reply, Request
+from swift_core.contract.engine import Piece as Said
+from swift_core.contract.engine import Reply, Request, Token
 from swift_plugin_serving.errors import failed
 from swift_plugin_serving.gate import Left, Visit, awaited
 from swift_plugin_serving.thoughts import Marks, Piece
@@ -42,6 +43,13 @@ class Form(Protocol):
 
     def event(self, chunk: Any) -> str:
         """A chunk as a server-sent event."""
+
+
+class LikelyForm(Form, Protocol):
+    """A form that tells how likely tokens were."""
+
+    def tokens(self, index: int, tokens: Sequence[Token]) -> None:
+        """Tokens that belong to the next piece."""
 
 
 async def replies_to(visit: Visit, submit: Submit, requests: list[Request], marks: Marks | None = None) -> list[Reply]:
@@ -129,6 +137,8 @@ class Stream:
             yield chunk
 
     def _chunks_of(self, index: int, item: Any, replies: dict[int, Reply]) -> list[Any]:
+        if isinstance(item, Said) and item.tokens:
+            cast("LikelyForm", self.form).tokens(index, item.tokens)
         if isinstance(item, str):
             return self._said(index, self.splitters[index].add(item) if self.splitters else [("text", item)])
         if isinstance(item, BaseException):

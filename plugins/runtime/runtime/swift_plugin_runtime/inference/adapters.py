@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,10 @@ from swift_core import SwiftError
 from swift_core.contract.engine import Request
 from swift_core.contract.job import Job
 from swift_core.jobs.steps import adapters_by_name
+from swift_plugin_runtime.tuning.adapters import attach, fill
+
+NAME = re.compile(r"[\w-]{1,100}")
+"""What an adapter may be called that is loaded while a server runs: PEFT makes it a name of modules."""
 
 BASE = "__base__"
 """PEFT's name for "no adapter" in a batch of several."""
@@ -27,11 +32,52 @@ class Adapters:
         self.labels = {name: [item.label for item in items] for name, items in adapters.items()}
         known = getattr(model, "peft_config", {})
         self.fixed = any(label not in known for labels in self.labels.values() for label in labels)
-        self.mixes = bool(self.labels) and not self.fixed and all(map(_mixes, map(known.get, self._all())))
+        self.mixes = self._mixing()
         self.mix_tokens = False
         """Whether tokens of one row may have different adapters: `mixes`, once it was tried."""
         if self.fixed and len(self.labels) > 1:
             raise SwiftError("One of the adapters changes the model's layers for good; serve one at a time, or merge.")
+
+    def _mixing(self) -> bool:
+        known = getattr(self.model, "peft_config", {})
+        return bool(self.labels) and not self.fixed and all(map(_mixes, map(known.get, self._all())))
+
+    def add(self, name: str, folder: str) -> None:
+        """Load a plain LoRA adapter from a folder, while nobody calls the model; `model` may be another object then.
+
+        Raises SwiftError for any other adapter, or one that does not fit; the model is as it was then.
+        """
+        import peft
+
+        if self.fixed or not NAME.fullmatch(name):
+            raise SwiftError(f"No adapter can be called {name!r} here." if not self.fixed else "The adapter that is "
+                             "loaded changed the model's layers for good; no other fits beside it.")  # fmt: skip
+        config = peft.PeftConfig.from_pretrained(folder)
+        if not _mixes(config):
+            raise SwiftError(f"The adapter {name!r} is no plain LoRA; only such are loaded while a server runs.")
+        config.inference_mode = True
+        wrapped = attach(self.model, config, name)
+        try:
+            fill(wrapped, folder, name)
+        except Exception as error:
+            self.model = self._without(wrapped, name)
+            raise SwiftError(f"The adapter {name!r} does not fit this model: {str(error)[:300]}") from None
+        self.model = wrapped.eval()
+        self.labels[name] = [name]
+        self.mixes = self._mixing()
+
+    def remove(self, name: str) -> None:
+        """Forget an adapter, while nobody calls the model."""
+        for label in self.labels.pop(name):
+            self.model = self._without(self.model, label)
+        self.mixes = self._mixing()
+
+    def _without(self, model: Any, label: str) -> Any:
+        """The model without an adapter; without the last one, the plain model again."""
+        if list(model.peft_config) == [label]:
+            return model.unload()
+        model.delete_adapter(label)
+        return model
 
     def _all(self) -> list[str]:
         return [label for labels in self.labels.values() for label in labels]

@@ -9,9 +9,12 @@ from typing import Any
 
 import torch
 
-from swift_core.contract.engine import Heard, Reply, Request
+from swift_core.contract.engine import Heard, Piece, Reply, Request, Token
 from swift_core.contract.job import Job
 from swift_core.inference.ending import Writer, reply_of
+from swift_plugin_runtime.inference.forms import Form
+from swift_plugin_runtime.inference.likelihoods import likelihoods
+from swift_plugin_runtime.inference.sampler import Draw
 
 
 @dataclass(eq=False)
@@ -19,7 +22,8 @@ class Asked:
     """A request, encoded, with its answer in the making.
 
     inputs: the encoded prompt. writer: takes the answer's tokens. future: the reply to come; cancelling it ends the
-    answer between two tokens.
+    answer between two tokens. form: what holds the answer to a form. tokens, read: those of the answer and of the
+    prompt with their likelihoods, as far as they are asked for.
     """
 
     job: Job
@@ -27,7 +31,11 @@ class Asked:
     inputs: dict[str, Any]
     writer: Writer
     heard: Heard | None = None
+    form: Form | None = None
     future: Future[Reply] = field(default_factory=Future)
+    tokens: list[Token] = field(default_factory=list)
+    read: list[Token] = field(default_factory=list)
+    told: int = 0
 
     @property
     def prompt(self) -> list[int]:
@@ -46,15 +54,47 @@ class Asked:
         """Whether no token is wanted any more."""
         return bool(self.writer.reason) or self.future.done()
 
-    def take(self, token: int) -> None:
+    @property
+    def reads(self) -> bool:
+        """Whether the likelihoods of the prompt are asked for."""
+        return self.request.sampling.prompt_logprobs is not None
+
+    def draw(self, device: torch.device) -> Draw:
+        """How its tokens are drawn."""
+        return Draw.of(self.request, device, self.writer.ids, self.writer.ending.ids, self.form)
+
+    def read_in(self, start: int, scores: torch.Tensor) -> None:
+        """Keep the likelihoods of the prompt's tokens.
+
+        scores: logits behind those from `start` on, float32 [tokens, vocabulary].
+        """
+        ids = self.prompt[start + 1 : start + 1 + len(scores)]
+        most = [self.request.sampling.prompt_logprobs or 0] * len(ids)
+        first = [] if start else [Token(self.prompt[0])]
+        self.read[start + bool(start) :] = [*first, *likelihoods(scores[: len(ids)], ids, most)]
+
+    def take(self, token: int, likely: Token | None = None) -> None:
         """The next token of the answer; what goes wrong with it is the future's exception."""
         try:
+            if likely:
+                self.tokens.append(likely)
+            if self.form:
+                self.form.take(token)
             self.writer.add(token)
-            piece = self.writer.piece() if self.heard else ""
-            if piece and self.heard and not self.heard(piece) and not self.writer.reason:
+            if self.form and self.form.complete and not self.writer.reason:
                 self.writer.end("stop")
+            if self.heard:
+                self._tell(self.heard)
         except Exception as error:  # a bug in a listener or a plugin's decode ends this answer, not its neighbours
             self.fail(error)
+
+    def _tell(self, heard: Heard) -> None:
+        piece = self.writer.piece()
+        if not piece:
+            return
+        told, self.told = self.told, len(self.tokens)
+        if not heard(Piece.of(piece, self.tokens[told:])) and not self.writer.reason:
+            self.writer.end("stop")
 
     def finish(self) -> None:
         """Hand over the reply."""
@@ -62,6 +102,7 @@ class Asked:
         counts = (len(self.prompt), len(writer.ids))
         try:
             reply = reply_of(self.job, self.request, writer.text, writer.reason, counts, writer.ids)
+            reply.tokens, reply.prompt = self.tokens, self.read
         except Exception as error:
             self.fail(error)
         else:

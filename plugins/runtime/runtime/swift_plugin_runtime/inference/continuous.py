@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 
+from swift_core.contract.engine import Token
 from swift_plugin_runtime.inference.adapters import Adapters, TokenAdapters
 from swift_plugin_runtime.inference.asked import Asked, best
+from swift_plugin_runtime.inference.likelihoods import likelihoods
 from swift_plugin_runtime.inference.proof import attending
 from swift_plugin_runtime.inference.ragged import Part, Row, Store
 from swift_plugin_runtime.inference.sampler import Draw, drawn
@@ -49,6 +51,12 @@ class Sequence:
     def left(self) -> int:
         """Tokens that the model has not taken in; 1 while the answer is drawn."""
         return len(self.ids) - self.store.length
+
+    def part(self, count: int) -> Part:
+        """Its next tokens. Behind all of them logits are due while the likelihoods of the prompt are asked for."""
+        reads = self.asked.reads and self.store.length < len(self.asked.prompt)
+        wanted = count if reads else int(count == self.left)
+        return Part(self.store, self.ids[self.store.length :][:count], wanted)
 
     def started(self) -> bool:
         """Take over the donor's beginning if it is there; False while it is to come."""
@@ -85,9 +93,10 @@ class Continuous:
 
     def admit(self, asked: Asked) -> None:
         """Begin to answer."""
-        draw = Draw.of(asked.request, self.row.model.device)
+        draw = asked.draw(self.row.model.device)
         sequence = Sequence(asked, list(asked.prompt), Store(_most(asked)), draw)
-        self._find_donor(sequence)
+        if not asked.reads:
+            self._find_donor(sequence)
         self.running.append(sequence)
         while self.ended and self._reserved() + sum(s.store.most for s in self.ended) > self.most:
             self.ended.pop(0)
@@ -126,13 +135,15 @@ class Continuous:
 
     def _call(self, chosen: list[tuple[Sequence, int]]) -> None:
         """The call and its draws; where it fails, halves of it, down to the sequence that is to blame."""
-        parts = [Part(s.store, s.ids[s.store.length :][:count], count == s.left) for s, count in chosen]
+        parts = [s.part(count) for s, count in chosen]
         lengths = [s.store.length for s, _ in chosen]
-        wanted = [s for (s, _), part in zip(chosen, parts, strict=True) if part.wanted]
         try:
             with self._speaking([(s.adapter, count) for s, count in chosen]):
                 logits = self.row(parts)
-            tokens = best(drawn([s.draw for s in wanted], lambda place: _ids(wanted[place], logits), logits))
+            wanted, scores = _due(chosen, parts, lengths, logits)
+            likely = _Likely(wanted, scores)
+            tokens = best(drawn([s.draw for s in wanted], lambda place: _ids(wanted[place], scores), scores))
+            told = likely.of(tokens)
         except Exception as error:
             for (sequence, _), length in zip(chosen, lengths, strict=True):
                 sequence.store.length = length
@@ -141,9 +152,9 @@ class Continuous:
             middle = len(chosen) // 2
             self._call(chosen[:middle])
             return self._call(chosen[middle:])
-        for sequence, token in zip(wanted, tokens, strict=True):
+        for sequence, token, told_of in zip(wanted, tokens, told, strict=True):
             sequence.ids.append(token)
-            sequence.asked.take(token)
+            sequence.asked.take(token, told_of)
 
     def _speaking(self, owners: list[tuple[str | None, int]]) -> AbstractContextManager[Any]:
         """The adapters of the next call. owners: (adapter, tokens) along the row."""
@@ -167,9 +178,56 @@ class Continuous:
             self.ended = []
         return [sequence.asked for sequence in gone]
 
+    def renew(self, model: Any, gone: str | None = None) -> None:
+        """Go on with a model whose adapters have changed. gone: the one that was taken out."""
+        self.row.model = model
+        self.tokens = TokenAdapters(model, self.adapters) if self.adapters and self.adapters.mix_tokens else None
+        self.ended = [sequence for sequence in self.ended if gone is None or sequence.adapter != gone]
+
     def forget(self) -> None:
         """Drop the keys and values of answered sequences: the weights may change."""
         self.ended = []
+
+
+def _due(
+    chosen: list[tuple[Sequence, int]], parts: list[Part], lengths: list[int], logits: torch.Tensor
+) -> tuple[list[Sequence], torch.Tensor]:
+    """(whose next token is due, its scores [sequences, vocabulary]); prompts are read on the way.
+
+    lengths: tokens that each sequence had taken in before. A sequence that shall say nothing ends with its prompt.
+    """
+    due, lines = [], []
+    blocks = logits.split([part.wanted for part in parts])
+    for (sequence, count), length, block in zip(chosen, lengths, blocks, strict=True):
+        asked = sequence.asked
+        if asked.reads and length < len(asked.prompt):
+            asked.read_in(length, block)
+        if length + count < len(sequence.ids):
+            continue
+        if asked.writer.limit:
+            due.append(sequence)
+            lines.append(block[-1:])
+        else:
+            asked.writer.end("length")
+    everything = len(lines) == len(logits)  # nearly always: no copy then
+    return due, logits if everything else torch.cat(lines) if lines else logits[:0]
+
+
+class _Likely:
+    """The likelihoods of tokens that are about to be drawn: drawing writes over their scores."""
+
+    def __init__(self, sequences: list[Sequence], scores: torch.Tensor):
+        asked = [sequence.asked.request.sampling.logprobs for sequence in sequences]
+        self.most = {place: most for place, most in enumerate(asked) if most is not None}
+        self.count, self.scores = len(sequences), scores[list(self.most)] if self.most else scores[:0]
+
+    def of(self, tokens: list[int]) -> list[Token | None]:
+        """Of each token that was drawn; None where nobody asks."""
+        told: list[Token | None] = [None] * self.count
+        found = likelihoods(self.scores, [tokens[place] for place in self.most], list(self.most.values()))
+        for place, token in zip(self.most, found, strict=True):
+            told[place] = token
+        return told
 
 
 @contextmanager

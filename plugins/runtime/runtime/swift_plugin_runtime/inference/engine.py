@@ -12,7 +12,7 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -22,13 +22,14 @@ import psutil
 import torch
 
 from swift_core import SwiftError
-from swift_core.contract.engine import Heard, Listener, Reply, Request
+from swift_core.contract.engine import Heard, InUse, Listener, Reply, Request
 from swift_core.contract.job import Job
-from swift_core.inference.conversation import askable, room, streamed, window_of
+from swift_core.inference.conversation import OPTIONAL, askable, room, streamed, window_of
 from swift_core.inference.ending import ending_of, writer_of
 from swift_plugin_runtime.inference.adapters import Adapters
 from swift_plugin_runtime.inference.asked import Asked
 from swift_plugin_runtime.inference.continuous import Continuous
+from swift_plugin_runtime.inference.forms import Form, Forms
 from swift_plugin_runtime.inference.known_ids import check_sampling, known_ids
 from swift_plugin_runtime.inference.proof import mixes_tokens, row_for, tried_ragged
 from swift_plugin_runtime.inference.static import answer_together
@@ -52,6 +53,8 @@ class TransformersEngine:
 
     batches_itself = True
     admits = True
+    obeys = OPTIONAL
+    changes_adapters = True
 
     def __init__(
         self,
@@ -72,10 +75,13 @@ class TransformersEngine:
         self.pad = _first_not_none(self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         self.ending = ending_of(job, self.tokenizer, model.generation_config.eos_token_id)
         self.vocabulary = getattr(model.config.get_text_config(), "vocab_size", sys.maxsize)
+        self.own_sampling = own_sampling(model.generation_config)
+        self.forms = Forms(self.tokenizer, getattr(model.config.get_text_config(), "vocab_size", 0), self.ending.ids)
         self.encoding = threading.Lock()
         self.changed = threading.Condition()
         self.waiting: list[Asked] = []
         self.open: list[Asked] = []
+        self.errands: list[tuple[Callable[[], None], Future[None]]] = []
         self.thread: threading.Thread | None = None
         self.continuous = self._tried()
 
@@ -129,7 +135,19 @@ class TransformersEngine:
 
     def prepared(self, request: Request) -> Request:
         """The request with its prompt as tokens, checked. Raises SwiftError where it cannot be asked."""
+        self._form(request, ())
         return dataclasses.replace(request, prompt=self._encoded(request)[0])
+
+    def load_adapter(self, name: str, folder: str) -> None:
+        """Load a plain LoRA adapter between two tokens of the answers under way.
+
+        Raises SwiftError where the name is taken, or the adapter is another one or does not fit.
+        """
+        self._between(partial(self._load, name, folder))
+
+    def unload_adapter(self, name: str) -> None:
+        """Take an adapter out. Raises SwiftError where it is not there, and InUse where a request asks for it."""
+        self._between(partial(self._unload, name))
 
     def close(self) -> None:
         """Refuse who waits, end who is being answered, and let go of the model."""
@@ -140,10 +158,72 @@ class TransformersEngine:
         self._settle()
         self.model = self.continuous = None
 
+    # -- adapters: changed by the thread that calls the model ---------------------------------------------------
+    def _between(self, errand: Callable[[], None]) -> None:
+        done: Future[None] = Future()
+        with self.changed:
+            self.errands.append((errand, done))
+            self._wake()
+        done.result()
+
+    def _run_errands(self) -> None:
+        while self.errands:
+            errand, done = self.errands.pop(0)
+            try:
+                errand()
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+    def _load(self, name: str, folder: str) -> None:
+        adapters = self._changeable()
+        if name in self.models:
+            raise SwiftError(f"There is a model {name!r} already.")
+        mixed = adapters.mix_tokens
+        adapters.add(name, folder)
+        if mixed and not self._adapters_changed():
+            adapters.remove(name)
+            self._adapters_changed(name)
+            raise SwiftError(f"The adapter {name!r} does not mix with those that are loaded.")
+        self._adapters_changed()
+
+    def _unload(self, name: str) -> None:
+        adapters = self._changeable()
+        if name not in adapters.labels:
+            raise SwiftError(f"There is no adapter {name!r}.")
+        with self.changed:
+            if any(asked.request.adapter == name and not asked.ended for asked in self.open):
+                raise InUse(f"The adapter {name!r} is answering; ask again when its requests have ended.")
+        adapters.remove(name)
+        self._adapters_changed(name)
+
+    def _changeable(self) -> Adapters:
+        if self.adapters is None:
+            raise SwiftError("This engine answers with its model as it is; it loads no adapters.")
+        return self.adapters
+
+    def _adapters_changed(self, gone: str | None = None) -> bool:
+        """Make everything know the adapters of now; whether tokens of different ones may share a row."""
+        assert self.adapters is not None
+        adapters, self.model = self.adapters, self.adapters.model
+        self.models = [self.models[0], *adapters.labels]
+        adapters.mix_tokens = adapters.mixes and self.continuous is not None and mixes_tokens(self.model, adapters)
+        if self.continuous:
+            self.continuous.renew(self.model, gone)
+        return adapters.mix_tokens
+
+    # -- requests ---------------------------------------------------------------------------------------------
     def _asked(self, request: Request, heard: Heard | None) -> Asked:
         """The request, checked and encoded."""
         inputs, most = self._encoded(request)
-        return Asked(self.job, request, inputs, writer_of(self.job, self.processor, request, self.ending, most), heard)
+        writer = writer_of(self.job, self.processor, request, self.ending, most)
+        return Asked(self.job, request, inputs, writer, heard, self._form(request, writer.ending.ids))
+
+    def _form(self, request: Request, ends: Sequence[int]) -> Form | None:
+        """What holds the answer to its form; SwiftError where that cannot be done."""
+        guide = request.sampling.guide
+        return self.forms.form(guide, ends) if guide else None
 
     def _encoded(self, request: Request) -> tuple[dict[str, Any], int]:
         """(the request's tokens and media, checked; the most tokens that its answer may have)."""
@@ -170,11 +250,15 @@ class TransformersEngine:
         with self.changed:
             self.open = [asked for asked in self.open if not asked.future.done()] + every
             self.waiting += every
-            if self.thread is None and every:
-                self.thread = threading.Thread(target=self._work, name="engine", daemon=True)
-                atexit.register(self.close)  # a thread inside of a kernel while Python ends would abort the process
-                self.thread.start()
-            self.changed.notify_all()
+            if every:
+                self._wake()
+
+    def _wake(self) -> None:
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._work, name="engine", daemon=True)
+            atexit.register(self.close)  # a thread inside of a kernel while Python ends would abort the process
+            self.thread.start()
+        self.changed.notify_all()
 
     def _settle(self) -> None:
         """Wait until the thread has let go of the model, unless others are being answered."""
@@ -191,7 +275,7 @@ class TransformersEngine:
             except BaseException as error:  # a bug must answer those who wait, not leave them waiting
                 self._fail(error)
             with self.changed:
-                if not self.waiting:
+                if not self.waiting and not self.errands:
                     self.thread = None
                     atexit.unregister(self.close)
                     self.changed.notify_all()
@@ -207,6 +291,7 @@ class TransformersEngine:
 
     def _turn(self) -> bool:
         """A static batch, or steps until one is due; False where nothing is left to do."""
+        self._run_errands()
         if (first := self._first()) is not None and self._static(first):
             self._answer_together()
         elif self.continuous and (first or self.continuous.running):
@@ -234,7 +319,7 @@ class TransformersEngine:
                 return
             for asked in continuous.step():
                 asked.finish()
-            if first and self._static(first):
+            if self.errands or (first and self._static(first)):
                 return
 
     def _leave(self, every: list[Asked]) -> None:
@@ -274,6 +359,15 @@ class TransformersEngine:
 
     def _active(self, names: list[str | None]) -> AbstractContextManager[dict[str, Any]]:
         return self.adapters.active(names) if self.adapters else nullcontext({})
+
+
+def own_sampling(config: Any) -> dict[str, Any]:
+    """Fields of `Sampling` as a generation config of transformers says them; what it leaves out is not there."""
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+    said = {name: value for name in names if (value := getattr(config, name, None)) is not None}
+    if config.do_sample is False:
+        return {**said, "temperature": 0.0}
+    return {"temperature": 1.0, **said} if config.do_sample else said
 
 
 def _on_device(device: torch.device) -> AbstractContextManager[Any]:

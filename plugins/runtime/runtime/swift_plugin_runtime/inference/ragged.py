@@ -248,23 +248,24 @@ AttentionMaskInterface.register(NAME, ragged_mask)
 
 @dataclass
 class Part:
-    """Tokens that one sequence takes in with the next call. wanted: whether the logits behind them are asked for."""
+    """Tokens that one sequence takes in with the next call. wanted: behind how many, the last, logits are due."""
 
     store: Store
     ids: list[int]
-    wanted: bool = True
+    wanted: int = 1
 
 
 def row_of(parts: Sequence[Part]) -> tuple[list[int], list[int], list[int], list[Span]]:
     """(token ids, positions, places of the wanted tokens, spans) of the parts end to end."""
     ids: list[int] = []
     positions: list[int] = []
-    places, spans = [], []
+    places: list[int] = []
+    spans = []
     for part in parts:
         spans.append(Span(part.store, len(ids), len(part.ids)))
         ids += part.ids
         positions += range(part.store.length, part.store.length + len(part.ids))
-        places += [len(ids) - 1] * part.wanted
+        places += range(len(ids) - part.wanted, len(ids))
     return ids, positions, places, spans
 
 
@@ -278,7 +279,7 @@ class Row:
 
     @torch.no_grad()
     def __call__(self, parts: Sequence[Part]) -> torch.Tensor:
-        """Logits behind each wanted part, as float32 [wanted, vocabulary]; the stores then hold the parts' tokens."""
+        """Logits behind each wanted token, as float32 [wanted, vocabulary]; the stores then hold the parts' tokens."""
         ids, positions, places, spans = row_of(parts)
         device = self.model.device
         where = torch.tensor([positions], device=device)

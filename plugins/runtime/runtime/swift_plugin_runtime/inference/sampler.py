@@ -10,26 +10,69 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from swift_core.contract.engine import Request, Sampling
 
+NOT_OF_SCORES = {
+    "seed": None, "max_new_tokens": 0, "stop": (), "stop_ids": (), "ignore_eos": False, "min_new_tokens": 0,
+    "logprobs": None, "prompt_logprobs": None, "guide": None,
+}  # fmt: skip
+"""Fields of a sampling that do not change how scores are drawn, at the value that rows which are drawn alike share."""
+
+
+class Shaping(Protocol):
+    """What holds an answer to a form."""
+
+    def shape(self, scores: torch.Tensor) -> None:
+        """Set the scores [vocabulary] of tokens that must not come next to -inf, in place."""
+
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """How one request's tokens are drawn: its sampling without what differs between alike requests, and its noise."""
+    """How one request's tokens are drawn: its sampling without what differs between alike requests, and its noise.
+
+    said: the answer's tokens so far, a list that grows. ends: tokens that may not come among the first `least`. form:
+    what holds the answer to a form.
+    """
 
     how: Sampling
     generator: torch.Generator
+    said: Sequence[int] = ()
+    ends: Sequence[int] = ()
+    least: int = 0
+    form: Shaping | None = None
 
     @classmethod
-    def of(cls, request: Request, device: torch.device) -> Draw:
+    def of(
+        cls,
+        request: Request,
+        device: torch.device,
+        said: Sequence[int] = (),
+        ends: Sequence[int] = (),
+        form: Shaping | None = None,
+    ) -> Draw:
         """That of a request; without a seed, with a fresh one."""
         seed = request.sampling.seed
         generator = torch.Generator(device).manual_seed(secrets.randbits(63) if seed is None else seed)
-        how = request.drawn(seed=None, max_new_tokens=0, stop=(), stop_ids=(), ignore_eos=False).sampling
-        return cls(how, generator)
+        how = request.drawn(**NOT_OF_SCORES).sampling
+        return cls(how, generator, said, ends, request.sampling.min_new_tokens, form)
+
+    def shape(self, scores: torch.Tensor) -> None:
+        """Make the scores [vocabulary] what this answer makes of them, in place: penalties, its end, its form.
+
+        The penalties are OpenAI's: for tokens of the answer alone, once and for each time.
+        """
+        once, each = self.how.presence_penalty, self.how.frequency_penalty
+        if self.said and (once or each):
+            ids, counts = torch.tensor(self.said, device=scores.device).unique(return_counts=True)
+            scores[ids] -= once + each * counts
+        if len(self.said) < self.least and self.ends:
+            scores[torch.tensor(self.ends, device=scores.device)] = -float("inf")
+        if self.form:
+            self.form.shape(scores)
 
 
 def drawn(draws: Sequence[Draw], seen: Callable[[int], torch.Tensor], scores: torch.Tensor) -> torch.Tensor:
@@ -61,6 +104,8 @@ def _drawn(
         scores = scores.index_fill(1, torch.tensor(how.banned, device=scores.device), -float("inf"))
     if how.logit_bias:
         scores = scores + _bias(how.logit_bias, scores)
+    for line, draw in zip(scores, draws, strict=True):
+        draw.shape(line)
     if how.temperature == 0:
         return scores
     noise = torch.empty_like(scores)
@@ -71,15 +116,19 @@ def _drawn(
 
 
 class Sampler:
-    """A logits processor of transformers that draws each row of a padded batch by its own request."""
+    """A logits processor of transformers that draws each row of a padded batch by its own request.
 
-    def __init__(self, requests: list[Request], pads: list[int], device: torch.device):
+    raw: scores of the rows `told` as the model gave them for the newest token, [len(told), vocabulary].
+    """
+
+    def __init__(self, draws: list[Draw], pads: list[int], told: Sequence[int] = ()):
         """pads: padding tokens to the left of each row, which the repetition penalty must not count."""
-        self.pads = pads
-        self.draws = [Draw.of(request, device) for request in requests]
+        self.draws, self.pads, self.told = draws, pads, list(told)
+        self.raw: torch.Tensor | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """input_ids: [rows, tokens], scores: [rows, vocabulary] in float32; returns scores to take the best of."""
+        self.raw = scores[self.told] if self.told else None
         return drawn(self.draws, lambda row: input_ids[row, self.pads[row] :], scores)
 
 

@@ -142,16 +142,23 @@ def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
     Raises SwiftError where the adapter holds weights that the model has no place for.
     """
     import peft
-    from safetensors.torch import load_file
 
     config = peft.PeftConfig.from_pretrained(folder)
     config.inference_mode = not trainable
     model = attach(model, config, name)
+    fill(model, folder, name)
+    return model
+
+
+def fill(model: Any, folder: str, name: str) -> None:
+    """Give an adapter the weights that a folder holds. Raises SwiftError where the model has no place for some."""
+    import peft
+    from safetensors.torch import load_file
+
     result = peft.set_peft_model_state_dict(model, load_file(Path(folder, WEIGHTS)), adapter_name=name)
     strange = [k for k in getattr(result, "unexpected_keys", []) if k != "prompt_embeddings"]  # PEFT loads that apart
     if strange:
         raise SwiftError(f"The adapter {folder} does not fit this model: {strange[:3]} …")
-    return model
 
 
 def save(model: Any, folder: str, name: str, base: Any) -> bool:
