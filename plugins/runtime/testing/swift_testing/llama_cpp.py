@@ -1,0 +1,49 @@
+"""llama.cpp, the real one, over a GGUF file: what it answers to token ids, and how it cuts text (package xllamacpp)."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class LlamaCpp:
+    """A GGUF file loaded for one answer at a time, its keys and values in float32 as transformers has them.
+
+    adapters: GGUF adapters that `greedy` may name by their place. context: most tokens of prompt and answer together.
+    """
+
+    def __init__(self, file: str | Path, adapters: Sequence[str | Path] = (), context: int = 512):
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = str(file)
+        params.n_ctx, params.n_parallel = context, 1
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.warmup, params.verbosity = False, -1
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in adapters]
+        self.server = xllamacpp.Server(params)
+
+    def greedy(self, ids: Sequence[int], count: int, adapter: int | None = None) -> list[int]:
+        """The ids of the likeliest answer of at most `count` tokens, with the one that ended it."""
+        loras = [] if adapter is None else [{"id": adapter, "scale": 1.0}]
+        asked = {"prompt": list(ids), "max_tokens": count, "temperature": 0.0, "logprobs": 1, "lora": loras}
+        answer = self.server.handle_completions({**asked, "cache_prompt": False})
+        return [piece["id"] for piece in answer["choices"][0]["logprobs"]["content"]]
+
+    def ids_of(self, text: str, special: bool = True) -> list[int]:
+        """The text as token ids. special: with what the tokenizer puts around it, control tokens read as such."""
+        body = {"content": text, "add_special": special, "parse_special": special}
+        return list(self.post("/tokenize", body)["tokens"])
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """What its own HTTP server, on this machine alone, answers."""
+        request = urllib.request.Request(
+            self.server.listening_address + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
