@@ -29,6 +29,10 @@ class Gguf(Exporter):
         "auto", "How weights are written; auto: in the checkpoint's own precision. Norms are always f32."
     )
 
+    gguf_pre: str | None = option(
+        None, "llama.cpp's name of the rule that cuts text into words; left out, the tokenizer's own is looked up."
+    )
+
     @hookimpl
     def export_model(self, job: Job) -> str:
         from swift_plugin_gguf.architectures import architecture_of
@@ -51,7 +55,9 @@ class Gguf(Exporter):
         from swift_plugin_gguf.writing import own_type, write_model
 
         processor = load_processor(job, path, config)
-        vocabulary = vocabulary_of(getattr(processor, "tokenizer", processor), config.get_text_config().vocab_size)
+        vocabulary = vocabulary_of(
+            getattr(processor, "tokenizer", processor), config.get_text_config().vocab_size, self.gguf_pre
+        )
         for note in vocabulary.notes:
             job.say(note)
         model, processor = load_model(job)

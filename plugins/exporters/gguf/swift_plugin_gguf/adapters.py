@@ -50,7 +50,7 @@ def _place(names: Names, module: str) -> str:
     found = names.of(f"{module}.weight")
     if found is None or not found.startswith("blk."):
         raise SwiftError(
-            f"The adapter changes {module}, which llama.cpp adapts otherwise or not at all. Merge it: --merge_lora true."
+            f"The adapter changes {module}, which llama.cpp adapts otherwise or not at all: say --merge_lora true."
         )
     return found
 

@@ -68,15 +68,17 @@ class Vocabulary:
     notes: list[str] = field(default_factory=list)
 
 
-def vocabulary_of(tokenizer: Any, rows: int) -> Vocabulary:
+def vocabulary_of(tokenizer: Any, rows: int, pre: str | None = None) -> Vocabulary:
     """The vocabulary of a transformers tokenizer for a model with `rows` rows of embeddings.
+
+    pre: llama.cpp's name of the rule that cuts text, in place of the one that is found.
 
     Raises SwiftError, with what was seen, where llama.cpp has nothing that cuts or joins text in this way.
     """
     core = getattr(tokenizer, "backend_tokenizer", None)
     if core is None:
         raise SwiftError(
-            f"The tokenizer {type(tokenizer).__name__} is no tokenizer of the library tokenizers; its rules cannot be read."
+            f"The rules of {type(tokenizer).__name__} cannot be read: it is no tokenizer of the library tokenizers."
         )
     structure = json.loads(core.to_str())
     highest = max(tokenizer.get_vocab().values())
@@ -84,7 +86,7 @@ def vocabulary_of(tokenizer: Any, rows: int) -> Vocabulary:
         raise SwiftError(f"The tokenizer has a token {highest}, but the model only {rows} rows of embeddings.")
     if structure["model"].get("type") != "BPE":
         raise SwiftError(f"llama.cpp's BPE cannot stand for a tokenizer of type {structure['model'].get('type')!r}.")
-    made = _sentencepiece(structure) if structure["model"].get("byte_fallback") else _byte_level(structure)
+    made = _sentencepiece(structure) if structure["model"].get("byte_fallback") else _byte_level(structure, pre)
     made.tokens, made.kinds = _tokens(tokenizer, structure, rows, made.model == "llama")
     if made.scores:
         made.scores += [0.0] * (rows - len(made.scores))
@@ -94,16 +96,16 @@ def vocabulary_of(tokenizer: Any, rows: int) -> Vocabulary:
 
 
 # -- byte-level BPE ----------------------------------------------------------------------------------------
-def _byte_level(structure: dict[str, Any]) -> Vocabulary:
+def _byte_level(structure: dict[str, Any], pre: str | None) -> Vocabulary:
     cut = cuts_of(structure["pre_tokenizer"])
     whole = bool(structure["model"].get("ignore_merges"))
-    name = RULES.get((tuple(cut), whole)) if cut is not None else None
+    name = pre or (RULES.get((tuple(cut), whole)) if cut is not None else None)
     normalizer = structure["normalizer"]
     if name is None or (normalizer or {}).get("type") not in (None, "NFC"):
         seen = {"pre_tokenizer": structure["pre_tokenizer"], "normalizer": normalizer, "ignore_merges": whole}
         raise SwiftError(
             "llama.cpp knows no rule that cuts text as this tokenizer does, so other tokens would come out. Known are "
-            f"{', '.join(sorted(RULES.values()))}; seen was {json.dumps(seen, ensure_ascii=False)}"
+            f"{', '.join(sorted(RULES.values()))} (where you know that one of them is right: --gguf_pre); seen was {json.dumps(seen, ensure_ascii=False)}"
         )
     notes = ["The tokenizer brings text into Unicode's form NFC first, llama.cpp does not."] if normalizer else []
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in structure["model"]["merges"]]
