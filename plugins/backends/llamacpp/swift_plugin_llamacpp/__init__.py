@@ -46,7 +46,7 @@ class LlamaCpp(Backend):
     )
     llamacpp_context: int | None = option(
         None,
-        "Tokens of one conversation, prompt and answer together; left out, what the model allows, at most 4096.",
+        "Tokens of one conversation, prompt and answer together; left out, the model's own, at most 4096.",
         ge=1,
     )
     llamacpp_threads: int | None = option(
@@ -61,12 +61,10 @@ class LlamaCpp(Backend):
     @hookimpl
     def start_engine(self, job: Job) -> LlamaCppEngine:
         from swift_plugin_llamacpp.engine import LlamaCppEngine
-        from swift_plugin_llamacpp.files import exported, exported_adapters, read_tokenizer
+        from swift_plugin_llamacpp.files import exported, read_tokenizer
 
         if job.card.task != "causal_lm":
-            raise SwiftError(
-                f"llama.cpp writes answers; a model for {job.card.task!r} is run by --backend transformers."
-            )
+            raise SwiftError(f"llama.cpp writes answers here; for {job.card.task!r} say --backend transformers.")
         place = TemporaryDirectory(prefix="swift-llamacpp-")
         try:
             file = gguf_of(job.options.model)
@@ -108,8 +106,8 @@ class LlamaCpp(Backend):
         wrong = [word for word, (_, _, file) in zip(self.llamacpp_lora, pairs, strict=True) if not Path(file).is_file()]
         if wrong or len(files) < len(pairs):
             raise SwiftError(
-                f"--llamacpp_lora {' '.join(self.llamacpp_lora)}: say NAME=FILE.gguf, each with a name of its own and a "
-                f"file that exists. Wrong: {', '.join(wrong) or 'a name that stands twice'}."
+                f"--llamacpp_lora {' '.join(self.llamacpp_lora)}: say NAME=FILE.gguf, each with a name of its own and "
+                f"a file that exists. Wrong: {', '.join(wrong) or 'a name that stands twice'}."
             )
         return files
 

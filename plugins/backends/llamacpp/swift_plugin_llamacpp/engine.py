@@ -34,7 +34,7 @@ class LlamaCppEngine:
         self.job, self.server, self.processor, self.models, self.window = job, server, processor, models, window
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.ending = ending_of(job, self.tokenizer)
-        self.bytes = byte_tokens(self.tokenizer)
+        self.bytes = ByteTokens(self.tokenizer)
         self.encoding = threading.Lock()
         self.pool = ThreadPoolExecutor(slots, thread_name_prefix="llama.cpp")
 
@@ -103,7 +103,7 @@ class LlamaCppEngine:
         strange = next((token for token in named if not 0 <= token < len(self.tokenizer)), None)
         if strange is not None:
             raise SwiftError(
-                f"{request.where}: the model knows token ids from 0 to {len(self.tokenizer) - 1}, not {strange}."
+                f"{request.where}: its tokenizer knows ids from 0 to {len(self.tokenizer) - 1}, not {strange}."
             )
         return ids
 
@@ -113,8 +113,8 @@ class LlamaCppEngine:
             return
         with suppress(InvalidStateError):  # it was cancelled meanwhile
             try:
-                answer = _Answer(self, request, limit, heard, future)
-                answer.ask(ids)
+                answer = _Answer(self, request, heard, future)
+                answer.ask(ids, limit)
                 future.set_result(answer.reply(len(ids)))
             except Exception as error:
                 future.set_exception(error)
@@ -147,18 +147,16 @@ class LlamaCppEngine:
 class _Answer:
     """One answer in the making. future: cancelled where nobody waits any more."""
 
-    def __init__(
-        self, engine: LlamaCppEngine, request: Request, limit: int, heard: Heard | None, future: Future[Reply]
-    ):
-        self.engine, self.request, self.limit, self.heard, self.future = engine, request, limit, heard, future
+    def __init__(self, engine: LlamaCppEngine, request: Request, heard: Heard | None, future: Future[Reply]):
+        self.engine, self.request, self.heard, self.future = engine, request, heard, future
         # the limit is llama.cpp's to keep: what stands for a torn character may be more tokens than were drawn
         self.writer: Writer = writer_of(engine.job, engine.processor, request, engine.ending, 1 << 30)
         self.count, self.torn, self.left = 0, False, False
         self.error: Any = None
 
-    def ask(self, ids: list[int]) -> None:
+    def ask(self, ids: list[int], limit: int) -> None:
         """Until the answer ends. SwiftError where llama.cpp refuses."""
-        self.engine.server.handle_completions(self.engine.body(self.request, ids, self.limit), self._take)
+        self.engine.server.handle_completions(self.engine.body(self.request, ids, limit), self._take)
         if self.error is not None:
             raise SwiftError(f"{self.request.where}: llama.cpp refused: {self.error.get('message', self.error)}")
         self._tell()
@@ -204,7 +202,7 @@ class _Answer:
             self.left = not self.heard(piece)
 
 
-class byte_tokens:
+class ByteTokens:
     """Text as tokens of one byte each, by a tokenizer that has one for each byte."""
 
     def __init__(self, tokenizer: Any):

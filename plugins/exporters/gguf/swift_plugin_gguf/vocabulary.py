@@ -101,11 +101,13 @@ def _byte_level(structure: dict[str, Any], pre: str | None) -> Vocabulary:
     whole = bool(structure["model"].get("ignore_merges"))
     name = pre or (RULES.get((tuple(cut), whole)) if cut is not None else None)
     normalizer = structure["normalizer"]
-    if name is None or (normalizer or {}).get("type") not in (None, "NFC"):
+    strange = (normalizer or {}).get("type") not in (None, "NFC")
+    if name is None or (strange and not pre):
         seen = {"pre_tokenizer": structure["pre_tokenizer"], "normalizer": normalizer, "ignore_merges": whole}
         raise SwiftError(
             "llama.cpp knows no rule that cuts text as this tokenizer does, so other tokens would come out. Known are "
-            f"{', '.join(sorted(RULES.values()))} (where you know that one of them is right: --gguf_pre); seen was {json.dumps(seen, ensure_ascii=False)}"
+            f"{', '.join(sorted(RULES.values()))} (where you know that one of them is right: --gguf_pre). Seen was "
+            f"{json.dumps(seen, ensure_ascii=False)}"
         )
     notes = ["The tokenizer brings text into Unicode's form NFC first, llama.cpp does not."] if normalizer else []
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in structure["model"]["merges"]]
