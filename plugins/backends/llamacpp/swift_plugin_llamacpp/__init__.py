@@ -131,6 +131,8 @@ class LlamaCpp(Backend):
         kind = self.llamacpp_cache_type
         if kind == "auto":
             kind = "f32" if _is_float32(job, config) else "f16"
+        if kind == "f32":  # flash attention rounds on the way, whatever it reads
+            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.cache_type_k = params.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{kind.upper()}")
         params.cache_ram_mib = 0  # what earlier answers left is not kept beside the slots
         params.special = True  # ends and calls may be control tokens

@@ -51,8 +51,8 @@ class Gguf(Exporter):
 
     def _model(self, job: Job, path: str, config: Any, folder: Path) -> None:
         from swift_plugin_gguf.architectures import architecture_of
+        from swift_plugin_gguf.files import own_type, write_model
         from swift_plugin_gguf.vocabulary import vocabulary_of
-        from swift_plugin_gguf.writing import own_type, write_model
 
         processor = load_processor(job, path, config)
         vocabulary = vocabulary_of(

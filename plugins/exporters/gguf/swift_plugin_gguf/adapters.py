@@ -10,8 +10,8 @@ import gguf
 
 from swift_core import SwiftError
 from swift_plugin_gguf.architectures import architecture_of
+from swift_plugin_gguf.files import write_weights
 from swift_plugin_gguf.tensors import TYPES, Names, Weight
-from swift_plugin_gguf.writing import write_weights
 
 PREFIX = "base_model.model."
 """What PEFT puts before the name of a module."""

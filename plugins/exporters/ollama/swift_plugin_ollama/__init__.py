@@ -19,11 +19,12 @@ from swift_core.jobs.writing import WRITTEN, writing
 from swift_core.templates.forms import ollama
 from swift_core.templates.ollama_tools import CALLS, RESULTS, TOOLS, ToolForm, pieces_of, tool_form
 from swift_core.templates.render import spans_of
+from swift_core.templates.turns import own_tools
 
 
 @dataclass(kw_only=True, eq=False)
 class Ollama(Exporter):
-    """Writes a Modelfile for `ollama create`: of merged weights with --merge_lora true, of a GGUF with --to_gguf true."""
+    """Writes a Modelfile for `ollama create`, of merged weights (--merge_lora true) or a GGUF file (--to_gguf true)."""
 
     swift_api = 1
     capabilities = {"image": Experimental("the template is written; Ollama itself decides where an image stands.")}
@@ -87,8 +88,10 @@ def _tools(job: Job, tokenizer: Any) -> ToolForm | None:
     said = [{"role": "user", "content": "Ask."}, {"role": "assistant", "content": "", "tool_calls": CALLS}]
     messages = [*said, *({"role": "tool", "content": result} for result in RESULTS)]
     try:
+        template = job.one("template")
         row = to_row({"messages": messages, "tools": TOOLS, "_where": "the tools of Ollama's template"}, {})
         text = "".join(span.text for span in spans_of(job, row, tokenizer, generation=True))
+        form = None if template.tools and not own_tools(job, row, template) else form
     except SwiftError:
         form = None
     if form is None or not all(piece in text for piece in pieces_of(job)):

@@ -25,15 +25,16 @@ class LlamaCpp:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
         params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         params.warmup, params.verbosity = False, -1
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in adapters]
         self.server = xllamacpp.Server(params)
 
     def greedy(self, ids: Sequence[int], count: int, adapter: int | None = None) -> list[int]:
         """The ids of the likeliest answer of at most `count` tokens, with the one that ended it."""
         loras = [] if adapter is None else [{"id": adapter, "scale": 1.0}]
-        asked = {"prompt": list(ids), "max_tokens": count, "temperature": 0.0, "logprobs": 1, "lora": loras}
-        answer = self.server.handle_completions({**asked, "cache_prompt": False})
-        return [piece["id"] for piece in answer["choices"][0]["logprobs"]["content"]]
+        asked = {"prompt": list(ids), "n_predict": count, "temperature": 0.0, "lora": loras}
+        answer = self.post("/completion", {**asked, "return_tokens": True, "cache_prompt": False})
+        return list(answer["tokens"])
 
     def ids_of(self, text: str, special: bool = True) -> list[int]:
         """The text as token ids. special: with what the tokenizer puts around it, control tokens read as such."""
