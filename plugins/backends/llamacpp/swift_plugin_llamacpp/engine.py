@@ -124,7 +124,8 @@ class LlamaCppEngine:
         how = request.sampling
         seed = secrets.randbelow(SEEDS) if how.seed is None else how.seed % SEEDS
         biases = [[token, value] for token, value in how.logit_bias] + [[token, False] for token in how.banned]
-        adapter = [] if request.adapter is None else [{"id": self.models.index(request.adapter) - 1, "scale": 1.0}]
+        names = self.models[1:]
+        scales = [{"id": place, "scale": float(name == request.adapter)} for place, name in enumerate(names)]
         return {
             "prompt": ids,
             "stream": True,
@@ -137,10 +138,10 @@ class LlamaCppEngine:
             "top_k": how.top_k,
             "min_p": how.min_p,
             "repeat_penalty": how.repetition_penalty,
-            "repeat_last_n": -1,
+            "repeat_last_n": self.window,
             "logit_bias": biases,
             "seed": seed,
-            "lora": adapter,
+            "lora": scales,
         }
 
 

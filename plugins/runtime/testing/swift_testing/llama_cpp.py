@@ -27,11 +27,11 @@ class LlamaCpp:
         params.warmup, params.verbosity = False, -1
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in adapters]
-        self.server = xllamacpp.Server(params)
+        self.server, self.adapters = xllamacpp.Server(params), len(adapters)
 
     def greedy(self, ids: Sequence[int], count: int, adapter: int | None = None) -> list[int]:
         """The ids of the likeliest answer of at most `count` tokens, with the one that ended it."""
-        loras = [] if adapter is None else [{"id": adapter, "scale": 1.0}]
+        loras = [{"id": place, "scale": float(place == adapter)} for place in range(self.adapters)]
         asked = {"prompt": list(ids), "n_predict": count, "temperature": 0.0, "lora": loras}
         answer = self.post("/completion", {**asked, "return_tokens": True, "cache_prompt": False})
         return list(answer["tokens"])
