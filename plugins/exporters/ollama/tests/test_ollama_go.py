@@ -47,7 +47,7 @@ USES = [
 ]
 
 MODELS = {
-    "chatml": ({"template": "chatml"}, tiny_qwen2),
+    "chatml": ({"template": "chatml", "agent": "hermes"}, tiny_qwen2),
     "qwen, with a default system text": ({"template": "qwen"}, tiny_qwen2),
     "qwen3, with thoughts": ({"template": "qwen3"}, tiny_qwen2),
     "llama3, with a bos": ({"template": "llama3"}, tiny_llama),
