@@ -9,6 +9,7 @@ import gguf
 import pytest
 import torch
 from swift_plugin_runtime.loading.text_rules import GPT2, GPT4O, LLAMA3, QWEN2, RULES, TEKKEN
+from swift_testing import ExporterContract
 from swift_testing.llama_cpp import LlamaCpp
 from swift_testing.smollm2 import smollm2
 from swift_testing.tiny import SAMPLE_TEXTS, tiny_qwen2_vl
@@ -40,6 +41,10 @@ TEXTS = [
     "  leading and trailing  ",
     "HTTPServer camelCase /path/to/file.txt 3rd 1st 100,000 \u00a0x",
 ]
+
+
+class TestGguf(ExporterContract):
+    name = "gguf"
 
 
 # -- tokenizers with real rules --------------------------------------------------------------------------------
