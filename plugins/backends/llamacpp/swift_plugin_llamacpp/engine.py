@@ -37,6 +37,7 @@ class LlamaCppEngine:
         self.bytes = ByteTokens(self.tokenizer)
         self.encoding = threading.Lock()
         self.pool = ThreadPoolExecutor(slots, thread_name_prefix="llama.cpp")
+        self.open: set[Future[Reply]] = set()
 
     # -- asking ---------------------------------------------------------------------------------------------
     def submit(self, request: Request, heard: Heard | None = None) -> Future[Reply]:
@@ -70,10 +71,15 @@ class LlamaCppEngine:
 
     def close(self) -> None:
         """End what is being answered, and let go of the model."""
+        for future in list(self.open):
+            with suppress(InvalidStateError):  # it was answered meanwhile
+                future.set_exception(SwiftError("The engine was closed."))
         self.pool.shutdown(cancel_futures=True)
         self.server = None
 
     def _start(self, future: Future[Reply], request: Request, ids: list[int], limit: int, heard: Heard | None) -> None:
+        self.open.add(future)
+        future.add_done_callback(self.open.discard)
         self.pool.submit(self._work, future, request, ids, limit, heard)
 
     def _asked(self, request: Request) -> tuple[list[int], int]:
@@ -109,9 +115,9 @@ class LlamaCppEngine:
 
     # -- answering: in a thread of the pool -------------------------------------------------------------------
     def _work(self, future: Future[Reply], request: Request, ids: list[int], limit: int, heard: Heard | None) -> None:
-        if future.cancelled():
+        if future.done():
             return
-        with suppress(InvalidStateError):  # it was cancelled meanwhile
+        with suppress(InvalidStateError):  # nobody waits any more
             try:
                 answer = _Answer(self, request, heard, future)
                 answer.ask(ids, limit)
@@ -146,7 +152,7 @@ class LlamaCppEngine:
 
 
 class _Answer:
-    """One answer in the making. future: cancelled where nobody waits any more."""
+    """One answer in the making. future: done where nobody waits any more."""
 
     def __init__(self, engine: LlamaCppEngine, request: Request, heard: Heard | None, future: Future[Reply]):
         self.engine, self.request, self.heard, self.future = engine, request, heard, future
@@ -177,7 +183,7 @@ class _Answer:
         for choice in chunk["choices"]:
             self._choice(choice, chunk.get("timings", {}).get("predicted_n", 0))
         self._tell()
-        return bool(self.writer.reason) or self.left or self.future.cancelled()
+        return bool(self.writer.reason) or self.left or self.future.done()
 
     def _choice(self, choice: dict[str, Any], count: int) -> None:
         pieces = (choice.get("logprobs") or {}).get("content") or []

@@ -177,7 +177,12 @@ def test_a_merged_adapter_answers_as_the_adapter(engines, taught, loras):
     asked = user(LESSONS[0]["query"])
     (expected,) = engines[1].generate([user(LESSONS[0]["query"], adapter="one")])
     assert len(merged.models) == 1 and merged.generate([asked])[0].text == expected.text
+    endless = user("On and on?", temperature=3.0, seed=4).drawn(max_new_tokens=3000, banned=merged.ending.ids)
+    waiting = [merged.submit(endless) for _ in range(12)]
     merged.close()
+    for future in waiting:
+        with pytest.raises(SwiftError, match="The engine was closed"):
+            future.result(60)
 
 
 @pytest.mark.parametrize(
