@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template
 
 setup: .venv/.ready
 
@@ -114,6 +114,10 @@ test-lowest: .venv/lowest/.ready
 # Ten thousand requests that nobody should send, and ten minutes of 64 clients, some of whom leave.
 test-soak: .venv/.ready
 	SWIFT_FUZZ_REQUESTS=10000 SWIFT_SOAK_SECONDS=600 $(PY) -m pytest tests/test_serving_fuzz.py -s
+
+# Ollama's TEMPLATE in Go's own text/template; needs the program go (Debian: golang-go).
+test-ollama-template: .venv/.ready .venv/.smollm2
+	SWIFT_TEST_OLLAMA=1 $(PY) -m pytest plugins/exporters/ollama/tests/test_ollama_go.py
 
 conformance: .venv/conformance/.ready
 	PYTHONPATH=.venv/conformance $(PY) -m swift_testing.conformance --jobs 2

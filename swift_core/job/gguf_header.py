@@ -37,13 +37,18 @@ def gguf_of(model: str) -> Path | None:
     return files[0] if files else None
 
 
-def gguf_config(file: Path) -> dict[str, Any]:
-    """`model_type` and `_name_or_path` as config.json has them. SwiftError where the file is no GGUF file."""
+def gguf_facts(file: Path) -> dict[str, Any]:
+    """The pairs that stand before the list of tokens. SwiftError where the file is no GGUF file."""
     try:
         with file.open("rb") as stream:
-            facts = _general(stream)
+            return _general(stream)
     except (struct.error, UnicodeDecodeError, ValueError, KeyError) as error:
         raise SwiftError(f"{file} is not a GGUF file that can be read: {error}") from None
+
+
+def gguf_config(file: Path) -> dict[str, Any]:
+    """`model_type` and `_name_or_path` as config.json has them. SwiftError where the file is no GGUF file."""
+    facts = gguf_facts(file)
     name = str(facts.get("general.architecture", ""))
     return {"model_type": MODEL_TYPES.get(name, name), "_name_or_path": facts.get("general.name", "")}
 

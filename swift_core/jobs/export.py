@@ -12,7 +12,7 @@ from swift_core.contract.errors import SwiftError
 from swift_core.data.load import load_all
 from swift_core.job.lockfile import LOCK_FILE
 from swift_core.jobs.steps import go_on_from, without_quantizer
-from swift_core.jobs.writing import source_of, writing
+from swift_core.jobs.writing import WRITTEN, source_of, writing
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -35,7 +35,7 @@ def run(job: Job) -> dict[str, Any]:
             "checkpoint as it is: --push_to_hub true."
         )
     several = len(job.many("exporter")) + bool(offline) > 1
-    folders: dict[str, str] = {}
+    folders: dict[str, str] = job.memo.setdefault(WRITTEN, {})
     for item in job.many("exporter"):
         folders[item.label] = _placed(step, item.label, several).call(item, "export_model")
         step = go_on_from(step, folders[item.label])

@@ -18,6 +18,9 @@ from swift_core.job.specs import JOBS
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
 
+WRITTEN = "folders written"
+"""In the memo of an export: exporter's name → folder, of the exporters that have run so far."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:

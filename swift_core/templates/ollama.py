@@ -6,9 +6,17 @@ import json
 from typing import Any
 
 from swift_core.templates.declaration import Template, named_tokens
+from swift_core.templates.ollama_tools import ListForm, ToolForm
 
 
-def ollama(template: Template, bos: str = "", eos: str = "", tokenizer: Any = None, adds_bos: bool = True) -> str:
+def ollama(
+    template: Template,
+    bos: str = "",
+    eos: str = "",
+    tokenizer: Any = None,
+    adds_bos: bool = True,
+    tools: ToolForm | None = None,
+) -> str:
     """Ollama's TEMPLATE over .System and .Messages, up to the header of the next answer.
 
     bos, eos: the tokenizer's tokens as text. adds_bos: Ollama puts the bos before the prompt itself, as the tokenizer
@@ -16,13 +24,14 @@ def ollama(template: Template, bos: str = "", eos: str = "", tokenizer: Any = No
     .Messages too and are passed over. Thoughts are in .Thinking, apart from .Content. Go knows no trimming: texts are
     written as they come.
     tokenizer: needed where the template names tokens by number.
+    tools: how the job's agent format writes .Tools and .ToolCalls; None: they are not written.
     """
-    return _Go(template, bos, eos, tokenizer, adds_bos).text()
+    return _Go(template, bos, eos, tokenizer, adds_bos, tools).text()
 
 
 class _Go:
-    def __init__(self, template: Template, bos: str, eos: str, tokenizer: Any, adds_bos: bool):
-        self.template, self.tokenizer, self.adds_bos = template, tokenizer, adds_bos
+    def __init__(self, template: Template, bos: str, eos: str, tokenizer: Any, adds_bos: bool, tools: ToolForm | None):
+        self.template, self.tokenizer, self.adds_bos, self.tools = template, tokenizer, adds_bos, tools
         self.names = {"{bos}": bos, "{eos}": eos}
 
     def text(self) -> str:
@@ -34,12 +43,14 @@ class _Go:
             + ('{{ $round := "" }}' if counted else "")
             + ("{{ $first := true }}" if t.between else "")
             + ("{{ $last := -1 }}" + LAST if t.thinking or t.late_system else "")
-            + '{{ range $i, $m := .Messages }}{{ if eq .Role "user" }}'
+            + ("{{ $results := false }}" if self.tools else "")
+            + "{{ range $i, $m := .Messages }}" + self._closed_results('ne .Role "tool"') + '{{ if eq .Role "user" }}'
             + ('{{ $round = printf "%s." $round }}' if counted else "")
             + self._user()
-            + '{{ else if eq .Role "tool" }}' + self._between() + self.around(t.tool or t.user, "query", ".Content")
+            + '{{ else if eq .Role "tool" }}' + self._result()
             + '{{ else if eq .Role "assistant" }}' + self._assistant()
             + "{{ end }}{{ end }}"
+            + self._closed_results()
             + self._prompt()
         )  # fmt: skip
 
@@ -54,7 +65,58 @@ class _Go:
         return self.out(before) + "{{ " + expression + " }}" + self.out(behind)
 
     def _system(self) -> str:
-        return self._if_thinks(self._opening(True), self._opening(False))
+        plain = self._if_thinks(self._opening(True), self._opening(False))
+        if not self.tools or not (self.template.tools or self.template.system):
+            return plain
+        offered = self._if_thinks(self._offering(True, self.tools), self._offering(False, self.tools))
+        return "{{ if .Tools }}" + offered + "{{ else }}" + plain + "{{ end }}"
+
+    def _offering(self, thinks: bool, form: ToolForm) -> str:
+        """The opening of a conversation with tools."""
+        t = self.template
+        before, _, behind = self._behind_bos(t.tools or t.system_for(thinks)).partition("{system}")
+        said = "{{ .System }}" + self.out(form.apart)
+        default = "{{ else }}" + self.out(t.default_system + form.apart) if t.default_system else ""
+        tool = "{{ $tool }}" if form.whole else "{{ $tool.Function }}"
+        offered = self._each("$tool", ".Tools", form.tools, tool)
+        return self.out(before) + "{{ if .System }}" + said + default + "{{ end }}" + offered + self.out(behind)
+
+    def _each(self, name: str, values: str, form: ListForm, one: str) -> str:
+        """Every value of a list. name: of the variable that holds one. one: what is printed for it.
+
+        What stands between values is printed by an action: Ollama takes the first plain text for the mark of a call.
+        """
+        between = "{{ if $n }}" + _printed(form.between) + "{{ end }}" if form.between else ""
+        ranged = "{{ range $n, " + name + " := " + values + " }}" + between + one + "{{ end }}"
+        return self.out(form.before) + ranged + self.out(form.behind)
+
+    def _calls(self) -> str:
+        """The calls of an answer, behind its words."""
+        if not self.tools:
+            return ""
+        form, (before, between, behind) = self.tools, self.tools.call
+        one = _plain(before) + "{{ $call.Function.Name }}" + _plain(between)
+        one += "{{ $call.Function.Arguments }}" + _plain(behind)
+        gap = "{{ if .Content }}" + _printed(form.gap) + "{{ end }}" if form.gap else ""
+        return "{{ if .ToolCalls }}" + gap + self._each("$call", ".ToolCalls", form.calls, one) + "{{ end }}"
+
+    def _result(self) -> str:
+        """One tool message: neighbouring ones share a turn, which `_closed_results` closes."""
+        before, _, behind = (self.template.tool or self.template.user).partition("{query}")
+        if not self.tools:
+            return self._between() + self.out(before) + "{{ .Content }}" + self.out(behind)
+        form = self.tools.results
+        opened = self._between() + self.out(before + form.before)
+        more = "{{ if $results }}" + self.out(form.between) + "{{ else }}" + opened + "{{ end }}"
+        return more + "{{ $results = true }}{{ .Content }}"
+
+    def _closed_results(self, condition: str = "") -> str:
+        """The end of a turn of tool results, where one is open and the condition holds."""
+        if not self.tools:
+            return ""
+        behind = (self.template.tool or self.template.user).partition("{query}")[2]
+        met = f"and $results ({condition})" if condition else "$results"
+        return "{{ if " + met + " }}" + self.out(self.tools.results.behind + behind) + "{{ $results = false }}{{ end }}"
 
     def _opening(self, thinks: bool) -> str:
         t = self.template
@@ -110,7 +172,7 @@ class _Go:
 
     def _assistant(self) -> str:
         t = self.template
-        answer = self.around(t.answer, "answer", ".Content") + self.out(t.end) + self.out(t.after)
+        answer = self._said() + self.out(t.end) + self.out(t.after)
         if t.thinking is None:
             return self.out(t.assistant) + answer
         written = self.around(t.thinking.write, "thought", ".Thinking")
@@ -121,9 +183,27 @@ class _Go:
             current = "{{ if gt $i $last }}" + current + "{{ else }}" + earlier + "{{ end }}"
         return self.out(t.assistant) + current + answer
 
+    def _said(self) -> str:
+        """The words of an answer and its calls."""
+        before, _, behind = self.template.answer.partition("{answer}")
+        words = self.out(before) + "{{ .Content }}"
+        if self.tools and self.tools.beside:
+            return "{{ if .Content }}" + words + self.out(behind) + "{{ end }}" + self._calls()
+        return words + self._calls() + self.out(behind)
+
     def _prompt(self) -> str:
         t = self.template
         return self.out(t.assistant) + self._if_thinks(self.out(t.prompt_on), self.out(t.prompt_off))
+
+
+def _printed(text: str) -> str:
+    """An action that prints the text."""
+    return "{{ " + json.dumps(text, ensure_ascii=False) + " }}"
+
+
+def _plain(text: str) -> str:
+    """The text as it is, save where Go would read an action in it."""
+    return _printed(text) if "{{" in text or text.endswith("{") else text
 
 
 LAST = '{{ range $i, $m := .Messages }}{{ if eq .Role "user" }}{{ $last = $i }}{{ end }}{{ end }}'

@@ -128,6 +128,32 @@ def test_an_adapter_stays_beside_its_base_or_is_merged(folders, tmp_path):
     assert text.startswith(f"FROM {tmp_path / 'ad'}-merged\n") and "ADAPTER" not in text
 
 
+def test_a_gguf_file_written_before_is_what_the_model_is_made_from(folders, tmp_path):
+    """The whole model as FROM, an adapter as ADAPTER; the tools are Hermes', whose mark of a call Ollama looks for."""
+    from transformers import AutoModelForCausalLM
+
+    from swift_core.api import prepare_model, save_pretrained
+
+    job = exporting(folders["qwen2"], to_gguf=True, output_dir=str(tmp_path / "out"))
+    done = job.spec.runner()(job)["folders"]
+    text = Path(done["ollama"], "Modelfile").read_text(encoding="utf-8")
+    file = Path(done["gguf"], "qwen2-f32.gguf")
+    assert file.is_file() and text.startswith(f"FROM {file}\n")
+    assert "{{ if .ToolCalls }}" in text and '<tool_call>\n{"name": "{{ $call.Function.Name }}"' in text
+
+    save_pretrained(prepare_model(AutoModelForCausalLM.from_pretrained(folders["qwen2"]), "lora"), tmp_path / "ad")
+    apart = exporting(folders["qwen2"], to_gguf=True, adapters=[str(tmp_path / "ad")], output_dir=str(tmp_path / "two"))
+    done = apart.spec.runner()(apart)["folders"]
+    text = Path(done["ollama"], "Modelfile").read_text(encoding="utf-8")
+    assert text.startswith(f"FROM {folders['qwen2']}\nADAPTER {Path(done['gguf'], 'ad.gguf')}\n")
+
+
+def test_an_agent_format_that_go_cannot_write_is_said(folders, tmp_path):
+    job = exporting(folders["qwen2"], template="chatml", agent="react", output_dir=str(tmp_path / "out"))
+    text = Path(job.spec.runner()(job)["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
+    assert ".ToolCalls" not in text and any("writes no tools" in note for note in job.notes)
+
+
 def test_text_that_a_modelfile_cannot_hold(folders, tmp_path):
     job = exporting(folders["qwen2"], system='say """', output_dir=str(tmp_path / "out"))
     with pytest.raises(SwiftError, match="cannot hold"):

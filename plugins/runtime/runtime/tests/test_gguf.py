@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from swift_plugin_runtime.loading.text_rules import LLAMA3, cuts_of
 from swift_testing.tiny import tiny_llama
 
 from swift_core import SwiftError
@@ -115,6 +116,8 @@ def test_a_gguf_file_or_a_folder_with_one_is_the_model_that_was_written(written,
         expected = AutoModelForCausalLM.from_pretrained(source)(ids).logits
         assert torch.allclose(model(ids).logits, expected, atol=1e-5)
     assert tokenizer.eos_token == "<|eot_id|>" and job.options.template == "own"
+    rule = json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"]
+    assert cuts_of(rule) == [LLAMA3]  # the rule that the file names
 
 
 def test_it_trains_and_merges(written, cache, tmp_path):

@@ -6,10 +6,13 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from swift_core import SwiftError
 from swift_core.catalogue.metadata_cache import cache_folder
 from swift_core.contract.job import Job
+from swift_core.job.gguf_header import gguf_facts
+from swift_plugin_runtime.loading.text_rules import cut_as
 
 
 def unpacked(job: Job, file: Path) -> str:
@@ -31,12 +34,26 @@ def unpacked(job: Job, file: Path) -> str:
     return str(folder)
 
 
+def read_tokenizer(file: Path) -> Any:
+    """The tokenizer of a GGUF file, which cuts text by the rule that the file names.
+
+    transformers reads tokens and merges, and takes one rule for all files. Raises as it does.
+    """
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    facts = gguf_facts(file)
+    if facts.get("tokenizer.ggml.model") == "gpt2":
+        cut_as(tokenizer, str(facts.get("tokenizer.ggml.pre", "")))
+    return tokenizer
+
+
 def _write(file: Path, dtype: str, folder: Path) -> None:
     import torch
     import transformers
 
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        tokenizer = read_tokenizer(file)
         model = transformers.AutoModelForCausalLM.from_pretrained(
             file.parent, gguf_file=file.name, dtype=getattr(torch, dtype)
         )
