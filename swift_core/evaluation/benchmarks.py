@@ -1,0 +1,112 @@
+"""Published benchmarks by name: what each evaluator knows, and which evaluator measures a name."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.components import Evaluator, declared
+from swift_core.contract.errors import SwiftError, did_you_mean
+
+if TYPE_CHECKING:
+    from swift_core.contract.job import Job
+
+FIRST = ("evalscope", "opencompass", "vlmevalkit")
+"""Whoever stands first measures a name that several evaluators know; evaluators that are not here come last."""
+
+FILES = "csv"
+"""The evaluator of files where none is named."""
+
+NEAR = 3
+"""So many similar names are told for one that nobody knows."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One published data set.
+
+    name: as its evaluator calls it. modality: what the model reads (text, image, video, audio, agent), or `picture`
+    where it draws. title: in words. evaluator: who knows it. more: further columns of the evaluator's own.
+    """
+
+    name: str
+    modality: str
+    title: str
+    evaluator: str
+    more: tuple[str, ...] = ()
+
+
+@functools.cache
+def read_benchmarks(file: Path, evaluator: str) -> dict[str, Benchmark]:
+    """The table of an evaluator: name, modality, title and columns of its own, between tabs, below a header."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return {name: Benchmark(name, modality, title, evaluator, tuple(more)) for name, modality, title, *more in rows[1:]}
+
+
+def all_benchmarks(catalogue: Catalogue | None = None) -> dict[str, dict[str, Benchmark]]:
+    """Evaluator → its benchmarks by name, for every installed evaluator that has a table; the preferred first."""
+    found = {}
+    for entry in (catalogue or Catalogue.installed()).of_kind("evaluator"):
+        try:
+            file: Path | None = declared(entry.load(), Evaluator, "benchmarks")
+        except SwiftError:
+            continue  # `swift doctor` says why; a job that names it fails with the reason
+        if file is not None:
+            found[entry.name] = read_benchmarks(file, entry.name)
+    return dict(sorted(found.items(), key=lambda pair: (_place(pair[0]), pair[0])))
+
+
+def _place(evaluator: str) -> int:
+    return FIRST.index(evaluator) if evaluator in FIRST else len(FIRST)
+
+
+def evaluator_of(name: str, catalogue: Catalogue) -> str:
+    """The evaluator that measures `name` where the user named none. Raises SwiftError where nobody knows it."""
+    known = all_benchmarks(catalogue)
+    for evaluator, benchmarks in known.items():
+        if name in benchmarks:
+            return evaluator
+    raise SwiftError(
+        f"No installed evaluator knows the benchmark {name!r}, and no such file exists.{near(name, known)}"
+    )
+
+
+def near(name: str, known: dict[str, dict[str, Benchmark]]) -> str:
+    """Similar names with who knows them; where there are none, how to see all."""
+    plain = {_plain(other): other for benchmarks in known.values() for other in benchmarks}
+    owners = {
+        other: [evaluator for evaluator, benchmarks in known.items() if other in benchmarks] for other in plain.values()
+    }
+    import difflib
+
+    close = [plain[word] for word in difflib.get_close_matches(_plain(name), plain, NEAR, 0.6)]
+    if not close:
+        return " swift list benchmarks shows all names."
+    told = ", ".join(f"{other} ({', '.join(owners[other])})" for other in close)
+    return f" Similar: {told}. swift list benchmarks shows all names."
+
+
+def _plain(word: str) -> str:
+    return "".join(c for c in word.lower() if c.isalnum())
+
+
+def refuse_unknown(job: Job, evaluator: str, names: Iterable[str]) -> None:
+    """SwiftError for names that the evaluator does not know: similar names, and which other one has it."""
+    known = all_benchmarks()
+    for name in names:
+        if name in known.get(evaluator, {}):
+            continue
+        others = [other for other, benchmarks in known.items() if name in benchmarks]
+        if others:
+            more = f" {others[0]} has it: --evaluator {others[0]}, or leave --evaluator out."
+        elif evaluator in known:
+            more = did_you_mean(name, known[evaluator]) + near(name, known)
+        else:
+            more = near(name, known)
+        raise SwiftError(f"The evaluator {evaluator} has no benchmark {name!r}, and there is no such file.{more}")
