@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from swift_core.contract.components import Evaluator, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.evaluation.benchmarks import FILES, evaluator_of, refuse_unknown
 from swift_core.evaluation.pictures import draw
-from swift_core.evaluation.reports import show
+from swift_core.evaluation.reports import LateEngine, show
 from swift_core.evaluation.sets import EvalSet, eval_sets
 from swift_core.jobs.journal import append, line_of, mark_of, whole_lines
 from swift_core.version import __version__
@@ -30,21 +31,49 @@ Report = dict[str, Any]
 
 
 def measure(job: Job, engine: Any) -> dict[str, Any]:
-    """Measure; returns what stands in `output_dir/report.json`, with its path as `file`.
+    """Measure, print a table and draw a picture; returns what stands in `output_dir/report.json`, its path as `file`.
 
     Raises SwiftError where there is nothing to measure, or where a data set cannot be measured: the reports of those
     before it are kept.
     """
-    _check(job)
+    whole = gather(job, engine)
+    show(whole["reports"])
+    job.say(f"The report is in {whole['file']}.")
+    folder = Path(job.options.output_dir)
+    draw(job, [(folder.name, whole["reports"])], folder / PICTURE)
+    return whole
+
+
+def gather(job: Job, engine: Any) -> dict[str, Any]:
+    """As `measure`, without a word or a picture. engine: one that is there, or a `LateEngine`."""
+    check_asked(job)
     plan = assigned(job)
     _place_output(job)
     finished = Finished(job)
-    reports = [report for item, sets in plan for report in _ask(job, item, sets, engine, finished)]
-    show(reports)
-    return _write(job, reports)
+    return _write(job, [report for item, sets in plan for report in _ask(job, item, sets, engine, finished)])
 
 
-def _check(job: Job) -> None:
+class _NotYet(Exception):
+    """An evaluator has read its data and would ask the model now."""
+
+
+def check_data(job: Job) -> None:
+    """Let every evaluator read its data and make its environment, as far as it does so before it asks the model.
+
+    Raises SwiftError for what is wrong with them. `output_dir` has to be there.
+    """
+
+    def refuse() -> Any:
+        raise _NotYet
+
+    check_asked(job)
+    for item, sets in assigned(job):
+        with contextlib.suppress(_NotYet):
+            job.call(item, "evaluate", engine=LateEngine(refuse), sets=sets)
+
+
+def check_asked(job: Job) -> None:
+    """SwiftError where the job says nothing to measure on, nobody who measures, or a data folder that is none."""
     options = job.options
     if not (options.eval_dataset or options.dataset or options.val_dataset or options.custom_eval_config):
         raise SwiftError("Measure on what? Say --eval_dataset with files or names, or --custom_eval_config FILE.json.")
@@ -156,6 +185,4 @@ def _write(job: Job, reports: list[Report]) -> dict[str, Any]:
     }
     file.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     job.write_lock(options.output_dir)
-    job.say(f"The report is in {file}.")
-    draw(job, [(Path(options.output_dir).name, reports)], Path(options.output_dir, PICTURE))
     return {**whole, "file": str(file)}
