@@ -167,9 +167,7 @@ class TrainingOptions(Trainer):
         if not self.eval_benchmarks:
             return
         if split:
-            raise SwiftError(
-                f"--eval_benchmarks asks a whole model, and {split[0]} splits it; leave one of them out."
-            )
+            raise SwiftError(f"--eval_benchmarks asks a whole model, and {split[0]} splits it; leave one of them out.")
         from swift_plugin_runtime.measured import check_benchmarks
 
         check_benchmarks(job, self)

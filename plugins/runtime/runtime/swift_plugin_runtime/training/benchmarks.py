@@ -34,9 +34,7 @@ class Benchmarks(transformers.TrainerCallback):
         self.engine: TransformersEngine | None = None
         self.begun = False
         if not trainer.answers:
-            raise SwiftError(
-                "--eval_benchmarks asks for answers, and this method trains a model that gives none."
-            )
+            raise SwiftError("--eval_benchmarks asks for answers, and this method trains a model that gives none.")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step % self.steps and state.global_step < state.max_steps:
