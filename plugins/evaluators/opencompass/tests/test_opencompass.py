@@ -117,7 +117,8 @@ def test_opencompass_asks_a_real_model(tmp_path):
     out = tmp_path / "out"
     done = run(
         "eval", model=model, evaluator=["OpenCompass"], eval_dataset=["gsm8k"], eval_limit=2,
-        eval_data_dir=lay_out(tmp_path / "sets"), stop_words=["\n"], output_dir=str(out), api_key="not-to-be-written", device="cpu",
+        eval_data_dir=lay_out(tmp_path / "sets"), stop_words=["\n"], output_dir=str(out),
+        api_key="not-to-be-written", device="cpu",
     )  # fmt: skip
     (report,) = done["reports"]
     stored = json.loads(next(out.glob("opencompass/gsm8k/runs/*/predictions/*/gsm8k.json")).read_text("utf-8"))

@@ -130,8 +130,8 @@ def test_vlmevalkit_shows_pictures_to_a_model_that_knows_them(tmp_path):
     told = {"template": "qwen2_vl", "device": "cpu"}
     model = run(
         "sft", model=tiny_qwen2_vl(tmp_path / "tiny", texts=[*SAMPLE_TEXTS, PROMPT]), dataset=[str(rows)],
-        tuner=["full"], max_steps=60, learning_rate=5e-3, per_device_train_batch_size=2, save_only_model=True, freeze_vit=False,
-        output_dir=str(tmp_path / "run"), lr_scheduler_type="constant", freeze_aligner=False, **told,
+        tuner=["full"], max_steps=60, learning_rate=5e-3, per_device_train_batch_size=2, save_only_model=True,
+        freeze_vit=False, freeze_aligner=False, lr_scheduler_type="constant", output_dir=str(tmp_path / "run"), **told,
     )["checkpoint"]  # fmt: skip
     out = tmp_path / "out"
     done = run(
