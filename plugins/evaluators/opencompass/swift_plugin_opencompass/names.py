@@ -29,7 +29,7 @@ def main() -> None:
     print("name", "modality", "title", "data", sep="\t")
     for name in sorted(parts, key=str.lower):
         title = getattr(parts[name][0]["type"], "__name__", str(parts[name][0]["type"]).rpartition(".")[2])
-        print(name, "text", title.removesuffix("Dataset"), " ".join(data_of(parts[name])), sep="\t")
+        print(name, "text", title.partition("Dataset")[0].rstrip("_"), " ".join(data_of(parts[name])), sep="\t")
 
 
 if __name__ == "__main__":

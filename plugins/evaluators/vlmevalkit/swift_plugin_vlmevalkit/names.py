@@ -16,11 +16,13 @@ def main() -> None:
         warnings.simplefilter("ignore")
         from vlmeval.dataset import DATASET_MODALITY, DATASET_TYPE, SUPPORTED_DATASETS
 
-        names = sorted(set(SUPPORTED_DATASETS), key=lambda name: (name.lower(), name))
-        rows = [(name, DATASET_MODALITY(name).lower(), DATASET_TYPE(name)) for name in names]
+        from vlmeval.dataset.video_dataset_config import supported_video_datasets
+
+        rows = {name: (DATASET_MODALITY(name).lower(), DATASET_TYPE(name)) for name in SUPPORTED_DATASETS}
+        rows |= {name: ("video", getattr(made.func, "TYPE", "several")) for name, made in supported_video_datasets.items()}
     print("name", "modality", "title", sep="\t")
-    for row in rows:
-        print(*row, sep="\t")
+    for name in sorted(rows, key=lambda name: (name.lower(), name)):
+        print(name, *rows[name], sep="\t")
 
 
 if __name__ == "__main__":
