@@ -55,7 +55,7 @@ def test_unknown_names_are_refused_with_near_ones_and_who_has_them():
     assert "COCO_VAL (vlmevalkit)" in str(refused.value)
     for backend, name, words in (
         ("OpenCompass", "COCO_VAL", "has no benchmark 'COCO_VAL'.* vlmevalkit has it: --evaluator vlmevalkit"),
-        ("OpenCompass", "ARC-c", r"Did you mean 'ARC_c'\?"),
+        ("OpenCompass", "ARC-c", r"Similar: .*ARC_c \(opencompass\)"),
         ("VLMEvalKit", "mmlu", "evalscope has it"),
     ):
         with pytest.raises(SwiftError, match=words):
@@ -100,8 +100,6 @@ def test_a_finished_data_set_is_not_measured_again(said, tmp_path, capsys):
 
 def test_what_is_measured_is_kept_where_a_later_one_fails(said, tmp_path, capsys):
     """The second evaluator refuses the files; what the first measured is there for the next run."""
-    with pytest.raises(SwiftError, match="tools"):
-        run("eval", **said, evaluator=["csv", "agent"], columns={}, output_dir=str(tmp_path), steps="nothing")
     with pytest.raises(SwiftError, match="OpenCompass measures its own benchmarks by name"):
         run("eval", **said, evaluator=["csv", "opencompass"], output_dir=str(tmp_path))
     assert "--resume true goes on with the rest" in capsys.readouterr().err

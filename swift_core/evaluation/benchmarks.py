@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.components import Evaluator, declared
-from swift_core.contract.errors import SwiftError, did_you_mean
-
-if TYPE_CHECKING:
-    from swift_core.contract.job import Job
+from swift_core.contract.errors import SwiftError
 
 FIRST = ("evalscope", "opencompass", "vlmevalkit")
 """Whoever stands first measures a name that several evaluators know; evaluators that are not here come last."""
@@ -72,41 +69,28 @@ def evaluator_of(name: str, catalogue: Catalogue) -> str:
     for evaluator, benchmarks in known.items():
         if name in benchmarks:
             return evaluator
-    raise SwiftError(
-        f"No installed evaluator knows the benchmark {name!r}, and no such file exists.{near(name, known)}"
-    )
+    raise SwiftError(f"There is no benchmark and no file {name!r}.{near(name, known)}")
 
 
 def near(name: str, known: dict[str, dict[str, Benchmark]]) -> str:
-    """Similar names with who knows them; where there are none, how to see all."""
+    """Similar names with who knows them, and how to see all."""
     plain = {_plain(other): other for benchmarks in known.values() for other in benchmarks}
-    owners = {
-        other: [evaluator for evaluator, benchmarks in known.items() if other in benchmarks] for other in plain.values()
-    }
-    import difflib
-
-    close = [plain[word] for word in difflib.get_close_matches(_plain(name), plain, NEAR, 0.6)]
-    if not close:
-        return " swift list benchmarks shows all names."
-    told = ", ".join(f"{other} ({', '.join(owners[other])})" for other in close)
-    return f" Similar: {told}. swift list benchmarks shows all names."
+    close = [plain[word] for word in difflib.get_close_matches(_plain(name), plain, NEAR, 0.75)]
+    told = [f"{other} ({', '.join(owner for owner in known if other in known[owner])})" for other in close]
+    return (
+        f"{' Similar: ' if told else ''}{', '.join(told)}{'.' if told else ''} swift list benchmarks shows all names."
+    )
 
 
 def _plain(word: str) -> str:
     return "".join(c for c in word.lower() if c.isalnum())
 
 
-def refuse_unknown(job: Job, evaluator: str, names: Iterable[str]) -> None:
-    """SwiftError for names that the evaluator does not know: similar names, and which other one has it."""
+def refuse_unknown(evaluator: str, names: Iterable[str]) -> None:
+    """SwiftError for names that the evaluator does not know: which other one has it, or similar names."""
     known = all_benchmarks()
     for name in names:
-        if name in known.get(evaluator, {}):
-            continue
-        others = [other for other, benchmarks in known.items() if name in benchmarks]
-        if others:
-            more = f" {others[0]} has it: --evaluator {others[0]}, or leave --evaluator out."
-        elif evaluator in known:
-            more = did_you_mean(name, known[evaluator]) + near(name, known)
-        else:
-            more = near(name, known)
-        raise SwiftError(f"The evaluator {evaluator} has no benchmark {name!r}, and there is no such file.{more}")
+        if name not in known[evaluator]:
+            other = next((owner for owner in known if name in known[owner]), None)
+            more = f" {other} has it: --evaluator {other}, or leave --evaluator out." if other else near(name, known)
+            raise SwiftError(f"The evaluator {evaluator} has no benchmark {name!r}, and there is no such file.{more}")

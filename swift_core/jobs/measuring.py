@@ -94,7 +94,7 @@ def assigned(job: Job) -> list[tuple[Any, list[EvalSet]]]:
     plan = [(item, [s for s in sets if named or _owner(s) == item.entry.name]) for item in items]
     for item, own in plan:
         if declared(item.component, Evaluator, "benchmarks") is not None:
-            refuse_unknown(job, item.entry.name, (s.name for s in own if s.source is None))
+            refuse_unknown(item.entry.name, (s.name for s in own if s.source is None))
     return plan
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -140,5 +141,9 @@ def test_a_failed_task_is_an_error(tmp_path):
     sets = Path(lay_out(tmp_path / "sets"))
     (sets / "data" / "gsm8k" / "test.jsonl").write_text("no json\n")
     job = {"evaluator": ["OpenCompass"], "eval_dataset": ["gsm8k"], "eval_data_dir": str(sets)}
-    with pytest.raises(SwiftError, match=r"OpenCompass could not measure gsm8k: .*JSONDecodeError"):
-        run("eval", eval_url="http://127.0.0.1:9/v1", eval_model="nobody", **job, output_dir=str(tmp_path / "out"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with pytest.raises(SwiftError, match=r"OpenCompass could not measure gsm8k: .*JSONDecodeError"):
+            run("eval", eval_url=url, eval_model="nobody", **job, output_dir=str(tmp_path / "out"))
+    with pytest.raises(SwiftError, match="Nobody answers at --eval_url"):
+        run("eval", eval_url=url, eval_model="nobody", **job, output_dir=str(tmp_path / "out"))

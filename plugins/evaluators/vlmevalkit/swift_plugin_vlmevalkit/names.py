@@ -19,7 +19,9 @@ def main() -> None:
         from vlmeval.dataset.video_dataset_config import supported_video_datasets
 
         rows = {name: (DATASET_MODALITY(name).lower(), DATASET_TYPE(name)) for name in SUPPORTED_DATASETS}
-        rows |= {name: ("video", getattr(made.func, "TYPE", "several")) for name, made in supported_video_datasets.items()}
+        rows |= {
+            name: ("video", getattr(made.func, "TYPE", "several")) for name, made in supported_video_datasets.items()
+        }
     print("name", "modality", "title", sep="\t")
     for name in sorted(rows, key=lambda name: (name.lower(), name)):
         print(name, *rows[name], sep="\t")
