@@ -15,7 +15,6 @@ def main() -> None:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from vlmeval.dataset import DATASET_MODALITY, DATASET_TYPE, SUPPORTED_DATASETS
-
         from vlmeval.dataset.video_dataset_config import supported_video_datasets
 
         rows = {name: (DATASET_MODALITY(name).lower(), DATASET_TYPE(name)) for name in SUPPORTED_DATASETS}
