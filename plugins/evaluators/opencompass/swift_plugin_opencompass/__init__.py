@@ -83,6 +83,7 @@ class OpenCompass(Evaluator):
             "path": model,
             "openai_api_base": f"{url}/chat/completions",
             "is_chat": True,
+            "meta_template": "default-api-meta-template-oc",  # examples are turns of a chat, not one long question
             "key": "ENV",
             "batch_size": options.max_batch_size,
             "max_out_len": options.max_new_tokens,
