@@ -21,7 +21,7 @@ from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.measuring import check_data
 
-SUMS = [("two apples and three apples", 5), ("four pens and four pens", 8), ("one cup and six cups", 7)]
+SUMS = [("two apples and three apples", 5), ("four pens", 4), ("one cup and six cups", 7)]
 """Rows of our own in the layout of GSM8K."""
 
 

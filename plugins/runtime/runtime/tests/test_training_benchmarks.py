@@ -10,7 +10,7 @@ from swift_testing.contracts import tiny_model
 
 from swift_core import SwiftError, run
 
-LESSONS = [{"query": f"Say {word}.", "response": word} for word in ("hello", "hello world")]
+LESSONS = [{"query": "Name a colour.", "response": "Blue."}, {"query": "Say hello.", "response": "Hello!"}]
 
 
 def write_lines(path: Path, rows) -> str:
@@ -20,13 +20,13 @@ def write_lines(path: Path, rows) -> str:
 
 @pytest.fixture
 def said(tmp_path):
-    """Options of a run that learns two rows by heart, and is asked for them every ten steps."""
+    """Options of a run that learns two rows by heart, and is asked for them every twenty steps."""
     rows = write_lines(tmp_path / "lessons.jsonl", LESSONS)
     return {
         "model": tiny_model("qwen2"), "dataset": [rows], "template": "chatml", "tuner": ["full"], "device": "cpu",
-        "output_dir": str(tmp_path / "out"), "learning_rate": 1e-2, "per_device_train_batch_size": 2, "max_steps": 30,
+        "output_dir": str(tmp_path / "out"), "learning_rate": 1e-2, "per_device_train_batch_size": 2, "max_steps": 60,
         "lr_scheduler_type": "constant", "save_steps": 100, "save_only_model": True,
-        "eval_benchmarks": [rows], "eval_benchmark_steps": 10, "eval_benchmark_args": {"max_new_tokens": 16},
+        "eval_benchmarks": [rows], "eval_benchmark_steps": 20, "eval_benchmark_args": {"max_new_tokens": 16},
     }  # fmt: skip
 
 
@@ -36,10 +36,10 @@ def logged(folder: str) -> dict[int, float]:
 
 
 def test_the_model_under_training_answers_and_the_best_step_is_kept(said):
-    """Random at first, right at last; then a higher rate ruins it, and the outcome is the step that was right."""
+    """Wrong at first, right at last: the first step that was right is the outcome, and answers as it was measured."""
     done = run("sft", **said, metric_for_best_model="lessons/exact_match")
     found = logged(said["output_dir"])
-    assert list(found) == [10, 20, 30]
+    assert list(found) == [20, 40, 60]
     best = min(step for step, value in found.items() if value == max(found.values()))
     assert max(found.values()) == 1
     assert done["checkpoint"] == str(Path(said["output_dir"], f"checkpoint-{best}"))
@@ -59,11 +59,11 @@ def test_a_run_that_gets_no_better_stops(said):
 
 
 def test_measuring_changes_nothing_of_the_training(said):
-    run("sft", **said, logging_steps=1)
-    alone = {k: v for k, v in said.items() if not k.startswith("eval_benchmark")} | {
-        "output_dir": said["output_dir"] + "2"
-    }
-    run("sft", **alone, logging_steps=1)
+    short = {**said, "max_steps": 12, "eval_benchmark_steps": 5, "logging_steps": 1}
+    run("sft", **short)
+    alone = {k: v for k, v in short.items() if not k.startswith("eval_benchmark")}
+    alone["output_dir"] += "2"
+    run("sft", **alone)
 
     def losses(folder):
         lines = map(json.loads, Path(folder, "logging.jsonl").read_text().splitlines())

@@ -41,7 +41,9 @@ class Benchmarks(transformers.TrainerCallback):
             return
         figures = self._on_all_ranks(state.global_step)
         if figures:
+            due = control.should_log  # a line about the step itself, which this one must not replace
             self.trainer.log({f"eval_{name}": value for name, value in figures.items()})
+            control.should_log = due
             self._judge(figures, state, control)
 
     def _on_all_ranks(self, step: int) -> dict[str, float]:
