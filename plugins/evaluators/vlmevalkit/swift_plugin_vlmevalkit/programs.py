@@ -37,7 +37,8 @@ run_task(task)
 base = os.path.join(task["work_dir"], "served", "served_" + name)
 found = {"rows": 0, "failed": 0, "scores": {}}
 for file in sorted(glob.glob(glob.escape(base) + "*.*")):
-    rest, extension = os.path.splitext(file[len(base):])
+    stem, extension = os.path.splitext(file)
+    rest = stem[len(base):]
     if rest == "" and extension in (".xlsx", ".tsv", ".json"):
         said = [str(answer) for answer in load(file)["prediction"]]
         found["rows"], found["failed"] = len(said), sum("Failed to obtain answer" in answer for answer in said)
