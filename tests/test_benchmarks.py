@@ -9,6 +9,7 @@ import pytest
 from swift_testing.contracts import tiny_model
 
 from swift_core import SwiftError, run
+from swift_core.cli import quick
 from swift_core.evaluation.benchmarks import all_benchmarks
 from swift_core.evaluation.sets import eval_sets
 from swift_core.job.options import Given
@@ -145,3 +146,13 @@ def test_the_documented_config_is_read(tmp_path):
     job = eval_job(custom_eval_config=str(tmp_path / "my-dataset.json"))
     assert [s.name for s in eval_sets(job)] == ["exam/law", "support"]
     assert plan_of(job) == {"csv": ["exam/law", "support"]}
+
+
+def test_all_names_are_listed_with_who_measures_them(capsys):
+    quick.print_list("benchmarks", "COCO_VAL")
+    header, line, count = capsys.readouterr().out.splitlines()
+    assert header.split() == ["NAME", "MODALITY", "EVALUATOR", "TITLE"] and count == "1 benchmarks of 1 evaluators"
+    assert line.split() == ["COCO_VAL", "image", "vlmevalkit", "Caption"]
+    quick.print_list("benchmarks", as_json=True)
+    listed = json.loads(capsys.readouterr().out)
+    assert len(listed) == sum(map(len, all_benchmarks().values())) > 800

@@ -155,8 +155,8 @@ def test_the_table_of_names_is_that_of_the_pinned_package():
 
 
 @NEEDS_EVALSCOPE
-def test_a_benchmark_is_measured_on_data_in_a_folder(tmp_path):
-    """gsm8k on rows of our own, without a README and without examples, asked of a model that knows two of three."""
+def test_a_benchmark_is_measured_on_data_in_a_folder_while_a_model_trains_and_afterwards(tmp_path):
+    """gsm8k on rows of our own, without a README and without examples, asked of a model that learns two of three."""
     (tmp_path / "sets" / "gsm8k").mkdir(parents=True)
     sums = [("1 + 1", 2), ("2 + 2", 4), ("3 + 3", 7)]
     asks = [{"question": f"What is {sum_}?", "answer": f"We add.\n#### {total}"} for sum_, total in sums]
@@ -165,15 +165,20 @@ def test_a_benchmark_is_measured_on_data_in_a_folder(tmp_path):
     answers = [f"\\boxed{{{total}}}" for total in (2, 4, 6)]
     lessons = [{"query": prompt.format(a["question"]), "response": r} for a, r in zip(asks, answers, strict=True)]
     model = taught_qwen2(
-        tmp_path / "model", 60, dataset=[write_lines(tmp_path / "lessons.jsonl", lessons)], learning_rate=1e-2
-    )
+        tmp_path / "model", 60, dataset=[write_lines(tmp_path / "lessons.jsonl", lessons)], learning_rate=1e-2,
+        eval_benchmarks=["gsm8k"], metric_for_best_model="gsm8k",
+        eval_benchmark_args={"eval_data_dir": str(tmp_path / "sets"), "max_new_tokens": 24},
+    )  # fmt: skip
+    log = [json.loads(line) for line in (Path(model).parent / "logging.jsonl").read_text("utf-8").splitlines()]
+    (measured,) = [line for line in log if "eval_gsm8k/accuracy" in line]
+    assert (measured["step"], Path(model).name) == (60, "checkpoint-60")
     done = run(
         "eval", model=model, template="chatml", max_new_tokens=24, eval_dataset=["gsm8k"], device="cpu",
         eval_data_dir=str(tmp_path / "sets"), output_dir=str(tmp_path / "out"),
     )  # fmt: skip
     (report,) = done["reports"]
     assert (report["evaluator"], report["name"], report["rows"]) == ("evalscope", "gsm8k", 3)
-    assert report["metrics"]["accuracy"] == pytest.approx(2 / 3, abs=1e-3)
+    assert report["metrics"]["accuracy"] == measured["eval_gsm8k/accuracy"] == pytest.approx(2 / 3, abs=1e-3)
 
 
 @NEEDS_EVALSCOPE
