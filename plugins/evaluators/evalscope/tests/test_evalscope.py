@@ -165,13 +165,13 @@ def test_a_benchmark_is_measured_on_data_in_a_folder_while_a_model_trains_and_af
     answers = [f"\\boxed{{{total}}}" for total in (2, 4, 6)]
     lessons = [{"query": prompt.format(a["question"]), "response": r} for a, r in zip(asks, answers, strict=True)]
     model = taught_qwen2(
-        tmp_path / "model", 60, dataset=[write_lines(tmp_path / "lessons.jsonl", lessons)], learning_rate=1e-2,
+        tmp_path / "model", 150, dataset=[write_lines(tmp_path / "lessons.jsonl", lessons)], learning_rate=5e-3,
         eval_benchmarks=["gsm8k"], metric_for_best_model="gsm8k",
         eval_benchmark_args={"eval_data_dir": str(tmp_path / "sets"), "max_new_tokens": 24},
     )  # fmt: skip
     log = [json.loads(line) for line in (Path(model).parent / "logging.jsonl").read_text("utf-8").splitlines()]
     (measured,) = [line for line in log if "eval_gsm8k/accuracy" in line]
-    assert (measured["step"], Path(model).name) == (60, "checkpoint-60")
+    assert (measured["step"], Path(model).name) == (150, "checkpoint-150")
     done = run(
         "eval", model=model, template="chatml", max_new_tokens=24, eval_dataset=["gsm8k"], device="cpu",
         eval_data_dir=str(tmp_path / "sets"), output_dir=str(tmp_path / "out"),
