@@ -103,7 +103,7 @@ def test_what_is_measured_is_kept_where_a_later_one_fails(said, tmp_path, capsys
     """The second evaluator refuses the files; what the first measured is there for the next run."""
     with pytest.raises(SwiftError, match="OpenCompass measures its own benchmarks by name"):
         run("eval", **said, evaluator=["csv", "opencompass"], output_dir=str(tmp_path))
-    assert "--resume true goes on with the rest" in capsys.readouterr().err
+    assert "What is measured is kept: --output_dir" in capsys.readouterr().err
     run("eval", **said, output_dir=str(tmp_path), resume=True)
     assert capsys.readouterr().err.count("is measured already (csv)") == 2
 

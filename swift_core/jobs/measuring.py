@@ -119,23 +119,25 @@ def _ask(job: Job, item: Any, sets: list[EvalSet], engine: Any, finished: Finish
     for name in kept:
         job.say(f"{name} is measured already ({item.label}); it is not measured again.")
     left = [s for s in sets if s.name not in kept]
-    for eval_set, report in zip(left, _measured(job, item, left, engine), strict=True):
-        kept[eval_set.name] = {"evaluator": item.label, **report}
-        finished.add(item, eval_set, kept[eval_set.name])
+    try:
+        for eval_set, report in zip(left, _measured(job, item, left, engine), strict=True):
+            kept[eval_set.name] = {"evaluator": item.label, **report}
+            finished.add(item, eval_set, kept[eval_set.name])
+    except SwiftError:
+        if finished.lines:
+            folder = job.options.output_dir
+            job.say(f"What is measured is kept: --output_dir {folder} --resume true goes on with the rest.")
+        raise
     return [kept[s.name] for s in sets]
 
 
 def _measured(job: Job, item: Any, left: list[EvalSet], engine: Any) -> Iterator[Report]:
-    """The reports as they come. SwiftError where measuring fails, and how to go on is said."""
+    """The reports as they come. SwiftError where measuring fails, or where there is not one of each data set."""
     done = 0
-    try:
-        for report in (job.call(item, "evaluate", engine=engine, sets=left) or []) if left else []:
-            done += 1
+    for report in (job.call(item, "evaluate", engine=engine, sets=left) or []) if left else []:
+        done += 1
+        if done <= len(left):
             yield report
-    except SwiftError:
-        folder = job.options.output_dir
-        job.say(f"The reports of what is measured are kept: --output_dir {folder} --resume true goes on with the rest.")
-        raise
     if done != len(left):
         raise SwiftError(f"evaluator {item.label} gave {done} reports of {len(left)} data sets; it gives one of each.")
 
@@ -162,15 +164,26 @@ class Finished:
 
     def add(self, item: Any, eval_set: EvalSet, report: Report) -> None:
         """Note a report; it is on the disk before this returns."""
-        append(self.file, [line_of({"mark": self._mark(item, eval_set), "report": report})])
+        mark = self._mark(item, eval_set)
+        self.lines[mark] = report
+        append(self.file, [line_of({"mark": mark, "report": report})])
 
     def _mark(self, item: Any, eval_set: EvalSet) -> str:
-        """Differs wherever the report could: model, options, evaluator, data set and its file."""
+        """Differs wherever the report could: model, options, evaluator, data set, and their files."""
+        options = self.job.options
         others = [c for c in self.job.selected if c.kind not in ("evaluator", "dataset") or c is item]
-        place = Path(eval_set.source.id) if eval_set.source else None
-        seen = [place.stat().st_size, place.stat().st_mtime_ns] if place and place.is_file() else []
         mark = mark_of(self.job.changed(selected=others), APART)
-        return line_of([mark, item.label, eval_set.name, str(place), eval_set.pattern, seen])
+        place = eval_set.source.id if eval_set.source else ""
+        files = [place, options.model or "", *(word.rpartition("=")[2] for word in options.adapters)]
+        return line_of([mark, item.label, eval_set.name, place, eval_set.pattern, *map(_state, files)])
+
+
+def _state(place: str) -> list[int]:
+    """Size and time of a file, or of all files in a folder; [] for what is neither."""
+    path = Path(place)
+    files = [path] if path.is_file() else [f for f in path.iterdir() if f.is_file()] if place and path.is_dir() else []
+    seen = [file.stat() for file in files]
+    return [sum(s.st_size for s in seen), max(s.st_mtime_ns for s in seen)] if seen else []
 
 
 def _write(job: Job, reports: list[Report]) -> dict[str, Any]:
