@@ -8,6 +8,9 @@ import io
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -115,9 +118,28 @@ def test_the_table_of_names_is_that_of_the_pinned_package(tmp_path):
     assert done.stdout[done.stdout.index("name\t") :] == VLMEvalKit.benchmarks.read_text(encoding="utf-8")
 
 
+@contextmanager
+def deployed(model: str, name: str, key: str) -> Iterator[str]:
+    """The address of a `swift deploy` process."""
+    words = ["deploy", "--model", model, "--template", "qwen2_vl", "--port", "0", "--served_model_name", name]
+    command = [sys.executable, "-m", "swift_core", *words, "--device", "cpu", "--api_key", key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            assert line.startswith("Serving on http://127.0.0.1:")
+            yield line.split()[-1]
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
 @NEEDS_VLMEVALKIT
 def test_vlmevalkit_shows_pictures_to_a_model_that_knows_them(tmp_path):
-    """A tiny Qwen2-VL learns two colours; through VLMEvalKit it is right but for the row whose answer is wrong."""
+    """A tiny Qwen2-VL learns two colours; through VLMEvalKit it is right but for the row whose answer is wrong.
+
+    It is served by `swift deploy`, under a name for which VLMEvalKit would ask another provider.
+    """
     from swift_testing.tiny import SAMPLE_TEXTS, tiny_qwen2_vl
 
     lessons = []
@@ -132,11 +154,12 @@ def test_vlmevalkit_shows_pictures_to_a_model_that_knows_them(tmp_path):
         tuner=["full"], max_steps=60, learning_rate=5e-3, per_device_train_batch_size=2, save_only_model=True,
         freeze_vit=False, freeze_aligner=False, lr_scheduler_type="constant", output_dir=str(tmp_path / "run"), **told,
     )["checkpoint"]  # fmt: skip
-    out = tmp_path / "out"
-    done = run(
-        "eval", model=model, evaluator=["VLMEvalKit"], eval_dataset=[write_table(tmp_path / "OwnColours.tsv")],
-        max_new_tokens=4, output_dir=str(out), api_key="not-to-be-written", **told,
-    )  # fmt: skip
+    out, table = tmp_path / "out", write_table(tmp_path / "OwnColours.tsv")
+    with deployed(model, "ernie-o1", "not-to-be-written") as url:
+        done = run(
+            "eval", eval_url=url, api_key="not-to-be-written", evaluator=["VLMEvalKit"], eval_dataset=[table],
+            max_new_tokens=4, output_dir=str(out),
+        )  # fmt: skip
     (report,) = done["reports"]
     assert report["metrics"] == {"Overall": 0.75} and report["rows"] == 4 and report["failed"] == 0
     for file in out.rglob("*"):
