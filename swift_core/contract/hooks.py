@@ -281,6 +281,8 @@ def evaluate(job: Job, engine: Engine, sets: list[Any]) -> Iterable[dict[str, An
     data set is measured is kept where a later one fails. Shares stand as 0 … 1; metrics that are no shares are named in
     the report's `numbers`, parts of the data set with metrics of their own in its `subsets`, the first metric is the
     one that sums it up. The engine starts when it is first used, so read the data before.
+
+    .. versionchanged:: 0.2 `sets`
     """
 
 

@@ -67,6 +67,6 @@ def _bars(axis: Any, title: str, lines: dict[str, list[float | None]], names: li
     axis.set_title(title, fontsize=8, loc="left")
     axis.margins(x=0.12)
     if share:
-        axis.set_xlim(0, 1.12)
+        axis.set_xlim(min(0, *(v for line in lines.values() for v in line if v is not None)), 1.12)
     if len(names) > 1:
         axis.legend(fontsize=7)

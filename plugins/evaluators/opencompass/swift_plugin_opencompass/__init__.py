@@ -51,7 +51,7 @@ class OpenCompass(Evaluator):
             "transformers<5",
             "torch==2.13.0",
         ),
-        size="about 2 GB",
+        size="about 2 GB, or 6 GB where torch is built for CUDA",
     )
     benchmarks = Path(__file__).with_name("benchmarks.tsv")
 
