@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit
 
 setup: .venv/.ready
 
@@ -62,6 +62,12 @@ test-vllm: .venv/.ready
 
 test-evalscope: .venv/.ready
 	SWIFT_TEST_EVALSCOPE=1 $(PY) -m pytest plugins/evaluators/evalscope
+
+test-opencompass: .venv/.ready .venv/.smollm2
+	SWIFT_TEST_OPENCOMPASS=1 $(PY) -m pytest plugins/evaluators/opencompass
+
+test-vlmevalkit: .venv/.ready
+	SWIFT_TEST_VLMEVALKIT=1 $(PY) -m pytest plugins/evaluators/vlmevalkit
 
 # GPTQ and AWQ through GPTQModel, in an environment of its own.
 test-gptq: .venv/.ready

@@ -9,7 +9,7 @@ from swift_core.cli import quick
 
 
 def list_components(
-    kind: str = typer.Argument("", help="A kind, singular or plural; left out: all."),
+    kind: str = typer.Argument("", help="A kind, singular or plural, or benchmarks; left out: all kinds."),
     search: str = typer.Option("", help="Only what holds this text in name, package, summary or checkpoints."),
     as_json: bool = typer.Option(False, "--json", help="A JSON list of objects."),
 ) -> None:

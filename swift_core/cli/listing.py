@@ -75,6 +75,14 @@ def _data_row(facts: dict[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items() if k != "file"}
 
 
+def benchmark_rows() -> list[dict[str, Any]]:
+    """One row per benchmark and evaluator that measures it by name."""
+    from swift_core.evaluation.benchmarks import all_benchmarks
+
+    facts = ("name", "modality", "title", "evaluator")
+    return [{name: getattr(b, name) for name in facts} for known in all_benchmarks().values() for b in known.values()]
+
+
 def _row(entry: Entry, card: Family | None) -> dict[str, Any]:
     row = {k: getattr(entry, k) for k in ("kind", "name", "package", "version", "summary")}
     if entry.kind != "model":

@@ -58,10 +58,20 @@ def table(rows: list[dict[str, Any]]) -> str:
     models, data = any("level" in row for row in rows), all("task" in row for row in rows) and bool(rows)
     more = ["level", "reads"] if models else ["task", "reads", "language"] if data else []
     names = ["kind", "name", *more, "package", "version", "summary"]
+    return "\n".join([*_columns(rows, names), f"{len(rows)} components of {len({r['kind'] for r in rows})} kinds"])
+
+
+def benchmarks(rows: list[dict[str, Any]]) -> str:
+    """Benchmarks in columns, with who measures them."""
+    text = _columns(rows, ["name", "modality", "evaluator", "title"])
+    return "\n".join([*text, f"{len(rows)} benchmarks of {len({r['evaluator'] for r in rows})} evaluators"])
+
+
+def _columns(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
+    """A header and the rows, each column as wide as its widest cell."""
     lines = [[n.upper() for n in names], *([_cell(row, n) for n in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join([cell.ljust(w) for cell, w in zip(line, widths, strict=True)]).rstrip() for line in lines]
-    return "\n".join([*text, f"{len(rows)} components of {len({r['kind'] for r in rows})} kinds"])
+    return ["  ".join([cell.ljust(w) for cell, w in zip(line, widths, strict=True)]).rstrip() for line in lines]
 
 
 def _cell(row: dict[str, Any], name: str) -> str:

@@ -44,12 +44,27 @@ def _ask(command: str, rest: list[str]) -> bool:
 
 
 def print_list(kind: str = "", search: str = "", as_json: bool = False) -> None:
-    """A table, or JSON, of the installed components of one kind or of all, that hold the text `search`."""
-    name = kind and kind_of(kind)
-    rows = [row for row in known("rows" if search or as_json else "brief") if name in ("", row["kind"])]
+    """A table, or JSON, of the installed components of one kind or of all, that hold the text `search`.
+
+    `benchmarks` is no kind: it lists what the evaluators measure by name.
+    """
+    benchmarks = kind in ("benchmark", "benchmarks")
+    rows = _benchmarks() if benchmarks else _components(kind, brief=not (search or as_json))
     if search:
         rows = [r for r in rows if search.lower() in json.dumps(r, ensure_ascii=False).lower()]
-    print(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else printing.table(rows))
+    shown = printing.benchmarks(rows) if benchmarks else printing.table(rows)
+    print(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else shown)
+
+
+def _components(kind: str, brief: bool) -> list[dict[str, Any]]:
+    name = kind and kind_of(kind)
+    return [row for row in known("brief" if brief else "rows") if name in ("", row["kind"])]
+
+
+def _benchmarks() -> list[dict[str, Any]]:
+    from swift_core.cli.listing import benchmark_rows
+
+    return benchmark_rows()
 
 
 def print_show(kind: str, name: str, as_json: bool = False) -> None:

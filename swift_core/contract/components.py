@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.contract.capability import Capability
@@ -224,6 +225,10 @@ class Evaluator(Component):
 
     environment: ClassVar[Requirements | None] = None
     """As in `Quantizer`."""
+
+    benchmarks: ClassVar[Path | None] = None
+    """A table of the published data sets that it knows by name: name, modality, title, and columns of its own, between
+    tabs, below a header. `swift list benchmarks` shows them; other names are refused. None: it measures files."""
 
 
 class Exporter(Component):

@@ -274,10 +274,15 @@ def open_server(job: Job) -> Server | None:
 
 
 @hookspec(firstresult=True)
-def evaluate(job: Job, engine: Engine) -> list[dict[str, Any]] | None:
-    """Reports, one per data set: `[{"name", "metrics": {metric: value}, "rows": n, "file": per-row results}]`.
+def evaluate(job: Job, engine: Engine, sets: list[Any]) -> Iterable[dict[str, Any]] | None:
+    """Reports, one per data set, in order: `{"name", "metrics": {metric: value}, "rows": n, "file": results}`.
 
-    Shares stand as 0 … 1. The engine starts when it is first used, so read the data before.
+    sets: the data sets to measure, as `swift_core.evaluation.sets.EvalSet`. A report given with `yield` as soon as its
+    data set is measured is kept where a later one fails. Shares stand as 0 … 1; metrics that are no shares are named in
+    the report's `numbers`, parts of the data set with metrics of their own in its `subsets`, the first metric is the
+    one that sums it up. The engine starts when it is first used, so read the data before.
+
+    .. versionchanged:: 0.2 `sets`
     """
 
 

@@ -68,3 +68,30 @@ def mean(values: Iterable[float | None]) -> float | None:
     """The mean of the values that are there; None where there are none."""
     there = [v for v in values if v is not None]
     return sum(there) / len(there) if there else None
+
+
+def show(reports: list[dict[str, Any]]) -> None:
+    """Print the reports as a table: shares in percent, metrics that a report lists as `numbers` as they are."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("evaluator", "data set", "metric"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("value", justify="right")
+    table.add_column("rows", justify="right")
+    for report in reports:
+        for name, value in report["metrics"].items():
+            table.add_row(report["evaluator"], report["name"], name, shown(report, name, value), str(report["rows"]))
+    console = Console(markup=False, soft_wrap=True)
+    console.print(table)
+    for report in reports:
+        if report.get("subsets"):
+            console.print(f"{report['name']}: the mean of {len(report['subsets'])} parts, each of them in the report")
+        console.print(f"{report['name']}: {report['file']}")
+
+
+def shown(report: dict[str, Any], metric: str, value: float | None) -> str:
+    """A share as percent, another number as it is; a dash for a metric that no row of the data set has."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if metric in report.get("numbers", ()) else f"{value:.2%}"

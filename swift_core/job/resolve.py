@@ -69,6 +69,7 @@ def select_components(
     picker.adapters()
     picker.data_readers()
     picker.short_forms()
+    attempt(mistakes, picker.implied)
     picker.labels()
     picker.load()
     return Selection(picker.selected, picker.lacking, picker.foreign)
@@ -240,6 +241,11 @@ class _Picker:
                 self.add("dataset", source.hub, f"--dataset {word}")
             if source and source.card:
                 self.add("dataset", source.card, f"--dataset {word}")
+
+    def implied(self) -> None:
+        """Components that the options ask for without naming them."""
+        for kind, name, why in self.options.implied(self.catalogue):
+            self.add(kind, name, why)
 
     def short_forms(self) -> None:
         """Components that a true option stands for, such as --merge_lora of an export."""

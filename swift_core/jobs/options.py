@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from swift_core.contract.errors import SwiftError
+from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.errors import SwiftError, SwiftErrors, attempt
 from swift_core.contract.source import Source, is_source
 from swift_core.data.sources import source_of
+from swift_core.evaluation.benchmarks import FILES, evaluator_of
 from swift_core.job.options import option
 
 
@@ -73,6 +75,10 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         self.new_special_tokens = _listed_tokens(self.new_special_tokens)
+
+    def implied(self, catalogue: Catalogue) -> list[tuple[str, str, str]]:
+        """Components that the values ask for without naming them, as (kind, name, why)."""
+        return []
 
 
 @dataclass(kw_only=True)
@@ -223,13 +229,27 @@ class DeployOptions(BackendOptions):
         return []
 
 
+EVAL_BACKENDS = {"native": "evalscope", "opencompass": "opencompass", "vlmevalkit": "vlmevalkit"}
+"""EvalScope's names of its backends, in lower case → the evaluators."""
+
+
 @dataclass(kw_only=True)
 class EvalOptions(BackendOptions, DataOptions):
     """A measurement."""
 
-    evaluator: list[str] = option(["csv"], "Components that measure.", kind="evaluator", aliases=("eval_backend",))
+    evaluator: list[str] = option(
+        [],
+        "Components that measure, or Native (EvalScope's own), OpenCompass, VLMEvalKit; left out: csv for files, and "
+        "for each name the first of these that knows it.",
+        kind="evaluator",
+        aliases=("eval_backend",),
+    )
     eval_dataset: list[str] = option(
-        [], "What to measure on: files, folders, hub ids (as --dataset), or names that the evaluator knows."
+        [],
+        "What to measure on: files, folders, hub ids (as --dataset), or names of benchmarks (swift list benchmarks).",
+    )
+    eval_data_dir: str | None = option(
+        None, "Folder of the benchmarks' data, in the layout of whoever measures them; left out, they are fetched."
     )
     custom_eval_config: str | None = option(
         None, "JSON list of data sets to measure on, each with name, pattern (CEval or General-QA) and dataset."
@@ -240,20 +260,34 @@ class EvalOptions(BackendOptions, DataOptions):
     api_key: str = option("EMPTY", "Key for eval_url.", secret=True)
     max_batch_size: int = option(8, "Rows answered together.", ge=1)
     output_dir: str | None = option(None, "Where reports are written; left out: output/MODEL-eval-TIME.")
+    resume: bool = option(False, "Keep the reports in --output_dir of data sets that the same job has measured.")
+    compare: list[str] = option([], "Report folders to show side by side; nothing is measured.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.eval_url:
-            if self.backend not in (BackendOptions.backend, "remote"):
-                raise SwiftError(
-                    f"--eval_url asks a server, so --backend {self.backend} has nothing to do; leave it out."
-                )
+        self.evaluator = [EVAL_BACKENDS.get(word.lower(), word) for word in self.evaluator]
+        if self.eval_url and self.backend not in (BackendOptions.backend, "remote"):
+            raise SwiftError(f"--eval_url asks a server, so --backend {self.backend} has nothing to do; leave it out.")
+        if self.eval_url or self.compare:
             self.backend, self.loader = "remote", ""  # no model is loaded here
 
     def data_words(self) -> list[str]:
         """All that names data; of --eval_dataset those that are not an evaluator's own names."""
         named = [word for word in self.eval_dataset if is_source(word)]
         return [*super().data_words(), *named, *([self.custom_eval_config] if self.custom_eval_config else [])]
+
+    def implied(self, catalogue: Catalogue) -> list[tuple[str, str, str]]:
+        """Where no evaluator is named: csv for files, whoever knows a name for it. SwiftErrors for unknown names."""
+        if self.evaluator or self.compare:
+            return []
+        mistakes: list[str] = []
+        names = [word for word in self.eval_dataset if not is_source(word)]
+        known = {name: attempt(mistakes, evaluator_of, name, catalogue) for name in names}
+        if mistakes:
+            raise SwiftErrors(mistakes)
+        chosen = {FILES: "default"} if self.data_words() or not names else {}
+        chosen |= {evaluator: f"--eval_dataset {name}" for name, evaluator in known.items() if evaluator}
+        return [("evaluator", evaluator, why) for evaluator, why in chosen.items()]
 
 
 @dataclass(kw_only=True)

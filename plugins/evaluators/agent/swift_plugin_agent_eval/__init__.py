@@ -18,6 +18,7 @@ counts as an answer (`give_answer`) or as giving up.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Literal
@@ -30,7 +31,7 @@ from swift_core.contract.row import Row
 from swift_core.data.load import as_row, convert_all, raw_rows
 from swift_core.evaluation.metrics import f1, rouge_l
 from swift_core.evaluation.reports import answer_all, mean, write_results
-from swift_core.evaluation.sets import EvalSet, eval_sets
+from swift_core.evaluation.sets import EvalSet
 
 Call = dict[str, Any]
 
@@ -47,9 +48,9 @@ class AgentEvaluator(Evaluator):
     steps: Literal["all", "last"] = option("all", "Which assistant turns of a row are measured.")
 
     @hookimpl
-    def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
-        read = [(eval_set.name, self._cases(job, eval_set)) for eval_set in eval_sets(job)]
-        return [measure(job, engine, name, cases) for name, cases in read]
+    def evaluate(self, job: Job, engine: Any, sets: list[EvalSet]) -> Iterator[dict[str, Any]]:
+        read = [(eval_set.name, self._cases(job, eval_set)) for eval_set in sets]
+        return (measure(job, engine, name, cases) for name, cases in read)
 
     def _cases(self, job: Job, eval_set: EvalSet) -> list[Case]:
         source = eval_set.source

@@ -6,6 +6,7 @@ layout that training reads, `messages` with media and tools too) is question and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from swift_core import SwiftError, hookimpl, option
 from swift_core.contract.components import Evaluator
 from swift_core.contract.job import Job
 from swift_core.data.load import raw_rows
-from swift_core.evaluation.sets import EvalSet, eval_sets, form_of
+from swift_core.evaluation.sets import EvalSet, form_of
 from swift_plugin_csv import choice, qa
 
 
@@ -32,15 +33,15 @@ class CsvEvaluator(Evaluator):
     choice_line: str = option(choice.LINE, "Multiple choice: one line of {choices}, of {letter} and {text}.")
 
     @hookimpl
-    def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
-        tasks = [self._read(job, eval_set) for eval_set in eval_sets(job)]  # all of them, before the engine starts
-        return [task.measure(job, engine) for task in tasks]
+    def evaluate(self, job: Job, engine: Any, sets: list[EvalSet]) -> Iterator[dict[str, Any]]:
+        tasks = [self._read(job, eval_set) for eval_set in sets]  # all of them, before the engine starts
+        return (task.measure(job, engine) for task in tasks)
 
     def _read(self, job: Job, eval_set: EvalSet) -> Any:
         if eval_set.source is None:
             raise SwiftError(
                 f"There is no file {eval_set.name!r}. Published data sets are measured by name with "
-                "--evaluator evalscope."
+                "--evaluator evalscope; swift list benchmarks shows the names."
             )
         raw = list(raw_rows(job, eval_set.source))
         if form_of(raw, eval_set, job.options.columns) == "choice":

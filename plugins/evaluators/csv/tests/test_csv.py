@@ -139,7 +139,7 @@ def test_bad_data_is_refused_before_anybody_is_asked(tmp_path, text, options, wo
 
 def test_unknown_name_points_to_evalscope(tmp_path):
     with pytest.raises(SwiftError, match=r"no file 'gsm8k'.*evalscope"):
-        evaluate(tmp_path, eval_dataset=["gsm8k"])
+        evaluate(tmp_path, eval_dataset=["gsm8k"], evaluator=["csv"])
 
 
 def test_nobody_at_the_address(tmp_path):

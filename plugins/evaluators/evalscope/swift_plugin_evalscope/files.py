@@ -6,7 +6,6 @@ import csv
 import json
 import re
 import string
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import as_row, convert_all, raw_rows
 from swift_core.data.readers import read_file
-from swift_core.evaluation.sets import EvalSet, dev_file, eval_sets, form_of
+from swift_core.evaluation.sets import EvalSet, dev_file, form_of
 
 Raw = dict[str, Any]
 
@@ -24,40 +23,25 @@ LETTERS = string.ascii_uppercase[:10]
 """EvalScope reads choices A to J."""
 
 
-@dataclass(frozen=True)
-class Files:
-    """What was laid out: benchmark → its folder, and benchmark → subset → the name of our data set."""
+def lay_out(job: Job, eval_set: EvalSet, folder: Path, num_shots: int) -> tuple[str, str]:
+    """Write a data set that is a file into `folder`; (EvalScope's benchmark for it, its subset there).
 
-    folders: dict[str, Path]
-    subsets: dict[str, dict[str, str]] = field(default_factory=lambda: {"general_mcq": {}, "general_qa": {}})
-
-
-def lay_out(job: Job, folder: Path, num_shots: int) -> Files:
-    """Write every data set of the job that is a file under `folder`; SwiftError for a bad row."""
-    files = Files({name: folder / name for name in BENCHMARKS.values()})
-    for place in files.folders.values():
-        place.mkdir(parents=True)
-    for eval_set in eval_sets(job):
-        if eval_set.source is not None:
-            _write(job, eval_set, files, num_shots)
-    return files
-
-
-def _write(job: Job, eval_set: EvalSet, files: Files, num_shots: int) -> None:
+    Raises SwiftError for a bad row.
+    """
+    folder.mkdir(parents=True)
     source = eval_set.source_of_rows
     raw = list(raw_rows(job, source))
     benchmark = BENCHMARKS[form_of(raw, eval_set, job.options.columns)]
     subset = re.sub(r"[^\w.-]", "__", eval_set.name)
-    place = files.folders[benchmark]
     if benchmark == "general_qa":
-        _write_answers(place / f"{subset}.jsonl", job, eval_set, raw)
-    else:
-        renamed = job.options.columns
-        _write_table(place / f"{subset}_val.csv", convert_all(job, source, raw, lambda r: _question(r, renamed)))
-        if num_shots:
-            shots = [_question(r, renamed) for r in read_file(dev_file(eval_set))]
-            _write_table(place / f"{subset}_dev.csv", shots)
-    files.subsets[benchmark][subset] = eval_set.name
+        _write_answers(folder / f"{subset}.jsonl", job, eval_set, raw)
+        return benchmark, subset
+    renamed = job.options.columns
+    _write_table(folder / f"{subset}_val.csv", convert_all(job, source, raw, lambda r: _question(r, renamed)))
+    if num_shots:
+        shots = [_question(r, renamed) for r in read_file(dev_file(eval_set))]
+        _write_table(folder / f"{subset}_dev.csv", shots)
+    return benchmark, subset
 
 
 def _question(raw: Raw, renamed: dict[str, str]) -> Raw:

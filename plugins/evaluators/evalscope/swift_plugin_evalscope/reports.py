@@ -8,31 +8,56 @@ from typing import Any
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
-from swift_plugin_evalscope.files import Files
+from swift_core.evaluation.programs import last_words
 
 Json = dict[str, Any]
 
 
-def read_reports(job: Job, folder: Path, files: Files) -> list[Json]:
-    """One report per subset: metric names with their dimensions, as `rouge-l-f1`; `failed` says what is missing.
+def read_report(job: Job, name: str, benchmark: str, folder: Path, log: Path) -> Json:
+    """The report of a data set: metric names with their dimensions, as `rouge-l-f1`, the primary one first.
 
-    Raises SwiftError where the folder holds no report.
+    name: ours, of what EvalScope measured as `benchmark`. Several subsets stand in `subsets`; `failed` says what is
+    missing. Raises SwiftError where EvalScope wrote no report, or where rows failed.
     """
-    paths = sorted(folder.glob("reports/*/*.json"))
-    if not paths:
-        raise SwiftError(f"EvalScope wrote no report into {folder}; see {folder / 'evalscope.log'}.")
-    return [report for path in paths for report in _of_benchmark(job, path, folder, files)]
+    file = next(folder.glob(f"reports/*/{benchmark}.json"), None)
+    if file is None:
+        raise SwiftError(f"EvalScope wrote no report of {name}: {last_words(log)} Its log is {log}.")
+    whole = json.loads(file.read_text(encoding="utf-8"))
+    _refuse_errors(name, whole, log)
+    reviews = sorted(folder.glob(f"reviews/*/{benchmark}_*.jsonl"))
+    failed = dict(pair for path in reviews for pair in failures(path).items())
+    for metric, why in failed.items():
+        job.say(f"{name}: EvalScope could not compute {metric} and would count it as 0: {why} It is left out.")
+    primary = whole.get("primary_metric_identity")
+    ordered = sorted(whole["metrics"], key=lambda metric: metric["identity"] != primary)
+    kept = {label: m for m in ordered if (label := metric_name(m["identity"])).partition("-")[0] not in failed}
+    subsets = _subsets(kept)
+    report = {
+        "name": name,
+        "metrics": {label: metric["score"] for label, metric in kept.items()},
+        "rows": max((metric["num"] for metric in whole["metrics"]), default=0),
+        "file": str(reviews[0] if len(reviews) == 1 else folder / "reviews"),
+        "failed": failed,
+    }
+    return {**report, "subsets": subsets} if len(subsets) > 1 else report
 
 
-def _of_benchmark(job: Job, path: Path, folder: Path, files: Files) -> list[Json]:
-    whole = json.loads(path.read_text(encoding="utf-8"))
-    benchmark = path.stem
-    by_subset: dict[str, Json] = {}
-    for metric in whole["metrics"]:
+def _refuse_errors(name: str, whole: Json, log: Path) -> None:
+    done = whole.get("execution_summary") or {}
+    if done.get("errored"):
+        raise SwiftError(
+            f"EvalScope could not ask {done['errored']} of {done['requested']} rows of {name}. Its log is {log}."
+        )
+
+
+def _subsets(metrics: Json) -> Json:
+    """Subset → its metrics and rows; totals that EvalScope lists among the subsets are left out."""
+    found: Json = {}
+    for label, metric in metrics.items():
         for subset in (s for c in metric["categories"] for s in c["subsets"] if not s["is_aggregate"]):
-            report = by_subset.setdefault(subset["name"], {"metrics": {}, "rows": subset["num"]})
-            report["metrics"][metric_name(metric["identity"])] = subset["score"]
-    return [_report(job, benchmark, subset, r, folder, files) for subset, r in by_subset.items()]
+            report = found.setdefault(subset["name"], {"metrics": {}, "rows": subset["num"]})
+            report["metrics"][label] = subset["score"]
+    return found
 
 
 def metric_name(identity: Json) -> str:
@@ -40,17 +65,6 @@ def metric_name(identity: Json) -> str:
     apart = identity.get("dimensions") or {}
     order = sorted(apart, key=lambda name: (name == "statistic", name))
     return "-".join([identity["name"], *(str(apart[name]) for name in order)])
-
-
-def _report(job: Job, benchmark: str, subset: str, report: Json, folder: Path, files: Files) -> Json:
-    own = files.subsets.get(benchmark, {}).get(subset)
-    rows = next(folder.glob(f"reviews/*/{benchmark}_{subset}.jsonl"), folder / "reviews")
-    failed = failures(rows)
-    metrics = {m: v for m, v in report["metrics"].items() if m.partition("-")[0] not in failed}
-    name = own or (benchmark if subset == "default" else f"{benchmark}/{subset}")
-    for metric, why in failed.items():
-        job.say(f"{name}: EvalScope could not compute {metric} and would count it as 0: {why} It is left out.")
-    return {"name": name, "metrics": metrics, "rows": report["rows"], "file": str(rows), "failed": failed}
 
 
 def failures(reviews: Path) -> dict[str, str]:

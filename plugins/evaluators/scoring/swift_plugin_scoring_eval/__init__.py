@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from swift_core.contract.row import Row
 from swift_core.data.load import load_one
 from swift_core.data.values import number_of, numbers_of
 from swift_core.evaluation.reports import answer_all, write_results
-from swift_core.evaluation.sets import EvalSet, eval_sets
+from swift_core.evaluation.sets import EvalSet
 from swift_plugin_scoring_eval import metrics
 
 Numbers = dict[str, Any]
@@ -40,9 +40,9 @@ class ScoringEvaluator(Evaluator):
     swift_api = 1
 
     @hookimpl
-    def evaluate(self, job: Job, engine: Any) -> list[dict[str, Any]]:
-        read = [(eval_set.name, self._rows(job, eval_set)) for eval_set in eval_sets(job)]
-        return [measure(job, engine, name, rows) for name, rows in read]
+    def evaluate(self, job: Job, engine: Any, sets: list[EvalSet]) -> Iterator[dict[str, Any]]:
+        read = [(eval_set.name, self._rows(job, eval_set)) for eval_set in sets]
+        return (measure(job, engine, name, rows) for name, rows in read)
 
     def _rows(self, job: Job, eval_set: EvalSet) -> list[Row]:
         from swift_plugin_runtime.encoding.row_filter import usable

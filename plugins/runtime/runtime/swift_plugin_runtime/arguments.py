@@ -166,6 +166,8 @@ def _schedule(o: Any, job: Job) -> Iterator[str]:
 
 def _best(o: Any, job: Job) -> Iterator[str]:
     """The best checkpoint is known where each is evaluated; early stopping keeps it, too."""
+    if o.best_by_benchmark:
+        return
     wanted = "load_best_model_at_end" if o.load_best_model_at_end else "early_stopping_patience"
     if not getattr(o, wanted) or {"save_strategy", "eval_strategy", "save_steps", "eval_steps"} & {*o.training_args}:
         return

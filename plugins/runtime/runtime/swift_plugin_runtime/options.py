@@ -89,7 +89,27 @@ class TrainingOptions(Trainer):
     save_on_signal: bool = option(
         True, "Save a whole checkpoint before SIGTERM, SIGINT or SIGUSR1 ends the run.", on_resume="free"
     )
-    load_best_model_at_end: bool = option(False, "End with the checkpoint of the lowest evaluation loss.")
+    eval_benchmarks: list[str] = option(
+        [],
+        "Measured while the model trains, as --eval_dataset of swift eval: files, or names of benchmarks.",
+        on_resume="free",
+    )
+    eval_benchmark_steps: int | None = option(
+        None, "Steps between two such measurements; left out: as eval_steps.", ge=1, on_resume="free"
+    )
+    eval_benchmark_limit: int | None = option(None, "Rows per benchmark.", ge=1, on_resume="free")
+    eval_benchmark_args: dict[str, Any] = option(
+        {}, "JSON of further options of swift eval: eval_backend, eval_data_dir, max_new_tokens …", on_resume="free"
+    )
+    load_best_model_at_end: bool = option(
+        False, "End with the checkpoint of the best figure: of metric_for_best_model, or the lowest evaluation loss."
+    )
+    metric_for_best_model: str | None = option(
+        None,
+        "What the best checkpoint is told by: loss, or NAME or NAME/METRIC of eval_benchmarks; the run ends with "
+        "the best.",
+    )
+    greater_is_better: bool = option(True, "Whether the greater figure of a benchmark is the better one.")
     early_stopping_patience: int | None = option(
         None, "Stop after so many evaluations without a better figure, and keep the best.", ge=1,
         aliases=("early_stop_interval",),
@@ -112,6 +132,13 @@ class TrainingOptions(Trainer):
             raise SwiftError("--warmup_ratio and --warmup_steps both say how long to warm up; leave one of them out.")
         if self.warmup_ratio is None and self.warmup_steps is None:
             self.warmup_ratio = 0.03
+        if self.metric_for_best_model == "loss":
+            self.load_best_model_at_end = True
+
+    @property
+    def best_by_benchmark(self) -> bool:
+        """Whether the best checkpoint is told by a benchmark."""
+        return bool(self.eval_benchmarks) and self.metric_for_best_model not in (None, "loss")
 
     @hookimpl
     def check_job(self, job: Job) -> None:
@@ -131,6 +158,19 @@ class TrainingOptions(Trainer):
             raise SwiftError(f"{wanted[0]} splits the model among processes; say how many: --launcher torchrun.")
         if self.deepspeed:
             _check_deepspeed()
+        self._check_benchmarks(job, wanted)
+
+    def _check_benchmarks(self, job: Job, split: list[str]) -> None:
+        metric = self.metric_for_best_model
+        if metric not in (None, "loss") and not self.eval_benchmarks:
+            raise SwiftError(f"--metric_for_best_model {metric} names a benchmark: say --eval_benchmarks {metric}.")
+        if not self.eval_benchmarks:
+            return
+        if split:
+            raise SwiftError(f"--eval_benchmarks asks a whole model, and {split[0]} splits it; leave one of them out.")
+        from swift_plugin_runtime.measured import check_benchmarks
+
+        check_benchmarks(job, self)
 
 
 def training_options(job: Job) -> TrainingOptions:

@@ -12,6 +12,7 @@ import pytest
 
 from swift_core.contract.engine import Engine, Request
 from swift_core.contract.errors import SwiftError
+from swift_core.evaluation.sets import eval_sets
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_testing.contracts import CHAT, ComponentContract, tiny_model, write_rows
@@ -95,7 +96,7 @@ class ServerContract(ComponentContract):
 
 
 class EvaluatorContract(ComponentContract):
-    """An evaluator: a report with finite metrics. Override `data` to write what it measures on."""
+    """An evaluator: a report of each data set, with finite metrics. Override `data` to write what it measures on."""
 
     kind = "evaluator"
 
@@ -111,13 +112,16 @@ class EvaluatorContract(ComponentContract):
         job = self.job("eval", model=tiny_model("qwen2"), **options)
         engine = job.hook.start_engine(job=job)
         (item,) = job.many("evaluator")
-        report = job.call(item, "evaluate", engine=engine)
+        sets = eval_sets(job)
+        reports = list(job.call(item, "evaluate", engine=engine, sets=sets) or [])
         engine.close()
-        lacking = {"name", "metrics", "rows"} - set(report or {})
-        assert not lacking, f"The report lacks {', '.join(sorted(lacking))}: {report}"
-        assert report["rows"] > 0 and report["metrics"], f"The report measures nothing: {report}"
-        for name, value in report["metrics"].items():
-            assert math.isfinite(value), f"Metric {name} is {value}."
+        assert len(reports) == len(sets), f"{len(reports)} reports of {len(sets)} data sets; there is one of each."
+        for report in reports:
+            lacking = {"name", "metrics", "rows", "file"} - set(report)
+            assert not lacking, f"The report lacks {', '.join(sorted(lacking))}: {report}"
+            assert report["rows"] > 0 and report["metrics"], f"The report measures nothing: {report}"
+            for name, value in report["metrics"].items():
+                assert math.isfinite(value), f"Metric {name} is {value}."
 
 
 class ExporterContract(ComponentContract):

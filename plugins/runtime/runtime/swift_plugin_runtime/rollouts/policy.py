@@ -72,10 +72,6 @@ class PolicyTrainer(Trainer):
         """
         raise NotImplementedError
 
-    def policy(self) -> Any:
-        """The model that draws answers."""
-        return self.model
-
     def save_policy(self, folder: str) -> None:
         """The policy alone, as a server loads it."""
         self.save_model(folder)

@@ -81,6 +81,8 @@ class ScoringTrainer(AlignmentTrainer):
     one loss for each of them; it may note figures on the trainer.
     """
 
+    answers = False
+
     def __init__(self, job: Job, processor: Any, method: Any, **arguments: Any):
         super().__init__(job, processor, None, **arguments)
         self.method = method

@@ -48,6 +48,7 @@ from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import TrainingOptions, training_options
 from swift_plugin_runtime.training import sharding
 from swift_plugin_runtime.training.announce import Announce, tokens_of
+from swift_plugin_runtime.training.benchmarks import Benchmarks
 from swift_plugin_runtime.training.finite import check_loss, check_weights
 from swift_plugin_runtime.training.fused_loss import fused_loss_in_head, head_for
 from swift_plugin_runtime.training.masters import Masters, choose
@@ -76,6 +77,8 @@ class Trainer(transformers.Trainer):
 
     shards = True
     """Whether --fsdp serves this method: everything it computes goes through the split model's forward."""
+    answers = True
+    """Whether what is trained answers questions, and so --eval_benchmarks can ask it."""
     unit = "rows"
     """What an item of the training data is called."""
     optimizer: Any
@@ -98,7 +101,9 @@ class Trainer(transformers.Trainer):
         if "swanlab" in training_options(job).report_to:
             self.add_callback(_swanlab_callback())
         self.add_callback(TunerSteps(job))
-        if training_options(job).early_stopping_patience:
+        if training_options(job).eval_benchmarks:
+            self.add_callback(Benchmarks(self))
+        if training_options(job).early_stopping_patience and not training_options(job).best_by_benchmark:
             self.add_callback(transformers.EarlyStoppingCallback(training_options(job).early_stopping_patience))
         self.stopped_by: int | None = None
         """The signal for which the run saved a checkpoint and stopped."""
@@ -110,6 +115,14 @@ class Trainer(transformers.Trainer):
         self.media_seen = False
         self.head: Any = None
         """The output head where it computes the loss itself."""
+
+    def policy(self) -> Any:
+        """The model that answers."""
+        return self.model
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """A context in which the model holds what a schedule-free optimizer means to keep."""
+        return averaged(self.optimizer)
 
     def tokens(self, item: Any) -> int:
         """How many tokens an item of the training data has."""
@@ -181,7 +194,8 @@ class Trainer(transformers.Trainer):
     def best_checkpoint(self) -> str | None:
         """The checkpoint with the best evaluation, where the job keeps it; else None."""
         o = training_options(self.job)
-        return self.state.best_model_checkpoint if o.load_best_model_at_end or o.early_stopping_patience else None
+        kept = o.load_best_model_at_end or o.early_stopping_patience or o.best_by_benchmark
+        return self.state.best_model_checkpoint if kept else None
 
     def over_ranks(self, values: list[float]) -> torch.Tensor:
         """Each value summed over all processes, shape [values]."""
@@ -525,6 +539,8 @@ def _swanlab_callback() -> Any:
 
 def _watched(job: Job, changes: dict[str, Any]) -> dict[str, Any]:
     """What early stopping needs: evaluations, saved as often, the best of which is kept."""
+    if training_options(job).best_by_benchmark:
+        return {"load_best_model_at_end": False}  # transformers knows evaluation rows only
     if not training_options(job).early_stopping_patience:
         return {}
     if changes.get("eval_strategy", "no") == "no":
