@@ -193,6 +193,21 @@ def test_a_job_file_of_another_tab_is_refused_and_other_words_are_understood():
             draft.load(broken, ("sft",))
 
 
+def test_a_script_is_read_as_a_shell_reads_it():
+    script = """#!/bin/sh
+# a comment
+swift sft --model 'a # b' \\
+  --dataset rows.jsonl#500 other\\ file \\
+  --system 'line one
+# no comment \\
+end' --output_dir "q \\"# z\\"" # a comment
+#
+"""
+    system = "line one\n# no comment \\\nend"
+    wanted = {"model": "a # b", "dataset": ["rows.jsonl#500", "other file"], "system": system, "output_dir": 'q "# z"'}
+    assert read_command(script).values == wanted
+
+
 def test_options_of_two_components_with_one_name_are_told_apart_as_the_kernel_does(tmp_path):
     form = form_of("rlhf", {"reward": ["accuracy", "format"]})
     keys = [key for key in form.fields() if "." in key]

@@ -7,6 +7,7 @@ holds; only the shell's own quoting (`shlex`) stands between the words and what 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import yaml
 
 from swift_core import SwiftError
-from swift_core.job.options import Given, split_arguments
+from swift_core.job.options import split_arguments
 from swift_core.job.specs import JOBS, find_job
 
 KEY_OF_JOB = "# swift "
@@ -101,13 +102,12 @@ def read_yaml(text: str, job: str) -> WrittenJob:
 
 
 def read_command(text: str) -> WrittenJob:
-    """What a command line or a shell script says, which begins with `swift JOB`; lines of `#` are left out.
+    """What a command line or a shell script says, which begins with `swift JOB`; comments are left out.
 
     Raises SwiftError where it is none.
     """
-    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.lstrip().startswith("#")]
     try:
-        words = shlex.split("\n".join(lines))
+        words = shlex.split(_without_comments(text))
     except ValueError as error:
         raise SwiftError(f"The command cannot be taken apart: {error}.") from None
     if len(words) < 2 or words[0] != "swift":
@@ -119,6 +119,11 @@ def read_command(text: str) -> WrittenJob:
     return WrittenJob(spec.name, {g.key: g.value for g in given})
 
 
-def given(written: WrittenJob, source: str = "Web-UI") -> list[Given]:
-    """The values as the kernel takes them."""
-    return [Given(key, value, source) for key, value in written.values.items()]
+PIECE = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|(?P<broken>\\\n)|\\.|(?P<comment>(?<!\S)#[^\n]*)|.""", re.DOTALL)
+"""What a shell takes as one: a quoted text, a broken line, an escaped character, a comment, any other character."""
+
+
+def _without_comments(text: str) -> str:
+    """A script as one command: broken lines joined, comments out. Inside quotes nothing changes."""
+    gaps = {"comment": "", "broken": " "}
+    return "".join(gaps.get(piece.lastgroup or "", piece[0]) for piece in PIECE.finditer(text))

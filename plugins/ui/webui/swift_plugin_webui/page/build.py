@@ -20,8 +20,10 @@ THEME = gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"])
 """Fonts of the system: none is fetched from elsewhere."""
 
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
-.swift-grid { display: grid !important; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 0.6rem; }
+.gradio-container > main { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
+.swift-grid { display: block !important; }
+.swift-grid > .form, .swift-plots { display: grid !important; gap: 0;
+  grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); }
 .swift-head { align-items: baseline; }
 .swift-info { font-size: 0.85rem; opacity: 0.8; }
 .swift-error { white-space: pre-wrap; border-left: 4px solid #b91c1c; background: rgba(185, 28, 28, 0.1);
@@ -37,7 +39,7 @@ CSS = """
 .swift-facts th { text-align: left; padding-right: 1rem; white-space: nowrap; vertical-align: top; }
 #runs-log textarea, .swift-row pre { font-family: ui-monospace, monospace; font-size: 0.8rem; }
 @media (max-width: 640px) { .gradio-container { padding: 0.4rem !important; }
-  .swift-grid { grid-template-columns: 1fr; } }
+  .swift-grid > .form, .swift-plots { grid-template-columns: 1fr; } }
 """
 
 HEAD = '<link rel="icon" href="data:,">'

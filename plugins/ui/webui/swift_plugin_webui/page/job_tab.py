@@ -52,21 +52,20 @@ class JobTab:
                 elem_id=self._id("search"),
             )
             self.group = gr.Dropdown([], label=t("More options of"), value=None, elem_id=self._id("group"))
-        self._fields(tab)
+        self._fields()
         self._ends()
         self._events(tab)
 
     def _id(self, part: str) -> str:
         return f"{self.name}-{part}"
 
-    def _fields(self, tab: gr.Tab) -> None:
-        triggers = [self.context.blocks.load] if self.name == "train" else [tab.select]
-        triggers += [self.redraw.change, self.search.change, self.group.change]
+    def _fields(self) -> None:
+        triggers = [self.redraw.change, self.search.change, self.group.change]
 
         @gr.render([self.draft, self.search, self.group], triggers=triggers, show_progress="hidden")
-        def show(draft: Draft, search: str, group: str | None) -> None:
+        def show(draft: Draft, search: str | None, group: str | None) -> None:
             form = draft.form(self.catalogue)
-            if search.strip():
+            if search:
                 self._found(form, draft, search)
                 return
             fields = form.fields()
@@ -173,11 +172,14 @@ class JobTab:
             titles = [part.title for part in draft.form(self.catalogue).groups]
             return (count + redraw, draft.job, gr.update(choices=[("", ""), *titles]), *self._preview(draft))
 
-        def loaded(count: int) -> tuple[Any, ...]:
+        def loaded(draft: Draft, count: int) -> tuple[Any, ...]:
+            if count:  # the tab was there before
+                return (gr.skip(),) * (1 + len(again))
             draft = remembered(self.store, self.name, self.jobs)
             return (draft, *refreshed(draft, count))
 
-        self.context.blocks.load(loaded, self.redraw, [self.draft, *again], **quiet)
+        seen = self.context.blocks.load if self.name == "train" else tab.select  # the others are drawn when looked at
+        seen(loaded, [self.draft, self.redraw], [self.draft, *again], **quiet)
 
         def other_job(job: str, draft: Draft, count: int) -> tuple[Any, ...]:
             draft.job = job
@@ -270,7 +272,7 @@ def _default(field: Field) -> str:
     value = field.default
     if value in (None, "", [], {}) or field.sort == "secret":
         return ""
-    text = str(_shown(field, value)).replace("\n", " ")
+    text = (", ".join(map(str, value)) if isinstance(value, list) else str(_shown(field, value))).replace("\n", " ")
     return text if len(text) < 60 else text[:57] + "…"
 
 
@@ -318,13 +320,12 @@ def _draw_text(tab: JobTab, field: Field, value: Any, common: dict[str, Any]) ->
     return gr.Textbox(value, max_lines=1, **common)
 
 
+def _draw_line(tab: JobTab, field: Field, value: Any, common: dict[str, Any]) -> Any:
+    return gr.Textbox(value, max_lines=1, **common)
+
+
 def _draw_lines(tab: JobTab, field: Field, value: Any, common: dict[str, Any]) -> Any:
     return gr.Textbox(value, lines=3, max_lines=12, **common)
-
-
-def _draw_number(tab: JobTab, field: Field, value: Any, common: dict[str, Any]) -> Any:
-    mode: Any = {"inputmode": "decimal"}
-    return gr.Textbox(value, max_lines=1, html_attributes=gr.InputHTMLAttributes(**mode), **common)
 
 
 def _draw_json(tab: JobTab, field: Field, value: Any, common: dict[str, Any]) -> Any:
@@ -342,8 +343,8 @@ def _draw_secret(tab: JobTab, field: Field, value: Any, common: dict[str, Any]) 
 _DRAWN: dict[str, Callable[[JobTab, Field, Any, dict[str, Any]], Any]] = {
     "choice": _draw_choice,
     "switch": _draw_switch,
-    "integer": _draw_number,
-    "number": _draw_number,
+    "integer": _draw_line,
+    "number": _draw_line,
     "text": _draw_text,
     "lines": _draw_lines,
     "list": _draw_list,

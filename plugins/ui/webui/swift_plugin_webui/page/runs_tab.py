@@ -53,7 +53,7 @@ class RunsTab:
             self.metrics = gr.Dropdown([], multiselect=True, label=t("Curves (the first ones, if none is chosen)"))
             self.smooth = gr.Slider(0, 0.95, value=0, step=0.05, label=t("Smoothing"))
         self.plots: list[gr.LinePlot] = []
-        with gr.Row(elem_classes="swift-grid"):
+        with gr.Row(elem_classes="swift-plots"):
             for number in range(PLOTS):
                 plot = gr.LinePlot(
                     EMPTY, x="step", y="value", color="curve", visible=False, height=240, x_title=t("step"),
