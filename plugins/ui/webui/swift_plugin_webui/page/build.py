@@ -22,6 +22,7 @@ THEME = gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"])
 CSS = """
 .gradio-container > main { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
 .swift-grid { display: block !important; }
+.swift-grid > .form { background: none; border: 0; }
 .swift-grid > .form, .swift-plots { display: grid !important; gap: 0;
   grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); }
 .swift-head { align-items: baseline; }

@@ -20,6 +20,9 @@ from swift_plugin_webui.page.html import error_html
 MOST_FOUND = 40
 """Fields of a search that are drawn."""
 
+LATER = "async (...given) => { await new Promise(done => setTimeout(done, 400)); return given }"
+"""What was typed last may still be on its way when a button is pressed: it is let pass."""
+
 FILES = [".yaml", ".yml", ".json", ".sh"]
 
 
@@ -49,6 +52,7 @@ class JobTab:
             self.search = gr.Textbox(
                 label=t("Search options"),
                 placeholder=t("A name, or words of its explanation"),
+                submit_btn=True,
                 elem_id=self._id("search"),
             )
             self.group = gr.Dropdown([], label=t("More options of"), value=None, elem_id=self._id("group"))
@@ -60,9 +64,7 @@ class JobTab:
         return f"{self.name}-{part}"
 
     def _fields(self) -> None:
-        triggers = [self.redraw.change, self.search.change, self.group.change]
-
-        @gr.render([self.draft, self.search, self.group], triggers=triggers, show_progress="hidden")
+        @gr.render([self.draft, self.search, self.group], triggers=[self.redraw.change], show_progress="hidden")
         def show(draft: Draft, search: str | None, group: str | None) -> None:
             form = draft.form(self.catalogue)
             if search:
@@ -93,13 +95,17 @@ class JobTab:
 
     def _one(self, field: Field, form: Form, draft: Draft) -> None:
         component = self._component(field, self._value(field, draft), self._label(form, field, draft))
-        event = component.input if hasattr(component, "input") else component.change
+        several = isinstance(component, gr.Dropdown) and component.multiselect
+        event = component.change if several else component.input  # a value of one's own among several is no input
 
         def typed(value: Any, draft: Draft, count: int) -> tuple[Any, ...]:
+            if _shown(field, value) == self._value(field, draft):  # as it was drawn
+                return (gr.skip(),) * 5
             draft.take(field.key, value)
             now = draft.form(self.catalogue)
             drawn = count + 1 if field.kind and field.kind not in ("model", "template", "bbox") else count
-            return (gr.update(label=self._label(now, field, draft)), drawn, *self._preview(draft))
+            marked = gr.skip() if field.sort == "json" else gr.update(label=self._label(now, field, draft))
+            return (marked, drawn, *self._preview(draft))
 
         event(
             typed,
@@ -191,6 +197,8 @@ class JobTab:
             return refreshed(draft, count, False)[2]
 
         self.redraw.change(groups, [self.draft, self.redraw], self.group, **quiet)
+        for asked in (self.search.submit, self.group.input):
+            asked(lambda count: count + 1, self.redraw, self.redraw, js=LATER, **quiet)
 
         def begin(preset: str | None, memory: str | None, draft: Draft, count: int) -> tuple[Any, ...]:
             draft.add({**MEMORY.get(memory or "", {}), **TASKS.get(draft.job, {}).get(preset or "", {})})
@@ -221,11 +229,12 @@ class JobTab:
             return refreshed(draft, count)
 
         self.upload.upload(uploaded, [self.upload, self.draft, self.redraw], again, **quiet)
-        self.check.click(self._checked, self.draft, [self.said, self.faults], api_visibility="private")
+        self.check.click(self._checked, self.draft, [self.said, self.faults], js=LATER, api_visibility="private")
         self.run.click(
             self._start,
             [self.draft, self.devices, self.waits],
             [self.faults, self.context.tabs, self.context.picked],
+            js=LATER,
             api_visibility="private",
         )
 
