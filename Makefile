@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml templates_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lowest test-soak conformance
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lowest test-soak test-webui conformance
 
 setup: .venv/.ready
 
@@ -106,6 +106,15 @@ test-lowest: .venv/lowest/.ready
 # Ten thousand requests that nobody should send, and ten minutes of 64 clients, some of whom leave.
 test-soak: .venv/.ready
 	SWIFT_FUZZ_REQUESTS=10000 SWIFT_SOAK_SECONDS=600 $(PY) -m pytest tests/test_serving_fuzz.py -s
+
+# The Web-UI in a real Chromium with real jobs; it must be there (Debian: chromium, chromium-driver, fonts-wqy-zenhei).
+test-webui: .venv/webui/.ready .venv/.smollm2
+	mkdir -p output/webui-pictures
+	PYTHONPATH=$(CURDIR)/.venv/webui SWIFT_TEST_WEBUI=$(CURDIR)/output/webui-pictures $(PY) -m pytest plugins/ui/webui -s
+
+.venv/webui/.ready: .venv/.ready tools/webui.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/webui -r tools/webui.txt
+	touch $@
 
 conformance: .venv/conformance/.ready
 	PYTHONPATH=.venv/conformance $(PY) -m swift_testing.conformance --jobs 2
