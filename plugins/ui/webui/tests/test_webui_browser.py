@@ -21,7 +21,7 @@ from swift_plugin_demo import SIZE, copy_rows
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 sys.path.insert(0, str(Path(__file__).parent))
-from webui_person import TABS, Person  # noqa: E402
+from webui_person import TABS, Person
 
 PICTURES = os.environ.get("SWIFT_TEST_WEBUI", "")
 pytestmark = pytest.mark.skipif(not PICTURES, reason="make test-webui")
@@ -117,7 +117,8 @@ def test_start_up_and_memory(site, person):
     held = psutil.Process(process.pid).memory_info().rss / 2**20
     print(f"\nanswers after {answers:.1f} s, first field painted {painted:.1f} s later, server holds {held:.0f} MiB")
     foreign = person.browser.execute_script(
-        "return performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith(arguments[0]))", person.url
+        "return performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith(arguments[0]))",
+        person.url,
     )
     assert [name for name in foreign if name.startswith("http")] == []
     assert held < 600
@@ -174,7 +175,9 @@ def test_two_runs_compared(person):
     train(person, max_steps="60", logging_steps="5", template="chatml", learning_rate="1e-3")
     ends(person, "done")
     other = next(
-        row.text.split("\n")[0] for row in person.all("#runs-table tbody tr") if named(person) not in row.text and row.text
+        row.text.split("\n")[0]
+        for row in person.all("#runs-table tbody tr")
+        if named(person) not in row.text and row.text
     )
     person.pick("runs-beside", other)
     person.until(lambda: person.find("#runs-plot-0").text.count("loss") >= 2, "two curves in one plot", 30)
@@ -198,13 +201,17 @@ def test_chat_with_the_trained_checkpoint(person):
     next(b for b in person.all("button") if b.text.startswith("Load a model")).click()
     box = person.find("#chat-path input")
     box.click()
-    first = person.until(lambda: next(o for o in person.all("[role=option]") if "checkpoint-400" in o.text), "checkpoints")
+    first = person.until(
+        lambda: next(o for o in person.all("[role=option]") if "checkpoint-400" in o.text), "checkpoints"
+    )
     first.click()
     person.press("chat-load")
     person.sees("chat-server-a", "http://127.0.0.1", 120)
     person.until(lambda: person.text("chat-model-a"), "a model", 30)
     say(person, "Write 415 in words.")
-    answer = person.until(lambda: [m.text for m in person.all("#chat-a .bot.message") if m.text.strip()], "an answer", 60)
+    answer = person.until(
+        lambda: [m.text for m in person.all("#chat-a .bot.message") if m.text.strip()], "an answer", 60
+    )
     assert answer
     models = httpx.get(person.text("chat-server-a").split()[-1] + "/v1/models").json()["data"]
     assert person.text("chat-model-a") == models[-1]["id"] and len(models) == 2, "the adapter, by its name"
@@ -277,7 +284,11 @@ def test_data_as_rows_and_as_trained(person):
     person.pick("data-model", "")
     person.pick("data-dataset", "broken.jsonl")
     person.press("data-show")
-    person.until(lambda: any("broken.jsonl:2" in (b.get_attribute("value") or "") for b in person.all("textarea")), "the line", 60)
+    person.until(
+        lambda: any("broken.jsonl:2" in (b.get_attribute("value") or "") for b in person.all("textarea")),
+        "the line",
+        60,
+    )
 
 
 def test_models(person):
@@ -340,7 +351,11 @@ def test_no_serious_fault_of_accessibility(person):
 def test_attempts_on_the_real_server(site, place):
     """Paths that lead out, foreign pages, large uploads: on the server with Gradio behind the gate."""
     url = site[0]
-    for path in ("/gradio_api/file=/etc/passwd", f"/gradio_api/file={place}/data/words-train.jsonl", "/file=/etc/passwd"):
+    for path in (
+        "/gradio_api/file=/etc/passwd",
+        f"/gradio_api/file={place}/data/words-train.jsonl",
+        "/file=/etc/passwd",
+    ):
         assert httpx.get(url + path).status_code in (403, 404), path
     for path in ("/download/../../etc/passwd", "/download/sft-20260101-000000/log.txt", "/download/%2e%2e/job.json"):
         assert httpx.get(url + path).status_code == 404, path
