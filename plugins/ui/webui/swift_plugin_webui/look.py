@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import SwiftError
+from swift_core.contract.components import Trainer, declared
 from swift_core.contract.row import Row
 from swift_core.data.load import load_one
 from swift_core.job.job import PreparedJob
@@ -53,7 +54,8 @@ class _Lines:
 
 
 def _seen(job: PreparedJob, first: int, count: int) -> dict[str, Any]:
-    rows = [row for word in job.options.dataset for row in load_one(job, job.options.source_of(word), False)]
+    answers = bool(job.options.model) and bool(declared(job.one("trainer"), Trainer, "needs_answer"))
+    rows = [row for word in job.options.dataset for row in load_one(job, job.options.source_of(word), answers)]
     shown = rows[first : first + count]
     tokens, lengths = _encoded(job, shown, rows) if job.options.model else ([], [])
     listed = [_plain(row, tokens[n] if n < len(tokens) else None) for n, row in enumerate(shown)]

@@ -57,7 +57,7 @@ class Person:
         def tried(_):
             try:
                 return wanted()
-            except (StaleElementReferenceException, IndexError):
+            except (StaleElementReferenceException, IndexError, StopIteration):
                 return None
 
         return WebDriverWait(self.browser, seconds, poll_frequency=0.1).until(tried, message=what)

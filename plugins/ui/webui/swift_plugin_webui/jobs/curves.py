@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-SKIPPED = ("step", "epoch", "seconds", "total_flos", "tokens_per_second")
-"""What a log line holds besides metrics, and what is no sign of learning."""
+SKIPPED = ("step", "epoch", "seconds", "total_flos", "tokens_per_second", "train_loss")
+"""What a log line holds besides metrics, what is no sign of learning, and the mean of all that was said already."""
 
 AFTERWARDS = ("_runtime", "_per_second")
 """How the names of figures about time end."""

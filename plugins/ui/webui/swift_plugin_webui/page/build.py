@@ -16,8 +16,24 @@ from swift_plugin_webui.page.texts import LANGUAGES, Texts
 
 FONTS = ["system-ui", "sans-serif"]
 
-THEME = gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"])
-"""Fonts of the system: none is fetched from elsewhere."""
+THEME = gr.themes.Default(primary_hue="blue", font=FONTS, font_mono=["ui-monospace", "monospace"]).set(
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_700",
+    button_cancel_background_fill="#b91c1c",
+    button_cancel_background_fill_hover="#991b1b",
+    button_cancel_background_fill_dark="#b91c1c",
+    button_cancel_text_color="white",
+    button_cancel_text_color_dark="white",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+    block_label_text_color="*neutral_700",
+    block_title_text_color="*neutral_700",
+    body_text_color_subdued="*neutral_600",
+    input_placeholder_color="*neutral_600",
+    input_placeholder_color_dark="*neutral_300",
+)
+"""Fonts of the system: none is fetched from elsewhere. Colours that stand out enough from their ground (WCAG AA)."""
 
 CSS = """
 .gradio-container > main { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }

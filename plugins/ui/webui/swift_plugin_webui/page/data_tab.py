@@ -89,5 +89,7 @@ class DataTab:
         counts: dict[int, int] = {}
         for length in lengths:
             counts[length // width * width] = counts.get(length // width * width, 0) + 1
-        frame = pandas.DataFrame(sorted(counts.items()), columns=["tokens", "rows"])
-        return gr.BarPlot(frame, visible=True)
+        bars = [(f"{low}–{low + width - 1}" if width > 1 else str(low), counts[low]) for low in sorted(counts)]
+        return gr.BarPlot(
+            pandas.DataFrame(bars, columns=["tokens", "rows"]), visible=True, sort=[label for label, _ in bars]
+        )

@@ -51,8 +51,7 @@ class JobTab:
         with gr.Row():
             self.search = gr.Textbox(
                 label=t("Search options"),
-                placeholder=t("A name, or words of its explanation"),
-                submit_btn=True,
+                placeholder=t("A name, or words of its explanation; then Enter"),
                 elem_id=self._id("search"),
             )
             self.group = gr.Dropdown([], label=t("More options of"), value=None, elem_id=self._id("group"))

@@ -37,7 +37,7 @@ def card_rows() -> list[dict[str, Any]]:
 
 def models(store: Store) -> list[Choice]:
     """Folders with a config.json first, then all ids that cards know, with what they read and their level."""
-    local = [(f"{path}", str(path)) for path in _folders(store) if (path / "config.json").is_file()]
+    local = [(shown(path), shown(path)) for path in _folders(store) if (path / "config.json").is_file()]
     return [*local, *((f"{row['id']}  ·  {row['modality']}  ·  {row['level']}", row["id"]) for row in card_rows())]
 
 
@@ -48,7 +48,7 @@ def checkpoints_here(store: Store) -> list[Choice]:
         places += [*folder.glob("output/*/checkpoint-*"), *folder.glob("checkpoint-*")]
     found = {path.resolve() for path in places if number_of(path) >= 0 and path.is_dir() and store.places.holds(path)}
     newest = sorted(found, key=lambda path: (path.parent.stat().st_mtime, number_of(path)), reverse=True)
-    return [(shown(path), str(path)) for path in newest]
+    return [(shown(path), shown(path)) for path in newest]
 
 
 def data_files(store: Store) -> list[Choice]:

@@ -24,7 +24,7 @@ CHINESE = {
     "Begin with": "预设",
     "Memory of the device": "显存",
     "Search options": "搜索参数",
-    "A name, or words of its explanation": "参数名或说明中的词",
+    "A name, or words of its explanation; then Enter": "参数名或说明中的词,按回车",
     "More options of": "更多参数",
     "No option fits.": "没有匹配的参数。",
     "default": "默认",
