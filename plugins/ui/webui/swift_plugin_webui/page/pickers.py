@@ -52,13 +52,13 @@ def checkpoints_here(store: Store) -> list[Choice]:
 
 
 def data_files(store: Store) -> list[Choice]:
-    """Uploaded files, then data files in the allowed folders."""
+    """Uploaded files, then data files in the allowed folders; a folder of a model holds none."""
     uploads = store.folder / UPLOADS
     own = sorted(uploads.iterdir()) if uploads.is_dir() else []
     others = [
         path
         for folder in _folders(store)
-        if folder != uploads and not folder.is_relative_to(store.folder)
+        if folder != uploads and not folder.is_relative_to(store.folder) and not (folder / "config.json").exists()
         for path in sorted(_files(folder))
     ]
     return [(shown(path), shown(path)) for path in [*own, *others] if is_data_file(path)]
