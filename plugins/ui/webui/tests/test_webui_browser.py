@@ -134,7 +134,7 @@ def test_train_with_a_hard_value_reload_stop_and_resume(person, place):
     person.tab("Runs")
     ends(person, "running")
     assert named(person) == name
-    person.find("#runs-plot-0 canvas, #runs-plot-0 svg", 60)
+    person.find("#runs-plots polyline", 60)
     person.press("runs-stop")
     ends(person, "stopped")
     record = json.loads((place / "jobs" / name / "job.json").read_text())
@@ -174,13 +174,11 @@ def test_two_runs_compared(person):
     person.open()
     train(person, max_steps="60", logging_steps="5", template="chatml", learning_rate="1e-3")
     ends(person, "done")
-    other = next(
-        row.text.split("\n")[0]
-        for row in person.all("#runs-table tbody tr")
-        if named(person) not in row.text and row.text
-    )
+    names = [re.search(r"sft-\d+-\d+", row.text) for row in person.all("#runs-table [role=row]")]
+    other = next(name[0] for name in names if name and name[0] != named(person))
     person.pick("runs-beside", other)
-    person.until(lambda: person.find("#runs-plot-0").text.count("loss") >= 2, "two curves in one plot", 30)
+    person.until(lambda: len(person.all("#runs-plots figure:first-child polyline")) == 2, "two curves in one panel", 30)
+    assert other in person.find("#runs-plots figcaption").text
 
 
 def test_a_failed_job_says_why_on_top(person):
@@ -295,7 +293,9 @@ def test_models(person):
     person.tab("Models")
     person.type("models-search", "qwen2-vl-2b")
     cell = person.until(
-        lambda: next(c for c in person.all("#models-table td") if "Qwen2-VL-2B-Instruct" in c.text), "the model", 30
+        lambda: next(c for c in person.all("#models-table [role=gridcell]") if "Qwen2-VL-2B-Instruct" in c.text),
+        "the model",
+        30,
     )
     cell.click()
     facts = person.sees("models-facts", "qwen2_vl", 30)

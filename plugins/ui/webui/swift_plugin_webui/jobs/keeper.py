@@ -113,6 +113,7 @@ def _started(record: Record, secrets: dict[str, str], log: Any) -> subprocess.Po
             stdout=log,
             stderr=log,
             env=_environment(record),
+            cwd=record.place,
             pass_fds=inherited,
             start_new_session=True,
         )

@@ -36,6 +36,7 @@ class Record:
 
     job: `sft`, `deploy` …; words: its command line behind `swift`. values: options by name, without secrets, of which
     `secrets` are the names. devices: GPUs by number, none: all, or the CPU. waits: whether it waits for them.
+    place: the folder that it works in, from which relative paths start.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Record:
     waits: bool = False
     created: float = 0.0
     attempts: int = 1
+    place: str = "."
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -83,7 +83,7 @@ class Job:
         """Where it writes: a folder or a file."""
         option = WRITES.get(self.record.job, ("output_dir", ""))[0]
         value = self.record.values.get(option)
-        return Path(value) if value else None
+        return Path(self.record.place, value) if value else None
 
     @property
     def resumable(self) -> bool:
@@ -115,11 +115,12 @@ class Store:
         values = dict(written.values)
         option, name = WRITES.get(written.job, ("", ""))
         if option and not values.get(option):
-            values[option] = str(folder / name)
+            values[option] = shown(folder / name)
         whole = WrittenJob(written.job, values, written.secrets)
         (folder / YAML).write_text(whole.as_yaml(), encoding="utf-8")
         names = sorted(written.secrets)
-        record = Record(folder.name, written.job, whole.words(), values, names, list(devices or []), waits, time.time())
+        asked = (folder.name, written.job, whole.words(), values, names, list(devices or []), waits, time.time())
+        record = Record(*asked, place=os.getcwd())
         save(folder, record)
         (folder / LOG).touch()
         self._keep(folder, written.secrets)
@@ -218,3 +219,9 @@ class Store:
         if job.state not in ENDED:
             raise SwiftError(f"{name} is {job.state}: stop it first.")
         shutil.rmtree(job.folder)
+
+
+def shown(path: Path) -> str:
+    """A path below the working folder by its shorter name."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

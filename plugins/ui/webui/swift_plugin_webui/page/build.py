@@ -39,8 +39,16 @@ CSS = """
 .gradio-container > main { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
 .swift-grid { display: block !important; }
 .swift-grid > .form { background: none; border: 0; }
-.swift-grid > .form, .swift-plots { display: grid !important; gap: 0;
-  grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); }
+.swift-grid > .form { display: grid !important; gap: 0; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); }
+.swift-plots { display: grid; gap: 0.6rem; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); }
+.swift-plot { margin: 0; border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 0.3rem 0.5rem; }
+.swift-plot svg { width: 100%; height: auto; }
+.swift-plot text { fill: currentColor; font-size: 11px; text-anchor: middle; }
+.swift-plot .swift-title { font-size: 13px; font-weight: 600; }
+.swift-plot .swift-left { text-anchor: end; }
+.swift-plot line { stroke: currentColor; opacity: 0.15; }
+.swift-plot figcaption { display: flex; flex-wrap: wrap; gap: 0.2rem 1rem; font-size: 0.8rem; }
+.swift-plot i { display: inline-block; width: 0.7rem; height: 0.7rem; border-radius: 2px; margin-right: 0.3rem; }
 .swift-head { align-items: baseline; }
 .swift-info { font-size: 0.85rem; opacity: 0.8; }
 .swift-error { white-space: pre-wrap; border-left: 4px solid #b91c1c; background: rgba(185, 28, 28, 0.1);
@@ -56,7 +64,7 @@ CSS = """
 .swift-facts th { text-align: left; padding-right: 1rem; white-space: nowrap; vertical-align: top; }
 #runs-log textarea, .swift-row pre { font-family: ui-monospace, monospace; font-size: 0.8rem; }
 @media (max-width: 640px) { .gradio-container { padding: 0.4rem !important; }
-  .swift-grid > .form, .swift-plots { grid-template-columns: 1fr; } }
+  .swift-grid > .form, .swift-plots { grid-template-columns: 1fr !important; } }
 """
 
 HEAD = '<link rel="icon" href="data:,">'

@@ -197,7 +197,7 @@ def _wished(
     system: str, temperature: float, top_p: float, most: float | None, thinking: str, tools: str
 ) -> tuple[Any, ...]:
     longest = int(most) if most else None
-    return system, temperature, top_p, longest, tools or "", {"true": True, "false": False}.get(thinking)
+    return system or "", temperature, top_p, longest, tools or "", {"true": True, "false": False}.get(thinking)
 
 
 def _shown(function: Any, *given: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from swift_core.cli import quick
 from swift_core.contract.source import is_data_file
 from swift_core.jobs.checkpoints import number_of
-from swift_plugin_webui.jobs.store import Store
+from swift_plugin_webui.jobs.store import Store, shown
 
 Choice = tuple[str, str]
 """(what is shown, the value)."""
@@ -62,12 +62,6 @@ def data_files(store: Store) -> list[Choice]:
         for path in sorted(_files(folder))
     ]
     return [(shown(path), shown(path)) for path in [*own, *others] if is_data_file(path)]
-
-
-def shown(path: Path) -> str:
-    """A path below the working folder by its shorter name."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:

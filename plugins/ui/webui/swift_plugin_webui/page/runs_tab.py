@@ -7,23 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-import pandas
 
 from swift_core import SwiftError
 from swift_plugin_webui.jobs import curves, log
 from swift_plugin_webui.jobs.record import ENDED, LOG
-from swift_plugin_webui.jobs.store import Job
+from swift_plugin_webui.jobs.store import Job, shown
 from swift_plugin_webui.page.context import Context
 from swift_plugin_webui.page.html import error_html, links
+from swift_plugin_webui.page.svg import panel
 from swift_plugin_webui.safety.files import CURVES, offered
 
 PLOTS = 6
-"""Panels that are there; `panels` chooses what they show."""
+"""Panels that are shown at most."""
 
 EVERY = 2.0
 """Seconds between two looks."""
-
-EMPTY = pandas.DataFrame({"step": [], "value": [], "curve": []})
 
 
 class RunsTab:
@@ -52,14 +50,7 @@ class RunsTab:
         with gr.Row():
             self.metrics = gr.Dropdown([], multiselect=True, label=t("Curves (the first ones, if none is chosen)"))
             self.smooth = gr.Slider(0, 0.95, value=0, step=0.05, label=t("Smoothing"))
-        self.plots: list[gr.LinePlot] = []
-        with gr.Row(elem_classes="swift-plots"):
-            for number in range(PLOTS):
-                plot = gr.LinePlot(
-                    EMPTY, x="step", y="value", color="curve", visible=False, height=240, x_title=t("step"),
-                    y_title="", elem_id=f"runs-plot-{number}",
-                )  # fmt: skip
-                self.plots.append(plot)
+        self.plots = gr.HTML(elem_id="runs-plots")
         self.log = gr.Textbox(label=t("Log"), lines=14, max_lines=24, interactive=False, elem_id="runs-log")
         self.files = gr.HTML(elem_id="runs-files")
         self.seen = gr.State("")
@@ -70,7 +61,7 @@ class RunsTab:
         asked = [picked, self.beside, self.metrics, self.smooth, self.seen]
         shown = [
             self.seen, self.table, picked, self.beside, self.error, self.head, self.stop, self.resume, self.delete,
-            self.secret, self.metrics, *self.plots, self.log, self.files,
+            self.secret, self.metrics, self.plots, self.log, self.files,
         ]  # fmt: skip
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         timer = gr.Timer(EVERY)
@@ -120,7 +111,7 @@ class RunsTab:
         others = [other for other in jobs if other.name in (beside or []) and other.name != picked]
         now = self._sign(jobs, [*([job] if job else []), *others], (picked, beside, metrics, weight))
         if now == seen:
-            return (gr.skip(),) * (13 + PLOTS)
+            return (gr.skip(),) * 14
         table = [self._row(one) for one in jobs]
         choose = gr.update(choices=names, value=picked)
         others_of = gr.update(choices=[name for name in names if name != picked])
@@ -138,16 +129,15 @@ class RunsTab:
             self.t(job.state),
             f"{far.done}/{far.all}" if far else "",
             far.left if far and job.state == "running" else "",
-            ", ".join(record.devices) or str(record.values.get("device", "")),
+            ", ".join(record.devices) or str(record.values.get("device", "auto")),
             time.strftime("%m-%d %H:%M", time.localtime(record.created)),
             str(record.values.get("model") or record.values.get("ckpt_dir") or ""),
         ]
 
     def _one(self, job: Job | None, others: list[Job], metrics: list[str], weight: float) -> tuple[Any, ...]:
         if job is None:
-            blank = [gr.update(visible=False)] * PLOTS
             off = [gr.update(interactive=False)] * 3
-            return ("", self.t("No job yet."), *off, gr.update(visible=False), gr.skip(), *blank, "", "")
+            return ("", self.t("No job yet."), *off, gr.update(visible=False), gr.skip(), "", "", "")
         series = {one.name: curves.series_in(_curve_file(one)) for one in [job, *others]}
         there = curves.panels(name for found in series.values() for name in found)
         buttons = [
@@ -162,7 +152,7 @@ class RunsTab:
         text = "\n".join(log.tail(job.folder / LOG))
         drawn = self._drawn(series, there, [name for name in metrics if name in there] or [*there], weight)
         picks = gr.update(choices=[*there])
-        return (error_html(wrong), self._headline(job), *buttons, secret, picks, *drawn, text, links(job, offered(job)))
+        return (error_html(wrong), self._headline(job), *buttons, secret, picks, drawn, text, links(job, offered(job)))
 
     def _headline(self, job: Job) -> str:
         far, until = log.progress(job.folder / LOG), job.ended or time.time()
@@ -171,27 +161,26 @@ class RunsTab:
         left = f", {self.t('time left')} {far.left}" if far and far.left and job.state == "running" else ""
         code = f", {self.t('exit code')} {job.code}" if job.state == "failed" else ""
         address = log.address(job.folder / LOG) if job.record.job == "deploy" and job.state == "running" else ""
-        place = f"  \n{self.t('Folder')}: `{job.output or job.folder}`"
+        place = f"  \n{self.t('Folder')}: `{shown(job.output or job.folder)}`"
         serves = f"  \n{self.t('Serving on')} `{address}`" if address else ""
         return f"**{job.name}: {self.t(job.state)}**{bar}{left}{code} · {spent}{place}{serves}"
 
     def _drawn(
         self, series: dict[str, dict[str, curves.Points]], there: dict[str, list[str]], names: list[str], weight: float
-    ) -> list[Any]:
-        shown = [name for name in names if any(len(s.get(m, ())) > 0 for m in there[name] for s in series.values())]
-        plots = [gr.LinePlot(_frame(series, there[name], weight), title=name, visible=True) for name in shown[:PLOTS]]
-        return [*plots, *([gr.update(visible=False)] * (PLOTS - len(plots)))]
+    ) -> str:
+        drawn = [panel(name, _lines(series, there[name], weight), self.t("step")) for name in names[:PLOTS]]
+        return f'<div class="swift-plots">{"".join(drawn)}</div>'
 
 
-def _frame(series: dict[str, dict[str, curves.Points]], metrics: list[str], weight: float) -> pandas.DataFrame:
+def _lines(series: dict[str, dict[str, curves.Points]], metrics: list[str], weight: float) -> dict[str, curves.Points]:
+    """Name in the legend → points; of several runs each name begins with the run's."""
     several = len(series) > 1
-    rows = [
-        (step, value, f"{name} {metric}" if several else metric)
+    return {
+        f"{name} {metric}" if several else metric: curves.smoothed(found[metric], weight)
         for name, found in series.items()
         for metric in metrics
-        for step, value in curves.smoothed(found.get(metric, []), weight)
-    ]
-    return pandas.DataFrame(rows, columns=["step", "value", "curve"])
+        if metric in found
+    }
 
 
 def _curve_file(job: Job) -> Any:
