@@ -313,6 +313,23 @@ def test_a_job_file_is_loaded_and_a_third_partys_options_are_searched(person, pl
     person.find("#train-beta", 30)
 
 
+def test_deleting_asks_first(person, place):
+    """Refused in the question, nothing happens; agreed to, the folder is gone."""
+    person.open()
+    person.tab("Export")
+    person.pick("export-model", "nothing here")
+    person.press("export-run")
+    ends(person, "failed")
+    name = named(person)
+    for agree in (False, True):
+        person.press("runs-delete")
+        question = person.until(lambda: person.browser.switch_to.alert, "a question")
+        question.accept() if agree else question.dismiss()
+        time.sleep(2)
+        assert (place / "jobs" / name).exists() is not agree
+    person.until(lambda: named(person) != name, "another job")
+
+
 def test_chinese_dark_and_phone(site, place):
     """The page in Chinese at phone width: nothing is wider than the screen; dark is dark."""
     one = Person(site[0], phone=True)

@@ -7,7 +7,11 @@ import time
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import (
+    NoAlertPresentException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -57,7 +61,7 @@ class Person:
         def tried(_):
             try:
                 return wanted()
-            except (StaleElementReferenceException, IndexError, StopIteration):
+            except (StaleElementReferenceException, NoAlertPresentException, IndexError, StopIteration):
                 return None
 
         return WebDriverWait(self.browser, seconds, poll_frequency=0.1).until(tried, message=what)

@@ -39,7 +39,7 @@ class Draft:
     def replace(self, written: WrittenJob, jobs: tuple[str, ...]) -> None:
         """Take over a job file. Raises SwiftError for one of a job that another tab runs."""
         if written.job not in jobs:
-            raise SwiftError(f"This is a job file of swift {written.job}; this page part runs {', '.join(jobs)}.")
+            raise SwiftError(f"This is a job file of swift {written.job}; this tab runs {', '.join(jobs)}.")
         self.job = written.job
         self.raw = form_of(self.job, written.values).filled(written)
 
