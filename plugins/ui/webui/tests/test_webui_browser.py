@@ -126,7 +126,7 @@ def test_start_up_and_memory(site, person):
 
 def test_train_with_a_hard_value_reload_stop_and_resume(person, place):
     """The value arrives as typed; a reload finds the run; a stop saves; a resume ends it."""
-    train(person, max_steps="160", logging_steps="5", template="chatml", system=SYSTEM)
+    train(person, max_steps="160", logging_steps="5", template="chatml", learning_rate="2e-3", system=SYSTEM)
     ends(person, "running")
     name = named(person)
     person.until(lambda: "training:" in person.text("runs-log"), "a bar", 120)
