@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 from starlette.applications import Starlette
@@ -102,6 +104,12 @@ def test_a_server_that_others_reach_needs_a_lock():
         check(Rules(False, token="short"), "0.0.0.0")
     assert asked(Rules(False, ("gpu.example",), login="a:b"), host="gpu.example").status_code == 401
     assert asked(Rules(False, (), login="a:b"), host="evil.example").status_code == 400
+
+
+def test_the_command_itself_refuses_an_open_door():
+    command = [sys.executable, "-m", "swift_core", "app", "--host", "0.0.0.0", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "say --auth USER:PASSWORD" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("host", ["a b", "[::1", "x:y:z", "\u00e4"])
