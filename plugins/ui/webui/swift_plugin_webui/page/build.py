@@ -49,6 +49,7 @@ CSS = """
 .swift-plot line { stroke: currentColor; opacity: 0.15; }
 .swift-plot figcaption { display: flex; flex-wrap: wrap; gap: 0.2rem 1rem; font-size: 0.8rem; }
 .swift-plot i { display: inline-block; width: 0.7rem; height: 0.7rem; border-radius: 2px; margin-right: 0.3rem; }
+.cm-content span { color: inherit !important; }
 button[aria-label="Share"] { display: none !important; }
 .swift-head { align-items: baseline; }
 .swift-info { font-size: 0.85rem; opacity: 0.8; }
