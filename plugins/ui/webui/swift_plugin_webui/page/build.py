@@ -81,7 +81,7 @@ def page(store: Store, t: Texts) -> gr.Blocks:
     with gr.Blocks(title="swift", analytics_enabled=False) as blocks:
         _head(t)
         with gr.Tabs(selected="train", elem_id="tabs") as tabs:
-            picked = gr.Dropdown([], label=t("Job"), elem_id="runs-picked", render=False)
+            picked = gr.Dropdown([], label=t("Job"), elem_id="runs-picked", allow_custom_value=True, render=False)
             context = Context(store, t, Catalogue.installed(), blocks, tabs, picked)
             _tabs(context)
     return blocks

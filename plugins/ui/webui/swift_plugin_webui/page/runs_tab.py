@@ -25,7 +25,7 @@ EVERY = 2.0
 
 
 class RunsTab:
-    """The list of jobs and the one that is picked."""
+    """The list of jobs and the one that is picked. What was deleted meanwhile may still be named in a field."""
 
     def __init__(self, context: Context):
         self.context, self.t, self.store = context, context.t, context.store
@@ -39,7 +39,9 @@ class RunsTab:
         )
         with gr.Row():
             self.context.picked.render()
-            self.beside = gr.Dropdown([], multiselect=True, label=t("Compare with"), elem_id="runs-beside")
+            self.beside = gr.Dropdown(
+                [], multiselect=True, allow_custom_value=True, label=t("Compare with"), elem_id="runs-beside"
+            )
         self.error = gr.HTML(elem_id="runs-error")
         self.head = gr.Markdown(elem_id="runs-head")
         with gr.Row():
@@ -48,7 +50,9 @@ class RunsTab:
             self.delete = gr.Button(t("Delete"), elem_id="runs-delete")
             self.secret = gr.Textbox(label=t("Its secret, again"), type="password", visible=False, max_lines=1)
         with gr.Row():
-            self.metrics = gr.Dropdown([], multiselect=True, label=t("Curves (the first ones, if none is chosen)"))
+            self.metrics = gr.Dropdown(
+                [], multiselect=True, allow_custom_value=True, label=t("Curves (the first ones, if none is chosen)")
+            )
             self.smooth = gr.Slider(0, 0.95, value=0, step=0.05, label=t("Smoothing"))
         self.plots = gr.HTML(elem_id="runs-plots")
         self.log = gr.Textbox(label=t("Log"), lines=14, max_lines=24, interactive=False, elem_id="runs-log")
