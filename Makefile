@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui
 
 setup: .venv/.ready
 
@@ -124,6 +124,15 @@ test-soak: .venv/.ready
 # Ollama's TEMPLATE in Go's own text/template; needs the program go (Debian: golang-go).
 test-ollama-template: .venv/.ready .venv/.smollm2
 	SWIFT_TEST_OLLAMA=1 $(PY) -m pytest plugins/exporters/ollama/tests/test_ollama_go.py
+
+# The Web-UI in a real Chromium with real jobs; it must be there (Debian: chromium, chromium-driver, fonts-wqy-zenhei).
+test-webui: .venv/webui/.ready .venv/.smollm2
+	mkdir -p output/webui-pictures
+	PYTHONPATH=$(CURDIR)/.venv/webui SWIFT_TEST_WEBUI=$(CURDIR)/output/webui-pictures $(PY) -m pytest plugins/ui/webui -s
+
+.venv/webui/.ready: .venv/.ready tools/webui.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/webui -r tools/webui.txt
+	touch $@
 
 conformance: .venv/conformance/.ready
 	PYTHONPATH=.venv/conformance $(PY) -m swift_testing.conformance --jobs 2

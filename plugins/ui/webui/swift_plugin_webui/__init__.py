@@ -1,28 +1,60 @@
-"""`swift app`: a page that assembles `swift` command lines, runs them in the background and shows their curves.
+"""`swift app`: a page that assembles `swift` command lines, runs them in the background and shows what becomes of them.
 
 The forms are made from the same option fields as `--help`, so a third party's component has its form at once.
 """
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+if TYPE_CHECKING:
+    from swift_plugin_webui.safety.gate import Rules
+
 app = typer.Typer(invoke_without_command=True)
+
+AUTH, TOKEN = "SWIFT_APP_AUTH", "SWIFT_APP_TOKEN"
+"""Environment variables that no list of processes shows to others, as command lines are."""
 
 
 @app.callback()
 def serve(
-    host: str = typer.Option("127.0.0.1", help="Address to listen on; whoever reaches it can run jobs."),
-    port: int = typer.Option(7860, help="Port to listen on."),
-    folder: str = typer.Option("output/webui", help="Where the logs of the jobs are kept."),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond this machine only with a lock.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 7860,
+    folder: Annotated[str, typer.Option(help="Where jobs and their logs are kept.")] = "output/webui",
+    allow: Annotated[list[str] | None, typer.Option(help="A further folder that jobs may touch, besides this.")] = None,
+    auth: Annotated[str, typer.Option(envvar=AUTH, help="USER:PASSWORD that a browser asks for.")] = "",
+    token: Annotated[str, typer.Option(envvar=TOKEN, help="A token that opens http://HOST/?token=TOKEN.")] = "",
+    allowed_host: Annotated[list[str] | None, typer.Option(help="A further name of this server in browsers.")] = None,
+    upload_mb: Annotated[int, typer.Option(help="Largest file that may be uploaded, in MiB.")] = 512,
 ) -> None:
     """Start the Web-UI."""
+    for name in (AUTH, TOKEN):  # jobs that it starts need not know
+        os.environ.pop(name, None)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from swift_plugin_serving.component import is_loopback
+
+    from swift_plugin_webui.safety.gate import Rules, check
+
+    rules = Rules(is_loopback(host), tuple(name.lower() for name in allowed_host or ()), auth, token)
+    check(rules, host)
+    _run(host, port, folder, allow or [], rules, upload_mb)
+
+
+def _run(host: str, port: int, folder: str, allow: list[str], rules: Rules, upload_mb: int) -> None:
     import uvicorn
     from swift_plugin_serving.server import address, bind
 
-    from swift_plugin_webui.pages import build
+    from swift_plugin_webui.jobs.store import Store
+    from swift_plugin_webui.page.site import site
+    from swift_plugin_webui.safety.paths import Places
 
     with bind(host, port) as listening:
-        print(f"Web-UI on {address(listening)}", flush=True)
-        server = uvicorn.Server(uvicorn.Config(build(folder, host), log_level="warning"))
+        application = site(Store(folder, Places([".", folder, *allow])), rules, upload_mb)
+        print(f"Web-UI on {address(listening)}{'/?token=…' if rules.token else ''}", flush=True)
+        server = uvicorn.Server(uvicorn.Config(application, log_level="warning", server_header=False))
         server.run(sockets=[listening])

@@ -1,0 +1,1 @@
+"""Forms made from options: typed fields, and what is filled in as command, YAML, shell script and back."""

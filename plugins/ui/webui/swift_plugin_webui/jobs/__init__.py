@@ -1,0 +1,1 @@
+"""Jobs in the background: each a process of its own with a folder that tells all about it."""

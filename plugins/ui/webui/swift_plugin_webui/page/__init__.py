@@ -1,0 +1,1 @@
+"""The Gradio page: a tab a module."""

@@ -1,0 +1,80 @@
+"""What somebody is filling in: a tab's job and its values, kept between visits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from swift_core import SwiftError
+from swift_core.catalogue.entries import Catalogue
+from swift_plugin_webui.forms.fields import Field
+from swift_plugin_webui.forms.shown import Form, form_of
+from swift_plugin_webui.forms.written import WrittenJob, read_command, read_yaml
+from swift_plugin_webui.jobs.store import Store
+
+SETTINGS = "settings"
+"""Where the last settings of each tab lie, in the folder of the jobs."""
+
+
+@dataclass
+class Draft:
+    """One visitor's settings in one tab. raw: option → what the form holds."""
+
+    tab: str
+    job: str
+    raw: dict[str, Any] = field(default_factory=dict)
+
+    def form(self, catalogue: Catalogue | None = None) -> Form:
+        """The form for what is chosen."""
+        return form_of(self.job, self.raw, catalogue)
+
+    def written(self, catalogue: Catalogue | None = None) -> WrittenJob:
+        """The job as it would run. Raises SwiftError for values that are none."""
+        return self.form(catalogue).written(self.raw)
+
+    def take(self, key: str, value: Any) -> None:
+        """Note what was typed."""
+        self.raw[key] = value
+
+    def replace(self, written: WrittenJob, jobs: tuple[str, ...]) -> None:
+        """Take over a job file. Raises SwiftError for one of a job that another tab runs."""
+        if written.job not in jobs:
+            raise SwiftError(f"This is a job file of swift {written.job}; this tab runs {', '.join(jobs)}.")
+        self.job = written.job
+        self.raw = form_of(self.job, written.values).filled(written)
+
+    def load(self, text: str, jobs: tuple[str, ...]) -> None:
+        """Take over a job file or a command. Raises SwiftError where it is neither."""
+        lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        is_command = bool(lines) and lines[0].split()[0] == "swift"
+        self.replace(read_command(text) if is_command else read_yaml(text, self.job), jobs)
+
+    def add(self, values: dict[str, Any]) -> None:
+        """Take over the values of a preset."""
+        self.raw.update(values)
+
+
+def changed(form: Form, field: Field, raw: dict[str, Any]) -> bool:
+    """Whether a field holds something else than its default."""
+    try:
+        return field.key in raw and field.is_changed(field.read(raw[field.key]))
+    except SwiftError:
+        return True
+
+
+def remember(store: Store, draft: Draft, written: WrittenJob) -> None:
+    """Keep the settings for the next visit; secrets are not among them."""
+    folder = store.folder / SETTINGS
+    folder.mkdir(exist_ok=True)
+    (folder / f"{draft.tab}.yaml").write_text(written.as_yaml(), encoding="utf-8")
+
+
+def remembered(store: Store, tab: str, jobs: tuple[str, ...]) -> Draft:
+    """The settings of the last visit; a fresh draft where there are none that this version reads."""
+    draft, file = Draft(tab, jobs[0]), store.folder / SETTINGS / f"{tab}.yaml"
+    if file.is_file():
+        try:
+            draft.load(file.read_text(encoding="utf-8"), jobs)
+        except (SwiftError, OSError):
+            return Draft(tab, jobs[0])
+    return draft

@@ -1,0 +1,1 @@
+"""Who may ask the page, and which places its jobs may touch."""

@@ -1,0 +1,388 @@
+"""Whole paths in a real Chromium, with real jobs: `make test-webui`. Pictures of the page go to `SWIFT_TEST_WEBUI`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib import util
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+from selenium.webdriver.common.keys import Keys
+from swift_plugin_demo import SIZE, copy_rows
+from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
+
+sys.path.insert(0, str(Path(__file__).parent))
+from webui_person import TABS, Person
+
+PICTURES = os.environ.get("SWIFT_TEST_WEBUI", "")
+pytestmark = pytest.mark.skipif(not PICTURES, reason="make test-webui")
+
+SYSTEM = 'Be "brief", don\'t {"chat": true}.\n请用中文回答 $HOME `ls`'
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder to work in: the demo's rows, its untrained model, a tiny model that sees, a picture, a bad file."""
+    folder = tmp_path_factory.mktemp("web ui")
+    data = copy_rows(folder)
+    texts = [text for file in data.glob("*.jsonl") for line in file.open() for text in json.loads(line).values()]
+    tiny_qwen2(folder / "base model", [*texts, "system user assistant"], **SIZE)
+    tiny_qwen2_vl(folder / "seeing model")
+    Image.new("RGB", (64, 48), "red").save(folder / "red.png")
+    (folder / "broken.jsonl").write_text('{"query": "q", "response": "r"}\n{"query": "q"\n{"query": "no answer"}\n')
+    rows = "".join(f"{n},What is {n}?,{n},{n + 1},{n + 2},{n + 3},A\n" for n in range(4))
+    (folder / "numbers_val.csv").write_text("id,question,A,B,C,D,answer\n" + rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(place):
+    """The address of a running `swift app`, its process and how long it took to answer."""
+    command = [sys.executable, "-u", "-m", "swift_core", "app", "--port", "0", "--folder", "jobs", "--upload-mb", "8"]
+    begun = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=place)
+    url = re.search(r"http://\S+", process.stdout.readline())[0]
+    yield url, process, time.monotonic() - begun
+    for name in (place / "jobs").glob("*/process.json"):
+        number = json.loads(name.read_text())["pid"]
+        if psutil.pid_exists(number):
+            os.killpg(number, signal.SIGKILL)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def person(site):
+    """Somebody with a browser."""
+    one = Person(site[0])
+    one.open()
+    yield one
+    one.browser.quit()
+
+
+@pytest.fixture(autouse=True)
+def picture_of_the_end(request):
+    """A picture of what was there at the end of each test."""
+    yield
+    if "person" in request.fixturenames:
+        request.getfixturevalue("person").picture(Path(PICTURES, f"{request.node.name}.png"))
+
+
+def ends(person, state, seconds=240):
+    """Wait until the job that is shown is in a state."""
+    return person.sees("runs-head", f": {state}", seconds)
+
+
+def named(person):
+    """The name of the job that is shown."""
+    return person.text("runs-head").partition(":")[0].strip()
+
+
+def say(person, text):
+    """Say something in the chat."""
+    box = person.find("#chat-entry textarea")
+    box.send_keys(text)
+    box.send_keys(Keys.ENTER)
+
+
+def train(person, **more):
+    person.tab("Train")
+    person.find("#train-model")
+    person.pick("train-model", "base model")
+    person.pick("train-dataset", "data/words-train.jsonl", clear=True)
+    for name, value in more.items():
+        person.type("train-search", f"{name}\n")
+        person.type(f"train-{name}", value)
+    person.type("train-search", "\n")
+    person.find("#train-tuner")
+    person.press("train-run")
+    person.sees("runs-head", "sft-")
+
+
+def test_start_up_and_memory(site, person):
+    """Printed: how long until the page answers and is painted, and what the server holds."""
+    _, process, answers = site
+    begun = time.monotonic()
+    person.open()
+    painted = time.monotonic() - begun
+    held = psutil.Process(process.pid).memory_info().rss / 2**20
+    print(f"\nanswers after {answers:.1f} s, first field painted {painted:.1f} s later, server holds {held:.0f} MiB")
+    foreign = person.browser.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith(arguments[0]))",
+        person.url,
+    )
+    assert [name for name in foreign if name.startswith("http")] == []
+    assert held < 600
+
+
+def test_train_with_a_hard_value_reload_stop_and_resume(person, place):
+    """The value arrives as typed; a reload finds the run; a stop saves; a resume ends it."""
+    train(person, max_steps="160", logging_steps="5", template="chatml", learning_rate="2e-3", system=SYSTEM)
+    ends(person, "running")
+    name = named(person)
+    person.until(lambda: "training:" in person.text("runs-log"), "a bar", 120)
+    person.open()
+    person.tab("Runs")
+    ends(person, "running")
+    assert named(person) == name
+    person.find("#runs-plots polyline", 60)
+    person.press("runs-stop")
+    ends(person, "stopped")
+    record = json.loads((place / "jobs" / name / "job.json").read_text())
+    assert record["values"]["system"] == SYSTEM and SYSTEM in record["words"]
+    assert list((place / "jobs" / name / "output").glob("checkpoint-*"))
+    person.press("runs-resume")
+    ends(person, "done")
+    lock = next((place / "jobs" / name / "output").glob("checkpoint-160/swift.lock.json"))
+    assert json.loads(lock.read_text())["options"]["system"] == SYSTEM
+    assert person.text("runs-log").count("training:") <= 6, "bars are one line"
+
+
+def test_settings_are_there_again(person):
+    """After the reload of the last test and another one: what ran last is filled in, changed fields are marked."""
+    person.open()
+    person.sees("train-command", "base model")
+    assert "● model" in person.find("#train-model").text
+    person.type("train-search", "system\n")
+    assert person.find("#train-system textarea").get_attribute("value") == SYSTEM
+
+
+def test_plan_and_refusals_before_a_run(person):
+    person.open()
+    person.sees("train-command", "base model")
+    person.press("train-check")
+    said = person.sees("train-said", "GiB", 120)
+    assert "Nothing is refused" in said and "parameters" in said
+    person.pick("train-model", "no such model")
+    person.press("train-check")
+    assert "neither a local folder" in person.sees("train-faults", "no such model", 60)
+    person.pick("train-model", "/etc")
+    person.press("train-run")
+    assert "outside the folders" in person.sees("train-faults", "/etc")
+
+
+def test_two_runs_compared(person):
+    person.open()
+    train(person, max_steps="60", logging_steps="5", template="chatml", learning_rate="1e-3")
+    ends(person, "done")
+    names = [re.search(r"sft-\d+-\d+", row.text) for row in person.all("#runs-table [role=row]")]
+    other = next(name[0] for name in names if name and name[0] != named(person))
+    person.pick("runs-beside", other)
+    person.until(lambda: len(person.all("#runs-plots figure:first-child polyline")) == 2, "two curves in one panel", 30)
+    assert other in person.find("#runs-plots figcaption").text
+
+
+def test_a_failed_job_says_why_on_top(person):
+    person.open()
+    person.pick("train-model", "base model")
+    person.pick("train-dataset", "broken.jsonl", clear=True)
+    person.press("train-run")
+    ends(person, "failed")
+    assert "broken.jsonl:2" in person.text("runs-error")
+
+
+def test_chat_with_the_trained_checkpoint(person):
+    """Loaded from the page; streamed; asked again after an edit; another system text; adapter by name."""
+    person.open()
+    person.tab("Chat")
+    person.find("#chat-entry")
+    person.all("#chat-path")
+    next(b for b in person.all("button") if b.text.startswith("Load a model")).click()
+    box = person.find("#chat-path input")
+    box.click()
+    first = person.until(
+        lambda: next(o for o in person.all("[role=option]") if "checkpoint-160" in o.text), "checkpoints"
+    )
+    first.click()
+    person.press("chat-load")
+    person.sees("chat-server-a", "http://127.0.0.1", 120)
+    person.until(lambda: person.text("chat-model-a"), "a model", 30)
+    say(person, "Write 415 in words.")
+    answer = person.until(
+        lambda: [m.text for m in person.all("#chat-a .bot.message") if m.text.strip()], "an answer", 60
+    )
+    assert answer
+    models = httpx.get(person.text("chat-server-a").split()[-1] + "/v1/models").json()["data"]
+    assert person.text("chat-model-a") == models[-1]["id"] and len(models) == 2, "the adapter, by its name"
+
+
+def test_chat_with_a_picture(person, place):
+    """A model that sees, deployed in the Deploy tab; two chats side by side."""
+    person.tab("Deploy")
+    person.pick("deploy-model", "seeing model")
+    person.type("deploy-port", "0")
+    person.press("deploy-run")
+    person.sees("runs-head", "127.0.0.1", 120)
+    url = re.search(r"http://[\d.:]+", person.text("runs-head"))[0]
+    person.tab("Chat")
+    person.pick("chat-server-a", url)
+    person.until(lambda: "seeing" in person.text("chat-model-a"), "its model", 30)
+    person.press("chat-clear")
+    upload = person.all("#chat-entry input[type=file]")[0]
+    upload.send_keys(str(place / "red.png"))
+    say(person, "What is in the picture?")
+    person.until(lambda: person.all("#chat-a .user img"), "the picture", 30)
+    person.until(lambda: [m for m in person.all("#chat-a .bot.message") if m.text.strip()], "an answer", 90)
+
+
+def test_evaluate(person, place):
+    person.open()
+    person.tab("Evaluate")
+    person.pick("evaluate-model", "base model")
+    person.pick("evaluate-eval_dataset", "numbers_val.csv")
+    person.press("evaluate-run")
+    ends(person, "done")
+    person.until(lambda: "json" in person.text("runs-files"), "a report", 30)
+
+
+def test_export(person, place):
+    person.open()
+    person.tab("Export")
+    checkpoint = str(next((place / "jobs").glob("*/output/checkpoint-160")))
+    person.pick("export-ckpt_dir", checkpoint)
+    person.pick("export-exporter", "merge-lora")
+    person.type("export-output_dir", "merged model")
+    person.press("export-run")
+    ends(person, "done")
+    assert list((place / "merged model").rglob("*.safetensors"))
+
+
+def test_sample(person, place):
+    person.open()
+    person.tab("Sample")
+    person.pick("sample-model", "base model")
+    person.pick("sample-dataset", "data/words-test.jsonl#2")
+    person.pick("sample-reward", "format")
+    person.type("sample-search", "max_new_tokens\n")
+    person.type("sample-max_new_tokens", "4")
+    person.press("sample-run")
+    ends(person, "done")
+    assert "answers to 2 rows" in person.text("runs-log")
+
+
+def test_data_as_rows_and_as_trained(person):
+    person.tab("Data")
+    person.pick("data-dataset", "data/words-train.jsonl")
+    person.press("data-show")
+    assert "words-train.jsonl:1" in person.sees("data-rows", "Write", 60)
+    person.pick("data-model", "base model")
+    person.press("data-show")
+    marks = person.until(lambda: [m.text for m in person.all("#data-rows mark")], "trained text", 90)
+    assert any("hundred" in text for text in marks) and not any("Write" in text for text in marks)
+    person.find("#data-lengths canvas, #data-lengths svg", 30)
+    person.pick("data-model", "")
+    person.pick("data-dataset", "broken.jsonl")
+    person.press("data-show")
+    person.until(
+        lambda: any("broken.jsonl:2" in (b.get_attribute("value") or "") for b in person.all("textarea")),
+        "the line",
+        60,
+    )
+
+
+def test_models(person):
+    person.tab("Models")
+    person.type("models-search", "qwen2-vl-2b")
+    cell = person.until(
+        lambda: next(c for c in person.all("#models-table [role=gridcell]") if "Qwen2-VL-2B-Instruct" in c.text),
+        "the model",
+        30,
+    )
+    cell.click()
+    facts = person.sees("models-facts", "qwen2_vl", 30)
+    assert "image" in facts and "checkpoints" in facts
+
+
+def test_a_job_file_is_loaded_and_a_third_partys_options_are_searched(person, place):
+    person.open()
+    file = place / "job.yaml"
+    file.write_text("# swift rlhf\ntrainer: dpo\nmodel: base model\nlearning_rate: 5.0e-6\nsystem: '一 \"b\" '\n")
+    person.give("train-load", file)
+    person.sees("train-command", "swift rlhf")
+    assert "learning_rate: 5.0e-06" in person.text("train-yaml") and '一 "b" ' in person.text("train-yaml")
+    person.type("train-search", "beta\n")
+    person.find("#train-beta", 30)
+
+
+def test_deleting_asks_first(person, place):
+    """Refused in the question, nothing happens; agreed to, the folder is gone."""
+    person.open()
+    person.tab("Export")
+    person.pick("export-model", "nothing here")
+    person.press("export-run")
+    ends(person, "failed")
+    name = named(person)
+    for agree in (False, True):
+        person.press("runs-delete")
+        question = person.until(lambda: person.browser.switch_to.alert, "a question")
+        question.accept() if agree else question.dismiss()
+        time.sleep(2)
+        assert (place / "jobs" / name).exists() is not agree
+    person.until(lambda: named(person) != name, "another job")
+
+
+def test_chinese_dark_and_phone(site, place):
+    """The page in Chinese at phone width: nothing is wider than the screen; dark is dark."""
+    one = Person(site[0], phone=True)
+    try:
+        one.open("zh/")
+        assert "训练" in one.browser.find_element("tag name", "body").text
+        wide = one.browser.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= 390
+        one.picture(Path(PICTURES, "phone.png"))
+        next(b for b in one.all("button") if b.text == "深色 / 浅色").click()
+        assert "dark" in one.browser.execute_script("return document.body.className")
+        one.picture(Path(PICTURES, "phone-dark.png"))
+    finally:
+        one.browser.quit()
+
+
+def test_no_serious_fault_of_accessibility(person):
+    """axe-core on every tab."""
+    spec = util.find_spec("axe_core_python")
+    if spec is None:
+        pytest.skip("axe-core is not installed")
+    script = Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+    person.open()
+    found = {}
+    for tab in TABS:
+        person.tab(tab)
+        time.sleep(1.5)
+        person.browser.execute_script(script)
+        told = person.browser.execute_async_script("axe.run().then(arguments[0])")
+        for fault in told["violations"]:
+            if fault["impact"] in ("serious", "critical"):
+                found.setdefault(fault["id"], set()).update(f"{tab}: {n['html'][:160]}" for n in fault["nodes"])
+    assert not found, json.dumps({name: sorted(places)[:4] for name, places in found.items()}, indent=1)
+
+
+def test_attempts_on_the_real_server(site, place):
+    """Paths that lead out, foreign pages, large uploads: on the server with Gradio behind the gate."""
+    url = site[0]
+    for path in (
+        "/gradio_api/file=/etc/passwd",
+        f"/gradio_api/file={place}/data/words-train.jsonl",
+        "/file=/etc/passwd",
+    ):
+        assert httpx.get(url + path).status_code in (403, 404), path
+    for path in ("/download/../../etc/passwd", "/download/sft-20260101-000000/log.txt", "/download/%2e%2e/job.json"):
+        assert httpx.get(url + path).status_code == 404, path
+    files = {"files": ("x.jsonl", b"{}")}
+    body = {"data": [], "fn_index": 0, "session_hash": "x"}
+    for origin in ("http://evil.example", "null"):
+        assert httpx.post(f"{url}/gradio_api/upload", files=files, headers={"origin": origin}).status_code == 403
+        assert httpx.post(f"{url}/gradio_api/queue/join", json=body, headers={"origin": origin}).status_code == 403
+    assert httpx.get(url, headers={"host": "evil.example"}).status_code == 400
+    large = {"files": ("large.jsonl", b"x" * (9 * 2**20))}
+    assert httpx.post(f"{url}/gradio_api/upload", files=large, timeout=120).status_code == 413
+    config = httpx.get(f"{url}/config").text
+    assert os.environ.get("PATH", "?") not in config and "HOME=" not in config

@@ -1,0 +1,160 @@
+"""What stands behind the tabs, without a browser: pickers, chat with a real server, rows as trained, words, HTML."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+
+import pytest
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
+from PIL import Image
+from serving_engines import Echo
+from swift_plugin_serving.server import running_server
+from swift_plugin_webui.forms.written import WrittenJob
+from swift_plugin_webui.jobs.record import ENDED
+from swift_plugin_webui.jobs.store import Store
+from swift_plugin_webui.look import main
+from swift_plugin_webui.page import ask, html, pickers, talk
+from swift_plugin_webui.page.build import page
+from swift_plugin_webui.page.drafts import Draft, remember, remembered
+from swift_plugin_webui.page.svg import Axis, panel
+from swift_plugin_webui.page.texts import CHINESE, LANGUAGES, Texts
+from swift_plugin_webui.safety.paths import Places
+from swift_testing.smollm2 import smollm2
+
+from swift_core import SwiftError
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return Store("jobs", Places(["."]))
+
+
+def test_every_word_of_the_page_is_there_in_chinese(store):
+    """A page is built in each language; words that the table lacks are a KeyError."""
+    for language in LANGUAGES:
+        blocks = page(store, Texts(language))
+        labels = {tab["props"]["label"] for tab in blocks.config["components"] if tab["type"] == "tabitem"}
+        assert {"训练", "数据"} <= labels or {"Train", "Data"} <= labels
+        assert not any(function.api_visibility == "public" for function in blocks.fns.values())
+    assert {*ENDED, "queued", "running", "stopping"} <= {*CHINESE}
+
+
+def test_pickers_show_what_is_here_and_nothing_outside(store, tmp_path):
+    (tmp_path / "outside").mkdir()
+    for place in ("outside", "work"):
+        (tmp_path / place / "rows.jsonl").write_text("{}")
+        (tmp_path / place / "model").mkdir()
+        (tmp_path / place / "model" / "config.json").write_text("{}")
+        checkpoint = tmp_path / place / "output" / "run" / "checkpoint-5"
+        checkpoint.mkdir(parents=True)
+    os.symlink(tmp_path / "outside", "link")
+    os.symlink(tmp_path / "outside" / "output" / "run", "output/other")
+    os.symlink("/etc/hostname", "host.jsonl")
+    (tmp_path / "new.jsonl").write_text("{}")
+    assert pickers.keep_upload(store, str(tmp_path / "new.jsonl")) == "jobs/uploads/new.jsonl"
+    (tmp_path / "new.jsonl").write_text("[]")
+    assert pickers.keep_upload(store, str(tmp_path / "new.jsonl")) == "jobs/uploads/new-2.jsonl"
+    files = [value for _, value in pickers.data_files(store)]
+    assert files == ["jobs/uploads/new-2.jsonl", "jobs/uploads/new.jsonl", "rows.jsonl"]
+    assert [value for _, value in pickers.checkpoints_here(store)] == ["output/run/checkpoint-5"]
+    models = dict(pickers.models(store))
+    assert models["model"] == "model" and not any("link" in value or "outside" in value for value in models.values())
+    label = next(label for label, value in models.items() if value == "Qwen/Qwen2-VL-2B-Instruct")
+    assert "image" in label and "media" in label
+
+
+def test_a_chat_with_a_real_server(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
+    history = [{"role": "user", "content": "two words"}]
+    with running_server(Echo()) as url:
+        assert talk.models_at(url) == ["echo"]
+        shown = list(talk.answers(url, "", history, talk.Wishes("echo", "Be kind.", 0.5, 0.9, 16)))
+        assert "two" in [messages[-1]["content"].strip() for messages in shown[:-1]], "it comes piece by piece"
+        assert [m["content"].strip() for m in shown[-1]] == ["two words", "two words"]
+        with pytest.raises(SwiftError, match="that is bad"):
+            list(talk.answers(url, "", [{"role": "user", "content": "bad"}], talk.Wishes("echo")))
+        with pytest.raises(SwiftError, match="not valid JSON"):
+            list(talk.answers(url, "", history, talk.Wishes("echo", tools="[{")))
+    with pytest.raises(SwiftError, match="does not answer"):
+        talk.models_at(url)
+    for address in ("http://10.0.0.1:80", "https://example.com", "http://127.0.0.1", "file:///etc/passwd", "x", ""):
+        with pytest.raises(SwiftError, match="no server on this machine"):
+            talk.check_server(address)
+
+
+def test_what_is_sent_of_a_conversation(tmp_path):
+    """Media as data, thoughts left out, calls as calls; a user's neighbouring messages are one."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
+    answer = talk.Answer()
+    call = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": '{"city": '}}
+    for delta in (
+        {"role": "assistant", "reasoning_content": "Hm."},
+        {"content": "I ask."},
+        {"tool_calls": [call]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '"巴黎"}'}}]},
+    ):
+        answer.add(ChoiceDelta.model_validate(delta))
+    shown = answer.messages(True)
+    assert [(m.get("metadata") or {}).get("title") for m in shown] == ["Thinking", None, "Tool call: weather"]
+    picture = {"role": "user", "content": {"path": str(tmp_path / "red.png")}}
+    history = [picture, {"role": "user", "content": [{"type": "text", "text": "What?"}]}, *shown]
+    user, assistant = talk.messages_of(history)
+    kinds = [part["type"] for part in user["content"]]
+    assert kinds == ["image_url", "text"]
+    data = user["content"][0]["image_url"]["url"].partition("base64,")[2]
+    assert base64.b64decode(data) == (tmp_path / "red.png").read_bytes()
+    assert assistant["content"] == "I ask."
+    assert assistant["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "巴黎"}'}
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(SwiftError, match="no picture, video or sound"):
+        talk.messages_of([{"role": "user", "content": {"path": str(tmp_path / "a.txt")}}])
+
+
+def test_rows_as_smollm2_is_trained_on_them(tmp_path):
+    """What is coloured is what is trained: the answer and its end, by the model's own tokenizer and template."""
+    model = smollm2(tmp_path / "smol")
+    if model is None:
+        pytest.skip("SmolLM2 is not installed")
+    rows = [{"query": "Zwei <b>?", "response": "2, 好"}, {"query": "no answer"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    values = {"dataset": [str(tmp_path / "rows.jsonl")], "model": model, "strict": False}
+    found = main({"job": "sft", "values": values, "first": 0, "count": 5})
+    assert found["total"] == 1 and any("rows.jsonl:2" in line for line in found["said"])
+    pieces = found["rows"][0]["tokens"]
+    assert [text for text, weight in pieces if weight] == ["2, 好<|im_end|>"] or [
+        text.strip() for text, weight in pieces if weight
+    ] == ["2, 好<|im_end|>"]
+    assert "<|im_start|>user\nZwei <b>?<|im_end|>" in pieces[0][0]
+    drawn = html.row_html(1, found["rows"][0])
+    assert "<b>" not in drawn.replace("<b>user</b>", "") and "&lt;b&gt;" in drawn and "<mark" in drawn
+    assert main({"job": "sft", "values": {"dataset": ["none.jsonl"], "loader": ""}, "first": 0, "count": 1})["error"]
+
+
+def test_a_panel_of_curves():
+    drawn = panel("a<b", {"one <i>": [(1, 4.0), (2, 2.0), (3, float("nan"))], "two": [(5, 3.0)], "none": []}, "step")
+    assert drawn.count("<polyline") == 1 and drawn.count("<circle") == 1 and "<i>:" not in drawn
+    assert 'points="58.0,30.0 136.0,168.0"' in drawn, "first and last value stand at the ends of the axes"
+    assert [round(tick, 6) for tick in Axis(0.0, 0.001, 0, 1).ticks()] == [0, 0.0002, 0.0004, 0.0006, 0.0008, 0.001]
+    assert Axis(7.0, 7.0, 0, 100).at(7.0) == 50
+    assert panel("empty", {"none": []}, "step") == ""
+
+
+def test_refusals_and_plans_are_asked_of_swift(store):
+    assert "neither a local folder" in ask.refusal(
+        WrittenJob("sft", {"model": "nothing here", "dataset": ["a b.jsonl"]})
+    )
+    assert "max_steps" in ask.refusal(WrittenJob("sft", {"model": "./nothing", "max_steps": "many"}))
+    assert ask.plan(WrittenJob("eval", {})) == ""
+
+
+def test_the_last_settings_come_back(store):
+    draft = Draft("train", "rlhf", {"trainer": "kto", "system": 'a "b"\nc', "hub_token": "s3cr3t"})
+    remember(store, draft, draft.written())
+    again = remembered(store, "train", ("sft", "rlhf"))
+    assert again.job == "rlhf" and again.raw == {"trainer": "kto", "system": 'a "b"\nc'}
+    (store.folder / "settings" / "train.yaml").write_text("- broken")
+    assert remembered(store, "train", ("sft", "rlhf")).raw == {}

@@ -1,0 +1,165 @@
+"""Attempts to get in, and out: foreign names and pages, strangers, paths. Over real HTTP where it matters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from swift_plugin_webui.safety.gate import COOKIE, Gate, Rules, check, host_name
+from swift_plugin_webui.safety.paths import Places, paths_in
+
+from swift_core import SwiftError
+
+TOKEN = "a-token-that-is-long"
+HERE = "http://127.0.0.1:7860"
+
+
+def asked(rules, method="GET", path="/", **headers):
+    """The status of a request to a server that would start something."""
+    started = []
+
+    async def act(request):
+        started.append(request.method)
+        return PlainTextResponse("done")
+
+    app = Gate(Starlette(routes=[Route("/{any:path}", act, methods=["GET", "POST"])]), rules)
+    client = TestClient(app, base_url=HERE, follow_redirects=False)
+    answer = client.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    assert bool(started) == (answer.status_code == 200)
+    return answer
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "[::1]:7860", "LOCALHOST"])
+def test_it_answers_to_its_own_names(host):
+    assert asked(Rules(), host=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1.evil.example", "evil.example:7860", "10.0.0.5", "", "a@127.0.0.1", "127.0.0.1/x"],
+)
+def test_other_names_of_this_machine_are_refused(host):
+    """DNS rebinding: a page's own name that points here."""
+    assert asked(Rules(), host=host).status_code == 400
+    assert asked(Rules(), "POST", host=host).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"origin": "http://127.0.0.1:7860.evil.example"},
+        {"origin": ""},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site", "sec_fetch_mode": "navigate"},
+        {"origin": "http://evil.example", "sec_fetch_mode": "navigate"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/gradio_api/queue/join", "/gradio_api/upload", "/gradio_api/run/predict"])
+def test_foreign_pages_change_nothing(headers, path):
+    assert asked(Rules(), "POST", path, **headers).status_code == 403
+
+
+def test_the_pages_own_requests_and_links_to_it_come_through():
+    assert asked(Rules(), "POST", origin=HERE, sec_fetch_site="same-origin").status_code == 200
+    assert asked(Rules(), "GET", sec_fetch_site="cross-site", sec_fetch_mode="navigate").status_code == 200
+    assert asked(Rules(), "GET", sec_fetch_site="cross-site", sec_fetch_mode="no-cors").status_code == 403
+
+
+def test_strangers_stay_outside():
+    rules = Rules(False, (), "ann:pass:word", TOKEN)
+    for headers in ({}, {"authorization": "Bearer x"}, {"authorization": "Basic !"}, {"cookie": f"{COOKIE}=x"}):
+        assert asked(rules, **headers).status_code == 401
+        assert asked(rules, "POST", **headers).status_code == 401
+    assert asked(rules, path="/?token=wrong").status_code == 401
+    assert asked(rules, "POST", path=f"/?token={TOKEN}").status_code == 401
+    assert asked(rules, authorization="Basic YW5uOnBhc3M6d29yZA==").status_code == 200
+    assert asked(rules, cookie=f"{COOKIE}={TOKEN}").status_code == 200
+    assert asked(rules, authorization=f"Bearer {TOKEN}").status_code == 200
+
+
+def test_the_token_goes_into_a_cookie_and_out_of_the_address():
+    answer = asked(Rules(True, (), "", TOKEN), path=f"/zh/?token={TOKEN}&__theme=dark")
+    assert answer.status_code == 303 and answer.headers["location"] == "/zh/?__theme=dark"
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie
+    assert asked(Rules(True, (), "", TOKEN), path=f"//evil.example/?token={TOKEN}").headers["location"][:2] != "//"
+
+
+def test_a_server_that_others_reach_needs_a_lock():
+    check(Rules(), "127.0.0.1")
+    with pytest.raises(SwiftError, match="--auth USER:PASSWORD or --token"):
+        check(Rules(False), "0.0.0.0")
+    with pytest.raises(SwiftError, match="colon"):
+        check(Rules(False, login="ann"), "0.0.0.0")
+    with pytest.raises(SwiftError, match="16 characters"):
+        check(Rules(False, token="short"), "0.0.0.0")
+    assert asked(Rules(False, ("gpu.example",), login="a:b"), host="gpu.example").status_code == 401
+    assert asked(Rules(False, (), login="a:b"), host="evil.example").status_code == 400
+
+
+def test_the_command_itself_refuses_an_open_door():
+    command = [sys.executable, "-m", "swift_core", "app", "--host", "0.0.0.0", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "say --auth USER:PASSWORD" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["a b", "[::1", "x:y:z", "\u00e4"])
+def test_broken_names_are_none(host):
+    assert host_name(host) in ("", "a b", "\u00e4", "x")
+
+
+@pytest.fixture
+def places(tmp_path):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.jsonl").write_text("{}")
+    os.symlink(tmp_path / "outside", tmp_path / "inside" / "link")
+    return Places([tmp_path / "inside"])
+
+
+def test_paths_that_lead_out_are_refused(places, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "inside")
+    bad = [
+        "/etc/passwd",
+        "~/.ssh/id_rsa",
+        "../outside/secret.jsonl",
+        "a/../../outside/secret.jsonl#5",
+        "name=../outside",
+        "local::/etc/passwd",
+        "link/secret.jsonl",
+        str(tmp_path / "outside"),
+        str(tmp_path / "inside" / "link" / "secret.jsonl"),
+        str(tmp_path / "inside-not"),
+    ]
+    for word in bad:
+        for values in ({"dataset": [word]}, {"model": word}, {"training_args": {"output_dir": word}}, {"x": {word: 1}}):
+            with pytest.raises(SwiftError, match="outside the folders"):
+                places.check_values(values)
+    (tmp_path / "inside" / "rows.jsonl").write_text("{}")
+    fine = [
+        "rows.jsonl",
+        "rows.jsonl#500",
+        "Qwen/Qwen3-8B",
+        "new/folder",
+        "hf::owner/name:a/b#5",
+        "name=out",
+        "a\n/etc",
+    ]
+    places.check_values({"dataset": fine, "model": str(tmp_path / "inside" / "m"), "system": "Say: yes/no. Really?"})
+
+
+def test_a_link_that_comes_later_is_seen(places, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "inside")
+    assert paths_in("late.jsonl") == []
+    os.symlink("/etc/hostname", "late.jsonl")
+    with pytest.raises(SwiftError, match="outside"):
+        places.check_values({"dataset": ["late.jsonl"]})

@@ -1,0 +1,153 @@
+"""A person at the page: a headless Chromium, driven by what is seen."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import (
+    NoAlertPresentException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+TABS = ("Train", "Chat", "Deploy", "Evaluate", "Export", "Sample", "Runs", "Data", "Models")
+PHONE = {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
+
+
+def chromium(phone: bool = False):
+    """A browser; the test is skipped where none is installed."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (program and driver):
+        pytest.skip("no chromium with its driver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1000"]
+    for word in words:
+        options.add_argument(word)
+    if phone:
+        options.add_experimental_option("mobileEmulation", PHONE)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+
+
+class Person:
+    """Opens the page, fills it in, reads it."""
+
+    def __init__(self, url: str, phone: bool = False):
+        self.url, self.browser = url, chromium(phone)
+
+    def open(self, path: str = "") -> None:
+        """Open the page and wait for its first field."""
+        self.browser.get(self.url + "/" + path)
+        self.find("#train-model")
+
+    def find(self, selector: str, seconds: float = 60):
+        """The first visible element that fits."""
+        return self.until(lambda: next((e for e in self.all(selector) if e.is_displayed()), None), selector, seconds)
+
+    def all(self, selector: str):
+        """All elements that fit, visible or not."""
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def until(self, wanted, what: str = "", seconds: float = 60):
+        """What `wanted` gives, once it gives something."""
+
+        def tried(_):
+            try:
+                return wanted()
+            except (StaleElementReferenceException, NoAlertPresentException, IndexError, StopIteration):
+                return None
+
+        return WebDriverWait(self.browser, seconds, poll_frequency=0.1).until(tried, message=what)
+
+    def tab(self, name: str) -> None:
+        """Go to a tab."""
+        self.until(lambda: self._tab(name), name)
+        self._tab(name).click()
+
+    def _tab(self, name: str):
+        tabs = [b for b in self.all("button[role=tab]") if b.is_displayed()]
+        return next((b for b in tabs if b.text.strip() == name), None)
+
+    def type(self, field: str, text: str) -> None:
+        """Write a text into a field, in place of what is there."""
+        box = self.find(f"#{field} textarea, #{field} input")
+        box.send_keys(Keys.CONTROL + "a", Keys.DELETE)
+        lines = text.split("\n")
+        for number, line in enumerate(lines):
+            box.send_keys(line, *([Keys.ENTER] if number < len(lines) - 1 else []))
+
+    def pick(self, field: str, *values: str, clear: bool = False) -> None:
+        """Choose or write values in a list of choices."""
+        box = self.find(f"#{field} input")
+        if clear and self.all(f"#{field} .token"):
+            self.find(f"#{field} .remove-all").click()
+        for value in values:
+            box.click()
+            box.send_keys(Keys.CONTROL + "a")
+            box.send_keys(value)
+            time.sleep(0.2)
+            box.send_keys(Keys.ENTER)
+            time.sleep(0.2)
+        self.browser.execute_script("document.activeElement.blur()")
+
+    def code(self, field: str, text: str) -> None:
+        """Write into a field of code."""
+        box = self.find(f"#{field} .cm-content")
+        box.click()
+        box.send_keys(Keys.CONTROL + "a", Keys.DELETE)
+        self.browser.execute_script("document.execCommand('insertText', false, arguments[0])", text)
+
+    def press(self, button: str) -> None:
+        """Press a button once it can be pressed."""
+        self.until(lambda: self.find(f"#{button}").is_enabled(), button)
+        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", self.find(f"#{button}"))
+        self.find(f"#{button}").click()
+
+    def give(self, button: str, file) -> None:
+        """Give a file to an upload button."""
+        inputs = self.browser.execute_script(
+            "const b = document.getElementById(arguments[0]); let e = b;"
+            "while (e && !e.querySelector('input[type=file]')) e = e.parentElement;"
+            "const all = [...e.querySelectorAll('input[type=file]')];"
+            "return all.filter(i => b.contains(i) || i.compareDocumentPosition(b) & 4).slice(-1)[0] || all[0];",
+            button,
+        )
+        inputs.send_keys(str(file))
+
+    def text(self, field: str) -> str:
+        """What an element shows, or holds."""
+
+        def held():
+            boxes = self.all(f"#{field} textarea, #{field} .cm-content, #{field} input:not([type=file])")
+            texts = [box.get_attribute("value") or box.text for box in boxes or self.all(f"#{field}")]
+            return next(filter(None, texts), "")
+
+        try:
+            return held()
+        except (StaleElementReferenceException, WebDriverException):
+            return ""
+
+    def sees(self, field: str, part: str, seconds: float = 60) -> str:
+        """Wait until an element shows a text."""
+        self.until(lambda: part in self.text(field), f"{part!r} in #{field}: {self.text(field)!r}", seconds)
+        return self.text(field)
+
+    def errors(self) -> list[str]:
+        """What the browser's console complains about."""
+        return [line["message"] for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]
+
+    def picture(self, file) -> None:
+        """A picture of the whole page."""
+        height = self.browser.execute_script("return document.documentElement.scrollHeight")
+        size = self.browser.get_window_size()
+        self.browser.set_window_size(size["width"], min(height + 150, 3000))
+        time.sleep(0.5)
+        self.browser.save_screenshot(str(file))
+        self.browser.set_window_size(size["width"], size["height"])
