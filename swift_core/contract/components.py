@@ -144,6 +144,13 @@ class Environment(Component):
     """The world of a rollout."""
 
 
+class Parallel(Component):
+    """A way to share one training step among processes. One of its options chooses it: no job says `--parallel`.
+
+    A training method that it does not serve says so in its own `capabilities`, under the name of this component.
+    """
+
+
 class Launcher(Component):
     """A starter of several processes."""
 
@@ -218,6 +225,7 @@ BASES: dict[str, type] = {
     "trainer": Trainer,
     "reward": Reward,
     "environment": Environment,
+    "parallel": Parallel,
     "launcher": Launcher,
     "backend": Backend,
     "server": Server,

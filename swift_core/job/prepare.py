@@ -17,6 +17,7 @@ from swift_core.job.processes import asked_by_environment, explained
 from swift_core.job.resolve import Selection, select_components
 from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec, find_job
+from swift_core.job.strategies import choose_by_options
 
 
 def prepare(
@@ -37,6 +38,7 @@ def prepare(
     if options is None:
         raise SwiftErrors(found)
     wrong |= more
+    attempt(found, choose_by_options, options, rest, catalogue)
     chosen = select_components(spec, options, sources, catalogue, found, wrong)
     _instantiate(chosen, rest, sources, found, spec, catalogue)
     if not chosen.lacking and not wrong:

@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import gather_object
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -28,6 +30,7 @@ from swift_core.jobs import checkpoints
 from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
+from swift_plugin_runtime.batching.cutting import cut_of, joined_losses, targets_of
 from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, probe_rows, why_joined, why_padded
 from swift_plugin_runtime.encoding.arrow_cache import StoredRows
 from swift_plugin_runtime.encoding.datasets import (
@@ -87,6 +90,9 @@ class Trainer(transformers.Trainer):
         super().__init__(processing_class=processor, **arguments)
         self.job = job
         self.masters = self._hold_masters()
+        self.share: tuple[int, int] = job.hook.data_share(job=job) or (self.args.process_index, self.args.world_size)
+        """Which share of the rows this process trains on, and how many shares there are."""
+        self.split_work(self.model)
         self.sharded = self._shard() if training_options(job).fsdp else False
         self.staged = False
         self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
@@ -141,9 +147,17 @@ class Trainer(transformers.Trainer):
         if self.head is None:
             losses, outputs = token_losses(model, inputs, labels)
             return (losses * weights).sum(), outputs
-        with fused_loss_in_head(self.head, training_options(self.job).fused_loss, labels, weights):
-            outputs = model(**inputs, use_cache=False)
-        return outputs.logits.sum(), outputs
+        targets, kernel, cut = targets_of(labels), training_options(self.job).fused_loss, cut_of(model)
+        if cut is None:
+            with fused_loss_in_head(self.head, kernel, targets, weights):
+                outputs = model(**inputs, use_cache=False)
+            return outputs.logits.sum(), outputs
+        laid = torch.zeros_like(targets, dtype=weights.dtype).masked_scatter(targets != IGNORED, weights)
+        mine = cut.part(targets, IGNORED)
+        weights = cut.part(laid, 0.0)[mine != IGNORED]
+        with cut.taking(inputs) as part, fused_loss_in_head(self.head, kernel, mine, weights):
+            outputs = model(**part, use_cache=False)
+        return cut.total(outputs.logits.sum()), outputs
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of one batch, its tokens counted; the first media must reach the model.
@@ -175,13 +189,25 @@ class Trainer(transformers.Trainer):
         if self.figures:
             logs.update({prefix + name: value for name, value in self.averages().items()})
         if "loss" in logs:
-            logs["tokens_per_second"] = round(self.speed.take() * self.accelerator.num_processes)
+            logs["tokens_per_second"] = round(self.speed.take() * self.share[1])
         super().log(logs, start_time)
 
     def best_checkpoint(self) -> str | None:
         """The checkpoint with the best evaluation, where the job keeps it; else None."""
         o = training_options(self.job)
         return self.state.best_model_checkpoint if o.load_best_model_at_end or o.early_stopping_patience else None
+
+    @property
+    def copies(self) -> int:
+        """How many processes train on the same rows; more than one where they share the tokens of each."""
+        return self.args.world_size // self.share[1]
+
+    def agreed(self, value: Any) -> Any:
+        """The value of the first of the processes that train on the same rows, on all of them; it is pickled."""
+        if self.copies == 1:
+            return value
+        first = self.share[0] * self.copies
+        return gather_object([value])[first]
 
     def over_ranks(self, values: list[float]) -> torch.Tensor:
         """Each value summed over all processes, shape [values]."""
@@ -249,7 +275,26 @@ class Trainer(transformers.Trainer):
             persistent_workers=a.dataloader_persistent_workers,
             prefetch_factor=a.dataloader_prefetch_factor,
         )
-        return self.accelerator.prepare(loader)
+        return self._shared(loader)
+
+    def _shared(self, loader: Any) -> Any:
+        """The data loader of this process's share of the rows."""
+        a, (rank, shares) = self.accelerator, self.share
+        if shares == a.num_processes:
+            return a.prepare(loader)
+        return prepare_data_loader(
+            loader,
+            a.device,
+            num_processes=shares,
+            process_index=rank,
+            put_on_device=a.device_placement,
+            rng_types=list(a.rng_types),
+            dispatch_batches=False,
+            even_batches=a.even_batches,
+            use_seedable_sampler=a.use_seedable_sampler,
+            data_seed=a.dataloader_config.data_seed,
+            non_blocking=a.non_blocking,
+        )
 
     def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
         """The loss of one evaluation batch; logits are not kept."""
@@ -290,6 +335,11 @@ class Trainer(transformers.Trainer):
                 Path(folder).mkdir(parents=True, exist_ok=True)
                 save_trained(self.job, model, self.processing_class, folder)
                 self.masters.write_type(folder)
+
+    def split_work(self, model: Any) -> None:
+        """Let the job's strategies share the work of a model among the processes; each says how."""
+        for line in self.job.hook.split_model(job=self.job, model=model, device=self.args.device):
+            self.job.say(line)
 
     def _shard(self) -> bool:
         if not self.shards:
@@ -434,6 +484,10 @@ def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tu
     Logits are computed for those positions alone where the batch is one flat row and the model can.
     """
     wanted = labels[:, 1:] != IGNORED
+    cut = cut_of(model)
+    if cut is not None:
+        losses, outputs = joined_losses(cut, model, inputs, labels)
+        return losses[wanted], outputs
     targets = labels[:, 1:][wanted]
     if labels.shape[0] == 1 and keeps_logits(model):
         inputs = {**inputs, "logits_to_keep": wanted[0].nonzero()[:, 0]}
