@@ -246,15 +246,3 @@ def test_what_cannot_be_is_refused_before_anything_starts(place):
                 train(place, "wrong", **wrong)
     with pytest.raises(SwiftError, match="cannot be split"):
         prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "q"), "quantizer": "bnb", "fsdp": True}.items()])
-
-
-def test_deepspeed_wants_a_gpu_and_known_settings(place):
-    import torch
-    from swift_plugin_runtime.training.sharding import STAGES, zero_settings
-
-    if not torch.cuda.is_available():
-        with pytest.raises(SwiftError, match="--deepspeed needs a GPU"):
-            train(place, "deep", **TWO, deepspeed="zero2")
-    assert [zero_settings(name)["zero_optimization"]["stage"] for name in STAGES] == [0, 1, 2, 3, 2, 3]
-    with pytest.raises(SwiftError, match="nor a JSON file"):
-        zero_settings("zero4")

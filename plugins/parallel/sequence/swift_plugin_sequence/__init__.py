@@ -22,33 +22,34 @@ class Sequence(Parallel):
 
     sequence_parallel_size: int = option(1, "Processes that share the tokens of each row.", ge=1)
 
+    @property
+    def active(self) -> bool:  # type: ignore[override]  # it depends on the options
+        """Whether rows are shared."""
+        return self.sequence_parallel_size > 1
+
     @hookimpl
     def check_job(self, job: Job) -> None:
         """Refuse sizes that cannot be, as soon as the number of processes is known."""
         size, processes = self.sequence_parallel_size, int(os.environ.get("WORLD_SIZE", "1"))
-        if size > 1 and not (job.options.launcher or "LOCAL_RANK" in os.environ):
+        if not (job.options.launcher or "LOCAL_RANK" in os.environ):
             raise SwiftError(
                 f"--sequence_parallel_size {size} shares rows among processes; say how many: --launcher torchrun."
             )
         if "LOCAL_RANK" in os.environ and processes % size:
             raise SwiftError(f"--sequence_parallel_size {size} does not divide the {processes} processes of this job.")
-        if job.options.attn_impl not in (None, "sdpa") and size > 1:
+        if job.options.attn_impl not in (None, "sdpa"):
             raise SwiftError(
                 f"--sequence_parallel_size cuts the attention of torch (sdpa), not {job.options.attn_impl}; leave "
                 "--attn_impl out."
             )
 
     @hookimpl
-    def data_share(self) -> tuple[int, int] | None:
+    def data_share(self) -> tuple[int, int]:
         size = self.sequence_parallel_size
-        if size == 1:
-            return None
         return int(os.environ["RANK"]) // size, int(os.environ["WORLD_SIZE"]) // size
 
-    @hookimpl
-    def split_model(self, model: Any, device: Any) -> str | None:
-        if self.sequence_parallel_size == 1:
-            return None
+    @hookimpl(tryfirst=True)  # it is proven on whole weights
+    def split_model(self, model: Any, device: Any) -> str:
         from swift_plugin_sequence.cut import share_rows
 
         return share_rows(model, device, self.sequence_parallel_size)

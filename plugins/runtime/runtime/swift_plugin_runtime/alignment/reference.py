@@ -121,8 +121,6 @@ class AlignmentTrainer(Trainer):
     ranks.
     """
 
-    shards = False
-
     def __init__(self, job: Job, processor: Any, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, **arguments)
         if reference is not None and reference.model is not None and self.masters.lifted and self.masters.whole:

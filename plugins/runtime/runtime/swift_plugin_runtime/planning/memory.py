@@ -82,7 +82,7 @@ def training_memory(job: Job, config: Any, batch: Batch, devices: int, device: t
     parts["masters"] += lifted_more(model, where)
     if needs_copy(job):
         parts["reference"] = weights + (parts["masters"] if where == "model" else 0)
-    if "offload" in (o.deepspeed or ""):
+    if "offload_optimizer" in (deepspeed_settings(job) or {}).get("zero_optimization", {}):
         parts["optimizer"] = parts["masters"] = 0
     parts = shared_out(parts, split_of(job, devices), devices, 2 * largest_block(model) * item_of(model))
     count = sum(p.numel() for p in model.parameters())
@@ -127,7 +127,7 @@ def held(parts: dict[str, int], accumulates: bool) -> int:
 def masters_of(job: Job, model: Any, free: float, device: torch.device) -> tuple[str, str]:
     """Where the masters are, as the trainer chooses, and the line that says so; DeepSpeed's are in its optimizer."""
     where, said = choose(job, model, max(free, 0), device)
-    if where or not training_options(job).deepspeed:
+    if where or deepspeed_settings(job) is None:
         return where, said
     return "optimizer", said
 
@@ -170,12 +170,11 @@ def quantized_away(job: Job, model: Any) -> int:
 
 
 def split_of(job: Job, devices: int) -> str:
-    """How several devices share the work: a key of `SPLIT`. Raises SwiftError for a file of DeepSpeed's settings."""
-    o = training_options(job)
-    stage = (o.deepspeed or "").partition("_")[0]
-    if o.deepspeed and stage not in SPLIT:
-        raise SwiftError(f"swift plan knows {', '.join(SPLIT)}; --deepspeed {o.deepspeed} is none of them.")
-    return "ddp" if devices == 1 else "fsdp" if o.fsdp else stage or "ddp"
+    """How several devices share the work: a key of `SPLIT`."""
+    settings = deepspeed_settings(job)
+    stage = None if settings is None else f"zero{settings.get('zero_optimization', {}).get('stage', 0)}"
+    return "ddp" if devices == 1 else "fsdp" if splits_weights(job) else stage or "ddp"
+
 
 
 def largest_block(model: Any) -> int:

@@ -18,6 +18,10 @@ class RolloutOptions(TrainingOptions):
     capabilities = {
         "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
         "padding_free": Unsupported("answers are drawn and scored in padded batches."),
+        "fsdp": Unsupported(
+            "a process draws answers by as many calls of the model as they are long, and each call of a split model "
+            "waits for all processes."
+        ),
     }
 
     num_generations: int = option(1, "Answers drawn to each prompt.", ge=1)

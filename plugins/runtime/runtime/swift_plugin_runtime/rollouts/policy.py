@@ -41,7 +41,6 @@ class PolicyTrainer(Trainer):
     as [answers, tokens]. Its method has the options of `RolloutOptions`.
     """
 
-    shards = False
     unit = "prompts"
     always_cache_logps = False
     """Whether the first step on a rollout, too, compares with the policy that drew it (else: only later ones)."""

@@ -48,7 +48,7 @@ from swift_plugin_runtime.loading import hub
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
 from swift_plugin_runtime.loading.new_tokens import check_rows_train
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.options import TrainingOptions, training_options
+from swift_plugin_runtime.options import TrainingOptions, deepspeed_settings, splits_weights, training_options
 from swift_plugin_runtime.training import sharding
 from swift_plugin_runtime.training.announce import Announce, tokens_of
 from swift_plugin_runtime.training.finite import check_loss, check_weights
@@ -77,8 +77,6 @@ class Trainer(transformers.Trainer):
     tokens in the whole accumulated batch, on all ranks.
     """
 
-    shards = True
-    """Whether --fsdp serves this method: everything it computes goes through the split model's forward."""
     unit = "rows"
     """What an item of the training data is called."""
     optimizer: Any
@@ -92,8 +90,8 @@ class Trainer(transformers.Trainer):
         self.masters = self._hold_masters()
         self.share: tuple[int, int] = job.hook.data_share(job=job) or (self.args.process_index, self.args.world_size)
         """Which share of the rows this process trains on, and how many shares there are."""
-        self.split_work(self.model)
-        self.sharded = self._shard() if training_options(job).fsdp else False
+        self.sharded = splits_weights(job)
+        self._split()
         self.staged = False
         self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
         self.loss_is_scaled_for_ga = True
@@ -318,7 +316,7 @@ class Trainer(transformers.Trainer):
         where, said = choose(self.job, self.model)
         if said:
             self.job.say(said)
-        mixes = self.args.bf16 or self.args.fp16 or training_options(self.job).fsdp
+        mixes = self.args.bf16 or self.args.fp16 or splits_weights(self.job)
         masters = Masters(where, self.job.options.seed, lambda: self.state.global_step, whole=not mixes)
         if where == "model":
             masters.lift(self.model)
@@ -341,13 +339,11 @@ class Trainer(transformers.Trainer):
         for line in self.job.hook.split_model(job=self.job, model=model, device=self.args.device):
             self.job.say(line)
 
-    def _shard(self) -> bool:
-        if not self.shards:
-            name = self.job.many("trainer")[0].entry.name
-            raise SwiftError(f"--fsdp does not serve the trainer {name!r} yet; leave it out, or use --deepspeed.")
-        self.job.say(sharding.shard(self.model, self.args.device, self.masters.type()))
-        sharding.leave_whole(self.accelerator)
-        return True
+    def _split(self) -> None:
+        self.job.memo[sharding.GATHERED] = self.masters.type()
+        self.split_work(self.model)
+        if self.sharded:
+            sharding.leave_whole(self.accelerator)
 
     def _whole_model(self, model: Any) -> Any:
         """A context in which the model's state is whole on the first process, however it is split, and in the
@@ -623,7 +619,7 @@ def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transf
         "disable_tqdm": True,
         "dataloader_num_workers": o.dataloader_num_workers or 0,
         "train_sampling_strategy": "random" if wider.dataset_shuffle else "sequential",
-        "deepspeed": sharding.zero_settings(o.deepspeed) if o.deepspeed else None,
+        "deepspeed": deepspeed_settings(job),
     }
     return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
 
