@@ -1,4 +1,7 @@
-"""Two processes learn what one learns, method by method: the stored trajectories of the plugins hold them to it."""
+"""Two processes learn what one learns, method by method and however they share the steps, or the job is refused.
+
+The stored trajectories of the plugins hold them to it; docs/scaling.md shows the same as a table.
+"""
 
 import json
 import os
@@ -16,12 +19,15 @@ FILES = [str(file) for file in sorted(ROOT.glob("plugins/trainers/*/tests/trajec
 STORED = {file: json.loads(Path(file).read_text()) for file in FILES}
 
 
+STRATEGIES = ("ddp", "fsdp", "sequence")
+
+
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory):
-    """Trajectory → figures of two processes; torch is imported once for all methods."""
+    """Strategy and trajectory → figures of two processes; torch is imported once for all methods."""
     output = tmp_path_factory.mktemp("two") / "figures.json"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(ROOT / "tests" / "whole_runs.py"), str(output), *FILES]
+    command += [str(ROOT / "tests" / "whole_runs.py"), str(output), ",".join(STRATEGIES), *FILES]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -29,11 +35,22 @@ def figures(tmp_path_factory):
     return json.loads(output.read_text())
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{Path(file).parents[1].name}-{Path(file).stem}")
-def test_two_processes_follow_the_trajectory_of_one(file, figures):
+def test_two_processes_follow_the_trajectory_of_one(file, strategy, figures):
+    found = figures[f"{strategy} {file}"]
     stored = STORED[file]["figures"]
-    assert all(figures[file].values()), "Nothing was logged."
-    assert figures[file] == near({name: stored[name][: len(values)] for name, values in figures[file].items()})
+    if isinstance(found, str):
+        assert found == refusal_of(STORED[file]["trainer"], strategy)
+        return
+    assert all(found.values()), "Nothing was logged."
+    assert found == near({name: stored[name][: len(values)] for name, values in found.items()})
+
+
+def refusal_of(method, strategy):
+    """What a method's own capabilities say of a strategy."""
+    entry = Catalogue.installed().find("trainer", method)
+    return f"{entry.title} does not support {strategy}: {entry.load().capabilities[strategy].reason}"
 
 
 def test_every_method_has_a_trajectory():

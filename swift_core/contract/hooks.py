@@ -240,7 +240,7 @@ def split_model(job: Job, model: Any, device: Any) -> str | None:
 def build_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
     """An object with `train(resume_from_checkpoint)`, `evaluate()`, `save_model(folder)` and `state`; it may
     have `best_checkpoint()`: a folder, or None where the newest is meant; and `stopped_by`: the number of the signal
-    for which it saved a checkpoint and stopped, or None.
+    for which it saved a checkpoint and stopped, or None; and `from_first(value)`: the first process's value, on all.
 
     rows, eval_rows: sequences of `Row`; eval_rows may be None.
     """

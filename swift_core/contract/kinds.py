@@ -142,7 +142,7 @@ _ROWS = (
         "launcher",
         "launchers",
         "0-1",
-        "launch",
+        "check_job launch",
         "Starts a job on several processes.",
     ),
     _row(

@@ -163,7 +163,9 @@ def causal(query: Any, key: Any, value: Any, window: int | None, how: dict[str, 
     for first in range(total - count, total, BLOCK):
         behind = min(first + BLOCK, total)
         low = 0 if window is None else max(0, first - window + 1)
-        ahead = torch.arange(first, behind, device=query.device)[:, None] - torch.arange(low, behind, device=query.device)
+        ahead = torch.arange(first, behind, device=query.device)[:, None] - torch.arange(
+            low, behind, device=query.device
+        )
         seen = (ahead >= 0) & (ahead < (window or total))
         asked = query[:, :, first - (total - count) : behind - (total - count)]
         keys, values = key[:, :, low:behind], value[:, :, low:behind]

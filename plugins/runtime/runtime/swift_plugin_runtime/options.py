@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -134,3 +135,10 @@ def deepspeed_settings(job: Job) -> dict[str, Any] | None:
     """DeepSpeed's settings where it makes the job's steps; else None."""
     engines = [c.component for c in job.many("parallel") if declared(c.component, Parallel, "engine") == "deepspeed"]
     return dict(engines[0].engine_settings()) if engines else None
+
+
+def share_of(job: Job) -> tuple[int, int]:
+    """(which share of the rows this process trains on, how many shares there are)."""
+    own = tuple(int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    share: tuple[int, int] = job.hook.data_share(job=job) or own
+    return share

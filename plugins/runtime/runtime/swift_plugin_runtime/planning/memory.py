@@ -176,7 +176,6 @@ def split_of(job: Job, devices: int) -> str:
     return "ddp" if devices == 1 else "fsdp" if splits_weights(job) else stage or "ddp"
 
 
-
 def largest_block(model: Any) -> int:
     """Parameters of the largest of the model's repeated blocks."""
     names = getattr(base_of(model), "_no_split_modules", None) or ()

@@ -9,6 +9,8 @@ import json
 import logging
 import math
 import os
+import platform
+import secrets
 import shutil
 import time
 import warnings
@@ -19,7 +21,7 @@ from typing import Any
 import torch
 import transformers
 from accelerate.data_loader import prepare_data_loader
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -48,7 +50,13 @@ from swift_plugin_runtime.loading import hub
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
 from swift_plugin_runtime.loading.new_tokens import check_rows_train
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.options import TrainingOptions, deepspeed_settings, splits_weights, training_options
+from swift_plugin_runtime.options import (
+    TrainingOptions,
+    deepspeed_settings,
+    share_of,
+    splits_weights,
+    training_options,
+)
 from swift_plugin_runtime.training import sharding
 from swift_plugin_runtime.training.announce import Announce, tokens_of
 from swift_plugin_runtime.training.finite import check_loss, check_weights
@@ -88,8 +96,9 @@ class Trainer(transformers.Trainer):
         super().__init__(processing_class=processor, **arguments)
         self.job = job
         self.masters = self._hold_masters()
-        self.share: tuple[int, int] = job.hook.data_share(job=job) or (self.args.process_index, self.args.world_size)
+        self.share = share_of(job)
         """Which share of the rows this process trains on, and how many shares there are."""
+        self.args.save_on_each_node = self._has_folders_of_its_own() and not self._joins_state()
         self.sharded = splits_weights(job)
         self._split()
         self.staged = False
@@ -173,6 +182,7 @@ class Trainer(transformers.Trainer):
     def train(self, *arguments: Any, **named: Any) -> Any:
         """As the base class; then signals go where they went before. SwiftError where the disk is too small."""
         _check_room(self)
+        self._check_same_start(arguments[0] if arguments else named.get("resume_from_checkpoint"))
         logger = logging.getLogger("transformers.trainer_utils")
         logger.addFilter(_is_news)
         try:
@@ -181,10 +191,20 @@ class Trainer(transformers.Trainer):
             logger.removeFilter(_is_news)
             self.signals.leave()
 
+    def _check_same_start(self, checkpoint: str | None) -> None:
+        """SwiftError where the processes would go on from different steps: each machine looks into its own folder."""
+        step = checkpoints.state_of(Path(checkpoint)).get("global_step", 0) if checkpoint else 0
+        steps = gather_object([step]) if self.args.world_size > 1 else [step]
+        if len({*steps}) > 1:
+            raise SwiftError(
+                f"The machines hold different checkpoints: processes would go on from the steps {steps}. Say "
+                f"--resume_from_checkpoint with one that all have (step {min(steps)} at most)."
+            )
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write a log line with the metrics since the last one; one about training says its tokens per second."""
         prefix = "eval_" if any(name.startswith("eval_") for name in logs) else ""
-        if self.figures:
+        if self.figures or self.args.world_size > 1:
             logs.update({prefix + name: value for name, value in self.averages().items()})
         if "loss" in logs:
             logs["tokens_per_second"] = round(self.speed.take() * self.share[1])
@@ -207,6 +227,10 @@ class Trainer(transformers.Trainer):
         first = self.share[0] * self.copies
         return gather_object([value])[first]
 
+    def from_first(self, value: Any) -> Any:
+        """The first process's value, on all of them; it is pickled."""
+        return broadcast_object_list([value])[0] if self.args.world_size > 1 else value
+
     def over_ranks(self, values: list[float]) -> torch.Tensor:
         """Each value summed over all processes, shape [values]."""
         local = torch.tensor(values, device=self.args.device, dtype=torch.float64).to(torch.float32)
@@ -223,11 +247,13 @@ class Trainer(transformers.Trainer):
 
     def averages(self) -> dict[str, float]:
         """The figures noted since the last call, averaged over all ranks; every process must come here."""
-        totals = self.over_ranks([v for figure in self.figures.values() for v in figure]).tolist()
-        named = zip(self.figures, totals[::2], totals[1::2], strict=True)
-        found = {name: total / count for name, total, count in named if count}
+        totals: dict[str, list[float]] = {}
+        for figures in gather_object([self.figures]) if self.args.world_size > 1 else [self.figures]:
+            for name, (value, count) in figures.items():  # a rank may lack one that another has
+                total = totals.setdefault(name, [0.0, 0.0])
+                totals[name] = [total[0] + value, total[1] + count]
         self.figures = {}
-        return found
+        return {name: total / count for name, (total, count) in totals.items() if count}
 
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
         """Evaluate with figures of its own, so that those of the training under way are kept apart."""
@@ -278,7 +304,9 @@ class Trainer(transformers.Trainer):
     def _shared(self, loader: Any) -> Any:
         """The data loader of this process's share of the rows."""
         a, (rank, shares) = self.accelerator, self.share
-        if shares == a.num_processes:
+        if isinstance(loader.dataset, torch.utils.data.IterableDataset):
+            rank, shares = 0, 1  # a stream gives each process its own rows
+        elif shares == a.num_processes:
             return a.prepare(loader)
         return prepare_data_loader(
             loader,
@@ -333,6 +361,29 @@ class Trainer(transformers.Trainer):
                 Path(folder).mkdir(parents=True, exist_ok=True)
                 save_trained(self.job, model, self.processing_class, folder)
                 self.masters.write_type(folder)
+
+    def _has_folders_of_its_own(self) -> bool:
+        """Whether a machine does not see the output folder of the first process; said once."""
+        if self.args.world_size == 1:
+            return False
+        folder = Path(self.args.output_dir)
+        mark = folder / self.from_first(f".seen-{secrets.token_hex(4)}")
+        if self.is_world_process_zero():
+            folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        self.accelerator.wait_for_everyone()
+        blind = [name for seen, name in gather_object([(mark.exists(), platform.node())]) if not seen]
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            mark.unlink()
+        if blind:
+            how = "the first process alone writes them" if self._joins_state() else "each machine writes its own"
+            self.job.say(f"{', '.join(sorted({*blind}))}: not the first machine's output folder; checkpoints: {how}")
+        return bool(blind)
+
+    def _joins_state(self) -> bool:
+        """Whether the first process alone has the whole state when it is saved."""
+        return splits_weights(self.job) or deepspeed_settings(self.job) is not None
 
     def split_work(self, model: Any) -> None:
         """Let the job's strategies share the work of a model among the processes; each says how."""
@@ -442,6 +493,9 @@ class Trainer(transformers.Trainer):
         best = self.state.best_model_checkpoint
         self.state.best_model_checkpoint = best.replace(f"/{STAGING}/", "/") if best else best
         self.accelerator.wait_for_everyone()
+        place = self.from_first({"machine": platform.node(), "folder": str(final.parent.resolve())})
+        if self.is_local_process_zero() and not final.exists():
+            Path(self.args.output_dir, checkpoints.ELSEWHERE).write_text(json.dumps(place), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -672,7 +726,8 @@ def training_rows(job: Job, rows: Any, processor: Any) -> Any:
         raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
     if o.streaming:
         shuffle = o.shuffle_buffer_size if o.dataset_shuffle else 1
-        stream = StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if packing else None)
+        share = (*share_of(job), training_options(job).per_device_train_batch_size)
+        stream = StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if packing else None, share)
         return PassAfterPass(stream)
     train = encode_rows(job, rows, processor, "training rows")
     if not packing:
