@@ -141,6 +141,12 @@ def check_rollouts(job: Job) -> None:
             raise SwiftError(f"--{option} {said} serves rollouts, and {name} draws no answers; leave it out.")
 
 
+def _ended(code: int) -> str:
+    """How a process with this exit code ended: shells say 128 + N for signal N."""
+    number = code - 128
+    return f"by signal {signal.Signals(number).name}" if number in {*signal.Signals} else f"with exit code {code}"
+
+
 def _launch(job: Job, folder: Path) -> dict[str, Any]:
     """Start this very job on several processes; each of them comes back to `run` as a worker."""
     os.environ[HELD] = str(folder.absolute())
@@ -155,11 +161,6 @@ def _launch(job: Job, folder: Path) -> dict[str, Any]:
     finally:
         del os.environ[HELD]
     if code:
-        how = (
-            f"by signal {signal.Signals(code - 128).name}"
-            if code - 128 in {*signal.Signals}
-            else f"with exit code {code}"
-        )
-        raise SwiftError(f"A process of the job ended {how}; its error stands above.")
+        raise SwiftError(f"A process of the job ended {_ended(code)}; its error stands above.")
     saved = checkpoints(folder)
     return {"output_dir": str(folder), "checkpoint": str(saved[-1]) if saved else None, "metrics": {}}

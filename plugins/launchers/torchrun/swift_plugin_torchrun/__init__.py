@@ -18,7 +18,7 @@ from swift_core.contract.job import Job
 
 @dataclass(kw_only=True, eq=False)
 class Torchrun(Launcher):
-    """Starts a job on several processes, on one machine or several; a process that fails ends them all, or all start anew."""
+    """Starts a job on several processes, on one machine or several; one that fails ends all, or all start anew."""
 
     swift_api = 1
 

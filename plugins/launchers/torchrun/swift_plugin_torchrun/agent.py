@@ -17,7 +17,7 @@ def main(words: list[str]) -> int:
     from torch.distributed.launcher import api
     from torch.distributed.run import main as torchrun
 
-    api.LocalElasticAgent = functools.partial(api.LocalElasticAgent, exit_barrier_timeout=LAST_WAIT)  # type: ignore[misc]
+    api.LocalElasticAgent = functools.partial(api.LocalElasticAgent, exit_barrier_timeout=LAST_WAIT)
     try:
         torchrun(words)
     except ChildFailedError as error:

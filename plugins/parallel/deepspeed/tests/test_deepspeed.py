@@ -41,7 +41,7 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, monkeypatch):
         checked(deepspeed="zero2")
     with pytest.raises(SwiftError, match="both split the model"):
         checked(deepspeed="zero2", fsdp=True, launcher="torchrun")
-    with pytest.raises(SwiftError, match="adafactor .* does not support deepspeed: it needs whole matrices"):
+    with pytest.raises(SwiftError, match=r"adafactor .* does not support deepspeed: it needs whole matrices"):
         checked(deepspeed="zero2", optimizer="adafactor", launcher="torchrun")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())  # as if the engine were installed
     (tmp_path / "bin").mkdir()

@@ -58,8 +58,9 @@ class Groups:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tokens of a batch are. starts: of each row of the batch, where a sequence begins that sees itself alone.
+    """Where the tokens of a batch are.
 
+    starts: of each row of the batch, the places where a sequence begins that sees itself alone.
     length: tokens of a row, those included that fill it up.
     """
 
@@ -93,7 +94,7 @@ LAYOUT: ContextVar[Layout | None] = ContextVar("layout", default=None)
 
 
 def shared_mask(batch_size: int, q_length: int, kv_length: int, **more: Any) -> torch.Tensor | None:
-    """The layout of a batch that is shared; else what `segment_mask` gives."""
+    """The layout of a batch that is shared, as an empty tensor; else what `segment_mask` gives, of its shape."""
     layout = LAYOUT.get()
     if layout is None:
         return segment_mask(batch_size, q_length, kv_length, **more)
@@ -163,9 +164,8 @@ def causal(query: Any, key: Any, value: Any, window: int | None, how: dict[str, 
     for first in range(total - count, total, BLOCK):
         behind = min(first + BLOCK, total)
         low = 0 if window is None else max(0, first - window + 1)
-        ahead = torch.arange(first, behind, device=query.device)[:, None] - torch.arange(
-            low, behind, device=query.device
-        )
+        places = torch.arange(low, behind, device=query.device)
+        ahead = places[first - low :, None] - places
         seen = (ahead >= 0) & (ahead < (window or total))
         asked = query[:, :, first - (total - count) : behind - (total - count)]
         keys, values = key[:, :, low:behind], value[:, :, low:behind]
@@ -179,7 +179,7 @@ class Exchange(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, dealt: int, joined: int, group: Any) -> torch.Tensor:
-        """As `_exchanged`."""
+        """As `_exchanged`: of [..., dealt, ..., joined, ...] a part of `dealt`, and all of `joined`, any shape."""
         ctx.back = (joined, dealt, group)
         return _exchanged(tensor, dealt, joined, group)
 
@@ -203,7 +203,7 @@ class Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, group: Any) -> torch.Tensor:
-        """The gradient of each tensor is the sum of what all processes ask for."""
+        """[processes, *shape]; the gradient of each tensor is the sum of what all processes ask for."""
         ctx.group = group
         taken = tensor.new_empty((dist.get_world_size(group), *tensor.shape))
         dist.all_gather_into_tensor(taken, tensor.contiguous(), group=group)
@@ -230,7 +230,7 @@ class Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, groups: Groups) -> torch.Tensor:
-        """Every process gets the same sum, and is taken to do the same with it."""
+        """Every process gets the same sum, of the tensor's shape, and is taken to do the same with it."""
         ctx.times = groups.sizes[0] * groups.sizes[1]
         total = tensor.clone()
         for group in (groups.heads, groups.ring):

@@ -16,8 +16,8 @@ from swift_core.job.prepare import prepare
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import cut_models  # noqa: E402
-import sequence_jobs  # noqa: E402
+import cut_models
+import sequence_jobs
 
 
 class TestSequence(ParallelContract):

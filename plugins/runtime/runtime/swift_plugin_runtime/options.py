@@ -139,6 +139,6 @@ def deepspeed_settings(job: Job) -> dict[str, Any] | None:
 
 def share_of(job: Job) -> tuple[int, int]:
     """(which share of the rows this process trains on, how many shares there are)."""
-    own = tuple(int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    own = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     share: tuple[int, int] = job.hook.data_share(job=job) or own
     return share

@@ -464,7 +464,8 @@ class ParallelContract(ComponentContract):
         """A job with `options` has it, and one without has not."""
         self.fact("options", "the option, with a value, that chooses it")
         assert [c.entry.name for c in self.job().many("parallel")] == [self.name]
-        assert not self.job(**dict.fromkeys(self.options)).many("parallel")
+        without: dict[str, Any] = dict.fromkeys(self.options)
+        assert not self.job(**without).many("parallel")
 
     def test_shares_are_numbered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """In every process of eight the share of the rows is one of those that there are, and none is left out."""

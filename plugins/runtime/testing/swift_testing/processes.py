@@ -42,15 +42,15 @@ class Processes:
         """
         for pipe in self.pipes:
             pipe.send((function, arguments, named))
-        waiting = {pipe: rank for rank, pipe in enumerate(self.pipes)}
+        waiting: dict[Any, int] = {pipe: rank for rank, pipe in enumerate(self.pipes)}
         answers: dict[int, Any] = {}
         while waiting:
             ready = wait(list(waiting), PATIENCE)
             if not ready:
                 self._fail(f"processes {sorted(waiting.values())} have not answered for {PATIENCE:.0f} seconds.")
-            for pipe in ready:
-                rank = waiting.pop(pipe)  # type: ignore[call-overload]
-                answers[rank] = self._answer(rank, pipe)
+            for answering in ready:
+                rank = waiting.pop(answering)
+                answers[rank] = self._answer(rank, answering)
         return [answers[rank] for rank in sorted(answers)]
 
     def _answer(self, rank: int, pipe: Any) -> Any:
@@ -84,7 +84,7 @@ def _free_port() -> int:
 
 
 def _serve(rank: int, count: int, port: int, pipe: Connection) -> None:
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    place: dict[str, Any] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
     os.environ.update({name: str(value) for name, value in place.items()})
     while (asked := pipe.recv()) is not None:

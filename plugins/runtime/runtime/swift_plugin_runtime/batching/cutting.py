@@ -35,7 +35,7 @@ class Cut(Protocol):
         """All processes' parts as [rows, tokens], on each of them; the gradient is that of the sum over processes."""
 
     def total(self, share: torch.Tensor) -> torch.Tensor:
-        """The sum of all processes' shares, on each of them; the gradient is that of the sum over processes."""
+        """The sum of all processes' shares, of its shape, on each; the gradient is that of the sum over processes."""
 
 
 _CUTS: WeakKeyDictionary[Any, Cut] = WeakKeyDictionary()

@@ -16,7 +16,7 @@ from swift_core import SwiftError
 from swift_core.contract.components import Trainer, Tuner, declared
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.layers import base_of
-from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.options import deepspeed_settings, splits_weights, training_options
 from swift_plugin_runtime.planning.shape import kept_bytes, shape_of
 from swift_plugin_runtime.rounding import HALF
 from swift_plugin_runtime.training.fused_loss import TOGETHER

@@ -78,8 +78,8 @@ def tuner_facts(job: Job, model: Any) -> list[str]:
 def step_facts(args: Any, state: Any, unit: str, shares: int) -> list[str]:
     """How many optimizer steps come, what each of them sees, and how large it is.
 
-    args: transformers.TrainingArguments. state: its TrainerState, with `max_steps` set. unit: as `Announce` has it. shares: processes
-    that train on rows of their own.
+    args: transformers.TrainingArguments. state: its TrainerState, with `max_steps` set. unit: as `Announce` has it.
+    shares: processes that train on rows of their own.
     """
     factors = {"at once": args.train_batch_size, "accumulated": args.gradient_accumulation_steps}
     factors["processes"] = shares
