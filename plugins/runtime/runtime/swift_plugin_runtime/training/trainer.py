@@ -33,6 +33,7 @@ from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.batching.cutting import cut_of, joined_losses, targets_of
+from swift_plugin_runtime.batching.lending import Lending, needs_lending
 from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, probe_rows, why_joined, why_padded
 from swift_plugin_runtime.encoding.arrow_cache import StoredRows
 from swift_plugin_runtime.encoding.datasets import (
@@ -674,6 +675,7 @@ def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transf
         "dataloader_num_workers": o.dataloader_num_workers or 0,
         "train_sampling_strategy": "random" if wider.dataset_shuffle else "sequential",
         "deepspeed": deepspeed_settings(job),
+        "ddp_find_unused_parameters": True if {*job.card.modality} - {"text"} else None,  # text runs no tower
     }
     return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
 
@@ -700,6 +702,8 @@ def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
     held = encode_rows(job, eval_rows, processor, "evaluation rows") if eval_rows else None
     shown = rows.first(LOOKED_AT) if job.options.streaming else rows
     collator = choose_collator(job, model, processor, shown) or make_collator(job, model, processor)
+    if needs_lending(job):
+        collator = Lending(collator, probe_rows(job, shown, processor))
     head = head_for(model, training_options(job).fused_loss)
     again = recomputes(job, model, longest_of(job, train, processor))
     evaluation = training_options(job).save_strategy if held else "no"
