@@ -15,7 +15,13 @@ from benchmarks.measure import machine
 from benchmarks.scale import adapters, length, plugins, rows, sequence
 from benchmarks.scale.fit import Curve, draw
 
-SUBJECTS = {"rows": rows.curves, "length": length.curves, "plugins": plugins.curves, "adapters": adapters.curves, "sequence": sequence.curves}
+SUBJECTS = {
+    "rows": rows.curves,
+    "length": length.curves,
+    "plugins": plugins.curves,
+    "adapters": adapters.curves,
+    "sequence": sequence.curves,
+}
 
 
 def main() -> None:
