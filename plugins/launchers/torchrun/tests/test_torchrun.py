@@ -206,7 +206,7 @@ def patcher(tmp_path, monkeypatch):
 
 
 def test_a_killed_process_is_replaced_and_nothing_shows(place, alone, tmp_path, patcher, monkeypatch, capfd):
-    """Rank 1 is killed in the third step: both start anew from checkpoint-2, and end with the very bits of two others."""
+    """Rank 1 is killed in the third step: both start anew from checkpoint-2, and end where two others do."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("KILLED", str(tmp_path / "killed"))
     killing = patcher(
