@@ -205,9 +205,9 @@ class Gather(torch.autograd.Function):
     def forward(ctx: Any, tensor: torch.Tensor, group: Any) -> torch.Tensor:
         """[processes, *shape]; the gradient of each tensor is the sum of what all processes ask for."""
         ctx.group = group
-        taken = tensor.new_empty((dist.get_world_size(group), *tensor.shape))
-        dist.all_gather_into_tensor(taken, tensor.contiguous(), group=group)
-        return taken
+        taken = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
+        dist.all_gather(taken, tensor.contiguous(), group=group)
+        return torch.stack(taken)
 
     @staticmethod
     def backward(ctx: Any, gradient: Any) -> Any:

@@ -83,7 +83,7 @@ def cut(shape: str) -> dict[str, dict[str, Any]]:
     said = share_rows(model, torch.device("cpu"), dist.get_world_size())
     for name, batch in batches().items():
         found[name] = learnt(model, *batch)
-        for key in found[name].keys() - {"losses"}:
+        for key in (key for key in found[name] if key != "losses"):
             dist.all_reduce(found[name][key])
             found[name][key] /= dist.get_world_size()
     return {"said": said, **found}
