@@ -259,11 +259,19 @@ class Trainer(transformers.Trainer):
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
         """Evaluate with figures of its own, so that those of the training under way are kept apart."""
         held, self.figures = self.figures, {}
+        if self.copies > 1:
+            self.gather_function = self._gather_shares
         try:
             found: dict[str, float] = super().evaluate(*arguments, **named)
         finally:
             self.figures = held
         return found
+
+    def _gather_shares(self, values: torch.Tensor) -> torch.Tensor:
+        """The values [rows] of each share of the rows once; those that only filled up the last batch are left out."""
+        gathered = self.accelerator.gather(values).view(self.args.world_size, -1)[:: self.copies].flatten()
+        state = self.accelerator.gradient_state
+        return gathered[: state.remainder] if state.end_of_dataloader and state.remainder > 0 else gathered
 
     def publish(self, folder: str) -> str:
         """Upload a checkpoint to the hub in use as --hub_model_id, from the first process; returns its address."""
