@@ -23,7 +23,7 @@ class Torchrun(Launcher):
     swift_api = 1
 
     nproc_per_node: int | None = option(None, "Processes on this machine; left out: one per GPU.", ge=1)
-    nnodes: str = option("1", "Machines, or the fewest and the most, as 1:4; run the same command on each.")
+    nnodes: int | str = option("1", "Machines, or the fewest and the most, as 1:4; run the same command on each.")
     node_rank: int = option(0, "Number of this machine, from 0.", ge=0)
     master_addr: str = option("127.0.0.1", "Address of machine 0.")
     master_port: int | None = option(
@@ -54,7 +54,7 @@ class Torchrun(Launcher):
 
     def machines(self) -> tuple[int, int]:
         """The fewest and the most; (0, 0) where --nnodes is no such word."""
-        matched = re.fullmatch(r"(\d+)(?::(\d+))?", self.nnodes)
+        matched = re.fullmatch(r"(\d+)(?::(\d+))?", str(self.nnodes))
         return (int(matched[1]), int(matched[2] or matched[1])) if matched else (0, 0)
 
     def processes(self) -> int:

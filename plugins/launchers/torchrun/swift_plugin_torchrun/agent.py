@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 
 LAST_WAIT = 30.0
 """Seconds that a machine waits for the others when its processes have ended. torchrun's own 300 look like a hang where
 another machine has failed, and nothing is lost by leaving: the processes have met for the last time before."""
+
+
+OWN_STORE = ("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+"""Processes that start anew meet in a store of their own: in torchrun's, gloo finds the addresses of the dead."""
 
 
 def main(words: list[str]) -> int:
@@ -18,6 +23,7 @@ def main(words: list[str]) -> int:
     from torch.distributed.run import main as torchrun
 
     api.LocalElasticAgent = functools.partial(api.LocalElasticAgent, exit_barrier_timeout=LAST_WAIT)
+    os.environ.setdefault(*OWN_STORE)
     try:
         torchrun(words)
     except ChildFailedError as error:
