@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-FAMILIES = ("qwen2_vl", "llava1_5_hf", "llama3_2_vision")
-"""One family of each way in which pictures reach a model: grids, plain features, cross-attention."""
+FAMILIES = ("qwen2_vl", "llava1_5_hf")
+"""One family of each way in which pictures reach a model: grids and positions along three axes, plain features."""
 
 
 def write(family: str, folder: Path) -> None:

@@ -48,6 +48,12 @@ def write_rows(folder: str, command: str) -> str:
     return str(file)
 
 
+def whole(parameter: Any) -> Any:
+    """The values of a weight, also where it is split among the processes."""
+    value = parameter.detach()
+    return value.full_tensor() if hasattr(value, "full_tensor") else value.clone()
+
+
 def steps(method: str, base: str, folder: str, name: str, **more: Any) -> dict[str, Any]:
     """Losses of two steps, of the evaluation, and the weights behind them, in plain gradient descent."""
     from swift_core.api import run
@@ -66,5 +72,5 @@ def steps(method: str, base: str, folder: str, name: str, **more: Any) -> dict[s
     return {
         "losses": [line["loss"] for line in log if "loss" in line],
         "eval": [line["eval_loss"] for line in log if "eval_loss" in line],
-        "weights": {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad},
+        "weights": {name: whole(p) for name, p in trainer.model.named_parameters() if p.requires_grad},
     }
