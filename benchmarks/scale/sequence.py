@@ -13,23 +13,24 @@ from typing import Any
 from benchmarks.scale.fit import Curve, measured
 
 PROCESSES = (1, 2, 4)
-TOKENS = 8192
+TOKENS = 4096
+HEADS = (4, 3)
+"""Attention heads of two models: four go round among the processes, three do not, and rows are cut in pieces."""
 
 
 def curves(largest: int) -> list[Curve]:
-    """MiB held by each process, with attention heads for all of them and with heads for none but one."""
+    """MiB held by each process, with attention heads for all of them and with heads for few. largest: processes."""
     from swift_testing.processes import Processes
 
-    found = []
-    for name, heads in (("heads", 4), ("pieces", 3)):
-        curve = Curve(f"sequence, {name}: held activations", "processes", "MiB", "-1: what one holds, shared")
-        for count in (c for c in PROCESSES if c <= largest):
-            with Processes(count) as processes:
-                held, seconds = processes.call(step, heads, min(TOKENS, largest * 1024))[0]
-            measured(curve, [count], lambda _, h=held: h / 2**20)
-            print(f"{name}: {count} processes: {held / 2**20:.1f} MiB each, a step of {seconds:.2f} s")
-        found.append(curve)
-    return found
+    theory = "-1: what one holds, shared"
+    found = {h: Curve(f"sequence, {h} heads: held activations", "processes", "MiB", theory) for h in HEADS}
+    for count in (c for c in PROCESSES if c <= largest):
+        with Processes(count) as processes:
+            for heads, curve in found.items():
+                held, seconds = processes.call(step, heads, TOKENS)[0]
+                measured(curve, [count], lambda _, h=held: h / 2**20)
+                print(f"{heads} heads, {count} processes: {held / 2**20:.1f} MiB each, a step of {seconds:.2f} s")
+    return list(found.values())
 
 
 def step(heads: int, tokens: int) -> tuple[int, float]:
