@@ -411,7 +411,7 @@ class Trainer(transformers.Trainer):
         if self.sharded:
             state = sharding.whole_weights(model)
         elif self.is_deepspeed_enabled:
-            state = self.accelerator.get_state_dict(self.model_wrapped)
+            state = self.accelerator.get_state_dict(self.model_wrapped) or {}  # ZeRO 3: on the first process alone
         elif self.masters.lifted and self.args.should_save:
             state = model.state_dict()
         else:
