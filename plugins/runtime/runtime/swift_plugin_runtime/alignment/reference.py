@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.jobs.resume import RESUMED
 from swift_core.jobs.steps import attach_tuners, load_model
@@ -17,6 +18,7 @@ from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.cutting import cut_of, joined_losses
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.modes import evaluating
+from swift_plugin_runtime.options import deepspeed_settings
 from swift_plugin_runtime.training.masters import lift
 from swift_plugin_runtime.training.trainer import Trainer
 
@@ -70,7 +72,16 @@ class Reference:
             self.model = (copy.deepcopy(model) if start is model else start).eval().requires_grad_(False)
 
     def prepared(self, trainer: Trainer) -> Reference:
-        """Itself, its copy of the model where the run wants it, its work shared as that of the trained model is."""
+        """Itself, its copy of the model where the run wants it, its work shared as that of the trained model is.
+
+        Raises SwiftError where DeepSpeed has taken the weights apart, of which it keeps no copy.
+        """
+        zero = (deepspeed_settings(trainer.job) or {}).get("zero_optimization", {})
+        if self.model is not None and zero.get("stage") == 3:
+            raise SwiftError(
+                "The reference of a model whose own weights train is a copy of it, and ZeRO 3 keeps none. Say "
+                "--deepspeed zero2, --fsdp true, or train an adapter."
+            )
         if self.model is not None:
             trainer.split_work(self.model)
             self.model = trainer.accelerator.prepare_model(self.model, evaluation_mode=True)
