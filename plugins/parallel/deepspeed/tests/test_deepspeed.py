@@ -56,4 +56,6 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, monkeypatch):
     settings.write_text(json.dumps({"zero_optimization": {"stage": 3}}))
     for stage in ("zero3", str(settings)):
         with pytest.raises(SwiftError, match="the others would wait for ever"):
-            checked("rlhf", rlhf_type="grpo", reward=["accuracy"], deepspeed=stage, launcher="torchrun")
+            checked("rlhf", rlhf_type="gkd", teacher_model=bare_model(), deepspeed=stage, launcher="torchrun")
+    with pytest.raises(SwiftError, match="DeepSpeed would make a step after each"):
+        checked("rlhf", rlhf_type="grpo", reward=["accuracy"], deepspeed="zero2", launcher="torchrun")
