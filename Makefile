@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed
 
 setup: .venv/.ready
 
@@ -50,6 +50,11 @@ generated: .venv/.ready
 trajectories: .venv/.ready
 	SWIFT_WRITE_TRAJECTORIES=1 $(PY) -m pytest plugins/trainers -k stored_trajectory
 
+# Which method learns under which strategy what one process learns, or why it is refused: the table of docs/scaling.md.
+strategies: .venv/.ready .venv/deepspeed/.ready
+	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
+	$(PY) tools/reference.py
+
 wheels: .venv/.ready
 	$(PY) tools/wheels.py
 
@@ -83,6 +88,14 @@ test-newest: .venv/newest/.ready
 
 .venv/newest/.ready: .venv/.ready
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --upgrade --target .venv/newest transformers
+	touch $@
+
+# DeepSpeed's ZeRO on two processes of a CPU; its first run builds an operator with g++, which takes a minute.
+test-deepspeed: .venv/deepspeed/.ready
+	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
+
+.venv/deepspeed/.ready: .venv/.ready tools/deepspeed.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --target .venv/deepspeed -r tools/deepspeed.txt
 	touch $@
 
 # A run with wandb and one with swanlab, offline.

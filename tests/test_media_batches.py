@@ -38,6 +38,8 @@ def test_images_laid_out_per_row_are_padded_to_one_shape_and_rows_of_text_have_e
             cross_attention_mask=torch.ones(1, length, images, tiles, dtype=torch.long),
         )
 
+    longer = pad_batch([row(6), pictured(4, 1, 2)], 0)["cross_attention_mask"]
+    assert [int(v) for v in longer.flatten(1).sum(1)] == [0, 8] and longer.shape == (2, 6, 1, 2)
     batch = pad_batch([row(2), pictured(4, 1, 2), pictured(3, 2, 1)], 0)
     assert batch["pixel_values"].shape == (3, 2, 2, 3, 2, 2)
     assert [int(v) for v in batch["pixel_values"].flatten(1).sum(1)] == [0, 24, 24]

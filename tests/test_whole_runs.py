@@ -1,4 +1,7 @@
-"""Two processes learn what one learns, method by method: the stored trajectories of the plugins hold them to it."""
+"""Two processes learn what one learns, method by method and however they share the steps, or the job is refused.
+
+The stored trajectories of the plugins hold them to it; docs/scaling.md shows the same as a table.
+"""
 
 import json
 import os
@@ -16,12 +19,20 @@ FILES = [str(file) for file in sorted(ROOT.glob("plugins/trainers/*/tests/trajec
 STORED = {file: json.loads(Path(file).read_text()) for file in FILES}
 
 
+ENGINES = ("zero2",) if os.environ.get("SWIFT_TEST_DEEPSPEED") else ()
+"""DeepSpeed builds an operator first, and is tested by `make test-deepspeed`."""
+
+STRATEGIES = ("ddp", "fsdp", "sequence", *ENGINES)
+RECORDED = ROOT / "tests" / "strategies.json"
+"""Strategy → method → `equal`, or why it is refused, as docs/scaling.md shows it; written by `make strategies`."""
+
+
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory):
-    """Trajectory → figures of two processes; torch is imported once for all methods."""
+    """Strategy and trajectory → figures of two processes; torch is imported once for all methods."""
     output = tmp_path_factory.mktemp("two") / "figures.json"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(ROOT / "tests" / "whole_runs.py"), str(output), *FILES]
+    command += [str(ROOT / "tests" / "whole_runs.py"), str(output), ",".join(STRATEGIES), *FILES]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -29,11 +40,31 @@ def figures(tmp_path_factory):
     return json.loads(output.read_text())
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{Path(file).parents[1].name}-{Path(file).stem}")
-def test_two_processes_follow_the_trajectory_of_one(file, figures):
-    stored = STORED[file]["figures"]
-    assert all(figures[file].values()), "Nothing was logged."
-    assert figures[file] == near({name: stored[name][: len(values)] for name, values in figures[file].items()})
+def test_two_processes_follow_the_trajectory_of_one(file, strategy, figures):
+    found, stored = figures[f"{strategy} {file}"], STORED[file]["figures"]
+    if isinstance(found, str):
+        assert found == recorded()[strategy][STORED[file]["trainer"]]
+        return
+    assert all(found.values()), "Nothing was logged."
+    assert found == near({name: stored[name][: len(values)] for name, values in found.items()})
+
+
+def recorded():
+    return json.loads(RECORDED.read_text(encoding="utf-8"))
+
+
+def test_the_table_of_methods_and_strategies_is_what_ran(figures):
+    outcome = {strategy: {} for strategy in STRATEGIES}
+    for strategy in STRATEGIES:
+        for file in FILES:
+            found = figures[f"{strategy} {file}"]
+            outcome[strategy][STORED[file]["trainer"]] = found if isinstance(found, str) else "equal"
+    if os.environ.get("SWIFT_WRITE_STRATEGIES"):
+        before = recorded() if RECORDED.is_file() else {}
+        RECORDED.write_text(json.dumps({**before, **outcome}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    assert outcome == {strategy: recorded()[strategy] for strategy in STRATEGIES}
 
 
 def test_every_method_has_a_trajectory():

@@ -1,6 +1,8 @@
-"""Whole runs of training methods, in each of several processes: `torchrun tests/whole_runs.py OUTPUT TRAJECTORY …`.
+"""Whole runs of training methods, in each of several processes:
 
-OUTPUT gets, from the first process, the figures of each run by the name of its stored trajectory.
+    torchrun tests/whole_runs.py OUTPUT STRATEGY,STRATEGY… TRAJECTORY …
+
+OUTPUT gets, from the first process, the figures of each run by strategy and stored trajectory.
 """
 
 from __future__ import annotations
@@ -31,19 +33,44 @@ def module_of(file: Path) -> Any:
     return module
 
 
-def main(output: str, trajectories: list[str]) -> None:
-    """Run every method on all processes and write down what it logged."""
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "ddp": {},
+    "fsdp": {"fsdp": True},
+    "sequence": {"sequence_parallel_size": 2},
+    "zero2": {"deepspeed": "zero2"},
+    "zero3": {"deepspeed": "zero3"},
+}
+"""Way to share the steps → the options that ask for it."""
+
+
+def figures_of(contract: Any, folder: Path, strategy: str, processes: int) -> dict[str, list[float]] | str:
+    """What a run logs at each step; a text where the method refuses the strategy."""
+    from swift_core.contract.errors import SwiftError
+
+    options = STRATEGIES[strategy]
+    shares = 1 if "sequence_parallel_size" in options else processes  # all processes see the same rows then
+    try:
+        trainer = contract.whole_run(folder, contract.batch // shares, shares, **options)
+    except SwiftError as error:
+        return str(error)
+    figures: dict[str, list[float]] = contract.figures_of(trainer)
+    return figures
+
+
+def main(output: str, strategies: list[str], trajectories: list[str]) -> None:
+    """Run every method on all processes, shared in each way, and write down what it logged."""
     processes, found = int(os.environ["WORLD_SIZE"]), {}
     contracts = [contract_of(file) for file in trajectories]
     for contract in contracts:
         contract.job(model=contract.model)  # writes its tiny models; once connected, only the first process would
-    for number, (file, contract) in enumerate(zip(trajectories, contracts, strict=True)):
         contract.whole_steps = 2
-        trainer = contract.whole_run(Path(output).parent / str(number), contract.batch // processes, processes)
-        found[file] = contract.figures_of(trainer)
+    for strategy in strategies:
+        for number, (file, contract) in enumerate(zip(trajectories, contracts, strict=True)):
+            folder = Path(output).parent / f"{strategy}-{number}"
+            found[f"{strategy} {file}"] = figures_of(contract, folder, strategy, processes)
     if os.environ["RANK"] == "0":
         Path(output).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2].split(","), sys.argv[3:])

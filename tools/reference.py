@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,7 +50,34 @@ def pages() -> dict[str, str]:
         "datasets.md": datasets_page(entries),
         "../models.md": catalogue_page([(e, e.load()) for e in entries if e.kind == "model"]),
     }
-    return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()}
+    return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()} | {"../scaling.md": scaling_page()}
+
+
+# -- methods and strategies -------------------------------------------------------------------------------
+def scaling_page() -> str:
+    """The page on scaling, with its table of methods and strategies as the tests have recorded it."""
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    begin, end = "<!-- matrix -->\n", "<!-- /matrix -->"
+    before, after = text.partition(begin)[0], text.partition(end)[2]
+    return before + begin + _strategies() + end + after
+
+
+def _strategies() -> str:
+    found = json.loads((ROOT / "tests" / "strategies.json").read_text(encoding="utf-8"))
+    names = [name for name in ("ddp", "fsdp", "zero2", "zero3", "sequence") if name in found]
+    reasons = list(dict.fromkeys(_reason(r) for name in names for r in found[name].values() if r != "equal"))
+
+    def cell(outcome: str) -> str:
+        return "**=**" if outcome == "equal" else f"refused ({reasons.index(_reason(outcome)) + 1})"
+
+    rows = [[method, *(cell(found[name][method]) for name in names)] for method in sorted(found["ddp"])]
+    notes = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))
+    return _table(["method", *names], rows) + (f"\n{notes}\n" if notes else "")
+
+
+def _reason(outcome: str) -> str:
+    """A refusal without the name of the component that refuses."""
+    return outcome.partition(" does not support ")[2].partition(": ")[2] or outcome
 
 
 def _is_ours(entry: Entry) -> bool:

@@ -1,6 +1,7 @@
 """`python -m benchmarks.scale`: cost against size.
 
-rows: encoding and packing; length: a training step; plugins: a list and a checkpoint's id; adapters: serving.
+rows: encoding and packing; length: a training step; plugins: a list and a checkpoint's id; adapters: serving;
+sequence: what a process holds of rows that several share.
 Prints the slopes; `--out FOLDER` gets figures.json and scale.png. A subject is one line in SUBJECTS.
 """
 
@@ -11,10 +12,16 @@ import json
 from pathlib import Path
 
 from benchmarks.measure import machine
-from benchmarks.scale import adapters, length, plugins, rows
+from benchmarks.scale import adapters, length, plugins, rows, sequence
 from benchmarks.scale.fit import Curve, draw
 
-SUBJECTS = {"rows": rows.curves, "length": length.curves, "plugins": plugins.curves, "adapters": adapters.curves}
+SUBJECTS = {
+    "rows": rows.curves,
+    "length": length.curves,
+    "plugins": plugins.curves,
+    "adapters": adapters.curves,
+    "sequence": sequence.curves,
+}
 
 
 def main() -> None:

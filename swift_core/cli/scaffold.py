@@ -81,6 +81,10 @@ EXAMPLES = {
         "A user who asks for a shorter answer until it is short enough.",
         "swift rlhf --rlhf_type grpo --reward accuracy --environment {{name}} --model MODEL --dataset rows.jsonl",
     ),
+    "parallel": Example(
+        "Neighbouring processes train on the same rows, as a check on each other.",
+        _SFT + " --launcher torchrun --{{field}}_copies 2",
+    ),
     "launcher": Example("Runs the job in one process that lets other work go first.", _SFT + " --launcher {{name}}"),
     "backend": Example(
         "Answers one question after the other with transformers' generate.",

@@ -166,6 +166,26 @@ class Environment(Component):
     """The world of a rollout."""
 
 
+class Parallel(Component):
+    """A way to share one training step among processes. One of its options chooses it: no job says `--parallel`.
+
+    A training method that it does not serve says so in its own `capabilities`, under the name of this component.
+    """
+
+    active: bool | property = True
+    """Whether its options ask for it; one that is not leaves the job."""
+
+    splits_weights: ClassVar[bool] = False
+    """Whether each process holds a part of every weight, as torch's distributed tensors have it."""
+
+    engine: ClassVar[str | None] = None
+    """Another engine that makes the training step: `deepspeed`; None: none does."""
+
+    def engine_settings(self) -> dict[str, Any]:
+        """The engine's settings, as its own configuration files have them."""
+        return {}
+
+
 class Launcher(Component):
     """A starter of several processes."""
 
@@ -253,6 +273,7 @@ BASES: dict[str, type] = {
     "trainer": Trainer,
     "reward": Reward,
     "environment": Environment,
+    "parallel": Parallel,
     "launcher": Launcher,
     "backend": Backend,
     "server": Server,

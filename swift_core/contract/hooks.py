@@ -215,10 +215,32 @@ def check_job(job: Job) -> None:
 
 
 @hookspec(firstresult=True)
+def data_share(job: Job) -> tuple[int, int] | None:
+    """(which share of the rows this process trains on, counted from 0; how many shares there are).
+
+    None: each process has a share of its own. Where there are fewer shares than processes, neighbours have the same.
+
+    .. versionadded:: 0.2
+    """
+
+
+@hookspec
+def split_model(job: Job, model: Any, device: Any) -> str | None:
+    """Share the work of `model` among the processes, in place; every implementation is called, in all processes.
+
+    Called once the tuners are attached and before the optimizer is made; also for a frozen reference model. device: a
+    `torch.device`. Returns a line for the user that says how. Raises SwiftError, in all processes alike, for a model
+    that cannot be shared.
+
+    .. versionadded:: 0.2
+    """
+
+
+@hookspec(firstresult=True)
 def build_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
     """An object with `train(resume_from_checkpoint)`, `evaluate()`, `save_model(folder)` and `state`; it may
     have `best_checkpoint()`: a folder, or None where the newest is meant; and `stopped_by`: the number of the signal
-    for which it saved a checkpoint and stopped, or None.
+    for which it saved a checkpoint and stopped, or None; and `from_first(value)`: the first process's value, on all.
 
     rows, eval_rows: sequences of `Row`; eval_rows may be None.
     """

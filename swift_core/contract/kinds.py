@@ -132,10 +132,17 @@ _ROWS = (
         "The world of a rollout: a tool, a simulator or a user that responds to the model's answers, turn by turn.",
     ),
     _row(
+        "parallel",
+        "parallel",
+        "any",
+        "check_job data_share split_model",
+        "Shares one training step among processes: the rows, their tokens, or the weights.",
+    ),
+    _row(
         "launcher",
         "launchers",
         "0-1",
-        "launch",
+        "check_job launch",
         "Starts a job on several processes.",
     ),
     _row(

@@ -26,7 +26,7 @@ from swift_core.job.specs import JobSpec
 
 ORDER = (
     "loader dataset template bbox agent loss_scale quantizer patcher tuner optimizer trainer reward environment "
-    "launcher backend server evaluator exporter model"
+    "parallel launcher backend server evaluator exporter model"
 ).split()
 """Registration order. The last registered is asked first, so a family's own hook beats the generic one."""
 

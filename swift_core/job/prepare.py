@@ -17,6 +17,7 @@ from swift_core.job.processes import asked_by_environment, explained
 from swift_core.job.resolve import Selection, select_components
 from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec, find_job
+from swift_core.job.strategies import choose_by_options, leave_out_inactive
 
 
 def prepare(
@@ -37,8 +38,10 @@ def prepare(
     if options is None:
         raise SwiftErrors(found)
     wrong |= more
+    attempt(found, choose_by_options, options, rest, catalogue)
     chosen = select_components(spec, options, sources, catalogue, found, wrong)
     _instantiate(chosen, rest, sources, found, spec, catalogue)
+    leave_out_inactive(chosen.components)
     if not chosen.lacking and not wrong:
         found += objections(options, chosen.components)
     if found:

@@ -10,11 +10,17 @@ from swift_core.contract.errors import SwiftError
 from swift_core.job.options import Given, fields_of, match_field
 from swift_core.job.specs import JobSpec
 
-STARTING = ("NPROC_PER_NODE", "NNODES")
-"""Variables of which one asks for several processes; the others say where these meet."""
+_OPTIONS = ("nproc_per_node", "nnodes", "node_rank", "master_addr", "master_port")
+_ELASTIC = ("max_restarts", "rdzv_backend", "rdzv_endpoint", "rdzv_id")
 
-VARIABLES = {name: name.lower() for name in (*STARTING, "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")}
-"""Environment variable → the launcher's option."""
+VARIABLES = {
+    **{name.upper(): name for name in _OPTIONS},
+    **{f"PET_{name.upper()}": name for name in (*_OPTIONS, *_ELASTIC)},
+}
+"""Environment variable → the launcher's option: ms-swift's names, and torchrun's own, which win."""
+
+STARTING = tuple(name for name, option in VARIABLES.items() if option in ("nproc_per_node", "nnodes"))
+"""Variables of which one asks for several processes; the others say where these meet."""
 
 
 def asked_by_environment(spec: JobSpec, given: Iterable[Given], catalogue: Catalogue) -> list[Given]:
@@ -29,18 +35,18 @@ def asked_by_environment(spec: JobSpec, given: Iterable[Given], catalogue: Catal
     if not asking or started or "launcher" not in fields_of(owner) or any(_is(owner, g, "launcher") for g in said):
         return []
     keys = {g.key.rpartition(".")[2] for g in said}
-    options = [
-        Given(key, os.environ[name], f"variable {name}")
+    options = {
+        key: Given(key, os.environ[name], f"variable {name}")
         for name, key in VARIABLES.items()
         if os.environ.get(name) and key not in keys
-    ]
-    return [Given("launcher", _launcher(catalogue, asking[0]), f"variable {asking[0]}"), *options]
+    }
+    return [Given("launcher", _launcher(catalogue, asking[0]), f"variable {asking[0]}"), *options.values()]
 
 
 def _launcher(catalogue: Catalogue, variable: str) -> str:
     """The installed launcher whose options the variables are."""
     for entry in catalogue.of_kind("launcher"):
-        if set(VARIABLES.values()) <= set(fields_of(entry.load())):
+        if set(_OPTIONS) <= set(fields_of(entry.load())):
             return entry.name
     raise SwiftError(
         f"The variable {variable} asks for several processes, and no installed launcher has --nproc_per_node: install "

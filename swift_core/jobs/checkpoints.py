@@ -21,6 +21,9 @@ SEAL = "swift.files.json"
 """Written last into a checkpoint: each file's size and check sum. What differs from it is damaged."""
 
 STATE = "trainer_state.json"
+ELSEWHERE = "checkpoints.json"
+"""In the output folder of a machine that has no checkpoints of the run: which one has, and in which folder."""
+
 LEAVING = ".leaving-"
 """How the name of a checkpoint begins while it is deleted, so that a torn one is never taken for a checkpoint."""
 
@@ -56,15 +59,15 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
 
 def state_of(checkpoint: Path) -> dict[str, Any]:
     """The trainer state of a checkpoint; {} where it cannot be read."""
-    return _object_in(checkpoint / STATE) or {}
+    return object_in(checkpoint / STATE) or {}
 
 
 def run_of(checkpoint: Path) -> str | None:
     """The run that wrote a checkpoint, as its lock file says; None where it does not say."""
-    return (_object_in(checkpoint / LOCK_FILE) or {}).get("run")
+    return (object_in(checkpoint / LOCK_FILE) or {}).get("run")
 
 
-def _object_in(file: Path) -> dict[str, Any] | None:
+def object_in(file: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is none that can be read."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
@@ -89,7 +92,7 @@ def damage(folder: Path) -> str | None:
         return f"{STATE} is missing or cannot be read"
     if not (folder / SEAL).exists():
         return next(_broken_files(folder), None)
-    sealed = _object_in(folder / SEAL)
+    sealed = object_in(folder / SEAL)
     return f"{SEAL} cannot be read" if sealed is None else next(_differing_files(folder, sealed), None)
 
 

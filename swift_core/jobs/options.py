@@ -140,6 +140,10 @@ class TrainOptions(ModelOptions, DataOptions):
     reward_timeout: float = option(
         600.0, "Seconds that the rewards of one batch may take; 0: any time.", ge=0, on_resume="free"
     )
+    parallel: list[str] = option(
+        [], "How a step is shared among processes; left out, as options of theirs ask.", kind="parallel",
+        on_resume="free",
+    )  # fmt: skip
     launcher: str | None = option(None, "Component that starts several processes.", kind="launcher", on_resume="free")
     environment: list[str] = option(
         [], "What responds to the answers of rollouts (tools, simulators), asked in this order.", kind="environment"

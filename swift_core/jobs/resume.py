@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract.errors import SwiftError
 from swift_core.job.lockfile import LOCK_FILE, lock_of, read_lock
 from swift_core.job.options import fields_of
-from swift_core.jobs.checkpoints import checkpoints, newest_whole, state_of, whole_or_refused
+from swift_core.jobs.checkpoints import ELSEWHERE, checkpoints, newest_whole, object_in, state_of, whole_or_refused
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -24,6 +25,9 @@ FIXED_KINDS = ("model", "trainer", "tuner", "quantizer", "optimizer")
 FIXED_OPTIONS = ("tuner", "quantizer", "optimizer")
 """Kinds whose options are settled by what the checkpoint holds."""
 
+
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+"""Environment variable: how often a launcher has started the job's processes anew."""
 
 RESUMED = "resumed"
 """Key of `job.memo`: the checkpoint that the job goes on from."""
@@ -47,7 +51,7 @@ def find_resume(job: Job) -> str | None:
 
     Raises SwiftError where there is no such checkpoint, or where the job cannot go on from it.
     """
-    wanted = job.options.resume_from_checkpoint
+    wanted = _again(job) or job.options.resume_from_checkpoint
     if wanted in (None, "", "false", "False"):
         job.memo["run"] = secrets.token_hex(4)
         return None
@@ -59,12 +63,29 @@ def find_resume(job: Job) -> str | None:
     return str(checkpoint)
 
 
+def _again(job: Job) -> str | None:
+    """`last` where a launcher started this process anew, in the place of one that died, and there is a checkpoint."""
+    if os.environ.get(RESTARTS, "0") == "0" or not checkpoints(Path(job.options.output_dir)):
+        return None
+    job.say("started anew after a process died: going on from the newest whole checkpoint")
+    return "last"
+
+
 def _last(job: Job) -> Path:
     folder = Path(job.options.output_dir)
     checkpoint = newest_whole(folder, job.say)
     if checkpoint is None:
         kind = "whole checkpoint" if checkpoints(folder) else "checkpoint"
-        raise SwiftError(f"There is no {kind} in {folder} to go on from. Leave --resume_from_checkpoint out to begin.")
+        elsewhere = object_in(folder / ELSEWHERE) or {}
+        raise SwiftError(
+            f"There is no {kind} in {folder} to go on from. "
+            + (
+                f"The run's checkpoints are on the machine {elsewhere.get('machine')}, in {elsewhere.get('folder')}: "
+                "copy the newest here, or let all machines share the folder."
+                if elsewhere
+                else "Leave --resume_from_checkpoint out to begin."
+            )
+        )
     return checkpoint
 
 

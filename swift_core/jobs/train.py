@@ -97,7 +97,8 @@ def check_interrupted(folder: Path, trainer: Any) -> None:
     number = getattr(trainer, "stopped_by", None)
     if number is None:
         return
-    saved, state = checkpoints(folder)[-1], trainer.state
+    state = trainer.state
+    saved = folder / f"checkpoint-{state.global_step}"
     raise Interrupted(
         f"stopped by {signal.Signals(number).name} after step {state.global_step} of {state.max_steps}. "
         f"{saved} is whole: go on with --resume_from_checkpoint last.",
@@ -110,13 +111,18 @@ def finish(job: Job, trainer: Any) -> str:
     folder = Path(job.options.output_dir)
     best = trainer.best_checkpoint() if hasattr(trainer, "best_checkpoint") else None
     last = best or str(folder / f"checkpoint-{trainer.state.global_step}")
-    if not Path(last).is_dir():
+    if not _from_first(trainer, Path(last).is_dir()):
         trainer.save_model(last)
     lines = {"checkpoint": last, "log": folder / "logging.jsonl", "curves": folder / "curves.png"}
     if job.options.push_to_hub:
         lines["uploaded to"] = trainer.publish(last)
     job.say("Done.\n" + "\n".join(f"  {k}: {v}" for k, v in lines.items() if k == "uploaded to" or Path(v).exists()))
     return last
+
+
+def _from_first(trainer: Any, value: Any) -> Any:
+    """The first process's value, on all: other machines may not see its folder."""
+    return trainer.from_first(value) if hasattr(trainer, "from_first") else value
 
 
 def check_rollouts(job: Job) -> None:
@@ -135,6 +141,12 @@ def check_rollouts(job: Job) -> None:
             raise SwiftError(f"--{option} {said} serves rollouts, and {name} draws no answers; leave it out.")
 
 
+def _ended(code: int) -> str:
+    """How a process with this exit code ended: shells say 128 + N for signal N."""
+    number = code - 128
+    return f"by signal {signal.Signals(number).name}" if number in {*signal.Signals} else f"with exit code {code}"
+
+
 def _launch(job: Job, folder: Path) -> dict[str, Any]:
     """Start this very job on several processes; each of them comes back to `run` as a worker."""
     os.environ[HELD] = str(folder.absolute())
@@ -149,6 +161,6 @@ def _launch(job: Job, folder: Path) -> dict[str, Any]:
     finally:
         del os.environ[HELD]
     if code:
-        raise SwiftError(f"A process of the job ended with exit code {code}; its error stands above.")
+        raise SwiftError(f"A process of the job ended {_ended(code)}; its error stands above.")
     saved = checkpoints(folder)
     return {"output_dir": str(folder), "checkpoint": str(saved[-1]) if saved else None, "metrics": {}}

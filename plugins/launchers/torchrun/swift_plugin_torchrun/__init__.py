@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from swift_core import SwiftError, hookimpl, option
 from swift_core.contract.components import Launcher
@@ -17,24 +18,44 @@ from swift_core.contract.job import Job
 
 @dataclass(kw_only=True, eq=False)
 class Torchrun(Launcher):
-    """Starts a job on several processes, on one machine or several; a process that fails ends them all."""
+    """Starts a job on several processes, on one machine or several; one that fails ends all, or all start anew."""
 
     swift_api = 1
 
     nproc_per_node: int | None = option(None, "Processes on this machine; left out: one per GPU.", ge=1)
-    nnodes: int = option(1, "Machines; run the same command on each, with its own --node_rank.", ge=1)
+    nnodes: int | str = option("1", "Machines, or the fewest and the most, as 1:4; run the same command on each.")
     node_rank: int = option(0, "Number of this machine, from 0.", ge=0)
     master_addr: str = option("127.0.0.1", "Address of machine 0.")
     master_port: int | None = option(
         None, "Port on machine 0; left out: a free one, or 29500 with several machines.", ge=1, le=65535
     )
+    max_restarts: int = option(
+        0, "How often all processes start anew, from the newest whole checkpoint, where one has died.", ge=0
+    )
+    rdzv_backend: Literal["static", "c10d", "etcd-v2"] | None = option(
+        None, "How machines find each other; left out: c10d where they may come and go or start anew, else static."
+    )
+    rdzv_endpoint: str | None = option(None, "HOST:PORT where they do; left out: --master_addr and --master_port.")
+    rdzv_id: str = option("swift", "Name of the job there.")
+
+    @hookimpl
+    def check_job(self) -> None:
+        """Refuse numbers of machines that are none. Raises SwiftError."""
+        least, most = self.machines()
+        if not 1 <= least <= most:
+            raise SwiftError(f"--nnodes {self.nnodes}: say how many machines, 2, or the fewest and the most, 1:4.")
+        if self.node_rank >= most:
+            raise SwiftError(f"--node_rank {self.node_rank}: of {most} machines the last is {most - 1}.")
 
     @hookimpl
     def launch(self, job: Job, command: list[str]) -> int:
-        if self.node_rank >= self.nnodes:
-            raise SwiftError(f"--node_rank {self.node_rank}: of {self.nnodes} machines the last is {self.nnodes - 1}.")
         words = ["-m", "swift_plugin_torchrun.agent", *self.place(), "--nproc_per_node", str(self.processes())]
         return _run_until_the_end([sys.executable, *words, *command])
+
+    def machines(self) -> tuple[int, int]:
+        """The fewest and the most; (0, 0) where --nnodes is no such word."""
+        matched = re.fullmatch(r"(\d+)(?::(\d+))?", str(self.nnodes))
+        return (int(matched[1]), int(matched[2] or matched[1])) if matched else (0, 0)
 
     def processes(self) -> int:
         """How many processes this machine runs."""
@@ -46,13 +67,27 @@ class Torchrun(Launcher):
 
     def place(self) -> list[str]:
         """torchrun's words for where the processes meet. Raises SwiftError where the port is in use."""
-        if self.nnodes == 1 and self.master_port is None:
-            return ["--standalone"]
+        alone = self.machines()[1] == 1 and self.rdzv_endpoint is None
+        if alone and self.master_port is None:
+            return ["--standalone", "--max_restarts", str(self.max_restarts)]
         port = self.master_port or 29500
-        if self.node_rank == 0:
+        if self.node_rank == 0 and self.rdzv_endpoint is None:
             _check_port(port)
-        words = {"nnodes": self.nnodes, "node_rank": self.node_rank, "master_addr": self.master_addr}
-        return [word for key, value in {**words, "master_port": port}.items() for word in (f"--{key}", str(value))]
+        words: dict[str, Any] = {"nnodes": self.nnodes, "max_restarts": self.max_restarts}
+        backend = self.rdzv_backend or ("c10d" if self._comes_and_goes() else "static")
+        if backend == "static":
+            words |= {"node_rank": self.node_rank, "master_addr": self.master_addr, "master_port": port}
+        else:
+            endpoint = self.rdzv_endpoint or f"{self.master_addr}:{port}"
+            words |= {"rdzv_backend": backend, "rdzv_endpoint": endpoint, "rdzv_id": self.rdzv_id}
+            if backend == "c10d" and self.rdzv_endpoint is None:
+                words["rdzv_conf"] = f"is_host={self.node_rank == 0}"
+        return [word for key, value in words.items() for word in (f"--{key}", str(value))]
+
+    def _comes_and_goes(self) -> bool:
+        """Whether the processes meet more than once, or may be others: static addresses know neither."""
+        least, most = self.machines()
+        return least != most or self.max_restarts > 0 or self.rdzv_endpoint is not None
 
 
 def _check_port(port: int) -> None:

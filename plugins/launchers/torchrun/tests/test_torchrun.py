@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from swift_core.api import run
 from swift_core.contract.errors import SwiftError
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
+from swift_core.jobs.checkpoints import checkpoints, damage
 
 WORDS = "one two three four five six seven eight".split()
 
@@ -78,23 +80,21 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.allclose(one[k], other[k], atol=2e-5) for k in one)
 
 
-def test_two_processes_train_as_one(place, alone, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    done = train(place, "ddp", **TWO)
-    assert losses(place / "ddp") == pytest.approx(alone[0], abs=1e-5)
-    assert same(weights(done["checkpoint"]), alone[1])
-
-
-def test_the_environment_starts_two_processes(place, alone, tmp_path):
-    """`NPROC_PER_NODE=2 swift sft …`: a line says so, and two processes with half the rows each train as one does."""
+@pytest.fixture(scope="module")
+def asked(place):
+    """What `NPROC_PER_NODE=2 swift sft …` said: two processes with half the rows each."""
     given = {**options(place, "asked"), "per_device_train_batch_size": 2}
-    (tmp_path / "job.yaml").write_text(json.dumps(given))
+    (place / "asked.json").write_text(json.dumps(given))
     environment = {**os.environ, "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
-    swift = [sys.executable, "-m", "swift_core", "sft", "--config", str(tmp_path / "job.yaml")]
+    swift = [sys.executable, "-m", "swift_core", "sft", "--config", str(place / "asked.json")]
     done = subprocess.run(swift, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    line = "The environment asks for several processes: --launcher torchrun --nproc_per_node 2."
-    assert (done.stdout + done.stderr).count(line) == 1
+    return done.stdout + done.stderr
+
+
+def test_the_environment_starts_two_processes(place, alone, asked):
+    """A line says so, and two processes with half the rows each train as one does."""
+    assert asked.count("The environment asks for several processes: --launcher torchrun --nproc_per_node 2.") == 1
     assert losses(place / "asked") == pytest.approx(alone[0], abs=1e-5)
     assert same(weights(place / "asked" / "checkpoint-4"), alone[1])
     assert len(list((place / "asked" / "checkpoint-4").glob("rng_state_*.pth"))) == 2  # one of each process
@@ -110,10 +110,19 @@ def test_what_the_environment_asks_for_and_what_wins(place, monkeypatch):
         monkeypatch.setenv(name, value)
     found = prepared().one("launcher")
     values = (found.nproc_per_node, found.nnodes, found.node_rank, found.master_addr, found.master_port)
-    assert values == (2, 3, 1, "10.0.0.1", 29511)
+    assert values == (2, "3", 1, "10.0.0.1", 29511)
     assert prepared(nproc_per_node=4).one("launcher").nproc_per_node == 4
     assert prepared(launcher="torchrun").one("launcher").nproc_per_node is None
     assert not prepared(launcher="none").many("launcher")
+    monkeypatch.setenv("PET_NNODES", "1:4")
+    monkeypatch.setenv("PET_MAX_RESTARTS", "3")
+    monkeypatch.setenv("PET_RDZV_ENDPOINT", "10.0.0.2:29400")
+    found = prepared().one("launcher")
+    words = dict(zip(found.place()[::2], found.place()[1::2], strict=True))
+    assert words["--nnodes"] == "1:4" and words["--max_restarts"] == "3"
+    assert (words["--rdzv_backend"], words["--rdzv_endpoint"]) == ("c10d", "10.0.0.2:29400")
+    for name in ("PET_NNODES", "PET_MAX_RESTARTS", "PET_RDZV_ENDPOINT"):
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NPROC_PER_NODE", "many")
     with pytest.raises(SwiftError, match="--nproc_per_node many"):
         prepared()
@@ -182,27 +191,85 @@ def test_bfloat16_weights_have_float32_masters_on_every_process(place, tmp_path,
 
 
 @pytest.fixture
-def dying(tmp_path, monkeypatch):
-    """An installed plugin whose import fails on rank 1 alone."""
-    (tmp_path / "dying.py").write_text(
-        "import os\nfrom swift_core import hookimpl\n\n"
-        "if os.environ.get('RANK') == '1':\n    raise RuntimeError('this machine is on fire')\n\n"
-        "class Dying:\n    '''Dies on rank 1.'''\n    swift_api = 1\n\n"
-        "    @hookimpl\n    def patch_model(self):\n        import time\n        time.sleep(600)\n"
+def patcher(tmp_path, monkeypatch):
+    """Installs a patcher with this code in its `patch_model`, for all processes."""
+
+    def install(name, body):
+        code = "import os, pathlib, signal, time\nfrom swift_core import hookimpl\n\n\n"
+        code += f"class {name.capitalize()}:\n    'A patcher of this test.'\n    swift_api = 1\n\n"
+        code += f"    @hookimpl\n    def patch_model(self, model):\n{textwrap.indent(textwrap.dedent(body), ' ' * 8)}"
+        (tmp_path / f"{name}.py").write_text(code)
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[swift_core.patchers]\n{name} = {name}:{name.capitalize()}\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.syspath_prepend(tmp_path)
+        return [name]
+
+    return install
+
+
+def test_a_killed_process_is_replaced_and_nothing_shows(place, asked, tmp_path, patcher, monkeypatch, capfd):
+    """Rank 1 is killed in the third step: both start anew from checkpoint-2, and end where two others do."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("KILLED", str(tmp_path / "killed"))
+    killing = patcher(
+        "killing",
+        """
+        seen, mark = [], pathlib.Path(os.environ["KILLED"])
+        def count(module, _):
+            seen.append(module.training)
+            if os.environ["RANK"] == "1" and seen.count(True) == 3 and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        model.register_forward_pre_hook(count)
+        """,
     )
-    info = tmp_path / "dying-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dying\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[swift_core.patchers]\ndying = dying:Dying\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.syspath_prepend(tmp_path)
+    done = train(place, "killed", **TWO, patcher=killing, max_restarts=1)
+    assert (tmp_path / "killed").exists() and "going on from the newest whole checkpoint" in capfd.readouterr().err
+    assert losses(place / "killed") == losses(place / "asked")
+    folders = (place / "asked" / "checkpoint-4", Path(done["checkpoint"]))
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders}) == 1
+    assert len(list(folders[1].glob("rng_state_*.pth"))) == 2  # one of each process
 
 
-def test_a_dying_process_ends_the_job_with_its_error(place, dying, capfd):
-    with pytest.raises(SwiftError, match="ended with exit code"):
-        train(place, "dying", **TWO, patcher=["dying"])
+def test_machines_that_share_no_folder_each_have_the_checkpoints(place, alone, tmp_path):
+    """Two launchers, as on two machines, with an output folder each."""
+    port, running = free_port(), []
+    for number in (0, 1):
+        given = {**options(place, f"machine-{number}"), "per_device_train_batch_size": 2, "launcher": "torchrun"}
+        given |= {"nnodes": 2, "nproc_per_node": 1, "node_rank": number, "master_port": port}
+        (tmp_path / f"{number}.json").write_text(json.dumps(given))
+        swift = [sys.executable, "-m", "swift_core", "sft", "--config", str(tmp_path / f"{number}.json")]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        running.append(subprocess.Popen(swift, env=environment, stderr=subprocess.PIPE, text=True))
+    said = [process.communicate(timeout=200)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert "each machine writes its own" in said[0]
+    assert losses(place / "machine-0") == pytest.approx(alone[0], abs=1e-5)
+    for folder in (place / "machine-0", place / "machine-1"):
+        assert [p.name for p in checkpoints(folder)] == ["checkpoint-2", "checkpoint-4"]
+        assert all(damage(p) is None for p in checkpoints(folder))
+        assert same(weights(folder / "checkpoint-4"), alone[1])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_dying_process_ends_the_job_with_its_error(place, patcher, capfd):
+    body = """
+        if os.environ["RANK"] == "1":
+            raise RuntimeError("this machine is on fire")
+        time.sleep(600)
+        """
+    with pytest.raises(SwiftError, match="ended with exit code 1"):
+        train(place, "dying", **TWO, patcher=patcher("dying", body))
     said = capfd.readouterr().err
-    assert "this machine is on fire" in said and "Process 1 failed first, with exit code" in said
+    assert "this machine is on fire" in said and "Process 1 failed first, with exit code 1" in said
 
 
 def test_sigterm_ends_the_processes_too(tmp_path):
@@ -240,21 +307,11 @@ def test_what_cannot_be_is_refused_before_anything_starts(place):
             ({"fsdp": True}, "say how many: --launcher torchrun"),
             ({"fsdp": True, "deepspeed": "zero2", **TWO}, "choose one"),
             ({"node_rank": 1, **TWO}, "of 1 machines the last is 0"),
+            ({"nnodes": "4:1", **TWO}, "the fewest and the most"),
+            ({"nnodes": "many", **TWO}, "the fewest and the most"),
             ({"master_port": port, **TWO}, "Choose another"),
         ):
             with pytest.raises(SwiftError, match=reason):
                 train(place, "wrong", **wrong)
     with pytest.raises(SwiftError, match="cannot be split"):
         prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "q"), "quantizer": "bnb", "fsdp": True}.items()])
-
-
-def test_deepspeed_wants_a_gpu_and_known_settings(place):
-    import torch
-    from swift_plugin_runtime.training.sharding import STAGES, zero_settings
-
-    if not torch.cuda.is_available():
-        with pytest.raises(SwiftError, match="--deepspeed needs a GPU"):
-            train(place, "deep", **TWO, deepspeed="zero2")
-    assert [zero_settings(name)["zero_optimization"]["stage"] for name in STAGES] == [0, 1, 2, 3, 2, 3]
-    with pytest.raises(SwiftError, match="nor a JSON file"):
-        zero_settings("zero4")

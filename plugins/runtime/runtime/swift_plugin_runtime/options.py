@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.contract.components import Trainer
+from swift_core.contract.components import Parallel, Trainer, declared
 from swift_core.contract.errors import SwiftErrors
 from swift_core.contract.job import Job
 from swift_plugin_runtime import RUNTIME_API
@@ -123,8 +122,6 @@ class TrainingOptions(Trainer):
         on_resume="free",
     )
     ddp_backend: str | None = option(None, "Backend of torch.distributed; left out: nccl on GPUs, gloo on CPUs.")
-    deepspeed: str | None = option(None, "zero0 … zero3, zero2_offload, zero3_offload, or a JSON file.")
-    fsdp: bool = option(False, "Shard parameters, gradients and optimizer state with FSDP2.")
     training_args: dict[str, Any] = option({}, "JSON of further transformers.TrainingArguments.")
 
     def __post_init__(self) -> None:
@@ -142,32 +139,25 @@ class TrainingOptions(Trainer):
 
     @hookimpl
     def check_job(self, job: Job) -> None:
-        """Refuse what transformers would refuse, and to split a model among processes where there is one only.
-
-        Raises SwiftErrors and SwiftError.
-        """
+        """Refuse what transformers would refuse. Raises SwiftErrors."""
         mistakes = faults(self, job)
         if mistakes:
             raise SwiftErrors(mistakes)
         if self.fp16:
             self.bf16 = False
-        wanted = [f"--{name}" for name in ("fsdp", "deepspeed") if getattr(self, name)]
-        if len(wanted) > 1:
-            raise SwiftError("--fsdp and --deepspeed both split the model among processes; choose one.")
-        if wanted and not (job.options.launcher or "LOCAL_RANK" in os.environ):
-            raise SwiftError(f"{wanted[0]} splits the model among processes; say how many: --launcher torchrun.")
-        if self.deepspeed:
-            _check_deepspeed()
-        self._check_benchmarks(job, wanted)
+        self._check_benchmarks(job)
 
-    def _check_benchmarks(self, job: Job, split: list[str]) -> None:
+    def _check_benchmarks(self, job: Job) -> None:
         metric = self.metric_for_best_model
         if metric not in (None, "loss") and not self.eval_benchmarks:
             raise SwiftError(f"--metric_for_best_model {metric} names a benchmark: say --eval_benchmarks {metric}.")
         if not self.eval_benchmarks:
             return
-        if split:
-            raise SwiftError(f"--eval_benchmarks asks a whole model, and {split[0]} splits it; leave one of them out.")
+        for strategy in job.many("parallel"):
+            raise SwiftError(
+                f"--eval_benchmarks asks a whole model, and {strategy.entry.name} splits it among processes; leave one "
+                "of them out."
+            )
         from swift_plugin_runtime.measured import check_benchmarks
 
         check_benchmarks(job, self)
@@ -179,10 +169,19 @@ def training_options(job: Job) -> TrainingOptions:
     return trainer if isinstance(trainer, TrainingOptions) else TrainingOptions()
 
 
-def _check_deepspeed() -> None:
-    import torch
+def splits_weights(job: Job) -> bool:
+    """Whether each process of the job holds a part of every weight."""
+    return any(declared(c.component, Parallel, "splits_weights") for c in job.many("parallel"))
 
-    if not torch.cuda.is_available():
-        raise SwiftError("--deepspeed needs a GPU, and this machine shows none; --fsdp true works on CPUs as well.")
-    if importlib.util.find_spec("deepspeed") is None:
-        raise SwiftError("DeepSpeed is not installed: pip install 'swift-plugin-torchrun[deepspeed]'")
+
+def deepspeed_settings(job: Job) -> dict[str, Any] | None:
+    """DeepSpeed's settings where it makes the job's steps; else None."""
+    engines = [c.component for c in job.many("parallel") if declared(c.component, Parallel, "engine") == "deepspeed"]
+    return dict(engines[0].engine_settings()) if engines else None
+
+
+def share_of(job: Job) -> tuple[int, int]:
+    """(which share of the rows this process trains on, how many shares there are)."""
+    own = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    share: tuple[int, int] = job.hook.data_share(job=job) or own
+    return share

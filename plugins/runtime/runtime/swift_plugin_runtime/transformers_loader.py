@@ -118,7 +118,10 @@ class Transformers(Loader):
 
     @hookimpl
     def save_model(self, job: Job, model: Any, processor: Any, folder: str) -> bool:
-        with late_bars():
+        from swift_plugin_runtime.training.sharding import answering
+
+        # transformers would write from the first process alone, also where a machine of another has a folder of its own
+        with late_bars(), answering(model, should_save_on_this_rank=lambda is_main_process: is_main_process):
             model.save_pretrained(folder)
         processor.save_pretrained(folder)
         hub.copy_extra_files(job.card.extra_files, job.options.model, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
+from swift_plugin_runtime.batching.cutting import targets_of
 from swift_plugin_runtime.training import fused_loss
 from torch.nn import functional
 
@@ -72,7 +73,8 @@ def test_a_padded_batch_has_the_loss_and_gradients_of_its_logits(tied):
     for fuse in (True, False):
         model.zero_grad()
         if fuse:
-            with fused_loss.fused_loss_in_head(fused_loss.head_for(model, "chunked"), "chunked", labels, weights):
+            head, targets = fused_loss.head_for(model, "chunked"), targets_of(labels)
+            with fused_loss.fused_loss_in_head(head, "chunked", targets, weights):
                 loss = model(input_ids=ids, use_cache=False).logits.sum()
         else:
             kept = labels[:, 1:] != -100
@@ -87,7 +89,8 @@ def test_a_padded_batch_has_the_loss_and_gradients_of_its_logits(tied):
 def test_nobody_asks_for_gradients_in_an_evaluation(monkeypatch):
     model, ids = qwen2(), torch.arange(5, 15)[None]
     monkeypatch.setattr(fused_loss, "_collect", lambda *_: pytest.fail("gradients were computed"))
-    with torch.no_grad(), fused_loss.fused_loss_in_head(fused_loss.head_for(model, "auto"), "auto", ids, torch.ones(9)):
+    head, targets = fused_loss.head_for(model, "auto"), targets_of(ids)
+    with torch.no_grad(), fused_loss.fused_loss_in_head(head, "auto", targets, torch.ones(9)):
         assert model(input_ids=ids, use_cache=False).logits.item() > 0
 
 

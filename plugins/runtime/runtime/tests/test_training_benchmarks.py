@@ -79,7 +79,7 @@ def test_measuring_changes_nothing_of_the_training(said):
         ({"metric_for_best_model": "lesson/accuracy"}, "none of the benchmarks is called that.*lessons"),
         ({"eval_benchmarks": [], "metric_for_best_model": "gsm8k"}, "say --eval_benchmarks gsm8k"),
         ({"eval_benchmark_args": {"max_new_tokns": 3}}, "Did you mean 'max_new_tokens'"),
-        ({"fsdp": True, "launcher": "torchrun"}, "asks a whole model, and --fsdp splits it"),
+        ({"fsdp": True, "launcher": "torchrun"}, "asks a whole model, and fsdp splits it"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_the_model_is_loaded(said, changes, words):

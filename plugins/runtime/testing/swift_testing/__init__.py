@@ -30,6 +30,7 @@ _WHERE = {
     "quantizers": ("QuantizerContract",),
     "contracts_training": (
         "LauncherContract",
+        "ParallelContract",
         "OptimizerContract",
         "RewardContract",
         "TrainerContract",

@@ -449,3 +449,30 @@ class LauncherContract(ComponentContract):
     def test_tells_of_a_failure(self) -> None:
         """A process that fails is not a success."""
         assert self.launch("-m", "there_is_no_such_module") != 0
+
+
+class ParallelContract(ComponentContract):
+    """A way to share a step among processes: `options` hold the one that chooses it."""
+
+    kind = "parallel"
+
+    def choice(self) -> dict[str, Any]:
+        """Nothing: its own option chooses it."""
+        return {}
+
+    def test_its_option_chooses_it(self) -> None:
+        """A job with `options` has it, and one without has not."""
+        self.fact("options", "the option, with a value, that chooses it")
+        assert [c.entry.name for c in self.job().many("parallel")] == [self.name]
+        without: dict[str, Any] = dict.fromkeys(self.options)
+        assert not self.job(**without).many("parallel")
+
+    def test_shares_are_numbered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In every process of eight the share of the rows is one of those that there are, and none is left out."""
+        job, found = self.job(), set()
+        for rank in range(8):
+            for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 8}.items():
+                monkeypatch.setenv(name, str(value))
+            found.add(job.hook.data_share(job=job) or (rank, 8))
+        (shares,) = {count for _, count in found}
+        assert found == {(number, shares) for number in range(shares)}

@@ -24,6 +24,7 @@ class Embedding(TrainingOptions):
     capabilities = {
         "packing": Unsupported("each text has a vector of its own, read at its last token."),
         "padding_free": Unsupported("each text has a vector of its own, read at its last token."),
+        "sequence": Unsupported("one token of a text is read, which one process alone would hold."),
     }
 
     loss_type: Literal["infonce", "contrastive", "cosine"] = option(

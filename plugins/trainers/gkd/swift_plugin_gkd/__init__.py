@@ -19,6 +19,11 @@ class Gkd(TrainingOptions):
     capabilities = {
         "packing": Unsupported("answers that the student draws cannot be packed beforehand."),
         "padding_free": Unsupported("answers are drawn and compared in padded batches."),
+        "fsdp": Unsupported(
+            "a process draws answers by as many calls of the model as they are long, and each call of a split model "
+            "waits for all processes."
+        ),
+        "sequence": Unsupported("the teacher's and the student's distributions are compared on whole rows."),
     }
 
     teacher_model: str | None = option(None, "Hub id or local folder of the teacher; its tokens must be the student's.")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from swift_plugin_runtime.alignment.preference import answer_logps, silenced
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference
+from swift_plugin_runtime.batching.lending import refuse_media_where_split
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.options import training_options
@@ -95,6 +96,7 @@ class LabelTrainer(AlignmentTrainer):
 
 def build_label_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any) -> LabelTrainer:
     """Rows checked and encoded, the reference kept."""
+    refuse_media_where_split(job, rows)
     join = make_collator(job, model, processor)
 
     def collate(items: list[Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ class Ppo(RolloutOptions):
     capabilities = {
         **RolloutOptions.capabilities,
         "quantizer": Unsupported("the value head wraps the model, which quantized weights do not take yet."),
+        "deepspeed": Unsupported("the value head wraps the model, which DeepSpeed does not save yet."),
+        "sequence": Unsupported("the value head reads whole rows."),
     }
 
     gamma: float = option(1.0, "γ: discount per token.", gt=0, le=1)

@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_runtime.alignment.reference import labelled_logps
-from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rollouts.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
 from swift_plugin_runtime.tuning.adapters import hold_frozen
 from transformers.utils import ModelOutput
 
-from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.jobs.resume import RESUMED
 from swift_core.templates.encode import IGNORED
@@ -164,9 +162,7 @@ class ActorCriticTrainer(PolicyTrainer):
 def build_actor_critic_trainer(
     job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any
 ) -> ActorCriticTrainer:
-    """The policy with its value head, which a resumed run finds in its checkpoint. SwiftError for --deepspeed."""
-    if training_options(job).deepspeed:
-        raise SwiftError("ppo's value head wraps the model, which --deepspeed does not save yet; leave it out.")
+    """The policy with its value head, which a resumed run finds in its checkpoint."""
     hold_frozen(job, model)  # the trainer sees it wrapped, under other names
     both = ActorCritic(model)
     resume = job.memo.get(RESUMED)

@@ -26,6 +26,7 @@ class Reranker(TrainingOptions):
     capabilities = {
         "packing": Unsupported("each document is scored by itself, at its last token."),
         "padding_free": Unsupported("each document is scored by itself, at its last token."),
+        "sequence": Unsupported("one token of a text is read, which one process alone would hold."),
     }
 
     loss_type: Literal["pointwise", "listwise"] = option(

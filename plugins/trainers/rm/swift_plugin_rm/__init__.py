@@ -24,6 +24,7 @@ class Rm(TrainingOptions):
     capabilities = {
         "packing": Unsupported("each text is scored by itself, at its last token."),
         "padding_free": Unsupported("each text is scored by itself, at its last token."),
+        "sequence": Unsupported("one token of a text is read, which one process alone would hold."),
     }
 
     center_rewards_coefficient: float = option(

@@ -28,6 +28,7 @@ class SeqCls(TrainingOptions):
     capabilities = {
         "packing": Unsupported("each text is scored by itself, at its last token."),
         "padding_free": Unsupported("each text is scored by itself, at its last token."),
+        "sequence": Unsupported("one token of a text is read, which one process alone would hold."),
     }
 
     problem_type: Literal["single", "multi", "regression"] = option(

@@ -13,6 +13,7 @@ from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, token_logps
+from swift_plugin_runtime.batching.lending import refuse_media_where_split
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.options import training_options
@@ -124,6 +125,7 @@ def build_pair_trainer(
     job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: PairMethod
 ) -> PairTrainer:
     """The trainer of a method over pairs: rows encoded in pairs, the reference kept where it is needed."""
+    refuse_media_where_split(job, rows)
     train = encode_pairs(job, rows, processor, "training pairs")
     held = encode_pairs(job, eval_rows, processor, "evaluation pairs") if eval_rows else None
     join = make_collator(job, model, processor)

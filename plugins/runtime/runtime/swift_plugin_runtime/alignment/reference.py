@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.jobs.resume import RESUMED
 from swift_core.jobs.steps import attach_tuners, load_model
 from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.batching.cutting import cut_of, joined_losses
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.modes import evaluating
+from swift_plugin_runtime.options import deepspeed_settings
 from swift_plugin_runtime.training.masters import lift
 from swift_plugin_runtime.training.trainer import Trainer
 
@@ -26,7 +29,12 @@ def token_logps(model: Any, inputs: dict[str, Any], temperature: float = 1.0) ->
     inputs: a batch with `labels`; the mask is 1 where the next token has a label, and the log-probability is
     0 elsewhere. temperature: the logits are divided by it, as they are when the tokens are drawn.
     """
-    return labelled_logps(*trained_logits(model, inputs), temperature)
+    cut = cut_of(model)
+    if cut is None:
+        return labelled_logps(*trained_logits(model, inputs), temperature)
+    others = {name: value for name, value in inputs.items() if name != "labels"}
+    losses, _ = joined_losses(cut, model, others, inputs["labels"], temperature)
+    return -losses, (inputs["labels"][:, 1:] != IGNORED).float()
 
 
 def labelled_logps(
@@ -63,10 +71,20 @@ class Reference:
         if not _adapters_are_neutral(start):
             self.model = (copy.deepcopy(model) if start is model else start).eval().requires_grad_(False)
 
-    def prepared(self, accelerator: Any) -> Reference:
-        """Itself, its copy of the model where the run wants it."""
+    def prepared(self, trainer: Trainer) -> Reference:
+        """Itself, its copy of the model where the run wants it, its work shared as that of the trained model is.
+
+        Raises SwiftError where DeepSpeed has taken the weights apart, of which it keeps no copy.
+        """
+        zero = (deepspeed_settings(trainer.job) or {}).get("zero_optimization", {})
+        if self.model is not None and zero.get("stage") == 3:
+            raise SwiftError(
+                "The reference of a model whose own weights train is a copy of it, and ZeRO 3 keeps none. Say "
+                "--deepspeed zero2, --fsdp true, or train an adapter."
+            )
         if self.model is not None:
-            self.model = accelerator.prepare_model(self.model, evaluation_mode=True)
+            trainer.split_work(self.model)
+            self.model = trainer.accelerator.prepare_model(self.model, evaluation_mode=True)
         return self
 
     @contextmanager
@@ -114,13 +132,11 @@ class AlignmentTrainer(Trainer):
     ranks.
     """
 
-    shards = False
-
     def __init__(self, job: Job, processor: Any, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, **arguments)
         if reference is not None and reference.model is not None and self.masters.lifted and self.masters.whole:
             lift(reference.model)  # so that both compute in the same precision
-        self.reference = None if reference is None else reference.prepared(self.accelerator)
+        self.reference = None if reference is None else reference.prepared(self)
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """How many items of the method one batch holds; the loss is a mean over them."""

@@ -110,8 +110,12 @@ def _same_layout(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     models = {key: next(row[key] for row in rows if key in row) for key in keys if any(key in row for row in rows)}
     if "pixel_values" not in models or models["pixel_values"].dim() < 5:
         return rows  # LFM2-VL's mask runs along patches: its images are not laid out per row
-    empty = {key: value.new_zeros([1, 1, *value.shape[2:]]) for key, value in models.items()}
-    return [{**empty, **row} for row in rows]
+
+    def empty(row: dict[str, Any]) -> dict[str, torch.Tensor]:
+        along = {key: len(row["input_ids"]) if key == "cross_attention_mask" else 1 for key in models}
+        return {key: value.new_zeros([1, along[key], *value.shape[2:]]) for key, value in models.items()}
+
+    return [{**empty(row), **row} for row in rows]
 
 
 def _keys(rows: list[dict[str, Any]]) -> list[str]:

@@ -147,11 +147,21 @@ class PackedRows(torch.utils.data.Dataset):
 class StreamedRows(torch.utils.data.IterableDataset):
     """Rows read, encoded and, with a `limit`, packed while training runs. Each pass reads anew, in another order.
 
-    shuffle: rows among which the next one is drawn, 1 for the order as it is. Several workers share the rows.
+    shuffle: rows among which the next one is drawn, 1 for the order as it is. share: (this process's number, how many
+    there are, rows that each takes at a time): a process encodes its own rows alone, and several workers share those.
     """
 
-    def __init__(self, rows: RowStream, encoder: Encoder, seed: int, shuffle: int, limit: int | None = None):
+    def __init__(
+        self,
+        rows: RowStream,
+        encoder: Encoder,
+        seed: int,
+        shuffle: int,
+        limit: int | None = None,
+        share: tuple[int, int, int] = (0, 1, 1),
+    ):
         self.rows, self.encoder, self.seed, self.shuffle, self.limit = rows, encoder, seed, shuffle, limit
+        self.share = share
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -160,6 +170,8 @@ class StreamedRows(torch.utils.data.IterableDataset):
 
     def __iter__(self) -> Iterator[Any]:
         rows: Iterable[Row] = shuffled(self.rows, self.shuffle, self.seed + self.epoch)
+        number, shares, together = self.share
+        rows = (row for place, row in enumerate(rows) if place // together % shares == number)
         worker = torch.utils.data.get_worker_info()
         if worker is not None:
             rows = (row for number, row in enumerate(rows) if number % worker.num_workers == worker.id)

@@ -15,7 +15,7 @@ from swift_core import SwiftError
 from swift_core.contract.components import Trainer, Tuner, declared
 from swift_core.contract.job import Job
 from swift_plugin_runtime.loading.layers import base_of
-from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.options import deepspeed_settings, splits_weights, training_options
 from swift_plugin_runtime.planning.layout import SPLIT, Layout
 from swift_plugin_runtime.planning.passes import Passes, passes
 from swift_plugin_runtime.planning.shape import shape_of
@@ -75,7 +75,7 @@ def training_memory(job: Job, config: Any, batch: Batch, layout: Layout, device:
     parts["masters"] += lifted_more(model, where)
     if needs_copy(job):
         parts["reference"] = weights + (parts["masters"] if where == "model" else 0)
-    if "offload" in (o.deepspeed or ""):
+    if "offload_optimizer" in (deepspeed_settings(job) or {}).get("zero_optimization", {}):
         parts["optimizer"] = parts["masters"] = 0
     sizes = {"weights": weights, "gradients": parts["gradients"]}
     parts = shared_out(parts, layout, 2 * largest_block(model) * item_of(model))
@@ -128,7 +128,7 @@ def held(parts: dict[str, int], accumulates: bool, most: int = 0) -> int:
 def masters_of(job: Job, model: Any, free: float, device: torch.device) -> tuple[str, str]:
     """Where the masters are, as the trainer chooses, and the line that says so; DeepSpeed's are in its optimizer."""
     where, said = choose(job, model, max(free, 0), device)
-    if where or not training_options(job).deepspeed:
+    if where or deepspeed_settings(job) is None:
         return where, said
     return "optimizer", said
 
@@ -171,12 +171,10 @@ def quantized_away(job: Job, model: Any) -> int:
 
 
 def split_of(job: Job, devices: int) -> str:
-    """How several devices share the work: a key of `SPLIT`. Raises SwiftError for a file of DeepSpeed's settings."""
-    o = training_options(job)
-    stage = (o.deepspeed or "").partition("_")[0]
-    if o.deepspeed and stage not in SPLIT:
-        raise SwiftError(f"swift plan knows {', '.join(SPLIT)}; --deepspeed {o.deepspeed} is none of them.")
-    return "ddp" if devices == 1 else "fsdp" if o.fsdp else stage or "ddp"
+    """How several devices share the work: a key of `SPLIT`."""
+    settings = deepspeed_settings(job)
+    stage = None if settings is None else f"zero{settings.get('zero_optimization', {}).get('stage', 0)}"
+    return "ddp" if devices == 1 else "fsdp" if splits_weights(job) else stage or "ddp"
 
 
 def largest_block(model: Any) -> int:

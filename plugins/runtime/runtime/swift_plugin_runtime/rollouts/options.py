@@ -18,6 +18,13 @@ class RolloutOptions(TrainingOptions):
     capabilities = {
         "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
         "padding_free": Unsupported("answers are drawn and scored in padded batches."),
+        "deepspeed": Unsupported(
+            "a step's answers go through the model in several passes, and DeepSpeed would make a step after each."
+        ),
+        "fsdp": Unsupported(
+            "a process draws answers by as many calls of the model as they are long, and each call of a split model "
+            "waits for all processes."
+        ),
     }
 
     num_generations: int = option(1, "Answers drawn to each prompt.", ge=1)

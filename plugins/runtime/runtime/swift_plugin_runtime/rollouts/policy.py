@@ -41,7 +41,6 @@ class PolicyTrainer(Trainer):
     as [answers, tokens]. Its method has the options of `RolloutOptions`.
     """
 
-    shards = False
     unit = "prompts"
     always_cache_logps = False
     """Whether the first step on a rollout, too, compares with the policy that drew it (else: only later ones)."""
@@ -50,7 +49,7 @@ class PolicyTrainer(Trainer):
         self.join = make_collator(job, arguments["model"], processor)
         super().__init__(job, processor, **arguments)
         self.method = method
-        self.reference = None if reference is None else reference.prepared(self.accelerator)
+        self.reference = None if reference is None else reference.prepared(self)
         self.policy_engine = PolicyEngine(self, self.save_policy, self.policy)
         self.sampling = sampling(method, banned=media_tokens(self.model.config))
         self.rollout: list[Batch] = []
@@ -78,7 +77,7 @@ class PolicyTrainer(Trainer):
 
     # -- rollouts -------------------------------------------------------------------------------------------
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.share[1]
         seed = self.args.data_seed if self.job.options.dataset_shuffle else None
         return PromptOrder(len(self.train_dataset), step, self.method.num_iterations, seed)
 
@@ -104,7 +103,7 @@ class PolicyTrainer(Trainer):
         """Answers to batches of prompts as batches of learning rows with their advantages."""
         count = self.method.num_generations
         drawn = self.generate([p for prompts in asked for p in prompts for _ in range(count)])
-        rewards = self.rewards(drawn)
+        drawn, rewards = self.agreed((drawn, self.rewards(drawn)))
         self.log_completions(drawn)
         judged = (~rewards.isnan()).tolist()
         rows = [self.answer_row(rollout, given) for rollout, given in zip(drawn, judged, strict=True)]
@@ -117,7 +116,7 @@ class PolicyTrainer(Trainer):
 
     def generate(self, prompts: list[Request]) -> list[Rollout]:
         """One rollout to each prompt; reproducible from seed, step and rank."""
-        seed = (self.args.seed * 100_003 + self.state.global_step) * 1009 + self.args.process_index
+        seed = (self.args.seed * 100_003 + self.state.global_step) * 1009 + self.share[0]
         return roll_out(
             self.job,
             self.policy_engine.current(),
@@ -197,7 +196,7 @@ class PolicyTrainer(Trainer):
         count, total = self.over_ranks([values.numel(), values.sum().item()])
         mean = total / count.clamp(min=1)
         squares = self.over_ranks([((values - mean) ** 2).sum().item()])[0]
-        return mean, (squares / (count - 1).clamp(min=1)).sqrt()
+        return mean, (squares / (count - self.copies).clamp(min=1)).sqrt()
 
     # -- learning -------------------------------------------------------------------------------------------
     def micro_batches(self, rollout: list[Batch]) -> Iterator[list[dict[str, Any]]]:

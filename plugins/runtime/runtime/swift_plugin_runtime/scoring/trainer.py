@@ -14,6 +14,7 @@ from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
+from swift_plugin_runtime.batching.lending import refuse_media_where_split
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encoded_by, row_limit
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
@@ -125,6 +126,7 @@ def build_scoring_trainer(
 
     asked: they are questions, encoded up to where the answer begins.
     """
+    refuse_media_where_split(job, rows)
     train = encode_groups(job, rows, processor, texts, "training rows", asked)
     held = encode_groups(job, eval_rows, processor, texts, "evaluation rows", asked) if eval_rows else None
     tokenizer = tokenizer_of(processor)

@@ -29,7 +29,7 @@ class Announce(transformers.TrainerCallback):
         facts = {
             "Data": data_facts(job, self.trainer),
             "Trains": tuner_facts(job, given["model"]),
-            "Steps": step_facts(args, state, unit),
+            "Steps": step_facts(args, state, unit, self.trainer.share[1]),
         }
         for name, texts in facts.items():
             job.say(line(name, ", ".join(texts)))
@@ -75,13 +75,14 @@ def tuner_facts(job: Job, model: Any) -> list[str]:
     return [names, f"{amount(count)} parameters", *([f"{100 * count / size:.3g} % of the model's"] if size else [])]
 
 
-def step_facts(args: Any, state: Any, unit: str) -> list[str]:
+def step_facts(args: Any, state: Any, unit: str, shares: int) -> list[str]:
     """How many optimizer steps come, what each of them sees, and how large it is.
 
     args: transformers.TrainingArguments. state: its TrainerState, with `max_steps` set. unit: as `Announce` has it.
+    shares: processes that train on rows of their own.
     """
     factors = {"at once": args.train_batch_size, "accumulated": args.gradient_accumulation_steps}
-    factors["processes"] = args.world_size
+    factors["processes"] = shares
     product = " × ".join(f"{n} {name}" for name, n in factors.items() if n > 1)
     each = math.prod(factors.values())
     epochs = "" if args.max_steps > 0 else f" in {args.num_train_epochs:g} epochs"

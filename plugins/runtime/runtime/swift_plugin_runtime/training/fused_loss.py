@@ -158,19 +158,19 @@ def _ends_with(model: Any, head: nn.Linear) -> bool:
 
 
 @contextmanager
-def fused_loss_in_head(head: nn.Linear, kernel: str, labels: torch.Tensor, weights: torch.Tensor) -> Iterator[None]:
+def fused_loss_in_head(head: nn.Linear, kernel: str, targets: torch.Tensor, weights: torch.Tensor) -> Iterator[None]:
     """Inside, the head answers with the weighted sum of the losses, [1, 1, 1], instead of logits.
 
-    labels: [rows, tokens] as in a batch; weights: one per trained token, in order.
+    targets: the label of the next token at each place, [rows, tokens]; weights: one per trained token, in order.
     """
-    wanted = labels[:, 1:] != IGNORED
+    wanted = targets != IGNORED
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
-        states = hidden[:, -labels.shape[1] : -1][wanted]  # virtual tokens may stand before the row
+        states = hidden[:, -targets.shape[1] :][wanted]  # virtual tokens may stand before the row
         parts: tuple[torch.Tensor | None, ...] = (states, head.weight, head.bias)
         if not torch.is_grad_enabled():  # a Function sees requires_grad alone, and would compute gradients for nobody
             parts = tuple(None if t is None else t.detach() for t in parts)
-        return KERNELS[kernel](*parts, labels[:, 1:][wanted], weights)[None, None, None]
+        return KERNELS[kernel](*parts, targets[wanted], weights)[None, None, None]
 
     with answering(head, forward=forward):
         yield

@@ -25,7 +25,7 @@ import torch
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
-from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.options import deepspeed_settings, splits_weights, training_options
 from swift_plugin_runtime.rounding import HALF, round_into, rounded_state, seed_of
 from swift_plugin_runtime.training import sharding
 
@@ -60,9 +60,9 @@ def choose(job: Job, model: Any, free: float | None = None, device: Any = None) 
     half = [p for p in model.parameters() if p.requires_grad and p.dtype in HALF]
     if not half:
         return "", ""
-    if training_options(job).deepspeed:
+    if deepspeed_settings(job) is not None:
         return "", _left_to_deepspeed(asked)
-    if training_options(job).fsdp:
+    if splits_weights(job):
         if asked not in ("auto", "model"):
             raise SwiftError(f"--fsdp keeps the masters in the model's shards; leave out --master_weights {asked}.")
         return "model", "masters: float32 shards, gathered in the checkpoint's precision (FSDP2's policy)"

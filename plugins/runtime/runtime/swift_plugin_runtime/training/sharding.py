@@ -1,19 +1,16 @@
-"""One model among several processes: FSDP2 (torch's fully_shard, arXiv 2304.11277) and DeepSpeed's ZeRO settings."""
+"""A model whose weights are split among several processes (torch's fully_shard, arXiv 2304.11277), and its state."""
 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from swift_core import SwiftError
-
-STAGES = ("zero0", "zero1", "zero2", "zero3", "zero2_offload", "zero3_offload")
+GATHERED = "gathered weights"
+"""Key of `job.memo`: the type in which weights are gathered where their shards are float32 masters, or None."""
 
 
 def shard(model: Any, device: torch.device, gathered: torch.dtype | None = None) -> str:
@@ -21,15 +18,12 @@ def shard(model: Any, device: torch.device, gathered: torch.dtype | None = None)
 
     Each of the model's blocks gathers its weights while it runs; the rest belongs to the whole. Gradients and
     optimizer state are split in the same way. gathered: the type in which weights are gathered and computed with,
-    where the shards are float32 masters; gradients are summed in float32. Raises SwiftError where no processes were
-    started.
+    where the shards are float32 masters; gradients are summed in float32.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
     from torch.distributed.tensor import DTensor
 
-    if not torch.distributed.is_initialized():
-        raise SwiftError("--fsdp splits the model among processes; start them with --launcher torchrun.")
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     policy = MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=torch.float32 if gathered else None)
     blocks = getattr(model, "_no_split_modules", None) or ()
@@ -90,44 +84,3 @@ def answering(owner: Any, **methods: Any) -> Iterator[None]:
     finally:
         for name in methods:
             delattr(owner, name)
-
-
-def zero_settings(name: str) -> dict[str, Any]:
-    """DeepSpeed's settings for --deepspeed: zero0 … zero3, with `_offload` on the CPU, or a JSON file's."""
-    if name not in STAGES:
-        return _settings_from(name)
-    stage, offload = int(name[4]), name.endswith("_offload")
-    on_cpu = {"device": "cpu", "pin_memory": True}
-    return {
-        "train_batch_size": "auto",
-        "train_micro_batch_size_per_gpu": "auto",
-        "gradient_accumulation_steps": "auto",
-        "gradient_clipping": "auto",
-        "bf16": {"enabled": "auto"},
-        "fp16": {"enabled": "auto"},
-        "zero_force_ds_cpu_optimizer": False,
-        "zero_optimization": {
-            "stage": stage,
-            "contiguous_gradients": True,
-            "reduce_bucket_size": "auto",
-            **({"offload_optimizer": on_cpu} if offload else {}),
-            **({"offload_param": on_cpu} if offload and stage == 3 else {}),
-            **(_STAGE_3 if stage == 3 else {}),
-        },
-    }
-
-
-_STAGE_3 = {
-    "stage3_prefetch_bucket_size": "auto",
-    "stage3_param_persistence_threshold": "auto",
-    "stage3_gather_16bit_weights_on_model_save": True,
-}
-
-
-def _settings_from(name: str) -> dict[str, Any]:
-    try:
-        return json.loads(Path(name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SwiftError(f"--deepspeed {name}: neither one of {', '.join(STAGES)} nor a JSON file.") from None
-    except json.JSONDecodeError as error:
-        raise SwiftError(f"--deepspeed {name} is not valid JSON: {error}") from None

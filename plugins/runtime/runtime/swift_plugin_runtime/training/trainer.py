@@ -9,6 +9,8 @@ import json
 import logging
 import math
 import os
+import platform
+import secrets
 import shutil
 import time
 import warnings
@@ -18,6 +20,8 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import broadcast_object_list, gather_object
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -28,6 +32,8 @@ from swift_core.jobs import checkpoints
 from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
+from swift_plugin_runtime.batching.cutting import cut_of, joined_losses, targets_of
+from swift_plugin_runtime.batching.lending import Lending, needs_lending
 from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, probe_rows, why_joined, why_padded
 from swift_plugin_runtime.encoding.arrow_cache import StoredRows
 from swift_plugin_runtime.encoding.datasets import (
@@ -45,7 +51,13 @@ from swift_plugin_runtime.loading import hub
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
 from swift_plugin_runtime.loading.new_tokens import check_rows_train
 from swift_plugin_runtime.loading.processor import tokenizer_of
-from swift_plugin_runtime.options import TrainingOptions, training_options
+from swift_plugin_runtime.options import (
+    TrainingOptions,
+    deepspeed_settings,
+    share_of,
+    splits_weights,
+    training_options,
+)
 from swift_plugin_runtime.training import sharding
 from swift_plugin_runtime.training.announce import Announce, tokens_of
 from swift_plugin_runtime.training.benchmarks import Benchmarks
@@ -75,8 +87,6 @@ class Trainer(transformers.Trainer):
     tokens in the whole accumulated batch, on all ranks.
     """
 
-    shards = True
-    """Whether --fsdp serves this method: everything it computes goes through the split model's forward."""
     answers = True
     """Whether what is trained answers questions, and so --eval_benchmarks can ask it."""
     unit = "rows"
@@ -90,7 +100,11 @@ class Trainer(transformers.Trainer):
         super().__init__(processing_class=processor, **arguments)
         self.job = job
         self.masters = self._hold_masters()
-        self.sharded = self._shard() if training_options(job).fsdp else False
+        self.share = share_of(job)
+        """Which share of the rows this process trains on, and how many shares there are."""
+        self.args.save_on_each_node = self._has_folders_of_its_own() and not self._joins_state()
+        self.sharded = splits_weights(job)
+        self._split()
         self.staged = False
         self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
         self.loss_is_scaled_for_ga = True
@@ -154,9 +168,17 @@ class Trainer(transformers.Trainer):
         if self.head is None:
             losses, outputs = token_losses(model, inputs, labels)
             return (losses * weights).sum(), outputs
-        with fused_loss_in_head(self.head, training_options(self.job).fused_loss, labels, weights):
-            outputs = model(**inputs, use_cache=False)
-        return outputs.logits.sum(), outputs
+        targets, kernel, cut = targets_of(labels), training_options(self.job).fused_loss, cut_of(model)
+        if cut is None:
+            with fused_loss_in_head(self.head, kernel, targets, weights):
+                outputs = model(**inputs, use_cache=False)
+            return outputs.logits.sum(), outputs
+        laid = torch.zeros_like(targets, dtype=weights.dtype).masked_scatter(targets != IGNORED, weights)
+        mine = cut.part(targets, IGNORED)
+        weights = cut.part(laid, 0.0)[mine != IGNORED]
+        with cut.taking(inputs) as part, fused_loss_in_head(self.head, kernel, mine, weights):
+            outputs = model(**part, use_cache=False)
+        return cut.total(outputs.logits.sum()), outputs
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of one batch, its tokens counted; the first media must reach the model.
@@ -174,6 +196,7 @@ class Trainer(transformers.Trainer):
     def train(self, *arguments: Any, **named: Any) -> Any:
         """As the base class; then signals go where they went before. SwiftError where the disk is too small."""
         _check_room(self)
+        self._check_same_start(arguments[0] if arguments else named.get("resume_from_checkpoint"))
         logger = logging.getLogger("transformers.trainer_utils")
         logger.addFilter(_is_news)
         try:
@@ -182,13 +205,23 @@ class Trainer(transformers.Trainer):
             logger.removeFilter(_is_news)
             self.signals.leave()
 
+    def _check_same_start(self, checkpoint: str | None) -> None:
+        """SwiftError where the processes would go on from different steps: each machine looks into its own folder."""
+        step = checkpoints.state_of(Path(checkpoint)).get("global_step", 0) if checkpoint else 0
+        steps = gather_object([step]) if self.args.world_size > 1 else [step]
+        if len({*steps}) > 1:
+            raise SwiftError(
+                f"The machines hold different checkpoints: processes would go on from the steps {steps}. Say "
+                f"--resume_from_checkpoint with one that all have (step {min(steps)} at most)."
+            )
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write a log line with the metrics since the last one; one about training says its tokens per second."""
         prefix = "eval_" if any(name.startswith("eval_") for name in logs) else ""
-        if self.figures:
+        if self.figures or self.args.world_size > 1:
             logs.update({prefix + name: value for name, value in self.averages().items()})
         if "loss" in logs:
-            logs["tokens_per_second"] = round(self.speed.take() * self.accelerator.num_processes)
+            logs["tokens_per_second"] = round(self.speed.take() * self.share[1])
         super().log(logs, start_time)
 
     def best_checkpoint(self) -> str | None:
@@ -196,6 +229,22 @@ class Trainer(transformers.Trainer):
         o = training_options(self.job)
         kept = o.load_best_model_at_end or o.early_stopping_patience or o.best_by_benchmark
         return self.state.best_model_checkpoint if kept else None
+
+    @property
+    def copies(self) -> int:
+        """How many processes train on the same rows; more than one where they share the tokens of each."""
+        return self.args.world_size // self.share[1]
+
+    def agreed(self, value: Any) -> Any:
+        """The value of the first of the processes that train on the same rows, on all of them; it is pickled."""
+        if self.copies == 1:
+            return value
+        first = self.share[0] * self.copies
+        return gather_object([value])[first]
+
+    def from_first(self, value: Any) -> Any:
+        """The first process's value, on all of them; it is pickled."""
+        return broadcast_object_list([value])[0] if self.args.world_size > 1 else value
 
     def over_ranks(self, values: list[float]) -> torch.Tensor:
         """Each value summed over all processes, shape [values]."""
@@ -213,20 +262,30 @@ class Trainer(transformers.Trainer):
 
     def averages(self) -> dict[str, float]:
         """The figures noted since the last call, averaged over all ranks; every process must come here."""
-        totals = self.over_ranks([v for figure in self.figures.values() for v in figure]).tolist()
-        named = zip(self.figures, totals[::2], totals[1::2], strict=True)
-        found = {name: total / count for name, total, count in named if count}
+        totals: dict[str, list[float]] = {}
+        for figures in gather_object([self.figures]) if self.args.world_size > 1 else [self.figures]:
+            for name, (value, count) in figures.items():  # a rank may lack one that another has
+                total = totals.setdefault(name, [0.0, 0.0])
+                totals[name] = [total[0] + value, total[1] + count]
         self.figures = {}
-        return found
+        return {name: total / count for name, (total, count) in totals.items() if count}
 
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
         """Evaluate with figures of its own, so that those of the training under way are kept apart."""
         held, self.figures = self.figures, {}
+        if self.copies > 1:
+            self.gather_function = self._gather_shares
         try:
             found: dict[str, float] = super().evaluate(*arguments, **named)
         finally:
             self.figures = held
         return found
+
+    def _gather_shares(self, values: torch.Tensor) -> torch.Tensor:
+        """The values [rows] of each share of the rows once; those that only filled up the last batch are left out."""
+        gathered = self.accelerator.gather(values).view(self.args.world_size, -1)[:: self.copies].flatten()
+        state = self.accelerator.gradient_state
+        return gathered[: state.remainder] if state.end_of_dataloader and state.remainder > 0 else gathered
 
     def publish(self, folder: str) -> str:
         """Upload a checkpoint to the hub in use as --hub_model_id, from the first process; returns its address."""
@@ -263,7 +322,28 @@ class Trainer(transformers.Trainer):
             persistent_workers=a.dataloader_persistent_workers,
             prefetch_factor=a.dataloader_prefetch_factor,
         )
-        return self.accelerator.prepare(loader)
+        return self._shared(loader)
+
+    def _shared(self, loader: Any) -> Any:
+        """The data loader of this process's share of the rows."""
+        a, (rank, shares) = self.accelerator, self.share
+        if isinstance(loader.dataset, torch.utils.data.IterableDataset):
+            rank, shares = 0, 1  # a stream gives each process its own rows
+        elif shares == a.num_processes:
+            return a.prepare(loader)
+        return prepare_data_loader(
+            loader,
+            a.device,
+            num_processes=shares,
+            process_index=rank,
+            put_on_device=a.device_placement,
+            rng_types=list(a.rng_types),
+            dispatch_batches=False,
+            even_batches=a.even_batches,
+            use_seedable_sampler=a.use_seedable_sampler,
+            data_seed=a.dataloader_config.data_seed,
+            non_blocking=a.non_blocking,
+        )
 
     def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Any, None, None]:
         """The loss of one evaluation batch; logits are not kept."""
@@ -287,7 +367,7 @@ class Trainer(transformers.Trainer):
         where, said = choose(self.job, self.model)
         if said:
             self.job.say(said)
-        mixes = self.args.bf16 or self.args.fp16 or training_options(self.job).fsdp
+        mixes = self.args.bf16 or self.args.fp16 or splits_weights(self.job)
         masters = Masters(where, self.job.options.seed, lambda: self.state.global_step, whole=not mixes)
         if where == "model":
             masters.lift(self.model)
@@ -305,13 +385,39 @@ class Trainer(transformers.Trainer):
                 save_trained(self.job, model, self.processing_class, folder)
                 self.masters.write_type(folder)
 
-    def _shard(self) -> bool:
-        if not self.shards:
-            name = self.job.many("trainer")[0].entry.name
-            raise SwiftError(f"--fsdp does not serve the trainer {name!r} yet; leave it out, or use --deepspeed.")
-        self.job.say(sharding.shard(self.model, self.args.device, self.masters.type()))
-        sharding.leave_whole(self.accelerator)
-        return True
+    def _has_folders_of_its_own(self) -> bool:
+        """Whether a machine does not see the output folder of the first process; said once."""
+        if self.args.world_size == 1:
+            return False
+        folder = Path(self.args.output_dir)
+        mark = folder / self.from_first(f".seen-{secrets.token_hex(4)}")
+        if self.is_world_process_zero():
+            folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        self.accelerator.wait_for_everyone()
+        blind = [name for seen, name in gather_object([(mark.exists(), platform.node())]) if not seen]
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            mark.unlink()
+        if blind:
+            how = "the first process alone writes them" if self._joins_state() else "each machine writes its own"
+            self.job.say(f"{', '.join(sorted({*blind}))}: not the first machine's output folder; checkpoints: {how}")
+        return bool(blind)
+
+    def _joins_state(self) -> bool:
+        """Whether the first process alone has the whole state when it is saved."""
+        return splits_weights(self.job) or deepspeed_settings(self.job) is not None
+
+    def split_work(self, model: Any) -> None:
+        """Let the job's strategies share the work of a model among the processes; each says how."""
+        for line in self.job.hook.split_model(job=self.job, model=model, device=self.args.device):
+            self.job.say(line)
+
+    def _split(self) -> None:
+        self.job.memo[sharding.GATHERED] = self.masters.type()
+        self.split_work(self.model)
+        if self.sharded:
+            sharding.leave_whole(self.accelerator)
 
     def _whole_model(self, model: Any) -> Any:
         """A context in which the model's state is whole on the first process, however it is split, and in the
@@ -319,7 +425,7 @@ class Trainer(transformers.Trainer):
         if self.sharded:
             state = sharding.whole_weights(model)
         elif self.is_deepspeed_enabled:
-            state = self.accelerator.get_state_dict(self.model_wrapped)
+            state = self.accelerator.get_state_dict(self.model_wrapped) or {}  # ZeRO 3: on the first process alone
         elif self.masters.lifted and self.args.should_save:
             state = model.state_dict()
         else:
@@ -410,6 +516,9 @@ class Trainer(transformers.Trainer):
         best = self.state.best_model_checkpoint
         self.state.best_model_checkpoint = best.replace(f"/{STAGING}/", "/") if best else best
         self.accelerator.wait_for_everyone()
+        place = self.from_first({"machine": platform.node(), "folder": str(final.parent.resolve())})
+        if self.is_local_process_zero() and not final.exists():
+            Path(self.args.output_dir, checkpoints.ELSEWHERE).write_text(json.dumps(place), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -448,6 +557,10 @@ def token_losses(model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> tu
     Logits are computed for those positions alone where the batch is one flat row and the model can.
     """
     wanted = labels[:, 1:] != IGNORED
+    cut = cut_of(model)
+    if cut is not None:
+        losses, outputs = joined_losses(cut, model, inputs, labels)
+        return losses[wanted], outputs
     targets = labels[:, 1:][wanted]
     if labels.shape[0] == 1 and keeps_logits(model):
         inputs = {**inputs, "logits_to_keep": wanted[0].nonzero()[:, 0]}
@@ -585,7 +698,8 @@ def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transf
         "disable_tqdm": True,
         "dataloader_num_workers": o.dataloader_num_workers or 0,
         "train_sampling_strategy": "random" if wider.dataset_shuffle else "sequential",
-        "deepspeed": sharding.zero_settings(o.deepspeed) if o.deepspeed else None,
+        "deepspeed": deepspeed_settings(job),
+        "ddp_find_unused_parameters": True if {*job.card.modality} - {"text"} else None,  # text runs no tower
     }
     return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
 
@@ -612,6 +726,8 @@ def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
     held = encode_rows(job, eval_rows, processor, "evaluation rows") if eval_rows else None
     shown = rows.first(LOOKED_AT) if job.options.streaming else rows
     collator = choose_collator(job, model, processor, shown) or make_collator(job, model, processor)
+    if needs_lending(job):
+        collator = Lending(collator, probe_rows(job, shown, processor))
     head = head_for(model, training_options(job).fused_loss)
     again = recomputes(job, model, longest_of(job, train, processor))
     evaluation = training_options(job).save_strategy if held else "no"
@@ -638,7 +754,8 @@ def training_rows(job: Job, rows: Any, processor: Any) -> Any:
         raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
     if o.streaming:
         shuffle = o.shuffle_buffer_size if o.dataset_shuffle else 1
-        stream = StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if packing else None)
+        share = (*share_of(job), training_options(job).per_device_train_batch_size)
+        stream = StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if packing else None, share)
         return PassAfterPass(stream)
     train = encode_rows(job, rows, processor, "training rows")
     if not packing:

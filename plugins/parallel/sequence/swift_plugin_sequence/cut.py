@@ -1,0 +1,147 @@
+"""Rows cut among processes: which tokens a process holds, and the proof that a model does not notice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from swift_plugin_runtime.batching.cutting import cut_batches
+from swift_plugin_runtime.batching.padding_free import set_attention, why_never_flat
+from swift_plugin_runtime.loading.layers import base_of
+from swift_plugin_runtime.training.trainer import token_losses
+from torch.distributed.device_mesh import init_device_mesh
+from torch.nn import functional
+
+from swift_core import SwiftError
+from swift_plugin_sequence.attention import LAYOUT, NAME, Groups, Layout, Sum
+
+TAKEN = ("input_ids", "position_ids", "attention_mask")
+"""Inputs of a model that can be cut."""
+
+NOISE = {torch.float32: 1e-4, torch.float64: 1e-6}
+"""Largest relative difference of a loss or gradient that rounding explains; of 16-bit weights 0.1."""
+
+PROBE, WATCHED = 24, 16
+"""Tokens of each made-up row beyond the number of processes; gradients that are compared."""
+
+
+class CutRows:
+    """The rows of a batch as the processes of `groups` share them; see `swift_plugin_runtime.batching.cutting.Cut`."""
+
+    def __init__(self, groups: Groups):
+        self.groups = groups
+
+    @contextmanager
+    def taking(self, inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Inside, the model may be called with the inputs that this gives. SwiftError for what cannot be cut."""
+        strange = sorted(inputs.keys() - {*TAKEN})
+        if strange:
+            raise SwiftError(f"--sequence_parallel_size cuts rows of text, and this batch holds {', '.join(strange)}.")
+        ids = inputs["input_ids"]
+        places = inputs.get("position_ids")
+        if places is None:
+            places = torch.arange(ids.shape[1], device=ids.device)[None]
+        token = LAYOUT.set(self._layout(inputs, places))
+        try:
+            yield {"input_ids": self.part(ids, 0), "position_ids": self.part(places, 0)}
+        finally:
+            LAYOUT.reset(token)
+
+    def _layout(self, inputs: dict[str, Any], places: torch.Tensor) -> Layout:
+        """Rows begin where positions do; before a padded row's first token, padding sees itself alone."""
+        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+        if mask is None:
+            begins = (places[:, 1:] != places[:, :-1] + 1).expand(len(ids), -1)
+            starts = [[0, *(row.nonzero()[:, 0] + 1).tolist()] for row in begins]
+        else:
+            starts = [sorted({0, first}) for first in mask.int().argmax(1).tolist()]
+        return Layout(self.groups, starts, self._filled(ids.shape[1]))
+
+    def _filled(self, tokens: int) -> int:
+        return math.ceil(tokens / self.groups.multiple) * self.groups.multiple
+
+    def part(self, values: torch.Tensor, fill: float) -> torch.Tensor:
+        """This process's part, [rows, mine], of values [rows, tokens]."""
+        whole = functional.pad(values, (0, self._filled(values.shape[1]) - values.shape[1]), value=fill)
+        pieces = [whole[:, low:high] for low, high in Layout(self.groups, [], whole.shape[1]).pieces()]
+        heads, place = self.groups.sizes[0], self.groups.ranks[0]
+        return torch.cat(pieces, dim=1).chunk(heads, dim=1)[place].contiguous()
+
+    def joined(self, mine: torch.Tensor, tokens: int) -> torch.Tensor:
+        """All processes' parts as [rows, tokens]."""
+        places = self.part(torch.arange(self._filled(tokens), device=mine.device)[None], 0)[0]
+        laid = mine.new_zeros(len(mine), self._filled(tokens)).index_copy(1, places, mine)
+        return self.total(laid)[:, :tokens]
+
+    def total(self, share: torch.Tensor) -> torch.Tensor:
+        """The sum of all processes' shares, any shape."""
+        return Sum.apply(share, self.groups)
+
+
+def share_rows(model: Any, device: Any, size: int) -> str:
+    """Cut the batches of `model` among each `size` neighbouring processes; returns a line that says how.
+
+    Raises SwiftError, with the reason, where a cut model does not compute what a whole one does.
+    """
+    base = base_of(model)
+    before = base.config.get_text_config()._attn_implementation
+    if reason := why_never_flat(model):
+        raise SwiftError(f"--sequence_parallel_size {size} is not possible here: {reason}.")
+    if before not in ("sdpa", "swift_segments", NAME):
+        raise SwiftError(
+            f"--sequence_parallel_size {size} cuts the attention of torch (sdpa), and {type(base).__name__} has "
+            f"{before}."
+        )
+    heads = math.gcd(size, base.config.get_text_config().num_attention_heads)
+    shape = (dist.get_world_size() // size, size // heads, heads)
+    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("data", "ring", "heads"))
+    cut = CutRows(Groups(mesh["heads"].get_group(), mesh["ring"].get_group()))
+    whole = _probe(model)
+    set_attention(base, NAME)
+    cut_batches(model, cut)
+    _check(model, whole, _probe(model), cut)
+    pieces = f", {size // heads} of them by two pieces of the row each" if heads < size else ""
+    return f"sequence parallelism: {size} processes share the tokens of each row, {heads} by attention heads{pieces}"
+
+
+def _probe(model: Any) -> list[torch.Tensor]:
+    """Losses of two made-up rows end to end, and the gradients of some of what trains."""
+    count, length = model.get_input_embeddings().weight.shape[0], PROBE + dist.get_world_size()
+    ids = (torch.arange(2 * length, device=model.device) * 7 % (count - 1))[None] + 1
+    places = torch.arange(length, device=model.device).repeat(2)[None]
+    watched = [p for p in model.parameters() if p.requires_grad]
+    watched = watched[:: max(1, len(watched) // WATCHED)]
+    trains = model.training
+    model.eval()
+    try:
+        with torch.set_grad_enabled(bool(watched)):
+            losses, _ = token_losses(model, {"input_ids": ids, "position_ids": places}, ids)
+        found = torch.autograd.grad(losses.sum(), watched, allow_unused=True) if watched else ()
+    finally:
+        model.train(trains)
+    return [losses.detach(), *(p.new_zeros(()) if g is None else g for g, p in zip(found, watched, strict=True))]
+
+
+def _check(model: Any, whole: list[torch.Tensor], cut: list[torch.Tensor], rows: CutRows) -> None:
+    """SwiftError where the cut model's losses and gradients are not those of the whole one."""
+    size = math.prod(rows.groups.sizes)
+    worst = _difference(whole[0], cut[0])
+    for mine, theirs in zip(whole[1:], cut[1:], strict=True):
+        worst = max(worst, _difference(mine, Sum.apply(theirs.contiguous(), rows.groups) / size))
+    bound = NOISE.get(next(model.parameters()).dtype, 0.1)
+    if not worst <= bound:
+        raise SwiftError(
+            f"--sequence_parallel_size {size} is not possible here: with its rows cut, {type(base_of(model)).__name__} "
+            f"as it is trained here has other losses or gradients (by {worst:.1g}). Something in it looks further "
+            "than a token by other ways than attention; leave the option out."
+        )
+
+
+def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference, relative to the largest value."""
+    largest = float(one.float().abs().max())
+    return float((one.float() - other.float()).abs().max()) / max(largest, 1e-6)
