@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from swift_plugin_runtime.options import training_options
+from swift_testing.contracts import bare_model
 
-from swift_core import SwiftError
+from swift_core import SwiftError, hookimpl
 from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.cli.work import explanation, prepared
 from swift_core.contract.errors import SwiftErrors
-from swift_core.job.options import Given, read_arguments, read_config
+from swift_core.job.options import HANDED, Given, read_arguments, read_config
 from swift_core.job.prepare import prepare
+from swift_core.jobs import train
 from swift_core.jobs.train import finish
 
 
@@ -231,3 +235,24 @@ def test_a_job_file_that_is_none_is_refused(text, said, tmp_path):
     file.write_text(text)
     with pytest.raises(SwiftError, match=said):
         read_config(file)
+
+
+def test_keys_reach_the_processes_of_a_launcher_and_no_file(tmp_path: Path) -> None:
+    said = {"model": bare_model(), "rlhf_type": "grpo", "reward": ["judge", "format"], "launcher": "torchrun"}
+    said |= {"judge_url": "http://127.0.0.1:9", "judge_api_key": "s3cr3t", "hub_token": "t0ken"}
+    job = prepare("rlhf", [Given(key, value, "test") for key, value in said.items()])
+    seen: dict[str, Any] = {}
+
+    class Launch:
+        @hookimpl
+        def launch(self, job: Any, command: list[str]) -> int:
+            seen.update(file=Path(command[-1]).read_text(), job=prepared(command[2], command[3:]))
+            return 0
+
+    job.plugin_manager.register(Launch())
+    train._launch(job, tmp_path)
+    assert "judge_url" in seen["file"] and not any(word in seen["file"] for word in ("s3cr3t", "t0ken"))
+    judge = seen["job"].many("reward")[0].component
+    assert judge.judge_api_key == "s3cr3t"
+    assert seen["job"].options.hub_token == "t0ken"
+    assert HANDED not in os.environ

@@ -16,7 +16,15 @@ from swift_core.contract.errors import SwiftError, SwiftErrors, attempt
 from swift_core.contract.kinds import KINDS
 from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import inherit
-from swift_core.job.options import Given, OptionInfo, build, describe_options, read_config, split_arguments
+from swift_core.job.options import (
+    Given,
+    OptionInfo,
+    build,
+    describe_options,
+    handed_over,
+    read_config,
+    split_arguments,
+)
 from swift_core.job.prepare import own_options, prepare
 from swift_core.job.resolve import select_components
 from swift_core.job.specs import JobSpec, find_job
@@ -63,7 +71,7 @@ def _said(words: list[str]) -> tuple[list[Given], list[str]]:
         if g.key == "config":
             for file in g.value if isinstance(g.value, list) else [g.value]:
                 from_files += attempt(mistakes, _read_config, file) or []
-    return from_files + [g for g in said if g.key not in (YES, "config")], mistakes
+    return [*from_files, *handed_over(), *(g for g in said if g.key not in (YES, "config"))], mistakes
 
 
 def _read_config(file: str | bool) -> list[Given]:

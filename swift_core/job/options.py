@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import math
+import os
 import re
 import reprlib
 from collections.abc import Iterable
@@ -349,6 +350,22 @@ def match_field(owner: type, key: str, name: str = "") -> str | None:
         if key in (field_name, *f.metadata.get("aliases", ())) or (name and f"{name}_{key}" == field_name):
             return field_name
     return None
+
+
+HANDED = "SWIFT_HANDED_OVER"
+"""Variable in which a launcher's processes find the keys and passwords that were said, as JSON: no file holds them."""
+
+
+def handed_over() -> list[Given]:
+    """What `HANDED` holds."""
+    said = json.loads(os.environ.get(HANDED, "{}"))
+    return [Given(key, value, "the launcher") for key, value in said.items()]
+
+
+def is_secret(owner: type, key: str, name: str = "") -> bool:
+    """Whether `key` means a key or password among the options of `owner`; name: as in `match_field`."""
+    found = match_field(owner, key, name)
+    return found is not None and bool(fields_of(owner)[found].metadata.get("secret"))
 
 
 def unknown(key: str, source: str, known: Iterable[str]) -> str:

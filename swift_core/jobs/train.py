@@ -13,7 +13,7 @@ from swift_core.contract.errors import Interrupted, SwiftError
 from swift_core.contract.signatures import implementations
 from swift_core.data.load import load_all, split_rows
 from swift_core.data.stream import RowStream
-from swift_core.job.options import fields_of
+from swift_core.job.options import HANDED, is_secret
 from swift_core.jobs.announce import READ, waiting
 from swift_core.jobs.checkpoints import checkpoints
 from swift_core.jobs.output_folder import HELD, output_folder
@@ -147,19 +147,24 @@ def _ended(code: int) -> str:
     return f"by signal {signal.Signals(number).name}" if number in {*signal.Signals} else f"with exit code {code}"
 
 
+def _is_secret(job: Job, key: str) -> bool:
+    """Whether a key of the job's words means a key or password, of the job or of one of its components."""
+    last = key.rpartition(".")[2]  # of `judge.api_key`
+    own = is_secret(type(job.options), last)
+    return own or any(is_secret(type(item.component), last, item.entry.name) for item in job.selected)
+
+
 def _launch(job: Job, folder: Path) -> dict[str, Any]:
     """Start this very job on several processes; each of them comes back to `run` as a worker."""
-    os.environ[HELD] = str(folder.absolute())
-    secret = {name for name, f in fields_of(type(job.options)).items() if f.metadata.get("secret")}
+    secret = {g.key: g.value for g in job.given if _is_secret(job, g.key)}
     said = {g.key: g.value for g in job.given if g.key not in secret} | {"output_dir": str(folder)}
-    if job.options.hub_token:  # the processes find it where the hubs' clients look for it, and no file holds it
-        os.environ.update(HF_TOKEN=job.options.hub_token, MODELSCOPE_API_TOKEN=job.options.hub_token)
     file = folder / "launch.json"
     file.write_text(json.dumps(said, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+    os.environ.update({HELD: str(folder.absolute()), HANDED: json.dumps(secret)})
     try:
         code = job.hook.launch(job=job, command=["-m", "swift_core", job.spec.name, "--config", str(file)])
     finally:
-        del os.environ[HELD]
+        del os.environ[HELD], os.environ[HANDED]
     if code:
         raise SwiftError(f"A process of the job ended {_ended(code)}; its error stands above.")
     saved = checkpoints(folder)
