@@ -17,6 +17,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "swift_core.batcher": ("swift_plugin_serving.batcher",),
     "swift_core.capability": ("swift_core.contract.capability",),
     "swift_core.choose": ("swift_core.job.resolve", "swift_core.job.lockfile"),
+    "swift_core.data.declared": ("swift_core.data.sources", "swift_core.data.dataset_info"),
     "swift_core.data.row": ("swift_core.contract.row",),
     "swift_core.data.syntax": ("swift_core.contract.source",),
     "swift_core.engine": ("swift_core.contract.engine", "swift_core.inference.conversation"),

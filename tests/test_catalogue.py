@@ -183,3 +183,14 @@ def test_a_damaged_memory_of_what_is_installed_is_read_anew(tmp_path, monkeypatc
     file.write_bytes(spoil(file.read_bytes()))
     assert metadata_cache.read("installed") == ("", [])
     assert Catalogue.installed().entries == whole
+
+
+@pytest.mark.parametrize("kind", ["templates", "datasets"])
+def test_every_name_and_alias_of_a_catalogue_is_registered(kind: str, catalogue: Catalogue) -> None:
+    register = tool("register")
+    project = register.project(kind).read_text(encoding="utf-8")
+    assert register.registered(kind) == project, "Run `python tools/register.py`."
+    entries = tomllib.loads(project)["project"]["entry-points"][f"swift_core.{kind}"]
+    installed = {e.name: e.target for e in catalogue.of_kind(kind)}
+    assert entries.items() <= installed.items()
+    assert {n: t.partition(":")[2] for n, t in entries.items()} == register.names(kind)

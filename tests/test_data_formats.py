@@ -11,7 +11,7 @@ import pytest
 from swift_core import SwiftError
 from swift_core.contract.row import check_question
 from swift_core.data.convert import to_row
-from swift_core.data.declared import declared, read_entries
+from swift_core.data.dataset_info import declared, read_entries
 from swift_core.data.readers import read_file
 
 ROOT = Path(__file__).parent.parent
@@ -343,7 +343,7 @@ def entry_rows(folder, name, entry, rows, words=None):
     (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps({name: {"file_name": "rows.json", **entry}}), encoding="utf-8")
     source = declared(words or name, read_entries(str(folder)), use_hf=False)
-    return [to_row(source.layout.applied(raw)) for raw in read_file(source.id)], source
+    return [to_row(row) for raw in read_file(source.id) for row in source.layout.rows(raw)], source
 
 
 def test_dataset_info_alpaca(tmp_path):

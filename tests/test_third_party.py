@@ -14,7 +14,7 @@ from swift_testing.contracts import CHAT, tiny_model, write_rows
 
 def projects() -> dict[str, tuple[Path, dict]]:
     """Every distribution of this repository: name → (folder, its pyproject's project table)."""
-    files = [ROOT / "pyproject.toml", ROOT / "templates_catalog/pyproject.toml"]
+    files = [ROOT / "pyproject.toml", *ROOT.glob("*_catalog/pyproject.toml")]
     files += [*ROOT.glob("plugins/*/*/pyproject.toml"), *ROOT.glob("contrib_models/*/pyproject.toml")]
     tables = [(f.parent, tomllib.loads(f.read_text(encoding="utf-8"))["project"]) for f in files]
     return {table["name"]: (folder, table) for folder, table in tables}

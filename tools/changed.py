@@ -16,14 +16,14 @@ ROOT = Path(__file__).parent.parent
 EVERYTHING = ("swift_core/", "plugins/runtime/", "pyproject.toml", "constraints.txt", "Makefile")
 """Changes below these concern every distribution."""
 
-ALL = ["tests", "plugins", "templates_catalog"]
+ALL = ["tests", "plugins", "templates_catalog", "datasets_catalog"]
 
 
 def distributions(root: Path) -> dict[str, tuple[str, set[str]]]:
     """Distribution → (its folder, the distributions that it requires)."""
     files = [*root.glob("plugins/*/*/pyproject.toml"), *root.glob("contrib_models/*/pyproject.toml")]
     projects = {}
-    for file in [*files, root / "templates_catalog" / "pyproject.toml"]:
+    for file in [*files, *root.glob("*_catalog/pyproject.toml")]:
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         needs = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in project.get("dependencies", [])}
         projects[project["name"]] = (file.parent.relative_to(root).as_posix(), needs)

@@ -48,7 +48,7 @@ def model_rows() -> list[str]:
 
 def plugin_files() -> list[Path]:
     """The pyproject.toml of every plugin in this repository."""
-    patterns = ("plugins/*/*", "contrib_models/*", "templates_catalog")
+    patterns = ("plugins/*/*", "contrib_models/*", "*_catalog")
     return sorted(file for pattern in patterns for file in ROOT.glob(f"{pattern}/pyproject.toml"))
 
 

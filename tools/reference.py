@@ -23,6 +23,7 @@ from swift_core.contract.capability import describe
 from swift_core.contract.components import BASES, Component
 from swift_core.contract.kinds import KINDS, Kind
 from swift_core.contract.signatures import hook_specs, implementations
+from swift_core.data.published import Published
 from swift_core.job.options import describe_options
 from swift_core.job.specs import JOBS
 
@@ -30,7 +31,7 @@ Cards = list[tuple[Entry, Any]]
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
-OWN_PAGES = {"model": "../models.md", "template": "templates.md"}
+OWN_PAGES = {"model": "../models.md", "template": "templates.md", "dataset": "datasets.md"}
 """Kinds with so many components that each has a page of its own."""
 
 NOTE = "<!-- Written by tools/reference.py from the code: change the code, then run `make generated`. -->\n\n"
@@ -45,6 +46,7 @@ def pages() -> dict[str, str]:
         "jobs.md": jobs_page(),
         "components.md": components_page(entries),
         "templates.md": templates_page(entries),
+        "datasets.md": datasets_page(entries),
         "../models.md": catalogue_page([(e, e.load()) for e in entries if e.kind == "model"]),
     }
     return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()}
@@ -160,7 +162,7 @@ def jobs_page() -> str:
 
 # -- components -------------------------------------------------------------------------------------------
 def components_page(entries: list[Entry]) -> str:
-    """Every component but models and templates, by kind, with its options and limits."""
+    """Every component but those with a page of their own, by kind, with its options and limits."""
     pages = " and ".join(f"[{kind}s]({page})" for kind, page in OWN_PAGES.items())
     text = f"# Components\n\nEvery component of this repository, by kind; {pages} have their own pages.\n"
     for kind in KINDS.values():
@@ -195,6 +197,26 @@ def templates_page(entries: list[Entry]) -> str:
     intro = "How to write one: [chat templates](../templates.md). Names in one row are one template.\n\n"
     heads = ["name", "what it is", "agent format", "differs from the official form", "lacks"]
     return f"# Templates\n\n{intro}" + _table(heads, rows)
+
+
+def datasets_page(entries: list[Entry]) -> str:
+    """The readers, then every published data set: names, ids, subsets, what it holds, and how its columns are known."""
+    loaded = [(e, e.load()) for e in entries if e.kind == "dataset"]
+    readers = "".join(_component(e) for e, component in loaded if not isinstance(component, Published))
+    cards = {card.name: card for _, card in loaded if isinstance(card, Published)}
+    heads = ["name", "ModelScope", "Hugging Face", "subsets", "task", "holds", "language", "licence", "rows", "columns"]
+    intro = (
+        "How to use them, and what the columns mean: [data sets](../datasets.md). "
+        f"{len(cards)} published data sets, {sum(len(c.names()) for c in cards.values())} with their subsets.\n\n"
+    )
+    return f"# Data sets\n\n{intro}{_table(heads, map(_dataset_row, cards.values()))}\n## Readers\n{readers}"
+
+
+def _dataset_row(card: Published) -> list[str]:
+    names = ", ".join(f"`{alias.partition('=')[0]}`" for alias in (card.name, *card.aliases))
+    subsets = ", ".join(f"`{name}`" for name in card.names() if name != "default")
+    words = (" ".join(card.modality), " ".join(card.language), card.licence, card.size, card.evidence)
+    return [names, card.modelscope, card.huggingface, subsets, card.task, *words]
 
 
 def catalogue_page(cards: Cards) -> str:

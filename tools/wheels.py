@@ -35,7 +35,7 @@ It brings:
 def distributions() -> list[Path]:
     """The folders of all distributions of this repository, the kernel first."""
     files = [*ROOT.glob("plugins/*/*/pyproject.toml"), *ROOT.glob("contrib_models/*/pyproject.toml")]
-    return [ROOT, *sorted(f.parent for f in files), ROOT / "templates_catalog"]
+    return [ROOT, *sorted(f.parent for f in files), *sorted(f.parent for f in ROOT.glob("*_catalog/pyproject.toml"))]
 
 
 def readme(project: dict[str, object]) -> str:

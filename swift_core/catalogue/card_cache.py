@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from swift_core.catalogue.entries import Catalogue, Entry
 from swift_core.contract import capability
 from swift_core.contract.cards import Family, Modules
+from swift_core.contract.components import Dataset, declared
 from swift_core.contract.errors import SwiftError
 
 
@@ -17,20 +19,39 @@ def cards_of(catalogue: Catalogue) -> list[tuple[Entry, Family]]:
     entries = catalogue.of_kind("model")
     missing = [e for e in entries if e.target not in catalogue.facts]
     if missing:
-        _learn(catalogue, missing)
+        _learn(catalogue, missing, _to_plain)
     return [(e, _from_plain(catalogue.facts[e.target])) for e in entries if e.target in catalogue.facts]
 
 
-def _learn(catalogue: Catalogue, missing: list[Entry]) -> None:
+PUBLISHED = ("modelscope", "huggingface", "task", "modality", "language", "summary", "file")
+"""What is remembered of a published data set."""
+
+
+def published(catalogue: Catalogue) -> list[tuple[Entry, dict[str, Any]]]:
+    """Every published data set with what it declares; readers of files and hubs, which have no ids, are left out."""
+    entries = catalogue.of_kind("dataset")
+    missing = [e for e in entries if e.target not in catalogue.facts]
+    if missing:
+        _learn(catalogue, missing, _published)
+    facts = ((e, catalogue.facts.get(e.target, {})) for e in entries)
+    return [(e, f) for e, f in facts if f.get("modelscope") or f.get("huggingface")]
+
+
+def _published(component: Any) -> dict[str, Any]:
+    return {name: declared(component, Dataset, name) for name in PUBLISHED}
+
+
+def _learn(catalogue: Catalogue, missing: list[Entry], to_plain: Callable[[Any], dict[str, Any]]) -> None:
     """Load what is missing; a card that fails is tried again by every run, so that mending it shows at once."""
     facts = dict(catalogue.facts)
     for entry in missing:
         try:
-            facts[entry.target] = _to_plain(entry.load())
+            facts[entry.target] = to_plain(entry.load())
         except SwiftError:
             continue
     if facts.keys() - catalogue.facts.keys():
-        catalogue.remember(facts, sorted({*catalogue.files, *sources(missing)}))
+        files = {str(f["file"]) for f in facts.values() if f.get("file")}
+        catalogue.remember(facts, sorted({*catalogue.files, *sources(missing), *files}))
 
 
 def sources(entries: list[Entry]) -> set[str]:

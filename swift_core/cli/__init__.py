@@ -27,6 +27,10 @@ def main() -> None:
 def _run(words: list[str]) -> None:
     from swift_core.cli.quick import answer
 
+    if words[:2] == ["show", "data"]:
+        from swift_core.cli.show_data import show_data
+
+        return show_data(words[2:])
     if answer(words):
         return
     from swift_core.job.specs import JOBS

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from swift_core.catalogue import metadata_cache
-from swift_core.catalogue.card_cache import cards_of, sources
+from swift_core.catalogue.card_cache import cards_of, published, sources
 from swift_core.catalogue.conformance import FILE, recorded
 from swift_core.catalogue.entries import Catalogue, Entry, summary_of
 from swift_core.contract.capability import describe
@@ -20,7 +20,7 @@ from swift_core.job.specs import JOBS
 
 COMMANDS = {
     "list": "List installed components.",
-    "show": "Show one component: facts, capabilities, options, package and file.",
+    "show": "Show one component, or with `show data FILE` what rows become and what of them trains.",
     "doctor": "Check everything installed: imports, API versions, double names, requirements.",
     "explain": "Print what a job would do: each component, package, file, option and its source. Runs nothing.",
     "new": "Write a complete plugin: pyproject, module, contract test and README.",
@@ -40,6 +40,7 @@ def digest() -> str:
     text = "".join(f"\n{key}\t{json.dumps(value, ensure_ascii=False, default=str)}" for key, value in lines)
     if not any(row.get("fault") for row in rows):
         files = {*catalogue.files, *sources(catalogue.of_kind("model")), str(FILE)}
+        files |= {str(facts["file"]) for _, facts in published(catalogue)}
         metadata_cache.write("digest", text + "\n", sorted(files), catalogue.begun)
     return text + "\n"
 
@@ -65,7 +66,13 @@ def list_rows(catalogue: Catalogue, kind: str = "") -> list[dict[str, Any]]:
     """One row per component; a model's has its card's facts, or its fault where it cannot be loaded."""
     entries = catalogue.of_kind(kind) if kind else catalogue.entries
     cards = dict(cards_of(catalogue)) if any(e.kind == "model" for e in entries) else {}
-    return [_row(e, cards.get(e)) for e in entries]
+    data = dict(published(catalogue)) if any(e.kind == "dataset" for e in entries) else {}
+    return [_row(e, cards.get(e)) | _data_row(data.get(e, {})) for e in entries]
+
+
+def _data_row(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a list says of a published data set: found by name, task, language or what its rows hold."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items() if k != "file"}
 
 
 def _row(entry: Entry, card: Family | None) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
     if kind == "model":
         entry = _by_checkpoint(catalogue, name) or catalogue.find("model", name)
         return _model_facts(catalogue, entry, dict(cards_of(catalogue)).get(entry) or entry.load())
-    entry = catalogue.find(kind, name)
+    entry = (_by_data_id(catalogue, name) if kind == "dataset" else None) or catalogue.find(kind, name)
     component = entry.load()
     facts = _common(entry, summary_of(component) or entry.summary, _source(component, entry), _hooks(component, kind))
     facts["capabilities"] = {k: describe(v) for k, v in declared(component, Component, "capabilities").items()}
@@ -105,7 +112,8 @@ def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
 
         facts["options"] = [dataclasses.asdict(o) for o in describe_options(component)]
     elif dataclasses.is_dataclass(component):
-        facts["facts"] = _fields(component, ("capabilities", "name", "summary"))
+        facts["file"] = getattr(component, "file", "") or facts["file"]
+        facts["facts"] = _fields(component, ("capabilities", "name", "summary", "file"))
     return facts
 
 
@@ -131,6 +139,12 @@ def _by_checkpoint(catalogue: Catalogue, name: str) -> Entry | None:
     return find_family(catalogue, name).entry
 
 
+def _by_data_id(catalogue: Catalogue, name: str) -> Entry | None:
+    """The published data set with this id on a hub."""
+    ids = ((e, (f["modelscope"].lower(), f["huggingface"].lower())) for e, f in published(catalogue))
+    return next((e for e, pair in ids if "/" in name and name.lower() in pair), None)
+
+
 def _common(entry: Entry, summary: str, file: str, hooks: list[str]) -> dict[str, Any]:
     package = f"{entry.package} {entry.version}"
     return {
@@ -149,7 +163,23 @@ def _hooks(component: Any, kind: str) -> list[str]:
 
 
 def _fields(component: Any, skipped: tuple[str, ...]) -> dict[str, Any]:
-    return {f.name: getattr(component, f.name) for f in dataclasses.fields(component) if f.name not in skipped}
+    named = {f.name: getattr(component, f.name) for f in dataclasses.fields(component) if f.name not in skipped}
+    return {name: _plain(value, component) for name, value in named.items()}
+
+
+def _plain(value: Any, owner: Any) -> Any:
+    """A declaration inside another one as its values that are set, and are not the owner's own."""
+    if isinstance(value, dict):
+        return {key: _plain(item, owner) for key, item in value.items()}
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    beside = owner if type(owner) is type(value) else None
+    said = {f.name: (getattr(value, f.name), _default(f)) for f in dataclasses.fields(value) if f.repr}
+    return {n: _plain(v, value) for n, (v, d) in said.items() if v != d and (beside is None or v != getattr(beside, n))}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _source(component: Any, entry: Entry) -> str:

@@ -51,9 +51,13 @@ def columns() -> int:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Components in columns as wide as their widest cell; what models read and their level where there are models."""
-    models = any("level" in row for row in rows)
-    names = ["kind", "name", *(["level", "reads"] if models else []), "package", "version", "summary"]
+    """Components in columns as wide as their widest cell; what models read and their level where there are models.
+
+    A list of data sets alone says what each is for, what its rows hold and in which language.
+    """
+    models, data = any("level" in row for row in rows), all("task" in row for row in rows) and bool(rows)
+    more = ["level", "reads"] if models else ["task", "reads", "language"] if data else []
+    names = ["kind", "name", *more, "package", "version", "summary"]
     lines = [[n.upper() for n in names], *([_cell(row, n) for n in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join([cell.ljust(w) for cell, w in zip(line, widths, strict=True)]).rstrip() for line in lines]
@@ -61,8 +65,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
-    if name == "reads":
-        return " ".join(row.get("modality", ()))
+    if name in ("reads", "language"):
+        return " ".join(row.get("modality" if name == "reads" else name, ()))
     if name == "summary":
         return str(row.get("fault") or row["summary"])
     return str(row.get(name, ""))
@@ -80,8 +84,14 @@ def _fact_lines(key: str, value: Any) -> list[str]:
         return [f"checkpoints: {len(value)}", *map(_checkpoint_line, value)]
     if isinstance(value, dict):
         said = {name: item for name, item in value.items() if item not in ("", [], {})}
-        return [f"{key}:" if said else f"{key}: none", *(f"  {name}: {_short(item)}" for name, item in said.items())]
+        return [f"{key}:" if said else f"{key}: none", *(line for n, v in said.items() for line in _nested(n, v, "  "))]
     return [f"{key}: {_short(value)}"]
+
+
+def _nested(name: str, value: Any, margin: str) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{margin}{name}: {_short(value)}"]
+    return [f"{margin}{name}:", *(line for n, v in value.items() for line in _nested(n, v, margin + "  "))]
 
 
 def _short(value: Any) -> str:

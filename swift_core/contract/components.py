@@ -69,7 +69,28 @@ class Patcher(Component):
 
 
 class Dataset(Component):
-    """A source of rows, or one published data set."""
+    """A source of rows, or one published data set (`swift_core.data.published.Published`), which declares more."""
+
+    modelscope: ClassVar[str] = ""
+    """Of a published data set: its id on ModelScope."""
+
+    huggingface: ClassVar[str] = ""
+    """Of a published data set: its id on Hugging Face."""
+
+    task: ClassVar[str] = ""
+    """Of a published data set: what it is for."""
+
+    modality: ClassVar[tuple[str, ...]] = ()
+    """Of a published data set: what its rows hold, of text, image, video, audio."""
+
+    language: ClassVar[tuple[str, ...]] = ()
+    """Of a published data set: its languages as two letters, or `many`, or `code`; empty: not known."""
+
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Of a published data set: its other names, each an entry point as well."""
+
+    file: ClassVar[str] = ""
+    """Of a published data set: the file that describes it, so that a list sees when it changes."""
 
 
 class Template(Component):

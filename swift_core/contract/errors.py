@@ -6,10 +6,12 @@ Any other exception that reaches the top is a bug in swift-core or in a plugin, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+TYPE_CHECKING = False  # typing costs a quarter of an interpreter's start, and the quickest commands import this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 
 class SwiftError(Exception):

@@ -11,6 +11,10 @@ from swift_core.contract.errors import SwiftError
 ROLES = ("system", "user", "assistant", "tool")
 
 
+class EmptyAnswer(SwiftError):
+    """A row whose answer says nothing."""
+
+
 @dataclass
 class Row:
     """One example.
@@ -110,7 +114,7 @@ def _check_rejected(row: Row) -> None:
     import dataclasses
 
     if not row.rejected:
-        raise SwiftError(f"{row.where}: the rejected answer is empty.")
+        raise EmptyAnswer(f"{row.where}: the rejected answer is empty.")
     check_row(dataclasses.replace(row, messages=row.rejected, rejected=None, where=f"{row.where}, rejected"))
 
 
@@ -118,7 +122,7 @@ def _check_message(message: Any, where: str) -> None:
     _check_form(message, where)
     content = message.get("content") or ""
     if message["role"] == "assistant" and not (content.strip() or message.get("tool_calls")):
-        raise SwiftError(f"{where}: the assistant says nothing. Remove the row or give it an answer.")
+        raise EmptyAnswer(f"{where}: the assistant says nothing. Remove the row or give it an answer.")
 
 
 def _check_form(message: Any, where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,8 +41,8 @@ def exists(name: str) -> bool:
 class Layout(Protocol):
     """How the columns of a data set are laid out."""
 
-    def applied(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """The row with our columns."""
+    def rows(self, raw: dict[str, Any], spared: Collection[str] = ()) -> list[dict[str, Any]]:
+        """The rows, in our columns, that a raw row becomes; columns in `spared` are mapped by the user."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,10 @@ class Source:
     """One data set as the user asked for it.
 
     id: hub id, folder laid out like a hub repository, or local path; for any other component what stands
-    behind its `name::`. hub: `local`, `modelscope`, `huggingface` or that name. subset, split: names on the hub.
-    count: rows to take (None: all; more than there are: repeated). text: what the user wrote.
-    layout: what a `dataset_info.json` says of the columns.
+    behind its `name::`. hub: `local`, `modelscope`, `huggingface` or that name. subset, split: names on the hub,
+    several joined by `+`. count: rows to take (None: all; more than there are: repeated). text: what the user wrote.
+    layout: what the columns hold, where a card or a `dataset_info.json` says it. card: the component of the kind
+    dataset that describes it, empty where none does.
     """
 
     id: str
@@ -61,32 +63,61 @@ class Source:
     count: int | None = None
     text: str = ""
     layout: Layout | None = None
+    card: str = ""
 
     @property
     def folder(self) -> str | None:
-        """The folder of a local data file; None for a hub."""
-        if self.hub != "local":
-            return None
-        return self.id if Path(self.id).is_dir() else str(Path(self.id).parent)
+        """The folder of a local data file, or the local folder that is laid out like a hub; None on a hub."""
+        if Path(self.id).is_dir():
+            return self.id
+        return str(Path(self.id).parent) if self.hub == "local" else None
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a word of --dataset says: `hub::name:subset/split#count`; parts that it leaves out are empty or None.
+
+    hub: as in `Source`, or empty. text: the whole word.
+    """
+
+    hub: str
+    name: str
+    subset: str
+    split: str
+    count: int | None
+    text: str
+
+    @property
+    def local(self) -> bool:
+        """Whether it names a file or folder that is read as it stands."""
+        return self.hub == "local" or (not self.hub and (data_suffix(self.name) in FILE_SUFFIXES or exists(self.name)))
+
+
+def read_word(text: str) -> Word:
+    """The parts of a word of --dataset. Subset and split are told apart only where the rest is no local path."""
+    body, _, tail = text.rpartition("#") if re.search(r"#\d{1,15}$", text) else (text, "", "")
+    hub, name = _prefix(body)
+    word = Word(hub, name, "", "", int(tail) if tail else None, text)
+    if word.local or hub not in ("", *HUBS.values()):
+        return word
+    name, _, place = name.partition(":")
+    subset, _, split = place.partition("/")
+    return Word(hub, name, subset, split, word.count, text)
 
 
 def read_source(text: str, use_hf: bool = False) -> Source:
     """`HF::owner/name:subset/split#500`, `rows.jsonl#100` or `mine::anything`; SwiftError where it is none."""
-    body, _, tail = text.rpartition("#") if re.search(r"#\d{1,15}$", text) else (text, "", "")
-    count = int(tail) if tail else None
-    hub, name = _prefix(body)
-    if hub == "local" or (not hub and (data_suffix(name) in FILE_SUFFIXES or exists(name))):
-        return _local(name, count, text)
-    hub = hub or ("huggingface" if use_hf else "modelscope")
+    word = read_word(text)
+    if word.local:
+        return _local(word.name, word.count, text)
+    hub = word.hub or ("huggingface" if use_hf else "modelscope")
     if hub not in HUBS.values():
-        return Source(name, hub, count=count, text=text)
-    name, _, place = name.partition(":")
-    subset, _, split = place.partition("/")
-    if not (re.fullmatch(r"[\w.-]+/[\w.-]+", name) or (exists(name) and Path(name).is_dir())):
+        return Source(word.name, hub, count=word.count, text=text)
+    if not (re.fullmatch(r"[\w.-]+/[\w.-]+", word.name) or (exists(word.name) and Path(word.name).is_dir())):
         raise SwiftError(
             f"The data set {text[:300]!r} is neither an existing file nor a hub id like owner/name:subset/split#count."
         )
-    return Source(name, hub, subset or "default", split or "train", count, text)
+    return Source(word.name, hub, word.subset or "default", word.split or "train", word.count, text)
 
 
 def is_source(text: str) -> bool:

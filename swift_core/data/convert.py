@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swift_core.contract.errors import SwiftError
-from swift_core.contract.row import Row, check_row
+from swift_core.contract.row import EmptyAnswer, Row, check_row
 from swift_core.data.formats import COLUMNS
 from swift_core.data.messages import Talk, read_messages, read_talk, said_by
 from swift_core.data.objects import read_objects
@@ -177,7 +177,7 @@ def _rejected(rest: Raw, where: str) -> Talk | None:
     if value is None:
         return None
     if value == "" or value == []:
-        raise SwiftError(f"{where}: the rejected answer is empty.")
+        raise EmptyAnswer(f"{where}: the rejected answer is empty.")
     return said_by("assistant", value, f"{where}, rejected")
 
 

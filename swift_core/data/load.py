@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from swift_core.contract.components import Trainer, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row, check_placeholders, check_question
-from swift_core.contract.source import Source
+from swift_core.contract.source import Layout, Source
 from swift_core.data.convert import to_row
-from swift_core.data.declared import source_of
-from swift_core.data.faults import Faults
+from swift_core.data.faults import BadRow, Faults, ReadOn, unforeseen
 from swift_core.data.marks import fill_marks
 from swift_core.data.mix import mixed, take
 from swift_core.data.noticed import Noticed
+from swift_core.data.sources import source_of
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -54,11 +54,50 @@ def raw_rows(job: Job, source: Source) -> Iterator[dict[str, Any]]:
     faults.report()
 
 
-def _source_rows(job: Job, source: Source) -> Iterable[dict[str, Any]]:
-    raw: Iterable[dict[str, Any]] | None = job.hook.load_rows(job=job, source=source)
+def read_rows(
+    job: Job, source: Source, raw: Iterable[dict[str, Any]] | None = None
+) -> Iterator[dict[str, Any] | BadRow]:
+    """The rows of one source in our columns, with the error in place of each that cannot be read.
+
+    raw: rows in the source's own columns that stand for those of the source.
+    """
+    return _with_bad_rows(iter(_source_rows(job, source, raw)))
+
+
+def _source_rows(job: Job, source: Source, raw: Iterable[dict[str, Any]] | None = None) -> Iterable[dict[str, Any]]:
+    """The rows as they stand in the source, or in our columns where its layout is declared."""
+    raw = job.hook.load_rows(job=job, source=source) if raw is None else raw
     if raw is None:
         raise SwiftError(f"No data set component reads {source.text!r} (hub {source.hub}).")
-    return raw
+    return raw if source.layout is None else ReadOn(_laid_out(job, source, source.layout, iter(raw)))
+
+
+def _laid_out(
+    job: Job, source: Source, layout: Layout, raw: Iterator[dict[str, Any]]
+) -> Iterator[dict[str, Any] | BadRow]:
+    """What the layout makes of each row. Says how many rows it does not keep."""
+    left_out = 0
+    for item in _with_bad_rows(raw):
+        try:
+            made = [item] if isinstance(item, BadRow) else layout.rows(item, job.options.columns)
+        except Exception as error:  # whatever a row holds, its reader is told where
+            fault = error if isinstance(error, SwiftError) else unforeseen(item.get("_where", "row"), error)
+            made = [BadRow(str(fault))]
+        left_out += not made
+        yield from made
+    if left_out:
+        job.say(f"{source.text}: left out {left_out} rows that its card does not keep")
+
+
+def _with_bad_rows(raw: Iterator[dict[str, Any]]) -> Iterator[Any]:
+    """The rows, with the error in place of each that cannot be read."""
+    while True:
+        try:
+            yield next(raw)
+        except StopIteration:
+            return
+        except BadRow as error:
+            yield error
 
 
 def convert_all(
@@ -103,7 +142,6 @@ def as_row(job: Job, raw: dict[str, Any], source: Source, need_answer: bool) -> 
 
 
 def _generic(job: Job, raw: dict[str, Any], source: Source) -> Row:
-    raw = raw if source.layout is None else source.layout.applied(raw)
     return to_row(raw, job.options.columns, job.options.media_root, source.folder)
 
 

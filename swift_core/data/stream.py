@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
 from swift_core.contract.source import Source
-from swift_core.data.declared import source_of
 from swift_core.data.load import rows_of
 from swift_core.data.mix import drawn
+from swift_core.data.sources import source_of
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job

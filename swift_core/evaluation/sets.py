@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.contract.source import Source, is_data_file, is_source
 from swift_core.data.convert import COLUMNS
-from swift_core.data.declared import source_of
 from swift_core.data.readers import READERS
+from swift_core.data.sources import source_of
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -53,7 +53,7 @@ def eval_sets(job: Job) -> list[EvalSet]:
 
 
 def _of_word(word: str, options: Any) -> list[EvalSet]:
-    if not is_source(word):
+    if not is_source(word) and word in options.eval_dataset:
         return [EvalSet(word)]
     source = source_of(word, options)
     name = Path(source.id).stem.removesuffix("_val") if source.hub == "local" else source.id

@@ -238,6 +238,8 @@ class _Picker:
             source = attempt(self.mistakes, self.options.source_of, word)
             if source:
                 self.add("dataset", source.hub, f"--dataset {word}")
+            if source and source.card:
+                self.add("dataset", source.card, f"--dataset {word}")
 
     def short_forms(self) -> None:
         """Components that a true option stands for, such as --merge_lora of an export."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.source import Source, is_source
-from swift_core.data.declared import source_of
+from swift_core.data.sources import source_of
 from swift_core.job.options import option
 
 
@@ -79,7 +79,9 @@ class ModelOptions:
 class DataOptions:
     """Which rows."""
 
-    dataset: list[str] = option([], "Data sets: file or id:subset/split#count, several are mixed.")
+    dataset: list[str] = option(
+        [], "Data sets: file, name or id:subset/split#count, several are mixed (names: swift list datasets)."
+    )
     val_dataset: list[str] = option([], "Data sets for evaluation during training.")
     split_dataset_ratio: float = option(0.0, "Share of the rows held out for evaluation.", ge=0, lt=1)
     columns: dict[str, str] = option({}, "JSON map from a data set's column to ours (query, response …).")
@@ -90,6 +92,9 @@ class DataOptions:
         None, "LLaMA-Factory's dataset_info.json, or its folder: --dataset may then say its names.",
         aliases=("dataset_dir",),
     )  # fmt: skip
+    data_root: str | None = option(
+        None, "Folder that holds hub data sets as owner/name, or a Hugging Face cache: nothing is fetched then."
+    )
     media_root: str | None = option(
         None, "Folder of pictures, videos and sounds; left out, beside the data file.", aliases=("media_dir",)
     )

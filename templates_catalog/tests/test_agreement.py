@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 
 import pytest
@@ -186,21 +185,6 @@ def test_several_rounds_are_written_or_refused(template, tokenizer):
 def test_a_template_says_where_it_comes_from(template):
     assert template.summary and len(template.summary) <= 120
     assert template.source or template.name == "plain"
-
-
-def test_every_name_and_alias_is_registered():
-    import importlib.util
-
-    file = resources.files("swift_templates_catalog") / ".." / "register.py"
-    spec = importlib.util.spec_from_file_location("register", str(file))
-    register = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(register)
-    project = register.PROJECT.read_text(encoding="utf-8")
-    assert register.registered(project) == project, "Run `python templates_catalog/register.py`."
-    entries = tomllib.loads(project)["project"]["entry-points"]["swift_core.templates"]
-    installed = {e.name: e.target for e in Catalogue.installed().of_kind("template")}
-    assert entries.items() <= installed.items()
-    assert {n: t.partition(":")[2] for n, t in entries.items()} == register.names()
 
 
 def test_no_two_files_declare_the_same_template():

@@ -38,27 +38,29 @@ class ModelScope(Dataset):
 
 
 def _rows(source: Any, place: str) -> Iterator[dict[str, Any]]:
-    """Rows of a hub id, or of a folder laid out like a hub repository."""
+    """Rows of a hub id, or of a folder laid out like a hub repository: of one subset after the other."""
+    for subset in source.subset.split("+"):
+        yield from _rows_of(source, place, subset)
+
+
+def _rows_of(source: Any, place: str, subset: str) -> Iterator[dict[str, Any]]:
     import datasets
 
-    subset = None if source.subset == "default" else source.subset
     try:
-        data = datasets.load_dataset(place, subset, split=source.split)
+        data = datasets.load_dataset(place, None if subset == "default" else subset, split=source.split)
     except Exception as error:  # the client raises everything from OSError to ValueError
         cause = str(error).strip().split("\n")[0]
         raise SwiftError(
             f"The data set {source.text!r} could not be read: {type(error).__name__}: {cause}. "
             "Check id, subset and split, and the network; or give a local file."
         ) from error
-    number = -1
+    number, where = -1, source.id + f":{subset}" * (subset != source.subset)
     try:
         for number, row in enumerate(_undecoded(data)):
-            yield {**without_nulls(row), "_where": f"{source.id}, row {number}"}
+            yield {**without_nulls(row), "_where": f"{where}, row {number}"}
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         cause = str(error).strip().split("\n")[0][:200]
-        raise SwiftError(
-            f"{source.id}, row {number + 1}: it cannot be read ({type(error).__name__}: {cause})."
-        ) from error
+        raise SwiftError(f"{where}, row {number + 1}: it cannot be read ({type(error).__name__}: {cause}).") from error
 
 
 def _undecoded(data: Any) -> Any:

@@ -46,7 +46,9 @@ class TestHuggingFace(DatasetContract):
     def source(self, folder: Path) -> str:
         return f"HF::{repository(folder)}"
 
-    @pytest.mark.parametrize(("place", "count"), [(":default/test", 1), (":long", 4), (":/test", 1)])
+    @pytest.mark.parametrize(
+        ("place", "count"), [(":default/test", 1), (":long", 4), (":default+long", 6), (":/test", 1)]
+    )
     def test_subset_and_split(self, tmp_path: Path, place: str, count: int) -> None:
         job = self.job(dataset=[f"HF::{repository(tmp_path)}"])
         source = read_source(f"HF::{tmp_path}{place}")

@@ -15,19 +15,25 @@ import pytest
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
-from swift_core.contract.source import Source, read_source
+from swift_core.contract.source import Source
 from swift_core.data.convert import to_row
+from swift_core.data.load import raw_rows
+from swift_core.data.published import Published
 from swift_core.templates.declaration import Template
 from swift_core.templates.encode import IGNORED
 from swift_core.templates.forms import jinja, ollama
 from swift_testing.contracts import ComponentContract
 from swift_testing.go_template import render
+from swift_testing.published import check_card, write_like_a_hub
 
 Message = dict[str, Any]
 
 
 class DatasetContract(ComponentContract):
-    """A reader of data. Give `sample` where it reads files, else override `source`."""
+    """A reader of data, or the card of a published data set, which proves itself by its example.
+
+    For a reader give `sample` where it reads files, else override `source`.
+    """
 
     kind = "dataset"
     rows = 0
@@ -41,6 +47,9 @@ class DatasetContract(ComponentContract):
 
     def source(self, folder: Path) -> str:
         """Write a sample into `folder`; return what a user would say after --dataset to read it."""
+        if self.card:
+            write_like_a_hub(self.card, folder)
+            return self.name
         if self.generic and not self.sample:
             pytest.skip("needs a sample, which only the plugin's own test can make")
         assert self.sample, f"Say `sample = …` in {type(self).__name__}, or define source(self, folder) there."
@@ -54,11 +63,16 @@ class DatasetContract(ComponentContract):
     def read(self, folder: Path, word: str = "") -> tuple[Job, Source, list[dict[str, Any]]]:
         """(job, source, raw rows) of a --dataset word; left out: of the sample, written into `folder`."""
         word = word or self.source(folder)
-        job = self.job(dataset=[word])
-        source = read_source(word)
+        job = self.job(dataset=[word], data_root=str(folder) if self.card else None)
+        source = job.options.source_of(word)
         raw = job.hook.load_rows(job=job, source=source)
         assert raw is not None, f"load_rows returned None for its own source {source}; None means: not mine."
-        return job, source, list(raw)
+        return job, source, list(raw if source.layout is None else raw_rows(job, source))
+
+    @property
+    def card(self) -> Published | None:
+        """The card under test; None for a reader."""
+        return self.component if isinstance(self.component, Published) else None
 
     def choice(self) -> dict[str, Any]:
         """Nothing: the --dataset word chooses the reader."""
@@ -67,7 +81,9 @@ class DatasetContract(ComponentContract):
     def test_reads_every_row_and_says_where_it_stood(self, tmp_path: Path) -> None:
         """Each raw row carries `_where`, so that a bad one can be found."""
         _, _, raw = self.read(tmp_path)
-        wanted = self.fact("rows", "how many rows the sample of `source` holds.")
+        if self.card:
+            assert len(raw) >= len(check_card(self.card)[:1])
+        wanted = len(raw) if self.card else self.fact("rows", "how many rows the sample of `source` holds.")
         assert len(raw) == wanted, f"The sample holds {wanted} rows, load_rows gave {len(raw)}."
         assert all(r.get("_where") for r in raw), "Give every raw row `_where`: file:line or id:index."
 
