@@ -185,7 +185,7 @@ def test_a_damaged_memory_of_what_is_installed_is_read_anew(tmp_path, monkeypatc
     assert Catalogue.installed().entries == whole
 
 
-@pytest.mark.parametrize("kind", ["templates", "datasets"])
+@pytest.mark.parametrize("kind", ["templates", "datasets", "recipes"])
 def test_every_name_and_alias_of_a_catalogue_is_registered(kind: str, catalogue: Catalogue) -> None:
     register = tool("register")
     project = register.project(kind).read_text(encoding="utf-8")
