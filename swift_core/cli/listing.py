@@ -68,12 +68,14 @@ def list_rows(catalogue: Catalogue, kind: str = "") -> list[dict[str, Any]]:
     entries = catalogue.of_kind(kind) if kind else catalogue.entries
     cards = dict(cards_of(catalogue)) if any(e.kind == "model" for e in entries) else {}
     data = dict(published(catalogue)) if any(e.kind == "dataset" for e in entries) else {}
-    data |= dict(recipes(catalogue)) if any(e.kind == "recipe" for e in entries) else {}
+    if any(e.kind == "recipe" for e in entries):
+        jobs = dict(recipes(catalogue))
+        data |= {e: jobs.get(e) or {"fault": _fault(e)} for e in entries if e.kind == "recipe"}
     return [_row(e, cards.get(e)) | _more(data.get(e, {})) for e in entries]
 
 
 def _more(facts: dict[str, Any]) -> dict[str, Any]:
-    """What a list says of a published data set or a recipe beside what it says of all."""
+    """What a list says of a published data set or a recipe, beside what it says of every component."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items() if k != "file"}
 
 

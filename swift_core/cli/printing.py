@@ -50,18 +50,16 @@ def columns() -> int:
         return 80
 
 
-MORE = {"job": ["job", "task", "model"], "task": ["task", "reads", "language"]}
-"""A key that all rows of recipes, or of published data sets, have → what is said of them."""
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """Components in columns as wide as their widest cell; what models read and their level where there are models.
 
     A list of data sets alone says what each is for, what its rows hold and in which language; one of recipes alone the
     job, what it is for and the model.
     """
-    more: list[str] = next((more for key, more in MORE.items() if rows and all(key in row for row in rows)), [])
-    more = ["level", "reads"] if any("level" in row for row in rows) else more
+    kinds = {row["kind"] for row in rows}
+    models, data = any("level" in row for row in rows), kinds and all("language" in row for row in rows)
+    more = ["level", "reads"] if models else ["task", "reads", "language"] if data else []
+    more = ["job", "task", "model"] if kinds == {"recipe"} else more
     names = ["kind", "name", *more, "package", "version", "summary"]
     lines = [[n.upper() for n in names], *([_cell(row, n) for n in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
