@@ -319,6 +319,8 @@ def _shape(f: dataclasses.Field[Any], value: Any) -> Any:
         raise SwiftError(f"--{f.name} {_short(value)} is not a number.")
     if isinstance(value, str) and value.lower() in ("none", "null") and "None" in declared:
         return None
+    if isinstance(value, str) and value.isdecimal() and re.match(r"Literal\[[\d, ]+\]", declared):
+        return int(value)
     if declared.startswith("list") and not isinstance(value, list):
         return _as_list(value, f.name)
     if declared.startswith("dict") and isinstance(value, str):

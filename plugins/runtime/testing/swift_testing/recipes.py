@@ -132,7 +132,7 @@ def tiny_checkpoint(card: Family, folder: Path) -> str:
         return str(folder)
     load()
     if set(card.modality) == {"text"}:
-        return write_checkpoint(card, folder)
+        return write_checkpoint(card, folder, **({"num_labels": 1} if card.task in ("reranker", "reward") else {}))
     processor, changes = make_processor(card)
     return write_checkpoint(card, folder, processor, **changes)
 
