@@ -58,7 +58,8 @@ def _run(words: list[str]) -> None:
     keys = {word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
     missing = [need for need in recipe.needs if need not in keys]
     if missing and not keys & {"help", "config"}:
-        raise SwiftError(f"The recipe {recipe.name} needs {' and '.join(f'--{need}' for need in missing)}: {recipe.notes}")
+        said = " and ".join(f"--{need}" for need in missing)
+        raise SwiftError(f"The recipe {recipe.name} needs {said}: {recipe.notes}")
     run_job(recipe.job, *words[1:], given=given_of(recipe))
 
 

@@ -22,6 +22,7 @@ from swift_core.job.family_lookup import find_family
 from swift_core.job.options import Given, fields_of, split_arguments
 from swift_core.job.prepare import prepare
 from swift_core.job.recipes import given_of, words_of
+from swift_core.templates.jinja import jinja
 
 SMALL = {
     "max_steps": 2,
@@ -95,6 +96,8 @@ def tiny_options(recipe: Recipe, job: Job, folder: Path) -> dict[str, Any]:
     options = {k: _stand_in(v, folder) for k, v in left.items()} | {n: _trained(folder) for n in recipe.needs}
     if options.get("backend") == "vllm":
         del options["backend"]
+    if recipe.model and "model_type" not in options:
+        options["model_type"] = job.card.name  # a folder alone does not tell some families apart
     known = {name for owner in (job.options, *(c.component for c in job.selected)) for name in fields_of(type(owner))}
     options |= {name: value for name, value in SMALL.items() if name in known}
     words = [word for word in job.options.data_words() if "/" in word or job.options.source_of(word).card]
@@ -110,7 +113,18 @@ def tiny_options(recipe: Recipe, job: Job, folder: Path) -> dict[str, Any]:
 def _stand_in(value: Any, folder: Path) -> Any:
     """A folder with a tiny checkpoint where the value is one that a card lists, else the value."""
     card = _family(value) if isinstance(value, str) and "/" in value else None
-    return tiny_checkpoint(card, folder / card.name) if card else value
+    if card is None:
+        return value
+    place = tiny_checkpoint(card, folder / card.name)
+    if card.task != "causal_lm":
+        _write_chat_template(card, Path(place))
+    return place
+
+
+def _write_chat_template(card: Family, folder: Path) -> None:
+    """A model that judges conversations reads them as its checkpoint's own template writes them."""
+    template = Catalogue.installed().find("template", card.template).load()
+    (folder / "chat_template.jinja").write_text(jinja(template), encoding="utf-8")
 
 
 def _family(model: str) -> Family | None:
@@ -206,7 +220,8 @@ def _write_video(frames: Any, file: Path) -> None:
 
     with av.open(str(file), "w") as container:
         stream = container.add_stream("mpeg4", rate=2)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
