@@ -1,6 +1,8 @@
 """Every recipe prepares against cards, options and data sets; three run here, all of them in `make test-recipes`."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from swift_testing import RecipeContract
@@ -67,7 +69,10 @@ def test_options_on_top_win():
     job = prepare("sft", [*given_of(OURS["qwen3-8b-lora"]), Given("lora_rank", "4", "command line")])
     tuner = job.one("tuner")
     assert (tuner.lora_rank, tuner.lora_alpha) == (4, 32)
-    assert job.sources["default.lora_alpha"] == "recipe qwen3-8b-lora" or "recipe" in str(job.sources)
+    assert {job.sources[f"default.{name}"] for name in ("lora_rank", "lora_alpha")} == {
+        "command line",
+        "recipe qwen3-8b-lora",
+    }
 
 
 def test_run_starts_the_job_with_options_on_top(capsys):
@@ -106,6 +111,16 @@ def test_a_wrong_word_is_told(words, said):
 def test_a_file_that_is_no_recipe_is_told(text, said):
     with pytest.raises(SwiftError, match=said):
         read_recipe(text, "mine")
+
+
+def test_a_list_and_a_recipe_are_shown_without_torch_or_typer():
+    said = "from swift_core.cli import main; import sys; main()"
+    code = (
+        f"import sys; sys.argv[1:] = ['recipes', 'show', 'qwen3-8b-lora']; {said}; sys.argv[2:] = ['list']; main(); "
+        "print([n for n in ('torch', 'transformers', 'typer', 'pydantic') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_recipe_shows_what_its_user_has_to_say():

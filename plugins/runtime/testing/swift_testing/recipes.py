@@ -206,7 +206,7 @@ def write_medium(modality: str, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     content = medium(modality, 1)
     if modality == "image":
-        content.save(file)
+        content.resize((256, 256)).save(file)  # boxes of example rows lie in it
     elif modality == "audio":
         with wave.open(str(file), "wb") as sound:
             sound.setparams((1, 2, 16000, 0, "NONE", ""))
