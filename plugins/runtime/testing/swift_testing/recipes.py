@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,9 @@ SMALL = {
 
 ELSEWHERE = ("launcher", "nproc_per_node", "deepspeed", "fsdp", "attn_impl", "use_vllm", "rollout_backend")
 """Options that need several devices, a GPU or an environment of its own: a run on one CPU leaves them out."""
+
+DATA = ("dataset", "val_dataset", "eval_dataset")
+"""Options that name data sets: here without `#500`, which repeats rows where there are fewer."""
 
 ROWS = 8
 """How often a data set's example row is repeated."""
@@ -100,6 +104,7 @@ def tiny_options(recipe: Recipe, job: Job, folder: Path) -> dict[str, Any]:
         options["model_type"] = job.card.name  # a folder alone does not tell some families apart
     known = {name for owner in (job.options, *(c.component for c in job.selected)) for name in fields_of(type(owner))}
     options |= {name: value for name, value in SMALL.items() if name in known}
+    options |= {name: [re.sub(r"#\d+$", "", w) for w in options[name]] for name in DATA if options.get(name)}
     words = [word for word in job.options.data_words() if "/" in word or job.options.source_of(word).card]
     for word in words:
         _write_data(job, word, folder)
@@ -140,13 +145,15 @@ def tiny_checkpoint(card: Family, folder: Path) -> str:
     """A tiny checkpoint of a family with its tokenizer, or processor where it sees or hears; written once."""
     from swift_testing.conformance.libraries import load
     from swift_testing.conformance.processors import make_processor
-    from swift_testing.conformance.tiny_family import write_checkpoint
+    from swift_testing.conformance.tiny_family import make_tokenizer, write_checkpoint
 
     if folder.exists():
         return str(folder)
     load()
     if set(card.modality) == {"text"}:
-        return write_checkpoint(card, folder, **({"num_labels": 1} if card.task in ("reranker", "reward") else {}))
+        changes = {"num_labels": 1} if card.task in ("reranker", "reward") else {}
+        more = ("yes", "no") if card.task == "generative_reranker" else ()
+        return write_checkpoint(card, folder, make_tokenizer(card, more), **changes)
     processor, changes = make_processor(card)
     return write_checkpoint(card, folder, processor, **changes)
 
