@@ -1,11 +1,13 @@
 """Every recipe prepares against cards, options and data sets; three run here, all of them in `make test-recipes`."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 from swift_testing import RecipeContract
+from swift_testing.contracts import CHAT, tiny_model, write_rows
 from swift_testing.recipes import check_recipe, run_tiny
 
 from swift_core.catalogue.entries import Catalogue
@@ -81,6 +83,14 @@ def test_run_starts_the_job_with_options_on_top(capsys):
         recipes(["run", "qwen3-8b-lora", "--lora_rnak", "4"])
     recipes(["run", "merge-lora", "--help"])
     assert "--ckpt_dir" in capsys.readouterr().out
+
+
+def test_run_trains_on_rows_of_ones_own(tmp_path, capsys):
+    words = ["--model", tiny_model("llama"), "--dataset", write_rows(tmp_path, CHAT), "--max_steps", "1"]
+    more = ["--lora_rank", "2", "--split_dataset_ratio", "0", "--device", "cpu", "--output_dir", str(tmp_path / "run")]
+    recipes(["run", "llama31-8b-lora", *words, *more])
+    config = json.loads((tmp_path / "run" / "checkpoint-1" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert (config["r"], config["lora_alpha"]) == (2, 32)
 
 
 @pytest.mark.parametrize(
