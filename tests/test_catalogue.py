@@ -40,6 +40,11 @@ def test_dashes_underscores_and_case_do_not_matter(catalogue: Catalogue, name: s
     assert catalogue.find("exporter", name).name == "merge-lora"
 
 
+def test_two_names_of_one_component_that_are_alike_are_no_conflict() -> None:
+    entries = [Entry("dataset", name, "acme", "1", "", "acme:pairs") for name in ("my-pairs", "my_pairs")]
+    assert Catalogue(entries).find("dataset", "My-pairs").target == "acme:pairs"
+
+
 def test_an_unknown_name_gets_the_nearest_and_the_known(catalogue: Catalogue) -> None:
     with pytest.raises(SwiftError, match=r"no tuner 'lorra' installed\. Did you mean 'lora'\?"):
         catalogue.find("tuner", "lorra")
