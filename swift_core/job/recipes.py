@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
+import shlex
 from typing import Any
 
 from swift_core.contract.errors import SwiftError, did_you_mean
@@ -70,11 +70,9 @@ def _text(value: Any) -> str:
 
 def commented(recipe: Recipe) -> str:
     """The recipe as a job file, with what is said about it and its command as comments above."""
-    import shlex
-
-    said = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name in ("hardware", "notes")}
-    lines = [f"{recipe.name}: {recipe.summary}", *(f"{k}: {line}" for k, v in said.items() if v for line in [v])]
-    lines += [f"you say: {' '.join(f'--{need} …' for need in recipe.needs)}"] if recipe.needs else []
+    needs = " ".join(f"--{need} …" for need in recipe.needs)
+    said = {recipe.name: recipe.summary, "hardware": recipe.hardware, "notes": recipe.notes, "you say": needs}
+    lines = [f"{key}: {value}" for key, value in said.items() if value]
     command = " \\\n    ".join(shlex.join(words) for words in words_of(recipe))
     text = "\n".join([*lines, "", f"swift recipes run {recipe.name}", "is the same as", command])
     return "".join(f"# {line}".rstrip() + "\n" for line in text.splitlines()) + recipe.text
