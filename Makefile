@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes
 
 setup: .venv/.ready
 
@@ -96,6 +96,14 @@ test-deepspeed: .venv/deepspeed/.ready
 
 .venv/deepspeed/.ready: .venv/.ready tools/deepspeed.txt
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --target .venv/deepspeed -r tools/deepspeed.txt
+	touch $@
+
+# Every recipe for two steps, with tiny models and the example rows of its data sets.
+test-recipes: .venv/recipes/.ready
+	SWIFT_TEST_RECIPES=1 PYTHONPATH=$(CURDIR)/.venv/recipes $(PY) -m pytest recipes_catalog
+
+.venv/recipes/.ready: .venv/.ready tools/recipes.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/recipes -r tools/recipes.txt
 	touch $@
 
 # A run with wandb and one with swanlab, offline.

@@ -40,6 +40,11 @@ def test_dashes_underscores_and_case_do_not_matter(catalogue: Catalogue, name: s
     assert catalogue.find("exporter", name).name == "merge-lora"
 
 
+def test_two_names_of_one_component_that_are_alike_are_no_conflict() -> None:
+    entries = [Entry("dataset", name, "acme", "1", "", "acme:pairs") for name in ("my-pairs", "my_pairs")]
+    assert Catalogue(entries).find("dataset", "My-pairs").target == "acme:pairs"
+
+
 def test_an_unknown_name_gets_the_nearest_and_the_known(catalogue: Catalogue) -> None:
     with pytest.raises(SwiftError, match=r"no tuner 'lorra' installed\. Did you mean 'lora'\?"):
         catalogue.find("tuner", "lorra")
@@ -185,7 +190,7 @@ def test_a_damaged_memory_of_what_is_installed_is_read_anew(tmp_path, monkeypatc
     assert Catalogue.installed().entries == whole
 
 
-@pytest.mark.parametrize("kind", ["templates", "datasets"])
+@pytest.mark.parametrize("kind", ["templates", "datasets", "recipes"])
 def test_every_name_and_alias_of_a_catalogue_is_registered(kind: str, catalogue: Catalogue) -> None:
     register = tool("register")
     project = register.project(kind).read_text(encoding="utf-8")

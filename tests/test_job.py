@@ -44,6 +44,13 @@ def test_values_are_typed_and_their_source_is_known(qwen2, write_rows, tmp_path)
     assert job.sources["template"] == "card" and job.options.template == "qwen"
 
 
+def test_a_choice_of_numbers_is_taken_from_the_command_line(qwen2):
+    words = ["--model", qwen2, "--quantizer", "awq", "--quant_bits"]
+    assert prepared("export", [*words, "8"]).one("quantizer").quant_bits == 8
+    with pytest.raises(SwiftError, match="--quant_bits 5"):
+        prepared("export", [*words, "5"])
+
+
 def test_swift_aliases(qwen2, write_rows):
     rows = write_rows([{"query": "a", "response": "b"}])
     job = prepare("sft", given(model=qwen2, dataset=[rows], train_type="full", batch_size=2, agent_template="hermes"))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 EVERYTHING = ("swift_core/", "plugins/runtime/", "pyproject.toml", "constraints.txt", "Makefile")
 """Changes below these concern every distribution."""
 
-ALL = ["tests", "plugins", "templates_catalog", "datasets_catalog"]
+ALL = ["tests", "plugins", "templates_catalog", "datasets_catalog", "recipes_catalog"]
 
 
 def distributions(root: Path) -> dict[str, tuple[str, set[str]]]:

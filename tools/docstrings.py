@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("swift_core", "plugins", "contrib_models", "templates_catalog", "datasets_catalog")
+FOLDERS = ("swift_core", "plugins", "contrib_models", "templates_catalog", "datasets_catalog", "recipes_catalog")
 SHAPE = re.compile(r"\[[^\]]*\]|\bshape|\bscalar|\bany shape", re.IGNORECASE)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

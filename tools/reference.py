@@ -23,6 +23,7 @@ from swift_core.contract import hooks
 from swift_core.contract.capability import describe
 from swift_core.contract.components import BASES, Component
 from swift_core.contract.kinds import KINDS, Kind
+from swift_core.contract.recipes import Recipe
 from swift_core.contract.signatures import hook_specs, implementations
 from swift_core.data.published import Published
 from swift_core.job.options import describe_options
@@ -32,9 +33,13 @@ Cards = list[tuple[Entry, Any]]
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
-OWN_PAGES = {"model": "../models.md", "template": "templates.md", "dataset": "datasets.md"}
+OWN_PAGES = {"model": "../models.md", "template": "templates.md", "dataset": "datasets.md", "recipe": "recipes.md"}
 """Kinds with so many components that each has a page of its own."""
 
+NO_HOOKS = {
+    "command": "none: the entry point is a Typer application",
+    "recipe": "none: the entry point is a `swift_core.contract.recipes.Recipe`",
+}
 NOTE = "<!-- Written by tools/reference.py from the code: change the code, then run `make generated`. -->\n\n"
 
 
@@ -48,6 +53,7 @@ def pages() -> dict[str, str]:
         "components.md": components_page(entries),
         "templates.md": templates_page(entries),
         "datasets.md": datasets_page(entries),
+        "recipes.md": recipes_page(entries),
         "../models.md": catalogue_page([(e, e.load()) for e in entries if e.kind == "model"]),
     }
     return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()} | {"../scaling.md": scaling_page()}
@@ -97,7 +103,7 @@ def kinds_page(entries: list[Entry]) -> str:
 
 
 def _kind_section(kind: Kind, entries: list[Entry]) -> str:
-    hooks = ", ".join(f"[`{h}`](hooks.md#{h})" for h in kind.hooks) or "none: the entry point is a Typer application"
+    hooks = ", ".join(f"[`{h}`](hooks.md#{h})" for h in kind.hooks) or NO_HOOKS[kind.name]
     page = OWN_PAGES.get(kind.name, f"components.md#{kind.folder}")
     names = [f"`{e.name}`" for e in entries]
     shown = ", ".join(names[:12]) + (f" and [{len(names) - 12} more]({page})" if len(names) > 12 else "")
@@ -245,6 +251,22 @@ def _dataset_row(card: Published) -> list[str]:
     subsets = ", ".join(f"`{name}`" for name in card.names() if name != "default")
     words = (" ".join(card.modality), " ".join(card.language), card.licence, card.size, card.evidence)
     return [names, card.modelscope, card.huggingface, subsets, card.task, *words]
+
+
+def recipes_page(entries: list[Entry]) -> str:
+    """Every recipe: what it is, its job, model and data, and what it is meant for."""
+    heads = ["name", "what it is", "job", "task", "model", "data", "hardware", "notes"]
+    loaded = [e.load() for e in entries if e.kind == "recipe"]
+    intro = f"How to use them, and how to publish your own: [recipes](../recipes.md). {len(loaded)} recipes.\n\n"
+    return f"# Recipes\n\n{intro}{_table(heads, map(_recipe_row, loaded))}"
+
+
+def _recipe_row(recipe: Recipe) -> list[str]:
+    said = recipe.options.get("rlhf_type") or recipe.options.get("trainer")
+    data = recipe.options.get("dataset") or recipe.options.get("eval_dataset") or []
+    job = f"{recipe.job} {said}" if said else recipe.job
+    words = (recipe.hardware, recipe.notes)
+    return [f"`{recipe.name}`", recipe.summary, job, recipe.task, recipe.model, ", ".join(data), *words]
 
 
 def catalogue_page(cards: Cards) -> str:

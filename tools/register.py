@@ -1,4 +1,4 @@
-"""Write the entry points of the catalogues from their files: one for each name and alias of a template or a data set.
+"""Write the entry points of the catalogues from their files: names and aliases of templates and data sets, recipes.
 
 Run it after a file is added, renamed or given an alias: `python tools/register.py`.
 """
@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-CATALOGUES = ("templates", "datasets")
+CATALOGUES = ("templates", "datasets", "recipes")
 
 
 def names(kind: str) -> dict[str, str]:
@@ -20,13 +20,20 @@ def names(kind: str) -> dict[str, str]:
     A file declares its own name, unless it says another, and its aliases; what follows `=` in one is not its name.
     """
     owners: dict[str, str] = {}
-    for file in sorted((ROOT / f"{kind}_catalog" / f"swift_{kind}_catalog" / kind).glob("*.toml")):
-        facts = tomllib.loads(file.read_text(encoding="utf-8"))
-        for name in (facts.get("name", file.stem), *(a.partition("=")[0] for a in facts.get("aliases", ()))):
+    for file in sorted((ROOT / f"{kind}_catalog" / f"swift_{kind}_catalog" / kind).glob("*.*")):
+        for name in _declared(file):
             if name in owners:
-                raise ValueError(f"{owners[name]}.toml and {file.name} both declare {name!r}")
+                raise ValueError(f"{owners[name]} and {file.stem} both declare {name!r}")
             owners[name] = file.stem
     return dict(sorted(owners.items()))
+
+
+def _declared(file: Path) -> list[str]:
+    """The names that a file declares; a recipe is called as its file, with dashes."""
+    if file.suffix == ".yaml":
+        return [file.stem.replace("_", "-")]
+    facts = tomllib.loads(file.read_text(encoding="utf-8"))
+    return [facts.get("name", file.stem), *(a.partition("=")[0] for a in facts.get("aliases", ()))]
 
 
 def project(kind: str) -> Path:

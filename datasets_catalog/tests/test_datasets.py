@@ -151,6 +151,16 @@ def test_a_folder_laid_out_like_the_hub_serves(tmp_path):
         read(["gsm8k"], tmp_path)
 
 
+def test_a_folder_is_measured_as_its_card_says(tmp_path):
+    from swift_core.evaluation.sets import eval_sets
+
+    card = CARDS["xlam-function-calling-60k"]
+    written(tmp_path / card.modelscope, [card.example])
+    given = {"model": bare_model(), "eval_dataset": [card.modelscope], "data_root": str(tmp_path)}
+    (found,) = eval_sets(prepare("eval", [Given(k, v, "test") for k, v in given.items()]))
+    assert (found.source.card, found.source.hub) == (card.name, "modelscope")
+
+
 def test_rows_that_a_card_does_not_keep_are_counted(tmp_path, capsys):
     card = CARDS["orpo-dpo-mix-40k"]
     written(tmp_path / card.modelscope, [card.example, card.example | {"source": "toxic-dpo-v0.2"}])

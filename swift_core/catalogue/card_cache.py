@@ -37,6 +37,19 @@ def published(catalogue: Catalogue) -> list[tuple[Entry, dict[str, Any]]]:
     return [(e, f) for e, f in facts if f.get("modelscope") or f.get("huggingface")]
 
 
+RECIPE = ("job", "task", "model", "hardware", "summary", "file")
+"""What is remembered of a recipe."""
+
+
+def recipes(catalogue: Catalogue) -> list[tuple[Entry, dict[str, Any]]]:
+    """Every recipe with what a list says of it; one that cannot be loaded is left out."""
+    entries = catalogue.of_kind("recipe")
+    missing = [e for e in entries if e.target not in catalogue.facts]
+    if missing:
+        _learn(catalogue, missing, lambda recipe: {name: getattr(recipe, name) for name in RECIPE})
+    return [(e, catalogue.facts[e.target]) for e in entries if e.target in catalogue.facts]
+
+
 def _published(component: Any) -> dict[str, Any]:
     return {name: declared(component, Dataset, name) for name in PUBLISHED}
 

@@ -162,7 +162,8 @@ class Catalogue:
         """
         wanted, _, package = name.partition("@")
         mine = self.of_kind(kind)
-        entries = [e for e in mine if _same(e.name, wanted) and package in ("", e.package)]
+        same = [e for e in mine if _same(e.name, wanted) and package in ("", e.package)]
+        entries = list({(e.package, e.target): e for e in same}.values())  # one may have two names that are alike
         if len(entries) > 1:
             choices = " or ".join(f"{e.name}@{e.package}" for e in entries)
             raise SwiftError(

@@ -31,6 +31,10 @@ def _run(words: list[str]) -> None:
         from swift_core.cli.show_data import show_data
 
         return show_data(words[2:])
+    if words[:1] == ["recipes"]:
+        from swift_core.cli.recipes import recipes
+
+        return recipes(words[1:])
     if answer(words):
         return
     from swift_core.job.specs import JOBS

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from swift_core.catalogue import metadata_cache
-from swift_core.catalogue.card_cache import cards_of, published, sources
+from swift_core.catalogue.card_cache import cards_of, published, recipes, sources
 from swift_core.catalogue.conformance import FILE, recorded
 from swift_core.catalogue.entries import Catalogue, Entry, summary_of
 from swift_core.contract.capability import describe
@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "Show one component, or with `show data FILE` what rows become and what of them trains.",
     "doctor": "Check everything installed: imports, API versions, double names, requirements.",
     "explain": "Print what a job would do: each component, package, file, option and its source. Runs nothing.",
+    "recipes": "Whole jobs by name: list, show and run them.",
     "new": "Write a complete plugin: pyproject, module, contract test and README.",
     "env": "Isolated environments of backends, quantizers and evaluators.",
 }
@@ -67,11 +68,14 @@ def list_rows(catalogue: Catalogue, kind: str = "") -> list[dict[str, Any]]:
     entries = catalogue.of_kind(kind) if kind else catalogue.entries
     cards = dict(cards_of(catalogue)) if any(e.kind == "model" for e in entries) else {}
     data = dict(published(catalogue)) if any(e.kind == "dataset" for e in entries) else {}
-    return [_row(e, cards.get(e)) | _data_row(data.get(e, {})) for e in entries]
+    if any(e.kind == "recipe" for e in entries):
+        jobs = dict(recipes(catalogue))
+        data |= {e: jobs.get(e) or {"fault": _fault(e)} for e in entries if e.kind == "recipe"}
+    return [_row(e, cards.get(e)) | _more(data.get(e, {})) for e in entries]
 
 
-def _data_row(facts: dict[str, Any]) -> dict[str, Any]:
-    """What a list says of a published data set: found by name, task, language or what its rows hold."""
+def _more(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a list says of a published data set or a recipe, beside what it says of every component."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items() if k != "file"}
 
 
@@ -121,7 +125,7 @@ def show_facts(catalogue: Catalogue, kind: str, name: str) -> dict[str, Any]:
         facts["options"] = [dataclasses.asdict(o) for o in describe_options(component)]
     elif dataclasses.is_dataclass(component):
         facts["file"] = getattr(component, "file", "") or facts["file"]
-        facts["facts"] = _fields(component, ("capabilities", "name", "summary", "file"))
+        facts["facts"] = _fields(component, ("capabilities", "name", "summary", "file", "text"))
     return facts
 
 

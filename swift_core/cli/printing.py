@@ -53,10 +53,13 @@ def columns() -> int:
 def table(rows: list[dict[str, Any]]) -> str:
     """Components in columns as wide as their widest cell; what models read and their level where there are models.
 
-    A list of data sets alone says what each is for, what its rows hold and in which language.
+    A list of data sets alone says what each is for, what its rows hold and in which language; one of recipes alone the
+    job, what it is for and the model.
     """
-    models, data = any("level" in row for row in rows), all("task" in row for row in rows) and bool(rows)
+    kinds = {row["kind"] for row in rows}
+    models, data = any("level" in row for row in rows), kinds and all("language" in row for row in rows)
     more = ["level", "reads"] if models else ["task", "reads", "language"] if data else []
+    more = ["job", "task", "model"] if kinds == {"recipe"} else more
     names = ["kind", "name", *more, "package", "version", "summary"]
     return "\n".join([*_columns(rows, names), f"{len(rows)} components of {len({r['kind'] for r in rows})} kinds"])
 

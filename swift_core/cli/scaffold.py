@@ -23,7 +23,7 @@ class Example:
     """What the example of one kind does.
 
     summary: one sentence, its docstring. use: how a job chooses it. needs: requirements besides swift-core.
-    target: what the entry point names; empty: the class. more: further modules.
+    target: what the entry point names; empty: the class. more: further modules. data: other files beside the module.
     """
 
     summary: str
@@ -31,6 +31,7 @@ class Example:
     needs: tuple[str, ...] = ()
     target: str = ""
     more: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
 
 _RUNTIME = ("swift-plugin-runtime>=0.4",)
@@ -99,6 +100,13 @@ EXAMPLES = {
     "exporter": Example(
         "Writes the checkpoint in half precision.", "swift export --model MODEL --exporter {{name}}", _RUNTIME
     ),
+    "recipe": Example(
+        "A small model learns to chat with LoRA.",
+        "swift recipes run {{name}} --dataset rows.jsonl",
+        ("swift-datasets-catalog>=0.1", "swift-plugin-essentials>=0.1", "swift-plugin-qwen2>=0.1"),
+        target="recipe",
+        data=("recipe.yaml",),
+    ),
     "command": Example("Counts the installed components of each kind.", "swift {{name}}", target="app"),
 }
 
@@ -160,6 +168,7 @@ def _files(kind: Kind, words: dict[str, str]) -> dict[str, str]:
         "README.md": "README.md",
         f"{module}/__init__.py": f"{kind.name}.py",
         **{f"{module}/{more}.py": f"{kind.name}_{more}.py" for more in EXAMPLES[kind.name].more},
+        **{f"{module}/{file}": f"{kind.name}_{file}" for file in EXAMPLES[kind.name].data},
         f"tests/test_{field}.py": f"{kind.name}_test.py",
     }
     return {path: _fill(_read(source), words) for path, source in sources.items()}

@@ -8,6 +8,7 @@ import inspect
 import os
 import shutil
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 from swift_core.catalogue.entries import Catalogue
@@ -33,21 +34,27 @@ YES = "yes"
 """A word of every job on the command line: an isolated environment is made without a question."""
 
 
-def run_job(name: str, *words: str) -> None:
-    """`swift NAME WORDS`: do the work, or print the options where the words ask for help."""
+def run_job(name: str, *words: str, given: Iterable[Given] = ()) -> None:
+    """`swift NAME WORDS`: do the work, or print the options where the words ask for help.
+
+    given: values from elsewhere, over which job files and the command line win.
+    """
     if "--help" in words or "-h" in words:
         print_help(name, [w for w in words if w not in ("--help", "-h")])
         return
-    job = prepared(name, list(words))
+    job = prepared(name, list(words), given)
     job.spec.runner()(job)
 
 
-def prepared(name: str, words: list[str]) -> PreparedJob:
-    """The job that the words ask for. Raises SwiftErrors with every mistake in them and in the job files."""
-    given, mistakes = _said(words)
+def prepared(name: str, words: list[str], given: Iterable[Given] = ()) -> PreparedJob:
+    """The job that the words ask for, on top of what is given.
+
+    Raises SwiftErrors with every mistake in them and in the job files.
+    """
+    said, mistakes = _said(words)
     if any(g.key == YES and g.value is True for g in split_arguments(words)[0]):
         os.environ[CONSENT] = "1"  # also for the processes that the job starts
-    return prepare(name, given, mistakes=mistakes)
+    return prepare(name, [*given, *said], mistakes=mistakes)
 
 
 def given_by(words: list[str]) -> list[Given]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.contract.capability import Capability
 from swift_core.contract.cards import Family
+from swift_core.contract.recipes import Recipe
 
 if TYPE_CHECKING:
     from swift_core.contract.engine import Request
@@ -279,6 +280,7 @@ BASES: dict[str, type] = {
     "server": Server,
     "evaluator": Evaluator,
     "exporter": Exporter,
+    "recipe": Recipe,
 }
 """Kind → the class that says what its components may declare. A command is a Typer application and declares nothing."""
 

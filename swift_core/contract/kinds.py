@@ -174,6 +174,13 @@ _ROWS = (
         "Turns a checkpoint into another format.",
     ),
     _row(
+        "recipe",
+        "recipes",
+        "any",
+        "",
+        "A whole job as data: model, data, method and sound values; `swift recipes run NAME` starts it.",
+    ),
+    _row(
         "command",
         "commands",
         "any",

@@ -117,8 +117,11 @@ def _subsets(sets: list[EvalSet], wanted: list[str] | None, name: str, where: st
 
 
 def _open(eval_set: EvalSet) -> list[EvalSet]:
-    """A folder as its data files: the `*_val` tables where there are some, else all but the `*_dev` ones."""
-    folder = Path(eval_set.source.id) if eval_set.source else None
+    """A folder as its data files: the `*_val` tables where there are some, else all but the `*_dev` ones.
+
+    One that stands for a published data set, under --data_root, is read as its card says.
+    """
+    folder = Path(eval_set.source.id) if eval_set.source and not eval_set.source.card else None
     if folder is None or not folder.is_dir():
         return [eval_set]
     files = sorted(p for p in folder.rglob("*") if is_data_file(p) and not p.stem.endswith("_dev"))

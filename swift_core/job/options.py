@@ -164,22 +164,36 @@ def read_config(path: str | Path) -> list[Given]:
 
     Raises SwiftError where the file is missing, is not valid YAML or holds no map.
     """
-    import yaml
-
-    file, name = Path(path), f"The job file {_short(path)!r}"
+    name = f"The job file {_short(path)!r}"
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SwiftError(f"{name} does not exist.") from None
+    except UnicodeDecodeError as error:
+        raise SwiftError(f"{name} is not valid YAML: {str(error)[:300]}") from None
     except OSError as error:
         raise SwiftError(f"{name} cannot be read: {error.strerror}.") from None
+    return given_in(read_map(text, name), str(path))
+
+
+def given_in(content: dict[str, Any], source: str) -> list[Given]:
+    """The options that a job file's map holds, as given values. source: where they stand, for messages."""
+    return [Given(_normal(str(k)), v, source) for k, v in content.items()]
+
+
+def read_map(text: str, name: str) -> dict[str, Any]:
+    """The map that a YAML text holds; a SwiftError begins with `name` where it is no YAML, no map or too large."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of 40 January is a ValueError
         raise SwiftError(f"{name} is not valid YAML: {str(error)[:300]}") from None
     if not isinstance(content, dict):
         raise SwiftError(f"{name} must be a map of option names to values.")
     if not _is_small(content):
         raise SwiftError(f"{name} holds more than {MOST_VALUES} values, or a value within itself.")
-    return [Given(_normal(str(k)), v, str(path)) for k, v in content.items()]
+    return content
 
 
 MOST_VALUES = 100_000
@@ -306,6 +320,8 @@ def _shape(f: dataclasses.Field[Any], value: Any) -> Any:
         raise SwiftError(f"--{f.name} {_short(value)} is not a number.")
     if isinstance(value, str) and value.lower() in ("none", "null") and "None" in declared:
         return None
+    if isinstance(value, str) and value.isdecimal() and re.match(r"Literal\[[\d, ]+\]", declared):
+        return int(value)
     if declared.startswith("list") and not isinstance(value, list):
         return _as_list(value, f.name)
     if declared.startswith("dict") and isinstance(value, str):

@@ -27,6 +27,7 @@ _WHERE = {
     "contracts_data": ("AgentContract", "BoxContract", "DatasetContract", "LossScaleContract", "TemplateContract"),
     "contracts_environments": ("EnvironmentContract",),
     "contracts_model": ("LoaderContract", "ModelContract", "PatcherContract"),
+    "contracts_recipes": ("RecipeContract",),
     "quantizers": ("QuantizerContract",),
     "contracts_training": (
         "LauncherContract",

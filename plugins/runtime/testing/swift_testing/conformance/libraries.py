@@ -29,7 +29,7 @@ def _define_torchvision_operators() -> None:
 
     import torch
 
-    if importlib.util.find_spec("torchvision") is None or _torchvision_works():
+    if KEPT or importlib.util.find_spec("torchvision") is None or _torchvision_works():
         return
     library = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
