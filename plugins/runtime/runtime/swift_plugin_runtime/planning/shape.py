@@ -13,6 +13,7 @@ from swift_core.jobs.steps import attach_tuners
 from swift_plugin_runtime.loading import heads
 from swift_plugin_runtime.loading.loader import dtype_of, model_class
 
+
 def config_folder(job: Job) -> str:
     """The folder with the config.json of the job's model; of a hub's model, that file alone is fetched.
 
