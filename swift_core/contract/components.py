@@ -22,8 +22,8 @@ class Requirements:
     """What an isolated environment holds: packages to install, then packages to take out again.
 
     before: what must be there already when packages of `install` are built. size: what the user is told before they
-    are fetched, for instance `about 3 GB`. overrides: lines for `uv pip install --overrides`, which replace what packages
-    of `install` demand of others: `torch==2.13.0`, or `triton; sys_platform == 'never'` for one to be left out.
+    are fetched, for instance `about 3 GB`. overrides: lines for `uv pip install --overrides`, which replace what the
+    packages demand of others: `torch==2.13.0`, or `triton; sys_platform == 'never'` for one to be left out.
     """
 
     install: tuple[str, ...]

@@ -188,7 +188,7 @@ class LmDeployDialect:
     tokenizer: Any
 
     def call(self, question: Question) -> Call:
-        """`/generate` with ids; `/v1/completions` with text for adapters and seeds. SwiftError for what neither does."""
+        """`/generate` with ids; for adapters and seeds `/v1/completions` with text. SwiftError for what neither can."""
         refuse(question)
         request = question.request
         if request.adapter is not None or _seeded(question):
@@ -203,15 +203,16 @@ class LmDeployDialect:
         return Call("/generate", body, read_tokens)
 
     def _texts(self, question: Question) -> Body:
-        request = question.request
-        stream = {"stream": True, "stream_options": {"include_usage": True}} if question.stream else {}
+        """The body of `/v1/completions`, whose `stop` ends an answer at special tokens; the engine sees other ends."""
+        request, special = question.request, {*self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder}
         body = {
             **_settings(question),
             "model": request.adapter or self.model,
             "prompt": self._text(question),
             "max_completion_tokens": question.limit,
-            "stop": [self.tokenizer.decode([token]) for token in question.ends],
-            **stream,
+            "stop": [self.tokenizer.decode([token]) for token in question.ends if token in special],
+            "stream": True,
+            "stream_options": {"include_usage": True},
         }
         return {**body, "seed": request.sampling.seed} if _seeded(question) else body
 
@@ -224,8 +225,8 @@ class LmDeployDialect:
         if bos and text.startswith(bos) and list(self.tokenizer(text[len(bos) :])["input_ids"]) == question.ids:
             return text[len(bos) :]
         raise SwiftError(
-            f"{question.request.where}: LMDeploy takes prompts with an adapter or a seed as text, and this one's tokens "
-            "would be others when they are read back. Leave both out (--merge_lora true serves one adapter as the model)."
+            f"{question.request.where}: LMDeploy takes a prompt with an adapter or a seed as text, and this one's "
+            "tokens would be others when read back. Leave both out (--merge_lora true serves one adapter as the model)."
         )
 
 

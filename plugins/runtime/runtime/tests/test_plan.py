@@ -12,8 +12,8 @@ from swift_plugin_runtime.batching.padding_free import keep_rows_apart
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.planning.command import app
 from swift_plugin_runtime.planning.memory import Batch, cache_bytes, held, shared_out, training_memory
-from swift_plugin_runtime.planning.plan import PlanOptions, planned, separate
 from swift_plugin_runtime.planning.passes import Alive, passes
+from swift_plugin_runtime.planning.plan import PlanOptions, planned, separate
 from swift_plugin_runtime.planning.shape import shape_of, untuned
 from swift_testing.tiny import tiny_qwen2
 from typer.testing import CliRunner

@@ -18,6 +18,9 @@ from swift_core.contract.job import Job
 WATCH = 'exec 3<&0; "$@" </dev/null & server=$!; (cat <&3 >/dev/null; kill 0) & wait $server'
 """Runs the server, and ends its process group when our end of the pipe closes: it cannot outlive us."""
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks without the proxies of the environment: they have nothing to do with a server of our own."""
+
 
 class ServerProcess:
     """A server on 127.0.0.1 that answers `/health` with 200 once it is up.
@@ -81,7 +84,7 @@ class ServerProcess:
 
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+            with DIRECT.open(f"{self.url}/health", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
