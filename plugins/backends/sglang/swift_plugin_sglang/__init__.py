@@ -32,7 +32,7 @@ from swift_core.jobs.steps import load_processor
 FOR_CUDA = (
     "torchaudio torchcodec cuda-python flash-attn-4 flashinfer_python humming-kernels nvidia-cutlass-dsl nvidia-mathdx "
     "nvshmem4py-cu13 quack-kernels sgl-deep-ep sgl-deep-gemm sgl-flash-mla sglang-kernel tilelang torch_memory_saver "
-    "kernels deepseek-recipe tml-renderers timm datasets modelscope smg-grpc-servicer torchvision"
+    "kernels deepseek-recipe tml-renderers timm datasets modelscope smg-grpc-servicer"
 ).split()
 """Demands of SGLang that only a GPU can use; without one, what is left still reads arguments and bodies."""
 
@@ -52,7 +52,7 @@ def _requirements() -> Requirements:
         return Requirements(("sglang==0.5.23",), size="about 10 GB")
     left_out = tuple(f"{name}; sys_platform == 'never'" for name in FOR_CUDA)
     parser = ("sglang==0.5.23", "triton", "dill", "apache-tvm-ffi==0.1.11")
-    return Requirements(parser, size="about 1.6 GB", overrides=("torch==2.13.0", *left_out))
+    return Requirements(parser, size="about 1.6 GB", overrides=("torch==2.13.0", "torchvision==0.28.0", *left_out))
 
 
 @dataclass(kw_only=True, eq=False)

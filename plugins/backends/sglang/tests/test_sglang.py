@@ -25,7 +25,11 @@ READY = venvs.find("sglang").ready or os.environ.get("SWIFT_TEST_SGLANG") == "1"
 needs_sglang = pytest.mark.skipif(not READY, reason="SGLang's environment is not made: run `make test-sglang`")
 
 READ = """
-import argparse, dataclasses, json, sys
+import argparse, json, sys
+import torch
+lib = torch.library.Library("torchvision", "FRAGMENT")  # its build for CUDA lacks these beside a CPU torch
+for name in ("nms", "qnms"):
+    lib.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 from pydantic import TypeAdapter
 from sglang.api.v1.api_types import GenerateRequest
 from sglang.srt.managers.io_struct import GenerateReqInput
