@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swift_plugin_serving.checkpoints import checkpoint_of, interpreter, lora_folders, merged
+from swift_plugin_serving.checkpoints import checkpoint_of, dtype_of, interpreter, lora_folders, merged
 from swift_plugin_serving.generating import Body, Call, GenerateEngine, Question, read_text, read_tokens
 from swift_plugin_serving.processes import ServerProcess
 from swift_plugin_serving.server import bind
@@ -114,6 +114,8 @@ class LmDeploy(Backend):
             config = job.hook.load_config(job=job, path=path)
             processor = load_processor(job, path, config)
             say_model(job)
+            if dtype_of(job, path) == "float32":
+                job.say("LMDeploy loads this float32 checkpoint in float16: --torch_dtype bfloat16 says otherwise.")
             server.wait(job, self.lmdeploy_start_timeout, "lmdeploy_start_timeout")
             models = [served_name(job.options), *adapters]
             window = min(window_of(job, config), self.lmdeploy_session_len or window_of(job, config))
