@@ -189,7 +189,7 @@ class GenerateEngine:
         drawn = len(ids) or (counted[1] if counted else len(self.tokenizer(writer.text)["input_ids"]))
         return reply_of(self.job, question.request, writer.text, writer.reason, (len(question.ids), drawn), ids)
 
-    def _pieces(self, request: Request, call: Call) -> Iterator[Piece]:
+    def _pieces(self, request: Request, call: Call) -> Generator[Piece, None, None]:
         """The answer as the server gives it; leaving off closes the connection, which ends it there."""
         import httpx
 
