@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -12,7 +13,7 @@ from swift_core.cli.listing import COMMANDS
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.job.specs import JOBS
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "list": components.list_components,
     "show": components.show,
     "doctor": components.doctor,
