@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import openai
 import pytest
 from swift_plugin_serving.server import running_server
 from swift_testing.generate_standin import interpreter
+from swift_testing.serving import WEATHER
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core import SwiftError
@@ -51,7 +53,7 @@ def engine(request: pytest.FixtureRequest, model: str, tmp_path_factory: pytest.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         patch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing of ours goes through it
-        told = {f"{name}_python": interpreter(folder), **OPTIONS[name]}
+        told = {"agent": "hermes", f"{name}_python": interpreter(folder), **OPTIONS[name]}
         made = start(model=model, template="chatml", adapters=[f"mine={folder}"], infer_backend=name, **told)
         made.place = folder
         patch.delenv("http_proxy")
@@ -67,6 +69,16 @@ def asked(engine: Any) -> list[dict[str, Any]]:
     lines = file.read_text(encoding="utf-8").splitlines()
     file.unlink()
     return [json.loads(line) for line in lines]
+
+
+def left(engine: Any) -> bool:
+    """Whether the stand-in, slow until now, notices soon that nobody reads its answer any more."""
+    until = time.monotonic() + 20
+    while not (found := '{"left": true}' in (engine.place / "asked.jsonl").read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    (engine.place / "slow").unlink()
+    asked(engine)
+    return found
 
 
 def say(text: str, **more: Any) -> Request:
@@ -96,14 +108,28 @@ def test_a_conversation_goes_as_the_template_writes_it(engine):
 def test_a_stop_word_ends_the_answer_and_the_work(engine):
     (engine.place / "slow").touch()
     (reply,) = engine.generate([say("one two three " * 20, stop=["o th"], max_new_tokens=200)])
-    (engine.place / "slow").unlink()
     assert (reply.text, reply.finish_reason) == ("one tw", "stop")
+    assert left(engine)
     with running_server(engine) as url, openai.OpenAI(base_url=f"{url}/v1", api_key="EMPTY", max_retries=0) as client:
         done = client.completions.create(model=engine.models[0], prompt="one two", max_tokens=9, stop=["tw"], n=2)
         assert [choice.text for choice in done.choices] == ["one ", "one "]
         with pytest.raises(openai.NotFoundError, match="other"):
             client.completions.create(model="other", prompt="one")
-    assert any("left" in line for line in asked(engine))
+
+
+def test_a_stream_that_is_left_ends_there(engine):
+    (engine.place / "slow").touch()
+    pieces = engine.stream(say("one two three " * 20, max_new_tokens=200))
+    next(pieces)
+    pieces.close()
+    assert left(engine)
+
+
+def test_tool_calls_are_read_from_what_it_says(engine):
+    call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call><|im_end|>'
+    (reply,) = engine.generate([say(f"I look.\n{call}", tools=[WEATHER], max_new_tokens=400)])
+    assert (reply.finish_reason, reply.content) == ("tool_calls", "I look.")
+    assert reply.calls == [{"name": "get_weather", "arguments": {"city": "Paris"}}]
 
 
 def test_streams_join_to_the_answer(engine):

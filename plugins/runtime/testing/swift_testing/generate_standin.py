@@ -1,8 +1,8 @@
 """A stand-in for the servers of LMDeploy and SGLang: it speaks the endpoints that they document, and knows no model.
 
 Its answer to a prompt is the prompt again, token by token, up to the first token that ends an answer: turned round for
-an adapter, in an order that the seed decides where it draws. So tests see what was asked. `python -m
-swift_testing.generate_standin …` takes the place of an interpreter that has one of the two.
+an adapter, in an order that the seed decides where it draws. So tests see what was asked. It refuses the prompt [5, 13],
+and [5, 14] ends it. `python -m swift_testing.generate_standin …` takes the place of an interpreter that has one of them.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.note({"path": self.path, "body": body})
         if self.headers["Authorization"] != f"Bearer {self.server.key}":
             self._json(401, {"error": "Unauthorized"})
-        elif 13 in body.get("input_ids", []):
+        elif body.get("input_ids") == [5, 13]:
             self._json(400, {"error": {"message": "thirteen brings bad luck"}})
-        elif 14 in body.get("input_ids", []):
+        elif body.get("input_ids") == [5, 14]:
             print("torch.OutOfMemoryError: stand-in", flush=True)
             os._exit(3)
         else:
