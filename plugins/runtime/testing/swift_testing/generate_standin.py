@@ -1,8 +1,8 @@
 """A stand-in for the servers of LMDeploy and SGLang: it speaks the endpoints that they document, and knows no model.
 
 Its answer to a prompt is the prompt again, token by token, up to the first token that ends an answer: turned round for
-an adapter, in an order that the seed decides where it draws. So tests see what was asked. It refuses the prompt [5, 13],
-and [5, 14] ends it. `python -m swift_testing.generate_standin …` takes the place of an interpreter that has one of them.
+an adapter, in an order that the seed decides where it draws. So tests see what was asked. It refuses [5, 13],
+and the prompt [5, 14] ends it. `python -m swift_testing.generate_standin …` takes the place of an interpreter with one.
 """
 
 from __future__ import annotations
