@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -108,6 +109,7 @@ def test_greedy_answers_equal_transformers(engines):
     requests.append(Request.of([{"role": "user", "content": "Weather in Paris?"}], tools=[WEATHER], max_new_tokens=60))
     requests.append(Request.of(prompt="<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"))
     theirs, ours = (engine.generate(requests) for engine in engines)
+    ours = [dataclasses.replace(reply, ids=[]) for reply in ours]  # vLLM's OpenAI interface gives text alone
     assert theirs == ours
     assert theirs[0].text == LESSONS[0]["response"]
     assert len({theirs[0].text, theirs[1].text, theirs[2].text}) == 3
