@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang
 
 setup: .venv/.ready
 
@@ -64,6 +64,13 @@ clean:
 # Heavy stacks in environments of their own: made on first use, not part of `make test`.
 test-vllm: .venv/.ready
 	SWIFT_TEST_VLLM=1 $(PY) -m pytest plugins/backends/vllm
+
+# Words and bodies against the real parsers and models; answers need an NVIDIA GPU, and are not asked for.
+test-lmdeploy: .venv/.ready
+	SWIFT_TEST_LMDEPLOY=1 $(PY) -m pytest plugins/backends/lmdeploy
+
+test-sglang: .venv/.ready
+	SWIFT_TEST_SGLANG=1 $(PY) -m pytest plugins/backends/sglang
 
 test-evalscope: .venv/.ready
 	SWIFT_TEST_EVALSCOPE=1 $(PY) -m pytest plugins/evaluators/evalscope

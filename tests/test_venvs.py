@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,8 @@ class Tiny:
     swift_api = 1
     environment = Requirements(({requirement!r},), size="about 30 KB")
 """
+
+DEMANDS = "Metadata-Version: 2.1\nName: needy\nVersion: 1.0\nRequires-Dist: not-to-be-had\n"
 
 CREATE = "from swift_core.catalogue.venvs import find; print(find('tiny').create())"
 REMOVE = "from swift_core.catalogue.venvs import find; print(find('tiny').remove())"
@@ -430,3 +433,23 @@ def test_sizes_and_ages_are_read_by_people(tmp_path: Path) -> None:
 
 def test_the_size_does_not_rename_the_folder() -> None:
     assert repr(Requirements(("a",), size="about 3 GB")) == repr(Requirements(("a",)))
+
+
+def test_overrides_replace_what_packages_demand(place: Place) -> None:
+    wheel = place.folder / "needy-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("needy.py", "")
+        file.writestr("needy-1.0.dist-info/METADATA", DEMANDS)
+        file.writestr("needy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("needy-1.0.dist-info/RECORD", "")
+    place.require(str(wheel))
+    assert "not-to-be-had" in place.create().end(1)
+    plugin = place.folder / "tiny.py"
+    instead = "not-to-be-had; sys_platform == 'never'"
+    plugin.write_text(plugin.read_text().replace("size=", f'overrides=("{instead}",), size='))
+    place.create().end()
+    assert (place.made / "overrides.txt").read_text() == f"{instead}\n"
+    first = place.made.name
+    plugin.write_text(plugin.read_text().replace("'never'", "'nowhere'"))
+    said = place.python("-c", "from swift_core.catalogue.venvs import find; print(find('tiny').folder.name)").end()
+    assert said.strip() != first  # other overrides are another environment

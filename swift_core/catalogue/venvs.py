@@ -36,6 +36,7 @@ class Environment:
     folder: Path
     before: tuple[str, ...] = ()
     size: str = ""
+    overrides: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -105,12 +106,19 @@ class Environment:
 
     def _fill(self, folder: Path, lock: Lock) -> None:
         """Make a whole environment in `folder`, which may be renamed: its scripts find its interpreter beside them."""
-        python = ["--python", str(folder / "bin/python")]
-        steps = [["venv", "--relocatable", "--python", sys.executable, str(folder)]]
-        for packages in filter(None, (self.before, self.requirements)):
-            steps.append(["pip", "install", "--compile-bytecode", *python, *packages])
+        python, lines = ["--python", str(folder / "bin/python")], folder / "overrides.txt"
+        venv_making.uv(
+            self.name, ["venv", "--relocatable", "--python", sys.executable, str(folder)], kept_open=lock.descriptor
+        )
+        if self.overrides:
+            lines.write_text("\n".join(self.overrides) + "\n", encoding="utf-8")
+            python += ["--overrides", str(lines)]
+        steps = [
+            ["pip", "install", "--compile-bytecode", *python, *packages]
+            for packages in filter(None, (self.before, self.requirements))
+        ]
         if self.unwanted:
-            steps.append(["pip", "uninstall", *python, *self.unwanted])
+            steps.append(["pip", "uninstall", *python[:2], *self.unwanted])
         for words in steps:
             venv_making.uv(self.name, words, kept_open=lock.descriptor)
         (folder / ".ready").touch()
@@ -150,9 +158,10 @@ def of_entry(entry: Installed) -> Environment | None:
     wanted: Requirements | None = declared_by(entry.load(), Backend, "environment")
     if wanted is None:
         return None
-    mark = hashlib.sha256(repr(wanted).encode()).hexdigest()[:8]
+    named = "\n".join([repr(wanted), *wanted.overrides])
+    mark = hashlib.sha256(named.encode()).hexdigest()[:8]
     folder = home() / f"{entry.name}-{entry.version}-{mark}"
-    return Environment(entry.name, wanted.install, wanted.remove, folder, wanted.before, wanted.size)
+    return Environment(entry.name, wanted.install, wanted.remove, folder, wanted.before, wanted.size, wanted.overrides)
 
 
 def find(name: str) -> Environment:

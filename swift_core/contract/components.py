@@ -24,13 +24,15 @@ class Requirements:
     """What an isolated environment holds: packages to install, then packages to take out again.
 
     before: what must be there already when packages of `install` are built. size: what the user is told before they
-    are fetched, for instance `about 3 GB`.
+    are fetched, for instance `about 3 GB`. overrides: lines for `uv pip install --overrides`, which replace what the
+    packages demand of others: `torch==2.13.0`, or `triton; sys_platform == 'never'` for one to be left out.
     """
 
     install: tuple[str, ...]
     remove: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     size: str = field(default="", repr=False)  # an environment's folder is named by the representation
+    overrides: tuple[str, ...] = field(default=(), repr=False)  # and by these, where there are any
 
 
 class Component:

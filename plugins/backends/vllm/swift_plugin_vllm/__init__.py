@@ -12,23 +12,26 @@ import json
 import os
 import secrets
 import shutil
-import signal
-import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Generator, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swift_plugin_serving.checkpoints import (
+    checkpoint_of,
+    dtype_of,
+    interpreter,
+    lora_folders,
+    merged,
+    plain_lora,
+    rank_of,
+)
+from swift_plugin_serving.processes import ServerProcess
 from swift_plugin_serving.remote import OpenAIEngine
 from swift_plugin_serving.server import bind
 
 from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
-from swift_core.catalogue.venvs import of_entry
 from swift_core.contract.capability import Capability
 from swift_core.contract.components import Backend, Requirements
 from swift_core.contract.engine import Listener, Reply, Request, RolloutEngine
@@ -37,7 +40,7 @@ from swift_core.contract.row import Row
 from swift_core.inference.conversation import askable, room, served_name, stream_one, window_of
 from swift_core.inference.ending import ending_of, reply_of
 from swift_core.jobs.announce import say_model
-from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, load_processor, merge_adapters
+from swift_core.jobs.steps import load_processor
 from swift_core.templates.plain_text import GUARD, guarded
 from swift_core.templates.render import spans_of
 
@@ -48,9 +51,6 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 ROLLOUTS = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
 """Environment of a server whose weights or adapters change while it runs."""
-
-WATCH = 'exec 3<&0; "$@" </dev/null & server=$!; (cat <&3 >/dev/null; kill 0) & wait $server'
-"""Runs the server, and ends its process group when our end of the pipe closes: it cannot outlive us."""
 
 
 def _requirements() -> Requirements:
@@ -107,22 +107,22 @@ class Vllm(Backend):
             return Rollouts(job, processor, address, name, lora)
         server = self._rollout_server(job, folder, lora)
         try:
-            server.wait(job, self.vllm_start_timeout)
+            server.wait(job, self.vllm_start_timeout, "vllm_start_timeout")
         except BaseException:
             server.stop()
             raise
         return Rollouts(job, processor, {"url": server.url, "key": server.key}, name, lora, server)
 
-    def _rollout_server(self, job: Job, folder: str, lora: bool) -> Server:
+    def _rollout_server(self, job: Job, folder: str, lora: bool) -> ServerProcess:
         """A started server for the policy saved in `folder`; its log stays in the output folder."""
-        if not (_plain_lora(Path(folder)) if lora else Path(folder, "config.json").is_file()):
+        if not (plain_lora(Path(folder)) if lora else Path(folder, "config.json").is_file()):
             raise SwiftError(
                 "--rollout_backend vllm follows one plain LoRA adapter or whole weights: say --tuner lora, or full."
             )
         words = ["--enable-scale-out"]
         if lora:
             words += ["--enable-lora", "--max-lora-rank", str(_slot_rank([folder])), "--max-loras", "2"]
-        python, path = self._interpreter(job), _checkpoint(job) if lora else folder
+        python, path = self._interpreter(job), checkpoint_of(job) if lora else folder
         temporary = tempfile.TemporaryDirectory(prefix="swift-vllm-")
         log = Path(job.options.output_dir, "vllm.log").resolve()
         try:
@@ -133,11 +133,11 @@ class Vllm(Backend):
 
     @hookimpl
     def start_engine(self, job: Job) -> VllmEngine:
-        adapters = {} if job.options.merge_lora else _lora_folders(job)
+        adapters = {} if job.options.merge_lora else lora_folders(job, "vLLM")
         python = self._interpreter(job)
         folder = tempfile.TemporaryDirectory(prefix="swift-vllm-")
         try:
-            path = _merged(job, folder.name) if job.options.merge_lora else _checkpoint(job)
+            path = merged(job, folder.name) if job.options.merge_lora else checkpoint_of(job)
             server = self._server(job, python, path, _lora_words(adapters), folder)
         except BaseException:
             folder.cleanup()
@@ -146,19 +146,14 @@ class Vllm(Backend):
             config = job.hook.load_config(job=job, path=path)
             processor = load_processor(job, path, config)
             say_model(job)
-            server.wait(job, self.vllm_start_timeout)
+            server.wait(job, self.vllm_start_timeout, "vllm_start_timeout")
             return VllmEngine(job, server, config, processor, [served_name(job.options), *adapters])
         except BaseException:
             server.stop()
             raise
 
     def _interpreter(self, job: Job) -> str:
-        if self.vllm_python:
-            return self.vllm_python
-        entry = next(c.entry for c in job.many("backend") if c.component is self)
-        environment = of_entry(entry)
-        assert environment is not None  # the class declares one
-        return str(environment.create())
+        return self.vllm_python or interpreter(job, self)
 
     def _server(
         self,
@@ -169,7 +164,7 @@ class Vllm(Backend):
         folder: Any,
         variables: dict[str, str] | None = None,
         log: Path | None = None,
-    ) -> Server:
+    ) -> ServerProcess:
         """The started server process. more: further words. folder: a temporary one, which it will own.
 
         log: where its log stays; left out, it goes with the folder.
@@ -183,7 +178,7 @@ class Vllm(Backend):
             "--served-model-name": served_name(job.options),
             "--host": "127.0.0.1",
             "--port": port,
-            "--dtype": _dtype(job, path),
+            "--dtype": dtype_of(job, path),
             "--chat-template": template,
             "--chat-template-content-format": "openai",
             "--generation-config": "vllm",  # not the checkpoint's: what the request leaves out is our default
@@ -201,7 +196,8 @@ class Vllm(Backend):
             *(str(w) for pair in settings.items() for w in pair),
         ]
         words = [*command, *flags, *more, *self.vllm_args]
-        return Server(words, port, {**self._variables(), **(variables or {})}, folder, log)
+        told = {**self._variables(), **(variables or {})}
+        return ServerProcess("vLLM", words, port, told["VLLM_API_KEY"], told, folder, log)
 
     def _variables(self) -> dict[str, str]:
         variables = {
@@ -213,39 +209,6 @@ class Vllm(Backend):
         if not ON_GPU:
             variables["VLLM_CPU_KVCACHE_SPACE"] = str(self.vllm_kv_cache_gib)
         return variables
-
-
-def _checkpoint(job: Job) -> str:
-    path: str = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
-    return path
-
-
-def _merged(job: Job, folder: str) -> str:
-    """The checkpoint with the adapters folded in, written into `folder`."""
-    model, processor = load_model(job)
-    model = merge_adapters(job, load_adapters(job, model))
-    path = str(Path(folder, "merged"))
-    job.hook.save_model(job=job, model=model, processor=processor, folder=path)
-    return path
-
-
-def _lora_folders(job: Job) -> dict[str, str]:
-    """Adapter name → its folder, all plain LoRA in PEFT's form; SwiftError for any that vLLM cannot load."""
-    folders = {}
-    for name, items in adapters_by_name(job).items():
-        folder = Path(str(items[0].folder))  # an adapter is always read from one
-        if len(items) > 1 or not _plain_lora(folder):
-            raise SwiftError(f"vLLM serves plain LoRA adapters only, and {name!r} is none: say --merge_lora true.")
-        folders[name] = str(folder.resolve())
-    return folders
-
-
-def _plain_lora(folder: Path) -> bool:
-    file = folder / "adapter_config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return config.get("peft_type") == "LORA" and not any(
-        map(config.get, ("use_dora", "modules_to_save", "trainable_token_indices"))
-    )
 
 
 def _lora_words(adapters: dict[str, str]) -> list[str]:
@@ -260,25 +223,11 @@ def _lora_words(adapters: dict[str, str]) -> list[str]:
 
 def _slot_rank(folders: Iterable[str]) -> int:
     """The least rank of vLLM's that holds all these adapters."""
-    highest = max(_rank(Path(folder)) for folder in folders)
+    highest = max(rank_of(Path(folder)) for folder in folders)
     allowed = [rank for rank in RANKS if rank >= highest]
     if not allowed:
         raise SwiftError(f"vLLM serves LoRA up to rank {RANKS[-1]}, not {highest}: say --merge_lora true.")
     return allowed[0]
-
-
-def _rank(folder: Path) -> int:
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return max([config["r"], *config.get("rank_pattern", {}).values()])
-
-
-def _dtype(job: Job, path: str) -> str:
-    """The precision by name. vLLM's own `auto` would turn float32 into a half type, the loader's does not."""
-    if job.options.torch_dtype != "auto":
-        return str(job.options.torch_dtype)
-    config = json.loads(Path(path, "config.json").read_text(encoding="utf-8"))
-    texts = [config, config.get("text_config") or {}]
-    return next((str(c[k]) for c in texts for k in ("dtype", "torch_dtype") if c.get(k)), "auto")
 
 
 def joining_template(media: dict[str, str]) -> str:
@@ -291,87 +240,13 @@ def joining_template(media: dict[str, str]) -> str:
     return "{%- for message in messages %}" + parts + "{%- endif %}{%- endfor %}{%- endfor %}"
 
 
-class Server:
-    """vLLM's server as a process group of its own. log: where it stays; left out, it goes with the folder."""
-
-    def __init__(self, command: list[str], port: int, variables: dict[str, str], folder: Any, log: Path | None = None):
-        self.url, self.key, self.folder = f"http://127.0.0.1:{port}", variables["VLLM_API_KEY"], folder
-        self.kept, self.log = log is not None, log or Path(folder.name, "server.log")
-        with self.log.open("wb") as log_file:
-            self.process = subprocess.Popen(
-                ["sh", "-c", WATCH, "sh", *command],
-                stdin=subprocess.PIPE,
-                stdout=log_file,
-                stderr=subprocess.STDOUT,
-                env=variables,
-                cwd=folder.name,
-                start_new_session=True,
-            )
-
-    def wait(self, job: Job, timeout: float) -> None:
-        """Until the server answers; SwiftError with the end of its log if it dies or takes too long."""
-        job.say("vLLM is starting …")
-        start = told = time.monotonic()
-        while not self._healthy():
-            self.check()
-            now = time.monotonic()
-            if now - start > timeout:
-                raise SwiftError(f"vLLM was not up after {timeout} s (--vllm_start_timeout). {self._tail()}")
-            if now - told > 15:
-                job.say(f"vLLM is starting ({now - start:.0f} s): {self._lines(1)}")
-                told = now
-            time.sleep(0.3)
-
-    def check(self) -> None:
-        """SwiftError with the end of the log where the server has ended."""
-        if self.process.poll() is not None:
-            raise SwiftError(f"vLLM ended with exit code {self.process.returncode}. {self._tail()}")
-
-    def check_after_failure(self) -> None:
-        """As `check`, for a server that may be about to end: a request of ours failed."""
-        if not self._healthy():
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(10)
-        self.check()
-
-    def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def _tail(self) -> str:
-        return f"The end of its log{f' {self.log}' if self.kept else ''}:\n{self._lines(25)}"
-
-    def _lines(self, count: int) -> str:
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-count:])
-
-    def stop(self) -> None:
-        """End every process of the group, and remove temporary weights and the log where it is not kept."""
-        if self.process.poll() is None:
-            self._signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(15)
-        self._signal(signal.SIGKILL)  # engine processes that did not heed their parent's end
-        self.process.wait()
-        if self.process.stdin:
-            self.process.stdin.close()
-        self.folder.cleanup()
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-
-
 class VllmEngine:
     """An engine over a running vLLM server, which batches whatever arrives."""
 
     batches_itself = True
     obeys = OpenAIEngine.obeys
 
-    def __init__(self, job: Job, server: Server, config: Any, processor: Any, models: list[str]):
+    def __init__(self, job: Job, server: ServerProcess, config: Any, processor: Any, models: list[str]):
         self.job, self.server, self.processor, self.models = job, server, processor, models
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.window = window_of(job, config)

@@ -22,7 +22,7 @@ from swift_core.inference.conversation import stream_one
 from swift_core.inference.ending import ending_of, reply_to_ids
 
 if TYPE_CHECKING:
-    from swift_plugin_vllm import Server
+    from swift_plugin_serving.processes import ServerProcess
 
 PARALLEL = 128
 """Requests under way at a time; the server batches what arrives."""
@@ -38,7 +38,13 @@ class Rollouts:
     batches_itself = True
 
     def __init__(
-        self, job: Job, processor: Any, address: dict[str, str], name: str, lora: bool, server: Server | None = None
+        self,
+        job: Job,
+        processor: Any,
+        address: dict[str, str],
+        name: str,
+        lora: bool,
+        server: ServerProcess | None = None,
     ):
         self.job, self.processor, self.address, self.lora, self.server = job, processor, address, lora, server
         self.models = [name]

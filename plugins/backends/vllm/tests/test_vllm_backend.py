@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,7 +14,7 @@ import jinja2
 import openai
 import pytest
 from swift_plugin_serving.server import running_server
-from swift_plugin_vllm import ON_GPU, Server, _lora_words, joining_template
+from swift_plugin_vllm import ON_GPU, _lora_words, joining_template
 from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
@@ -90,41 +88,6 @@ def test_multimodal_models_are_refused_on_a_cpu(tmp_path):
         start(model=tiny_qwen2_vl(tmp_path), backend="vllm")
 
 
-def sleeper():
-    """A `Server` around a process that starts a child and waits; returns it with the file of the child's id."""
-    folder = tempfile.TemporaryDirectory()
-    file = Path(folder.name, "child")
-    child = (
-        "import subprocess, sys; p = subprocess.Popen(['sleep', '600'])\n"
-        "open(sys.argv[1], 'w').write(str(p.pid)); p.wait()"
-    )
-    server = Server([sys.executable, "-c", child, str(file)], 1, {**os.environ, "VLLM_API_KEY": "k"}, folder)
-    while not (file.is_file() and file.read_text()):
-        time.sleep(0.05)
-    return server, int(file.read_text())
-
-
-def gone(number: int) -> bool:
-    """Whether the process has ended (a zombie has)."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False)
-    return state.stdout.strip()[:1] in ("", "Z")
-
-
-def test_stop_ends_the_whole_group_and_removes_the_folder():
-    server, child = sleeper()
-    server.stop()
-    assert gone(child)
-    assert not server.log.parent.exists()
-
-
-def test_the_group_ends_when_we_are_killed():
-    server, child = sleeper()
-    server.process.stdin.close()  # what the system does when our process dies
-    server.process.wait(20)
-    assert gone(child)
-    server.stop()
-
-
 # -- with it ----------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory):
@@ -146,6 +109,7 @@ def test_greedy_answers_equal_transformers(engines):
     requests.append(Request.of([{"role": "user", "content": "Weather in Paris?"}], tools=[WEATHER], max_new_tokens=60))
     requests.append(Request.of(prompt="<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"))
     theirs, ours = (engine.generate(requests) for engine in engines)
+    ours = [dataclasses.replace(reply, ids=[]) for reply in ours]  # vLLM's OpenAI interface gives text alone
     assert theirs == ours
     assert theirs[0].text == LESSONS[0]["response"]
     assert len({theirs[0].text, theirs[1].text, theirs[2].text}) == 3

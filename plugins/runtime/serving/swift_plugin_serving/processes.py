@@ -1,0 +1,113 @@
+"""A server of somebody else's in a process group of its own: it starts, is watched, and ends with us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.job import Job
+
+WATCH = 'exec 3<&0; "$@" </dev/null & server=$!; (cat <&3 >/dev/null; kill 0) & wait $server'
+"""Runs the server, and ends its process group when our end of the pipe closes: it cannot outlive us."""
+
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks without the proxies of the environment: they have nothing to do with a server of our own."""
+
+
+class ServerProcess:
+    """A server on 127.0.0.1 that answers `/health` with 200 once it is up.
+
+    name: what the user calls it. command: its words. port: where it listens. key: what its clients send. variables:
+    its whole environment. folder: a temporary one, removed in the end; the server runs in it. log: where it stays;
+    left out, it goes with the folder.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        port: int,
+        key: str,
+        variables: dict[str, str],
+        folder: Any,
+        log: Path | None = None,
+    ):
+        self.name, self.url, self.key, self.folder = name, f"http://127.0.0.1:{port}", key, folder
+        self.kept, self.log = log is not None, log or Path(folder.name, "server.log")
+        with self.log.open("wb") as log_file:
+            self.process = subprocess.Popen(
+                ["sh", "-c", WATCH, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                env=variables,
+                cwd=folder.name,
+                start_new_session=True,
+            )
+
+    def wait(self, job: Job, timeout: float, option: str) -> None:
+        """Until the server answers. option: the one that says how long that may take.
+
+        Raises SwiftError with the end of its log if it dies or takes more than `timeout` seconds.
+        """
+        job.say(f"{self.name} is starting …")
+        start = told = time.monotonic()
+        while not self._healthy():
+            self.check()
+            now = time.monotonic()
+            if now - start > timeout:
+                raise SwiftError(f"{self.name} was not up after {timeout} s (--{option}). {self._tail()}")
+            if now - told > 15:
+                job.say(f"{self.name} is starting ({now - start:.0f} s): {self._lines(1)}")
+                told = now
+            time.sleep(0.3)
+
+    def check(self) -> None:
+        """SwiftError with the end of the log where the server has ended."""
+        if self.process.poll() is not None:
+            raise SwiftError(f"{self.name} ended with exit code {self.process.returncode}. {self._tail()}")
+
+    def check_after_failure(self) -> None:
+        """As `check`, for a server that may be about to end: a request of ours failed."""
+        if not self._healthy():
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+        self.check()
+
+    def _healthy(self) -> bool:
+        try:
+            with DIRECT.open(f"{self.url}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _tail(self) -> str:
+        return f"The end of its log{f' {self.log}' if self.kept else ''}:\n{self._lines(25)}"
+
+    def _lines(self, count: int) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-count:])
+
+    def stop(self) -> None:
+        """End every process of the group, and remove the folder, and with it the log where it is not kept."""
+        if self.process.poll() is None:
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(15)
+        self._signal(signal.SIGKILL)  # engine processes that did not heed their parent's end
+        self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
+        self.folder.cleanup()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
