@@ -1,4 +1,4 @@
-"""torchao is not loaded by jobs that have nothing of it, and is wholly there for those that have."""
+"""torchao, hqq and bitsandbytes are not loaded by jobs without them, and are wholly there for those that have them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import sys
 
 import pytest
 
-pytest.importorskip("torchao.quantization")
+for name in ("torchao.quantization", "hqq", "bitsandbytes"):
+    pytest.importorskip(name)
 
 USES = {
     "a part": "import torchao.utils; print(torchao.utils.TorchAOBaseTensor.__mro__[1].__name__)",
     "a name": "from torchao.utils import TorchAOBaseTensor; print(TorchAOBaseTensor.__name__)",
     "the package": "import torchao; print(callable(torchao.quantization.quantize_))",
+    "a part of hqq": "from hqq.core.quantize import HQQLinear, Quantizer; print(callable(Quantizer.quantize))",
+    "hqq": "import hqq.core.utils; from hqq.core.quantize import BaseQuantizeConfig as c; print(c(nbits=4))",
+    "bitsandbytes": "import bitsandbytes as b; print(b.__version__, b.nn.Linear4bit.__mro__[1].__name__)",
+    "a part of bitsandbytes": "import bitsandbytes.nn as n; print(n.Linear8bitLt(4, 4).weight.shape)",
+    "another part of it": "from bitsandbytes.optim import AdamW8bit; print(AdamW8bit.__module__)",
+    "whether it is there": "from importlib.util import find_spec; print(find_spec('bitsandbytes').name)",
     "another name of a part": "from torchao.utils import unwrap_tensor_subclass as u; print(callable(u))",
 }
 SEES = """
@@ -34,9 +41,9 @@ def test_a_lora_on_a_plain_model_does_without_it() -> None:
 import inspect, transformers
 transformers.Qwen2ForCausalLM, inspect.getmodule(run := lambda: 0)
 get_peft_model(net, LoraConfig(target_modules=["0"]))
-print("torchao" in sys.modules)
+print([name for name in ("torchao", "hqq", "bitsandbytes.nn", "torch._inductor.compile_fx") if name in sys.modules])
 """
-    assert run(SEES + code) == "False\n"
+    assert run(SEES + code) == "[]\n"
 
 
 def test_a_lora_on_a_quantized_weight_is_made_for_it() -> None:
@@ -47,6 +54,27 @@ net = get_peft_model(net, LoraConfig(target_modules=["0"]))
 print(type(net.base_model.model[0]).__name__)
 """
     assert run(SEES + code) == "TorchaoLoraLinear\n"
+
+
+def test_a_lora_on_weights_of_bitsandbytes_is_made_for_them() -> None:
+    code = """
+import bitsandbytes
+net = torch.nn.Sequential(bitsandbytes.nn.Linear4bit(64, 64))
+net.is_loaded_in_4bit = True
+net = get_peft_model(net, LoraConfig(target_modules=["0"]))
+print(type(net.base_model.model[0]).__module__, type(net.base_model.model[0]).__name__)
+"""
+    assert run(SEES + code) == "peft.tuners.lora.bnb Linear4bit\n"
+
+
+def test_a_lora_on_weights_of_hqq_is_made_for_them() -> None:
+    code = """
+from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
+layer = HQQLinear(net[0], BaseQuantizeConfig(nbits=4, group_size=64), compute_dtype=torch.float32, device="cpu")
+net = get_peft_model(torch.nn.Sequential(layer), LoraConfig(target_modules=["0"]))
+print(type(net.base_model.model[0]).__name__)
+"""
+    assert run(SEES + code) == "HqqLoraLinear\n"
 
 
 @pytest.mark.parametrize("use", USES)
