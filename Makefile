@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui docs strategies test-deepspeed
 
 setup: .venv/.ready
 
@@ -45,6 +45,7 @@ check: lint .venv/.smollm2
 generated: .venv/.ready
 	$(PY) tools/known.py
 	$(PY) tools/reference.py
+	$(PY) tools/troubleshooting.py
 
 # The losses of every training method on a tiny model, which the tests hold later runs to.
 trajectories: .venv/.ready
@@ -54,6 +55,14 @@ trajectories: .venv/.ready
 strategies: .venv/.ready .venv/deepspeed/.ready
 	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
 	$(PY) tools/reference.py
+
+# The documentation as a site, in output/site; a page or heading that a link does not find stops it.
+docs: .venv/docs/.ready
+	PYTHONPATH=$(CURDIR)/.venv/docs $(PY) -m zensical build --clean --strict
+
+.venv/docs/.ready: .venv/.ready tools/docs.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/docs -r tools/docs.txt
+	touch $@
 
 wheels: .venv/.ready
 	$(PY) tools/wheels.py

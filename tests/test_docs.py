@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import warm
 from fresh_venv import ROOT, Venv, run, uv
+from tools_of import tool
 
 from swift_core.contract.kinds import KINDS
 from swift_core.contract.signatures import hook_specs
@@ -65,17 +66,38 @@ def _run(venv: Venv, programs: Path, command: str, expected: list[str], folder: 
         assert " ".join(line.split()) in said, f"{command} did not print {line!r} but:\n{done.stdout}{done.stderr}"
 
 
-def _reference() -> dict[str, str]:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.pages()
-
-
 def test_the_reference_is_up_to_date() -> None:
     folder = ROOT / "docs" / "reference"
-    stale = [name for name, text in _reference().items() if (folder / name).read_text(encoding="utf-8") != text]
+    stale = [
+        name for name, text in tool("reference").pages().items() if (folder / name).read_text(encoding="utf-8") != text
+    ]
     assert not stale, f"{', '.join(stale)}: run make generated"
+
+
+def test_the_errors_are_up_to_date() -> None:
+    made = tool("troubleshooting")
+    assert made.page() == made.PAGE.read_text(encoding="utf-8"), "run make generated"
+
+
+def test_errors_are_found_in_each_form_that_the_code_writes(tmp_path: Path) -> None:
+    """A text of its own, one of several parts, one of a choice, one of another function, one of a list."""
+    file = tmp_path / "errors.py"
+    file.write_text(
+        "class Full(SwiftError): ...\n"
+        "def why(name):\n    return f'the disk {name} cannot hold it'\n"
+        "def work(self, name):\n"
+        "    if name: raise SwiftError(f'No file {name} is there.{did_you_mean(name, [])}')\n"
+        "    if self: raise Full(('One more file' if name else 'No more files') + f' can be kept: {name}')\n"
+        "    self.mistakes += [why(name)]\n"
+        "    raise SwiftError(name)\n",
+        encoding="utf-8",
+    )
+    assert tool("troubleshooting")._texts_of(file, {"SwiftError", "Full"}) == {
+        "No file … is there.",
+        "One more file can be kept: …",
+        "No more files can be kept: …",
+        "the disk … cannot hold it",
+    }
 
 
 def test_every_kind_and_hook_has_its_section() -> None:
@@ -95,6 +117,20 @@ def test_every_hook_explains_itself() -> None:
 def test_the_index_names_every_page() -> None:
     linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     assert sorted(linked) == sorted(p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md")
+
+
+def test_the_site_leads_to_every_page() -> None:
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    there = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").glob("**/*.md")}
+    listed = _entries(site["nav"])
+    assert sorted(listed) == sorted(there)
+
+
+def _entries(nav: object) -> list[str]:
+    """The pages that a navigation names, sections within sections."""
+    if isinstance(nav, str):
+        return [nav]
+    return [page for part in (nav.values() if isinstance(nav, dict) else nav) for page in _entries(part)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
