@@ -46,6 +46,7 @@ generated: .venv/.ready
 	$(PY) tools/known.py
 	$(PY) tools/reference.py
 	$(PY) tools/troubleshooting.py
+	$(PY) tools/coming_from.py
 
 # The losses of every training method on a tiny model, which the tests hold later runs to.
 trajectories: .venv/.ready

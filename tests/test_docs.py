@@ -74,8 +74,9 @@ def test_the_reference_is_up_to_date() -> None:
     assert not stale, f"{', '.join(stale)}: run make generated"
 
 
-def test_the_errors_are_up_to_date() -> None:
-    made = tool("troubleshooting")
+@pytest.mark.parametrize("name", ["troubleshooting", "coming_from"])
+def test_the_page_of_a_tool_is_up_to_date(name: str) -> None:
+    made = tool(name)
     assert made.page() == made.PAGE.read_text(encoding="utf-8"), "run make generated"
 
 

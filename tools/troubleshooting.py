@@ -34,7 +34,8 @@ a number. Search for the words around it.
 
 A traceback is another thing: it is a fault of swift-core or of a plugin. Report it with what `swift doctor --report`
 writes. Before a long run, `swift explain` finds mistakes of the command and loads nothing, and `swift plan` tells
-whether memory will do ([what will a job take?](plan.md)).
+whether memory will do ([what will a job take?](plan.md)). Options of other programs are in
+[Coming from another program](coming-from.md).
 """
 
 
