@@ -23,8 +23,8 @@ INTRO = """<!-- Written by tools/coming_from.py from the code: change the code, 
 
 # Coming from another program
 
-Keep your rows and your models: the usual [data formats](data-formats.md) of ms-swift, LLaMA-Factory, Axolotl and TRL are
-read as they are, and many options have the same name. Options that have another name are in the tables below.
+Keep your rows and your models: the usual [data formats](data-formats.md) of ms-swift, LLaMA-Factory, Axolotl and TRL
+are read as they are, and many options have the same name. Options that have another name are in the tables below.
 
 | there | here |
 |---|---|
