@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 import warm
 from fresh_venv import ROOT, Venv, run, uv
+from swift_testing.contracts import bare_model
 from tools_of import tool
 
+from swift_core.cli.work import prepared
 from swift_core.contract.kinds import KINDS
 from swift_core.contract.signatures import hook_specs
 
@@ -118,6 +121,29 @@ def test_every_hook_explains_itself() -> None:
 def test_the_index_names_every_page() -> None:
     linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     assert sorted(linked) == sorted(p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md")
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda p: p.stem)
+def test_every_command_of_a_how_to_is_a_job(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is prepared as `swift explain` does, with a model's folder in place of a checkpoint's."""
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"\b\w+\.jsonl", text):
+        (tmp_path / name).write_text('{"query": "a", "response": "b"}\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^\$ swift (.*)", text.replace("\\\n", " "), re.MULTILINE)
+    jobs = [words for words in map(_words, commands) if words[0] != "new"]
+    assert jobs
+    for job, *words in jobs:
+        prepared(job, words)
+
+
+def _words(command: str) -> list[str]:
+    """A command's words without `explain` and `plan` before the job."""
+    words = shlex.split(command)
+    if "--ckpt_dir" in words:
+        place = words.index("--ckpt_dir")
+        words[place : place + 2] = ["--model", bare_model()]
+    return words[1:] if words[0] in ("explain", "plan") else words
 
 
 def test_the_site_leads_to_every_page() -> None:
