@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "troubleshooting.md"
-FOLDERS = ("swift_core", "plugins", "contrib_models", "templates_catalog", "datasets_catalog")
+FOLDERS = ("swift_core", "plugins", "contrib_models", "*_catalog")
 LISTS = ("mistakes", "faults")
 """Names under which mistakes are gathered, to be told together."""
 
@@ -56,7 +56,7 @@ def _sorted(texts: Iterable[str]) -> list[str]:
 
 @functools.cache
 def _files() -> tuple[Path, ...]:
-    files = itertools.chain.from_iterable((ROOT / folder).rglob("*.py") for folder in FOLDERS)
+    files = itertools.chain.from_iterable(ROOT.glob(f"{folder}/**/*.py") for folder in FOLDERS)
     left_out = {"tests", "build", ".venv"}
     return tuple(sorted(f for f in files if not left_out & set(f.relative_to(ROOT).parts)))
 
