@@ -93,6 +93,7 @@ def test_errors_are_found_in_each_form_that_the_code_writes(tmp_path: Path) -> N
         "    if name: raise SwiftError(f'No file {name} is there.{did_you_mean(name, [])}')\n"
         "    if self: raise Full(('One more file' if name else 'No more files') + f' can be kept: {name}')\n"
         "    self.mistakes += [why(name)]\n"
+        "    self.mistakes += unknown('lr', '', [])\n"
         "    raise SwiftError(name)\n",
         encoding="utf-8",
     )
@@ -101,6 +102,7 @@ def test_errors_are_found_in_each_form_that_the_code_writes(tmp_path: Path) -> N
         "One more file can be kept: …",
         "No more files can be kept: …",
         "the disk … cannot hold it",
+        "There is no option --…….…",
     }
 
 

@@ -1,4 +1,4 @@
-"""Write `docs/troubleshooting.md`: every text of a `SwiftError` of ours, by distribution, read from the source.
+"""Write `docs/troubleshooting.md`: the texts of every `SwiftError` of ours, by distribution, read from the source.
 
 Nothing is imported. A text is put together from the parts that stand in the code, and `…` is what a run fills in. Run
 by `make generated`; a test checks that the page is up to date.
@@ -11,14 +11,18 @@ import functools
 import itertools
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "troubleshooting.md"
 FOLDERS = ("swift_core", "plugins", "contrib_models", "*_catalog")
-LISTS = ("mistakes", "faults")
+LISTS = ("mistakes", "faults", "found")
 """Names under which mistakes are gathered, to be told together."""
+
+Scope = dict[str, ast.expr]
+"""What the names of a function stand for."""
 
 GAP = "…"
 FEWEST_WORDS = 3
@@ -29,8 +33,8 @@ INTRO = """<!-- Written by tools/troubleshooting.py from the code: change the co
 # Troubleshooting
 
 A mistake that you can mend is told as a text that says what is wrong, where, and what to do, and the command ends with
-exit code 2. These are all such texts, by the distribution that tells them. `…` is what a run fills in: a name, a file,
-a number. Search for the words around it.
+exit code 2. Here they are, by the distribution that tells them; a few that are put together in several places are left
+out. `…` is what a run fills in: a name, a file, a number. Search for the words around it.
 
 A traceback is another thing: it is a fault of swift-core or of a plugin. Report it with what `swift doctor --report`
 writes. Before a long run, `swift explain` finds mistakes of the command and loads nothing, and `swift plan` tells
@@ -86,21 +90,23 @@ def _error_classes() -> set[str]:
 
 # -- texts ------------------------------------------------------------------------------------------------
 def _texts_of(file: Path, kinds: set[str]) -> set[str]:
-    module = Module(_tree(file))
-    texts = {t for node in ast.walk(module.tree) for given in _told(node, kinds) for t in module.texts(given)}
+    module = _module(file)
+    texts = {t for node in ast.walk(module.tree) for given in _told(node, kinds) for t in module.texts(given, {})}
     return {t for t in (re.sub(r"\s+", " ", text).strip() for text in texts) if _says_something(t)}
 
 
 def _told(node: ast.AST, kinds: set[str]) -> Iterator[ast.expr]:
-    """What stands in the place of a text: arguments of an error, and what is added to a list of mistakes."""
+    """What stands in the place of a text: arguments of an error, what a list of mistakes is, or what is added to it."""
     if isinstance(node, ast.Call):
         gathered = (
             isinstance(node.func, ast.Attribute) and node.func.attr == "append" and _name(node.func.value) in LISTS
         )
         if gathered or _name(node.func) in kinds:
             yield from node.args
-    elif isinstance(node, ast.AugAssign) and _name(node.target) in LISTS:
-        yield node.value
+    elif isinstance(node, ast.AugAssign | ast.Assign):
+        target = node.target if isinstance(node, ast.AugAssign) else node.targets[0]
+        if _name(target) in LISTS:
+            yield node.value
 
 
 def _name(node: ast.expr) -> str:
@@ -119,42 +125,61 @@ class Module:
         self.tree = tree
         self.functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
 
-    def texts(self, node: ast.expr | None, depth: int = 3) -> list[str]:
-        """All texts that an expression may be, or hold; `…` where the code does not say."""
+    def texts(self, node: ast.expr | None, scope: Scope, depth: int = 5) -> list[str]:
+        """All texts that an expression may be, or hold; `…` where the code does not say. scope: names and values."""
         match node:
             case ast.Constant(value=str(text)):
                 return [text]
             case ast.JoinedStr(values=parts):
-                return self._joined(parts, depth)
+                return self._joined(parts, scope, depth)
             case ast.FormattedValue(value=value):
-                return self._inner(value, depth)
+                return self._inner(value, scope, depth)
             case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return self._joined([left, right], depth)
+                return self._joined([left, right], scope, depth)
             case ast.IfExp(body=body, orelse=other):
-                return [*self.texts(body, depth), *self.texts(other, depth)]
+                return [*self.texts(body, scope, depth), *self.texts(other, scope, depth)]
             case ast.List(elts=items) | ast.Tuple(elts=items):
-                return [text for item in items for text in self.texts(item, depth)]
-            case ast.Subscript(value=value):
-                return self.texts(value, depth)
-            case ast.Starred(value=value):
-                return self.texts(value, depth)
-            case ast.Call(func=function) if depth and _name(function) in self.functions:
-                return self._returned(self.functions[_name(function)], depth - 1)
+                return [text for item in items for text in self.texts(item, scope, depth)]
+            case ast.ListComp(elt=value) | ast.Subscript(value=value) | ast.Starred(value=value):
+                return self.texts(value, scope, depth)
+            case ast.Name(id=name) if depth and name in scope:
+                return self.texts(scope[name], scope, depth - 1)
+            case ast.Call(func=ast.Name(id=name)) if depth:
+                return self._called(name, depth - 1)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name)) if depth and name in self.functions:
+                return self._called(name, depth - 1)
         return [GAP]
 
-    def _joined(self, parts: Iterable[ast.expr], depth: int) -> list[str]:
-        return ["".join(chosen) for chosen in itertools.product(*(self.texts(part, depth) for part in parts))]
+    def _joined(self, parts: Iterable[ast.expr], scope: Scope, depth: int) -> list[str]:
+        made = itertools.product(*(dict.fromkeys(self.texts(part, scope, depth)) for part in parts))
+        return ["".join(chosen) for chosen in made]
 
-    def _inner(self, value: ast.expr, depth: int) -> list[str]:
+    def _inner(self, value: ast.expr, scope: Scope, depth: int) -> list[str]:
         """A part in braces: alternatives where the code spells them out, a suggestion left out, else `…`."""
         if isinstance(value, ast.Call) and _name(value.func) == "did_you_mean":
             return [""]
-        return self.texts(value, depth) if isinstance(value, ast.IfExp) else [GAP]
+        return self.texts(value, scope, depth) if isinstance(value, ast.IfExp) else [GAP]
 
-    def _returned(self, function: ast.FunctionDef, depth: int) -> list[str]:
-        """The texts that a function returns or yields."""
-        given = [n.value for n in ast.walk(function) if isinstance(n, ast.Return | ast.Yield)]
-        return [text for value in given for text in self.texts(value, depth)] or [GAP]
+    def _called(self, name: str, depth: int) -> list[str]:
+        """The texts that a function returns or yields: one of this module, or the only one of its name."""
+        module, function = (self, self.functions[name]) if name in self.functions else _shared().get(name, (self, None))
+        nodes = list(ast.walk(function)) if function else []
+        scope = {_name(n.targets[0]): n.value for n in nodes if isinstance(n, ast.Assign)}
+        given = [n.value for n in nodes if isinstance(n, ast.Return | ast.Yield)]
+        return [text for value in given for text in module.texts(value, scope, depth)] or [GAP]
+
+
+@functools.cache
+def _module(file: Path) -> Module:
+    return Module(_tree(file))
+
+
+@functools.cache
+def _shared() -> dict[str, tuple[Module, ast.FunctionDef]]:
+    """Functions that can be told by their name alone, with their modules."""
+    every = [(_module(file), function) for file in _files() for function in _module(file).functions.values()]
+    counts = Counter(function.name for _, function in every)
+    return {function.name: (module, function) for module, function in every if counts[function.name] == 1}
 
 
 def _shown(text: str) -> str:
