@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui docs strategies test-deepspeed
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed
 
 setup: .venv/.ready
 
@@ -58,6 +58,7 @@ strategies: .venv/.ready .venv/deepspeed/.ready
 	$(PY) tools/reference.py
 
 # The documentation as a site, in output/site; a page or heading that a link does not find stops it.
+.PHONY: docs
 docs: .venv/docs/.ready
 	PYTHONPATH=$(CURDIR)/.venv/docs $(PY) -m zensical build --clean --strict
 
