@@ -45,6 +45,8 @@ check: lint .venv/.smollm2
 generated: .venv/.ready
 	$(PY) tools/known.py
 	$(PY) tools/reference.py
+	$(PY) tools/troubleshooting.py
+	$(PY) tools/coming_from.py
 
 # The losses of every training method on a tiny model, which the tests hold later runs to.
 trajectories: .venv/.ready
@@ -54,6 +56,15 @@ trajectories: .venv/.ready
 strategies: .venv/.ready .venv/deepspeed/.ready
 	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
 	$(PY) tools/reference.py
+
+# The documentation as a site, in output/site; a page or heading that a link does not find stops it.
+.PHONY: docs
+docs: .venv/docs/.ready
+	PYTHONPATH=$(CURDIR)/.venv/docs $(PY) -m zensical build --clean --strict
+
+.venv/docs/.ready: .venv/.ready tools/docs.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/docs -r tools/docs.txt
+	touch $@
 
 wheels: .venv/.ready
 	$(PY) tools/wheels.py

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import warm
 from fresh_venv import ROOT, Venv, run, uv
+from swift_testing.contracts import bare_model
+from tools_of import tool
 
+from swift_core.cli.work import prepared
 from swift_core.contract.kinds import KINDS
 from swift_core.contract.signatures import hook_specs
 
@@ -65,17 +69,41 @@ def _run(venv: Venv, programs: Path, command: str, expected: list[str], folder: 
         assert " ".join(line.split()) in said, f"{command} did not print {line!r} but:\n{done.stdout}{done.stderr}"
 
 
-def _reference() -> dict[str, str]:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.pages()
-
-
 def test_the_reference_is_up_to_date() -> None:
     folder = ROOT / "docs" / "reference"
-    stale = [name for name, text in _reference().items() if (folder / name).read_text(encoding="utf-8") != text]
+    stale = [
+        name for name, text in tool("reference").pages().items() if (folder / name).read_text(encoding="utf-8") != text
+    ]
     assert not stale, f"{', '.join(stale)}: run make generated"
+
+
+@pytest.mark.parametrize("name", ["troubleshooting", "coming_from"])
+def test_the_page_of_a_tool_is_up_to_date(name: str) -> None:
+    made = tool(name)
+    assert made.page() == made.PAGE.read_text(encoding="utf-8"), "run make generated"
+
+
+def test_errors_are_found_in_each_form_that_the_code_writes(tmp_path: Path) -> None:
+    """A text of its own, one of several parts, one of a choice, one of another function, one of a list."""
+    file = tmp_path / "errors.py"
+    file.write_text(
+        "class Full(SwiftError): ...\n"
+        "def why(name):\n    return f'the disk {name} cannot hold it'\n"
+        "def work(self, name):\n"
+        "    if name: raise SwiftError(f'No file {name} is there.{did_you_mean(name, [])}')\n"
+        "    if self: raise Full(('One more file' if name else 'No more files') + f' can be kept: {name}')\n"
+        "    self.mistakes += [why(name)]\n"
+        "    self.mistakes += unknown('lr', '', [])\n"
+        "    raise SwiftError(name)\n",
+        encoding="utf-8",
+    )
+    assert tool("troubleshooting")._texts_of(file, {"SwiftError", "Full"}) == {
+        "No file … is there.",
+        "One more file can be kept: …",
+        "No more files can be kept: …",
+        "the disk … cannot hold it",
+        "There is no option --…….…",
+    }
 
 
 def test_every_kind_and_hook_has_its_section() -> None:
@@ -95,6 +123,43 @@ def test_every_hook_explains_itself() -> None:
 def test_the_index_names_every_page() -> None:
     linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     assert sorted(linked) == sorted(p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md")
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda p: p.stem)
+def test_every_command_of_a_how_to_is_a_job(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is prepared as `swift explain` does, with a model's folder in place of a checkpoint's."""
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"\b\w+\.jsonl", text):
+        (tmp_path / name).write_text('{"query": "a", "response": "b"}\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^\$ swift (.*)", text.replace("\\\n", " "), re.MULTILINE)
+    jobs = [words for words in map(_words, commands) if words[0] != "new"]
+    assert jobs
+    for job, *words in jobs:
+        prepared(job, words)
+
+
+def _words(command: str) -> list[str]:
+    """A command's words without `explain` and `plan` before the job."""
+    words = shlex.split(command)
+    if "--ckpt_dir" in words:
+        place = words.index("--ckpt_dir")
+        words[place : place + 2] = ["--model", bare_model()]
+    return words[1:] if words[0] in ("explain", "plan") else words
+
+
+def test_the_site_leads_to_every_page() -> None:
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    there = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").glob("**/*.md")}
+    listed = _entries(site["nav"])
+    assert sorted(listed) == sorted(there)
+
+
+def _entries(nav: object) -> list[str]:
+    """The pages that a navigation names, sections within sections."""
+    if isinstance(nav, str):
+        return [nav]
+    return [page for part in (nav.values() if isinstance(nav, dict) else nav) for page in _entries(part)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -9,6 +9,7 @@ import ast
 import inspect
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,7 +57,13 @@ def pages() -> dict[str, str]:
         "recipes.md": recipes_page(entries),
         "../models.md": catalogue_page([(e, e.load()) for e in entries if e.kind == "model"]),
     }
-    return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()} | {"../scaling.md": scaling_page()}
+    shown = {name: NOTE + _with_tags(text.rstrip()) + "\n" for name, text in made.items()}
+    return shown | {"../scaling.md": scaling_page()}
+
+
+def _with_tags(text: str) -> str:
+    """Markdown in which tags that a text speaks of (`<think>`) are shown, and not taken as HTML; code stays."""
+    return re.sub(r"(```.*?```|`[^`\n]+`)|<(?=[A-Za-z/])", lambda m: m[1] or "&lt;", text, flags=re.DOTALL)
 
 
 # -- methods and strategies -------------------------------------------------------------------------------
