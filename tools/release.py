@@ -15,6 +15,7 @@ import argparse
 import datetime
 import email
 import functools
+import importlib.metadata
 import json
 import os
 import re
@@ -69,7 +70,7 @@ swift-core, all its plugins and the libraries that they need, each in the versio
 pip install swift-bill=={version}
 ```
 
-The file `swift-bill-{version}.txt` of the release has the same pins. It gives the tested version of what you choose:
+The file `swift-bill-{version}.txt` of the release has these pins. It gives the tested version of what you choose:
 
 ```console
 pip install -c swift-bill-{version}.txt swift-core swift-plugin-lora
@@ -318,42 +319,64 @@ def faults(root: Path, out: Path) -> Iterator[str]:
 
 
 def pins(root: Path, all_of_them: list[Distribution]) -> tuple[list[str], list[str]]:
-    """(exact pins of our distributions and of what they need, pins that are left out).
+    """(exact pins of our distributions and of `constraints.txt`, those that are left out).
 
-    Left out is what only the work on this repository needs, and what `override-dependencies` forces on two libraries
-    that do not agree: pip knows no such thing and would refuse the whole set.
+    Left out is what `override-dependencies` forces on two libraries that do not agree: pip knows no such thing and
+    would refuse the whole set.
     """
     ours = [f"{one.name}=={one.version}" for one in all_of_them]
     theirs = (root / "constraints.txt").read_text(encoding="utf-8").split()
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    forced = _names(settings["tool"]["uv"].get("override-dependencies", []))
-    work = _names(settings.get("dependency-groups", {}).get("dev", [])) - _needed(all_of_them)
-    out = [pin for pin in theirs if _names([pin]) & (forced | work)]
-    return [*ours, *(pin for pin in theirs if pin not in out)], out
+    forced = {_name(line) for line in settings["tool"]["uv"].get("override-dependencies", [])}
+    return [*ours, *(pin for pin in theirs if _name(pin) not in forced)], [p for p in theirs if _name(p) in forced]
 
 
-def _names(requirements: Iterable[str]) -> set[str]:
-    return {canonicalize_name(Requirement(line).name) for line in requirements}
+def _name(requirement: str) -> str:
+    return canonicalize_name(Requirement(requirement).name)
 
 
-def _needed(all_of_them: list[Distribution]) -> set[str]:
-    return {name for one in all_of_them for name in _names(_requirements(one.project))}
+def required(pinned: list[str], all_of_them: list[Distribution]) -> list[str]:
+    """The pins of our distributions and of all that they need, directly or through others, as it is installed here.
+
+    The other pins are of what nobody requires: mostly tools for the work on this repository.
+    Raises SystemExit where something that is needed is not installed.
+    """
+    ours = {canonicalize_name(one.name) for one in all_of_them}
+    open_ones = [Requirement(line) for one in all_of_them for line in one.project.get("dependencies", [])]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while open_ones:
+        need = open_ones.pop()
+        key = (canonicalize_name(need.name), frozenset(need.extras))
+        if key not in seen and key[0] not in ours:
+            seen.add(key)
+            open_ones += _needs(need)
+    needed = ours | {name for name, _ in seen}
+    return [pin for pin in pinned if _name(pin) in needed]
 
 
-def _requirements(project: dict[str, Any]) -> list[str]:
-    extras = project.get("optional-dependencies", {}).values()
-    return [*project.get("dependencies", []), *(line for extra in extras for line in extra)]
+def _needs(need: Requirement) -> list[Requirement]:
+    if need.marker and not need.marker.evaluate():
+        return []
+    try:
+        found = [Requirement(line) for line in importlib.metadata.requires(need.name) or []]
+    except importlib.metadata.PackageNotFoundError as error:
+        raise SystemExit(f"{need.name} is not installed, and the bill must know what it needs: `make setup`") from error
+    extras = [{"extra": extra} for extra in ("", *need.extras)]
+    kept = [one for one in found if not one.marker or any(one.marker.evaluate(extra) for extra in extras)]
+    for one in kept:
+        one.marker = None
+    return kept
 
 
-def make_bill(root: Path, version: str, pinned: list[str], out: Path) -> Path:
-    """The wheel of `swift-bill` with exact pins; beside it the same pins as a file for `pip install -c`."""
+def make_bill(version: str, pinned: list[str], all_of_them: list[Distribution], out: Path) -> Path:
+    """The wheel of `swift-bill`, which requires exact pins; beside it all pins, as a file for `pip install -c`."""
     with tempfile.TemporaryDirectory() as work:
         package = Path(work, "swift_bill")
         package.mkdir()
         (package / "__init__.py").write_text('"""Nothing: what counts is what this distribution requires."""\n')
         (package / "py.typed").touch()
         Path(work, "README.md").write_text(BILL_README.format(version=version), encoding="utf-8")
-        text = BILL.format(version=version, pins=json.dumps(pinned, indent=4))
+        text = BILL.format(version=version, pins=json.dumps(required(pinned, all_of_them), indent=4))
         Path(work, "pyproject.toml").write_text(text, encoding="utf-8")
         wheel = build(Path(work), out)
     (out / f"swift-bill-{version}.txt").write_text("\n".join([*pinned, ""]), encoding="utf-8")
@@ -430,7 +453,7 @@ def publish(root: Path, index: str, version: str) -> None:
     all_of_them = read(root)
     pinned, left_out = pins(root, all_of_them)
     wheels = to_upload(root, all_of_them, out)
-    bill = make_bill(root, version, pinned, out)
+    bill = make_bill(version, pinned, all_of_them, out)
     _stop_at([*lacking(bill), *invalid([bill])])
     print(f"swift-bill {version} does not pin {', '.join(left_out) or 'nothing'}")
     done = twine("upload", "--non-interactive", "--disable-progress-bar", "--repository-url", index, *wheels, bill)
