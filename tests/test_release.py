@@ -333,6 +333,30 @@ def test_twine_finds_metadata_that_an_index_refuses(release: ModuleType, wheels:
     assert any("Unknown directive" in line for line in release.invalid([bad]))
 
 
+@IN_FULL
+def test_the_check_tells_all_faults_together(
+    release: ModuleType, house: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release.changed_since.cache_clear()
+    release.check(house)
+    assert capsys.readouterr().out == "3 wheels can be released\n"
+    (house / f"{ONE}/swift_plugin_one/py.typed").unlink()
+    write(house, CODE, "from swift_core import nothing\n")
+    release.changed_since.cache_clear()
+    with pytest.raises(SystemExit) as told:
+        release.check(house)
+    patterns = ["raise its version 0.1", "say what", "imports nothing from swift_core", "lacks py.typed", "4 things"]
+    assert [pattern in line for pattern, line in zip(patterns, str(told.value).splitlines(), strict=True)] == [True] * 5
+
+
+def test_without_twine_the_target_that_brings_it_is_named(
+    release: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with pytest.raises(SystemExit, match="make release-check"):
+        list(release.invalid([tmp_path / "any.whl"]))
+
+
 @contextmanager
 def index(folder: Path) -> Iterator[str]:
     """A real index on 127.0.0.1 that takes uploads and sends pip to the machine's index for what it has not."""
