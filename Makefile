@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release
 
 setup: .venv/.ready
 
@@ -68,6 +68,20 @@ docs: .venv/docs/.ready
 
 wheels: .venv/.ready
 	$(PY) tools/wheels.py
+
+# A release; see docs/releasing.md. BILL names it where this month has one already.
+release-check: .venv/release/.ready
+	PYTHONPATH=$(CURDIR)/.venv/release $(PY) tools/release.py check
+
+changelog: .venv/.ready
+	$(PY) tools/release.py changelog --bill "$(BILL)"
+
+release: .venv/release/.ready
+	PYTHONPATH=$(CURDIR)/.venv/release $(PY) tools/release.py publish --index "$(INDEX)" --bill "$(BILL)"
+
+.venv/release/.ready: .venv/.ready tools/release.txt
+	.venv/bin/uv pip install --quiet --python $(PY) -c constraints.txt --target .venv/release -r tools/release.txt
+	touch $@
 
 clean:
 	rm -rf .venv dist swift-demo
@@ -180,3 +194,7 @@ conformance: .venv/conformance/.ready
 .venv/conformance/.ready: .venv/.ready tools/conformance.txt
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/conformance -r tools/conformance.txt
 	touch $@
+
+# A release of this checkout to an index of its own on 127.0.0.1, and what pip then installs from there.
+test-release: .venv/release/.ready
+	PYTHONPATH=$(CURDIR)/.venv/release SWIFT_TEST_RELEASE=1 $(PY) -m pytest tests/test_release.py

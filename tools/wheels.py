@@ -32,10 +32,10 @@ It brings:
 """
 
 
-def distributions() -> list[Path]:
-    """The folders of all distributions of this repository, the kernel first."""
-    files = [*ROOT.glob("plugins/*/*/pyproject.toml"), *ROOT.glob("contrib_models/*/pyproject.toml")]
-    return [ROOT, *sorted(f.parent for f in files), *sorted(f.parent for f in ROOT.glob("*_catalog/pyproject.toml"))]
+def distributions(root: Path = ROOT) -> list[Path]:
+    """The folders of all distributions of a repository, the kernel first."""
+    files = [*root.glob("plugins/*/*/pyproject.toml"), *root.glob("contrib_models/*/pyproject.toml")]
+    return [root, *sorted(f.parent for f in files), *sorted(f.parent for f in root.glob("*_catalog/pyproject.toml"))]
 
 
 def readme(project: dict[str, object]) -> str:
