@@ -28,7 +28,7 @@ demo: .venv/.ready
 # One thread for each of the two processes.
 test: export OMP_NUM_THREADS := 1
 test: .venv/.ready .venv/.smollm2
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ready
 	.venv/bin/ruff check .
@@ -40,7 +40,7 @@ lint: .venv/.ready
 
 # Lint, and the tests of what changed since main: of each changed distribution and of those that build on it.
 check: lint .venv/.smollm2
-	$(PY) -m pytest -n 2 --dist loadfile $$($(PY) tools/changed.py)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $$($(PY) tools/changed.py)
 
 generated: .venv/.ready
 	$(PY) tools/known.py

@@ -117,7 +117,7 @@ class Terminal:
         os.write(self.outside, text.encode())
 
     def interrupted(self, pattern):
-        """Ctrl-C until `pattern` shows: CPython's readline sleeps through a signal that comes while it handles a key."""
+        """Ctrl-C until `pattern` shows: readline sleeps through a signal that comes while it handles a key."""
         for _ in range(20):
             self.type("\x03")
             with suppress(AssertionError):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
+import multiprocessing
 import subprocess
 import sys
+import traceback
+from importlib.util import find_spec
 
 import pytest
 
-for name in ("torchao.quantization", "hqq", "bitsandbytes"):
-    pytest.importorskip(name)
+PACKAGES = ("torchao", "hqq", "bitsandbytes")
+pytestmark = pytest.mark.skipif(not all(map(find_spec, PACKAGES)), reason=f"needs {', '.join(PACKAGES)}")
 
 USES = {
     "a part": "import torchao.utils; print(torchao.utils.TorchAOBaseTensor.__mro__[1].__name__)",
@@ -29,11 +35,29 @@ net = torch.nn.Sequential(torch.nn.Linear(64, 64))
 """
 
 
+forks = multiprocessing.get_context("forkserver")
+forks.set_forkserver_preload(["swift_plugin_runtime", "peft"])
+
+
+def told(code: str, end) -> None:
+    """Send what the code prints, or its traceback."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        try:
+            exec(code, {})
+        except BaseException:
+            traceback.print_exc(file=said)
+    end.send(said.getvalue())
+
+
 def run(code: str) -> str:
-    code = "import sys, swift_plugin_runtime\n" + code
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    """What the code prints in a process of its own, where the runtime and PEFT are imported and nothing is loaded."""
+    here, there = forks.Pipe()
+    process = forks.Process(target=told, args=("import sys\n" + code, there))
+    process.start()
+    said = here.recv()
+    process.join()
+    return said
 
 
 def test_a_lora_on_a_plain_model_does_without_it() -> None:
@@ -77,11 +101,18 @@ print(type(net.base_model.model[0]).__name__)
     assert run(SEES + code) == "HqqLoraLinear\n"
 
 
+@functools.cache
+def printed_without_stand_ins() -> dict[str, str]:
+    """What each use prints in one process that has never seen the runtime."""
+    code = "\n".join(f"{use}; print({name!r})" for name, use in USES.items())
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    return dict(zip(said[1::2], said[::2], strict=True))
+
+
 @pytest.mark.parametrize("use", USES)
 def test_whoever_imports_it_gets_it(use: str) -> None:
     """The words printed are those that the same code prints where nothing stands in."""
-    plain = subprocess.run([sys.executable, "-c", USES[use]], capture_output=True, text=True, check=True).stdout
-    assert run(USES[use]) == plain
+    assert run(USES[use]).strip() == printed_without_stand_ins()[use]
 
 
 def test_a_function_that_was_taken_before_is_the_real_one_when_called() -> None:
