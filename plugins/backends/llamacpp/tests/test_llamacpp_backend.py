@@ -93,10 +93,16 @@ def test_a_listener_and_a_cancelled_future_end_the_answer(engines):
     heard = []
     (reply,) = engines[0].generate([user("Say hello.")], lambda _, piece: heard.append(piece))
     assert reply.text.startswith("".join(heard)) and reply.completion_tokens < 5
-    started = threading.Event()
+    started, cancelled = threading.Event(), threading.Event()
+
+    def listens(_):
+        started.set()
+        return cancelled.wait(60)  # so the answer cannot end by itself before it is cancelled
+
     endless = user("On and on?", temperature=3.0, seed=4).drawn(max_new_tokens=3000)
-    future = engines[0].submit(endless, lambda _: started.set() or True)
+    future = engines[0].submit(endless, listens)
     assert started.wait(60) and future.cancel()
+    cancelled.set()
     assert engines[0].generate([user("Say hello.")])[0].text == "Hello, world!"
 
 
