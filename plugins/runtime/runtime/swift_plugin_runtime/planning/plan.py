@@ -196,7 +196,7 @@ def batch_of(job: Job, work: Work, config: Any) -> tuple[Batch, list[str]]:
 
 def granted(job: Job, rows: int | None, config: Any, layout: Layout) -> list[str]:
     """What a plan of training takes for granted and the job may do otherwise, a line each."""
-    lines = ["measured on a CPU, memory was predicted 12 to 41 % too low: leave room"]
+    lines = ["on a CPU, memory was predicted 15 to 50 % too low, for what malloc holds between tensors: leave room"]
     if rows and rows > SAMPLE:
         lines.append(f"the lengths of the first {SAMPLE:,} rows stand for all {rows:,}")
     if optimizers := job.many("optimizer"):
