@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -77,11 +78,11 @@ def test_killed_runs_end_as_the_one_that_was_not(qwen2, write_rows, tmp_path, me
     whole.join()
     seconds = time.monotonic() - begun
     assert whole.exitcode == 0
-    kills = {"writing": 0, "deleting": 0, "any": 0}
+    kills, folders = {"writing": 0, "deleting": 0, "any": 0}, itertools.count()
     while not (sum(kills.values()) >= KILLS // len(METHODS) and checkpoints(output)[-1:] == [output / "checkpoint-16"]):
         go_on = {"resume_from_checkpoint": "last"} if checkpoints(output) else {}
         if output.joinpath("checkpoint-16").exists():
-            output = tmp_path / f"out{sum(kills.values())}"  # it got to the end before enough kills: once more
+            output = tmp_path / f"out{next(folders)}"  # it got to the end before enough kills: once more
             go_on = {}
         process = started(qwen2, file, output, {**options, **go_on})
         aim = moment(chance, output, process, seconds) if sum(kills.values()) < KILLS // len(METHODS) else None
