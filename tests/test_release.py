@@ -365,7 +365,8 @@ def index(folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     folder.mkdir()
     beyond = run([sys.executable, "-m", "pip", "config", "get", "global.index-url"], check=False).stdout.strip()
-    fallback = ["--fallback-url", os.environ.get("PIP_INDEX_URL") or beyond or "https://pypi.org/simple/"]
+    beyond = os.environ.get("PIP_INDEX_URL") or beyond
+    fallback = ["--fallback-url", beyond] if beyond else []  # pypiserver knows the public one itself
     words = ["-m", "pypiserver", "run", "-i", "127.0.0.1", "-p", str(port), "-P", ".", "-a", ".", *fallback]
     with (folder.parent / "index.log").open("w") as log:
         server = subprocess.Popen([sys.executable, *words, str(folder)], stdout=log, stderr=log)

@@ -164,3 +164,20 @@ def window_of(job: Job, config: Any) -> int:
     """
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     return min(positions or sys.maxsize, job.options.max_length or sys.maxsize)
+
+
+def check_adapter(request: Request, adapters: Sequence[str]) -> None:
+    """SwiftError where the request names an adapter that is none of `adapters`."""
+    if request.adapter is not None and request.adapter not in adapters:
+        known = ", ".join(adapters) or "none"
+        raise SwiftError(f"{request.where}: there is no adapter {request.adapter!r}. Loaded are: {known}.")
+
+
+def prompt_ids(job: Job, processor: Any, request: Request) -> list[int]:
+    """The token ids of a request's prompt, [tokens]: as given, of its text, or of its conversation."""
+    prompt = request.prompt
+    if isinstance(prompt, str):
+        prompt = getattr(processor, "tokenizer", processor)(prompt)
+    if prompt is None:
+        (prompt,) = job.hook.encode(job=job, rows=[askable(request)], processor=processor, generation=True)
+    return list(prompt if isinstance(prompt, list) else prompt["input_ids"])

@@ -13,7 +13,7 @@ from typing import Any
 from swift_core import SwiftError
 from swift_core.contract.engine import Heard, Listener, Reply, Request
 from swift_core.contract.job import Job
-from swift_core.inference.conversation import askable, room, streamed
+from swift_core.inference.conversation import check_adapter, prompt_ids, room, streamed
 from swift_core.inference.ending import Writer, ending_of, reply_of, writer_of
 
 SEEDS = 2**32 - 1
@@ -84,23 +84,12 @@ class LlamaCppEngine:
 
     def _asked(self, request: Request) -> tuple[list[int], int]:
         """(the prompt's ids, the most tokens of the answer). SwiftError where it cannot be asked."""
-        if request.adapter is not None and request.adapter not in self.models[1:]:
-            known = ", ".join(self.models[1:]) or "none"
-            raise SwiftError(f"{request.where}: there is no adapter {request.adapter!r}. Loaded are: {known}.")
+        check_adapter(request, self.models[1:])
         if request.sampling.ignore_eos:
             raise SwiftError(f"{request.where}: llama.cpp ends an answer at the model's own end; leave ignore_eos out.")
         with self.encoding:  # a tokenizer serves one thread at a time
-            ids = self._ids(request)
+            ids = prompt_ids(self.job, self.processor, request)
         return self._known(request, ids), room(request, len(ids), self.window)
-
-    def _ids(self, request: Request) -> list[int]:
-        prompt = request.prompt
-        if isinstance(prompt, str):
-            prompt = self.tokenizer(prompt)
-        if prompt is None:
-            hook, rows = self.job.hook, [askable(request)]
-            (prompt,) = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=True)
-        return list(prompt if isinstance(prompt, list) else prompt["input_ids"])
 
     def _known(self, request: Request, ids: list[int]) -> list[int]:
         """The same ids; SwiftError where one of them, or of the sampling, is none of the model's."""

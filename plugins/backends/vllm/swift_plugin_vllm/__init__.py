@@ -37,7 +37,15 @@ from swift_core.contract.components import Backend, Requirements
 from swift_core.contract.engine import Listener, Reply, Request, RolloutEngine
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
-from swift_core.inference.conversation import askable, room, served_name, stream_one, window_of
+from swift_core.inference.conversation import (
+    askable,
+    check_adapter,
+    prompt_ids,
+    room,
+    served_name,
+    stream_one,
+    window_of,
+)
 from swift_core.inference.ending import ending_of, reply_of
 from swift_core.jobs.announce import say_model
 from swift_core.jobs.steps import load_processor
@@ -278,25 +286,14 @@ class VllmEngine:
 
     def _asked(self, request: Request) -> Request:
         """The request as vLLM takes it: token ids, or text with media; our stop words; no tools."""
-        if request.adapter is not None and request.adapter not in self.models[1:]:
-            known = ", ".join(self.models[1:]) or "none"
-            raise SwiftError(f"{request.where}: there is no adapter {request.adapter!r}. Loaded are: {known}.")
+        check_adapter(request, self.models[1:])
         stops = self.ending.for_request(self.job, request).words
         if request.row.media:
             row = request.row.with_messages(self._with_media(request))
             return dataclasses.replace(request, row=dataclasses.replace(row, tools=[])).drawn(stop=stops)
-        ids = self._ids(request)
+        ids = prompt_ids(self.job, self.processor, request)
         asked = dataclasses.replace(request, row=Row([], where=request.where), prompt=ids)
         return asked.drawn(stop=stops, max_new_tokens=room(request, len(ids), self.window))
-
-    def _ids(self, request: Request) -> list[int]:
-        prompt = request.prompt
-        if isinstance(prompt, str):
-            prompt = self.tokenizer(prompt)
-        if prompt is None:
-            hook, rows = self.job.hook, [askable(request)]
-            (prompt,) = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=True)
-        return list(prompt if isinstance(prompt, list) else prompt["input_ids"])
 
     def _with_media(self, request: Request) -> list[dict[str, Any]]:
         """The written conversation as one message, its media marked as in a row."""

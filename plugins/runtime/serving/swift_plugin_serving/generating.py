@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from swift_core.contract.engine import Listener, Reply, Request
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
-from swift_core.inference.conversation import askable, room, stream_one
+from swift_core.inference.conversation import check_adapter, prompt_ids, room, stream_one
 from swift_core.inference.ending import Ending, Writer, ending_of, long_words, reply_of, stops_of, writer_of
 from swift_plugin_serving.checkpoints import eos_of
 from swift_plugin_serving.processes import ServerProcess
@@ -139,12 +139,10 @@ class GenerateEngine:
         return dataclasses.replace(request, prompt=question.ids)
 
     def _question(self, request: Request, listening: bool) -> Question:
-        if request.adapter is not None and request.adapter not in self.models[1:]:
-            known = ", ".join(self.models[1:]) or "none"
-            raise SwiftError(f"{request.where}: there is no adapter {request.adapter!r}. Loaded are: {known}.")
+        check_adapter(request, self.models[1:])
         if request.row.media:
             raise SwiftError(f"{request.where}: {self.server.name} is asked with token ids, which hold no media.")
-        ids = self._ids(request)
+        ids = prompt_ids(self.job, self.processor, request)
         limit, ends = room(request, len(ids), self.window), self.ending.for_request(self.job, request).ids
         return Question(request, ids, limit, ends, listening or self._ends_by_text(request))
 
@@ -152,15 +150,6 @@ class GenerateEngine:
         """Whether only we see the end of the answer, so that its pieces are read as they come."""
         words = [*stops_of(self.job, request), *long_words(self.ending.words, self.tokenizer)]
         return bool(words) or request.sampling.ignore_eos
-
-    def _ids(self, request: Request) -> list[int]:
-        prompt = request.prompt
-        if isinstance(prompt, str):
-            prompt = self.tokenizer(prompt)
-        if prompt is None:
-            hook, rows = self.job.hook, [askable(request)]
-            (prompt,) = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=True)
-        return list(prompt if isinstance(prompt, list) else prompt["input_ids"])
 
     def _answer(self, place: int, question: Question, call: Call, listen: Listener | None) -> Reply:
         writer, counted = self._writer(question, call), None
