@@ -34,8 +34,7 @@ def run(job_name: str, **options: Any) -> Any:
     Returns what the job returns; for training `{"output_dir", "checkpoint", "metrics", "trainer"}`.
     Raises SwiftError for every mistake in the options.
     """
-    job = prepare(job_name, [Given(k, v, "Python") for k, v in options.items()])
-    return job.spec.runner()(job)
+    return prepare(job_name, [Given(k, v, "Python") for k, v in options.items()]).run()
 
 
 def prepare_model(model: Any, tuners: dict[str, Any] | Any) -> Any:

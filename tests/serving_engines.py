@@ -57,14 +57,14 @@ def said(text, **more):
     return {"messages": [{"role": "user", "content": text}], **more}
 
 
-def raw(client, content, seconds=5.0):
-    """What the server sends back to raw bytes, until it closes or the time is over."""
+def raw(client, content, seconds=5.0, enough=1 << 30):
+    """What the server sends back to raw bytes, until it closes, the time is over or `enough` bytes are there."""
     url = client.base_url
     with socket.create_connection((url.host, url.port), timeout=seconds) as connection:
         connection.sendall(content)
         answer = b""
         try:
-            while piece := connection.recv(65536):
+            while len(answer) < enough and (piece := connection.recv(65536)):
                 answer += piece
         except TimeoutError:
             answer += b"[still open]"

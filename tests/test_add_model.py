@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import warm
 from fresh_venv import ROOT, Venv
+from swift_testing import warm
 from test_docs import BLOCK, _commands, _run
 
 

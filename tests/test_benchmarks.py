@@ -131,7 +131,7 @@ def test_two_runs_side_by_side(tmp_path, capsys):
 def test_a_data_folder_that_is_none_is_refused(tmp_path):
     job = eval_job(eval_dataset=["gsm8k"], eval_data_dir=str(tmp_path / "gone"), output_dir=str(tmp_path))
     with pytest.raises(SwiftError, match=r"--eval_data_dir .*gone is not a folder"):
-        job.spec.runner()(job)
+        job.run()
 
 
 def test_the_documented_config_is_read(tmp_path):

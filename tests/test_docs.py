@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import warm
 from fresh_venv import ROOT, Venv, run, uv
+from swift_testing import warm
 from swift_testing.contracts import bare_model
 from tools_of import tool
 

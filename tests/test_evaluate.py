@@ -261,14 +261,14 @@ def test_data_sets_get_names_of_their_own(place, tmp_path):
 def test_nothing_to_measure_on_is_refused(tmp_path):
     job = eval_job(output_dir=str(tmp_path))
     with pytest.raises(SwiftError, match="Measure on what"):
-        job.spec.runner()(job)
+        job.run()
 
 
 def test_a_file_cannot_be_the_output_folder(place, tmp_path):
     (tmp_path / "out").touch()
     job = eval_job(eval_dataset=[str(place / "qa.jsonl")], output_dir=str(tmp_path / "out"))
     with pytest.raises(SwiftError, match="is a file, not a folder"):
-        job.spec.runner()(job)
+        job.run()
 
 
 def test_addresses():

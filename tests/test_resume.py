@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-import warm
+from swift_testing import warm
 from test_training import SHORT, train
 
 from swift_core import SwiftError

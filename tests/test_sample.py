@@ -30,7 +30,7 @@ def sample(model, data, file, **options):
         **options,
     }
     job = prepare("sample", [Given(k, v, "test") for k, v in told.items()])
-    return job.spec.runner()(job), job
+    return job.run(), job
 
 
 def lines(file):
@@ -118,7 +118,7 @@ def test_answers_on_which_every_reward_abstains_are_not_kept(ends_soon, write_ro
     told = {"model": ends_soon, "dataset": write_rows(QUESTIONS), "output_file": str(file), "max_new_tokens": 6}
     told |= {"reward": ["unsure"], "num_return_sequences": 8}
     job = prepare("sample", [Given(k, v, "test") for k, v in told.items()], rewarding(on_the_first_row, "unsure"))
-    found = job.spec.runner()(job)
+    found = job.run()
     assert {line["messages"][0]["content"] for line in lines(file)} == {"add 0 1"}
     assert found["mean_reward"] == 1.0 and [line["kept"] for line in lines(f"{file}.drawn")] == [1, 0, 0]
 
@@ -142,4 +142,4 @@ def test_what_cannot_be_sampled_is_refused(qwen2, write_rows, tmp_path):
     told = [Given("model", qwen2, ""), Given("dataset", data, ""), Given("threshold", 0.5, "")]
     job = prepare("sample", told)
     with pytest.raises(SwiftError, match="--threshold compares rewards"):
-        job.spec.runner()(job)
+        job.run()

@@ -7,8 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import warm
 from fresh_venv import ROOT, Venv, run, uv
+from swift_testing import warm
 
 from swift_core.cli.scaffold import EXAMPLES, write_plugin
 from swift_core.contract.errors import SwiftError

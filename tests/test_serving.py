@@ -566,7 +566,7 @@ def test_a_port_in_use_is_told_before_a_model_is_loaded(taught):
         loaded = []
         job.plugin_manager.add_hookcall_monitoring(lambda name, *_: loaded.append(name), lambda *_: None)
         with pytest.raises(SwiftError, match=f"Cannot serve on 127.0.0.1:{port}: Address already in use"):
-            job.spec.runner()(job)
+            job.run()
         assert loaded == ["open_server"]
     with pytest.raises(SwiftError, match=r"Cannot serve on no[.]such[.]host"):
         bind("no.such.host", 1)

@@ -78,7 +78,7 @@ def trained(model, folder, rows=HI, **options):
     data.write_text(json.dumps({"messages": rows}) + "\n", encoding="utf-8")
     given = {"model": model, "dataset": [str(data)], "max_steps": 1, "output_dir": str(folder / "out"), **options}
     job = prepare("sft", [Given(k, v, "test") for k, v in {"device": "cpu", **given}.items()])
-    return job, job.spec.runner()(job)["checkpoint"]
+    return job, job.run()["checkpoint"]
 
 
 def prompt(job, tokenizer, messages, **row):
@@ -166,7 +166,7 @@ def test_what_a_run_saves_writes_what_was_trained(checkpoint, tmp_path, tuner):
     assert asked.options.template == "own" and prompt(asked, tokenizer, HI[:1]) == wanted
     if tuner == "lora":
         merging = prepare("merge-lora", [Given("ckpt_dir", folder, "test")])
-        merged = merging.spec.runner()(merging)["folders"]["merge-lora"]
+        merged = merging.run()["folders"]["merge-lora"]
         assert saved_prompt(merged, HI[:1]) == wanted
         asked, tokenizer = loaded("infer", merged)
         assert prompt(asked, tokenizer, HI[:1]) == wanted
@@ -234,11 +234,11 @@ def test_smollm2_is_asked_as_it_was_trained(smollm2, tmp_path):
     wanted = f"<|im_start|>system\n{SMOLLM2}<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert saved_prompt(folder, HI[:1]) == wanted
     merging = prepare("merge-lora", [Given("ckpt_dir", folder, "test")])
-    merged = merging.spec.runner()(merging)["folders"]["merge-lora"]
+    merged = merging.run()["folders"]["merge-lora"]
     assert saved_prompt(merged, HI[:1]) == wanted
     asked, tokenizer = loaded("infer", merged)
     assert prompt(asked, tokenizer, HI[:1]) == wanted
     modelfile = prepare("export", [Given("ckpt_dir", folder, "test"), Given("to_ollama", True, "test")])
-    text = Path(modelfile.spec.runner()(modelfile)["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
+    text = Path(modelfile.run()["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
     assert f'SYSTEM """{SMOLLM2}"""' in text and 'PARAMETER stop "<|im_end|>"' in text
     assert "{{ if .System }}<|im_start|>system\n" in text  # its bos is a word that the tokenizer adds to no text

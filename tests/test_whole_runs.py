@@ -6,10 +6,10 @@ The stored trajectories of the plugins hold them to it; docs/scaling.md shows th
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from swift_testing import warm
 from swift_testing.contracts_trainers import near
 
 from swift_core.catalogue.entries import Catalogue
@@ -31,11 +31,10 @@ RECORDED = ROOT / "tests" / "strategies.json"
 def figures(tmp_path_factory):
     """Strategy and trajectory → figures of two processes; torch is imported once for all methods."""
     output = tmp_path_factory.mktemp("two") / "figures.json"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [warm.python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += [str(ROOT / "tests" / "whole_runs.py"), str(output), ",".join(STRATEGIES), *FILES]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": warm.python()}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(output.read_text())
 

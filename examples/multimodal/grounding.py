@@ -106,7 +106,7 @@ def point(folder: Path, checkpoint: str, held: str) -> list[dict[str, Any]]:
     """The held-out rows with the answer, the box read from it in pixels (None where there is none) and its IoU."""
     options = {"ckpt_dir": checkpoint, "dataset": [held], "result_path": str(folder / "answers.jsonl")}
     job = prepare("infer", [Given(k, v, "Python") for k, v in {**options, "max_batch_size": 64}.items()])
-    records = job.spec.runner()(job)
+    records = job.run()
     for record in records:
         record["found"] = read_box(job, record["response"])
         record["iou"] = iou(record["found"], record["objects"]["bbox"][0]) if record["found"] else 0.0

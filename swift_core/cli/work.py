@@ -42,8 +42,7 @@ def run_job(name: str, *words: str, given: Iterable[Given] = ()) -> None:
     if "--help" in words or "-h" in words:
         print_help(name, [w for w in words if w not in ("--help", "-h")])
         return
-    job = prepared(name, list(words), given)
-    job.spec.runner()(job)
+    prepared(name, list(words), given).run()
 
 
 def prepared(name: str, words: list[str], given: Iterable[Given] = ()) -> PreparedJob:

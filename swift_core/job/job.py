@@ -6,6 +6,7 @@ Nothing here is global: two jobs in one process do not see each other.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ ORDER = (
     "parallel launcher backend server evaluator exporter model"
 ).split()
 """Registration order. The last registered is asked first, so a family's own hook beats the generic one."""
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""A full disk, a used up share of it, one that is only read, a file too large for it."""
 
 
 @dataclass
@@ -54,6 +58,18 @@ class PreparedJob:
         self.hook: Any = self.plugin_manager.hook
         for item in sorted(self.selected, key=lambda c: ORDER.index(c.kind)):
             self._register(item)
+
+    def run(self) -> Any:
+        """Do the job; what it returns. SwiftError also where a file cannot be written for want of room or of leave."""
+        try:
+            return self.spec.runner()(self)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            raise SwiftError(
+                f"{error.filename or 'A file of this job'} could not be written: {error.strerror}. What was written "
+                f"before is kept. Make room, or choose another place, and run `swift {self.spec.name}` again."
+            ) from error
 
     def _register(self, item: Selected) -> None:
         if type(item.component).__hash__ is None:

@@ -16,7 +16,7 @@ from swift_core.data.load import load_all, split_rows
 from swift_core.inference.chat import chat
 from swift_core.inference.conversation import answers, ask, first_adapter, sampling
 from swift_core.inference.guided import check_kept, form_of
-from swift_core.jobs.journal import append, line_of, mark_of, whole_lines
+from swift_core.jobs.journal import append, line_of, mark_of, rewrite, whole_lines
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -113,8 +113,7 @@ class Results:
         if job.options.resume and self.part.is_file():
             self.records = self._read(rows)
             job.say(f"{len(self.records)} of {len(rows)} answers stand in {self.part} already.")
-        lines = [self.mark, *map(line_of, self.records)]
-        self.part.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        rewrite(self.part, [self.mark, *map(line_of, self.records)])
 
     def _read(self, rows: list[Row]) -> list[dict[str, Any]]:
         """The whole lines of the part; a last line that was cut off does not count."""
@@ -135,9 +134,7 @@ class Results:
 
     def finish(self) -> Path:
         """Put the whole result in its place, without the mark; returns where."""
-        done = self.path.with_name(self.path.name + ".done")
-        done.write_text("".join(line_of(r) + "\n" for r in self.records), encoding="utf-8")
-        done.replace(self.path)
+        rewrite(self.path, map(line_of, self.records))
         self.part.unlink()
         return self.path
 

@@ -26,6 +26,18 @@ def append(file: Path, lines: Iterable[str]) -> None:
         os.fsync(stream.fileno())
 
 
+def rewrite(file: Path, lines: Iterable[str]) -> None:
+    """Write the file anew with these lines; until they are all on the disk the old one stands."""
+    beside = file.with_name(file.name + ".new")
+    try:
+        beside.unlink(missing_ok=True)
+        append(beside, lines)
+        beside.replace(file)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
 def whole_lines(file: Path) -> list[str]:
     """The lines of a file; a last one that was cut off does not count. [] where there is no file."""
     return file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []

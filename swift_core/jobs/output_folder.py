@@ -42,9 +42,7 @@ def output_folder(job: Job) -> Iterator[Path]:
         sweep(folder)
         yield folder
     finally:
-        with suppress(OSError):
-            (folder / HOLDER).unlink()  # while the lock is held: who waits for it looks again
-        os.close(descriptor)
+        _release(folder, descriptor)
 
 
 def _place(job: Job) -> Path:
@@ -66,21 +64,36 @@ def _is_ours_to_hold(folder: Path) -> bool:
 
 def _hold(job: Job, folder: Path) -> int:
     """The descriptor of the folder's lock; the system drops it when this process ends, however it ends."""
+    descriptor = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        while True:
-            descriptor = os.open(folder / HOLDER, os.O_RDWR | os.O_CREAT, 0o666)
-            _lock(job, folder, descriptor)
-            if _is_still(folder / HOLDER, descriptor):
-                break
-            os.close(descriptor)
+        descriptor = _locked(job, folder)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     except OSError as error:
+        if descriptor is not None:
+            _release(folder, descriptor)
         raise SwiftError(
             f"--output_dir {folder} cannot be written: {error.strerror}. Choose another, or make room."
         ) from None
     return descriptor
+
+
+def _locked(job: Job, folder: Path) -> int:
+    """The descriptor of the folder's lock file, locked while it has its name."""
+    while True:
+        descriptor = os.open(folder / HOLDER, os.O_RDWR | os.O_CREAT, 0o666)
+        _lock(job, folder, descriptor)
+        if _is_still(folder / HOLDER, descriptor):
+            return descriptor
+        os.close(descriptor)
+
+
+def _release(folder: Path, descriptor: int) -> None:
+    """Give the folder up; the file goes while the lock is held: who waits for it looks again."""
+    with suppress(OSError):
+        (folder / HOLDER).unlink()
+    os.close(descriptor)
 
 
 def _is_still(file: Path, descriptor: int) -> bool:

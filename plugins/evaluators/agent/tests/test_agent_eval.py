@@ -99,4 +99,4 @@ def test_row_that_cannot_be_measured(tmp_path, row, words):
     options["output_dir"] = str(tmp_path / "out")
     job = prepare("eval", [Given(k, v, "test") for k, v in options.items()])
     with pytest.raises(SwiftError, match=words):
-        job.spec.runner()(job)
+        job.run()

@@ -111,7 +111,7 @@ def evaluate(tmp_path, **options):
     """What the evaluator reads, with a server that nobody may ask: nothing listens at that port."""
     given = {"eval_url": "http://127.0.0.1:9", "output_dir": str(tmp_path / "out"), **options}
     job = prepare("eval", [Given(k, v, "test") for k, v in given.items()])
-    return job.spec.runner()(job)
+    return job.run()
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_merged_checkpoint_equals_the_adapter_model(trained):
 
     checkpoint, base = trained
     job = export("merge-lora", ckpt_dir=str(checkpoint), device="cpu")
-    folder = job.spec.runner()(job)["folders"]["merge-lora"]
+    folder = job.run()["folders"]["merge-lora"]
     assert folder == f"{checkpoint}-merged"
 
     adapted = load_adapters(job, load_model(job)[0])
@@ -108,7 +108,7 @@ def test_a_template_that_names_tokens_by_number(trained, tmp_path):
     from transformers import AutoTokenizer
 
     job = export("merge-lora", ckpt_dir=str(trained[0]), template="baichuan", output_dir=str(tmp_path / "out"))
-    tokenizer = AutoTokenizer.from_pretrained(job.spec.runner()(job)["folders"]["merge-lora"])
+    tokenizer = AutoTokenizer.from_pretrained(job.run()["folders"]["merge-lora"])
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True
     )
@@ -123,7 +123,7 @@ def test_a_taken_place_is_kept(trained, tmp_path):
     for exist_ok in (False, True):
         job = export("export", ckpt_dir=str(checkpoint), merge_lora=True, output_dir=str(target), exist_ok=exist_ok)
         with pytest.raises(SwiftError, match=r"is there already|not an earlier export"):
-            job.spec.runner()(job)
+            job.run()
     assert (target / "notes.txt").read_text() == "keep me"
 
 
@@ -131,10 +131,10 @@ def test_exist_ok_replaces_an_earlier_export(trained, tmp_path):
     checkpoint, _ = trained
     options = {"ckpt_dir": str(checkpoint), "merge_lora": True, "output_dir": str(tmp_path / "out")}
     first = export("export", **options)
-    first.spec.runner()(first)
+    first.run()
     (tmp_path / "out" / "stale").touch()
     again = export("export", exist_ok=True, **options)
-    again.spec.runner()(again)
+    again.run()
     assert not (tmp_path / "out" / "stale").exists()
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
@@ -159,7 +159,7 @@ def test_a_disk_that_refuses_is_a_clear_error(trained, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # no file may grow beyond 20 kB
     try:
         with pytest.raises(SwiftError, match="could not be written"):
-            job.spec.runner()(job)
+            job.run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
@@ -174,10 +174,10 @@ def test_where_an_export_goes(trained, tmp_path):
 def test_nothing_chosen_lists_the_exporters(trained):
     job = export("export", ckpt_dir=str(trained[0]))
     with pytest.raises(SwiftError, match=r"What shall be written.*merge-lora"):
-        job.spec.runner()(job)
+        job.run()
 
 
 def test_no_adapter_is_an_error(trained):
     job = export("merge-lora", model=trained[1])
     with pytest.raises(SwiftError, match="no adapter to merge"):
-        job.spec.runner()(job)
+        job.run()

@@ -91,7 +91,7 @@ def test_rounds_braces_and_bos(folders, system):
 
 def test_the_modelfile(folders, tmp_path):
     job = exporting(folders["qwen2"], output_dir=str(tmp_path / "out"))
-    folder = job.spec.runner()(job)["folders"]["ollama"]
+    folder = job.run()["folders"]["ollama"]
     text = Path(folder, "Modelfile").read_text(encoding="utf-8")
     assert text.startswith(f'FROM {folders["qwen2"]}\nTEMPLATE """')
     assert 'SYSTEM """You are a helpful assistant."""\n' in text
@@ -104,7 +104,7 @@ def test_tokens_named_by_number_are_written(folders, tmp_path):
     from transformers import AutoTokenizer
 
     job = exporting(folders["qwen2"], template="baichuan", output_dir=str(tmp_path / "out"))
-    text = Path(job.spec.runner()(job)["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
+    text = Path(job.run()["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
     token = AutoTokenizer.from_pretrained(folders["qwen2"]).convert_ids_to_tokens(195)
     assert token in text and "{token:" not in text
 
@@ -116,13 +116,13 @@ def test_an_adapter_stays_beside_its_base_or_is_merged(folders, tmp_path):
 
     save_pretrained(prepare_model(AutoModelForCausalLM.from_pretrained(folders["llama"]), "lora"), tmp_path / "ad")
     apart = exporting(folders["llama"], template="llama3", adapters=[str(tmp_path / "ad")])
-    text = Path(apart.spec.runner()(apart)["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
+    text = Path(apart.run()["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
     assert f"FROM {folders['llama']}\nADAPTER {tmp_path / 'ad'}\n" in text
 
     merged = exporting(
         folders["llama"], template="llama3", adapters=[str(tmp_path / "ad")], exporter=["merge-lora"], exist_ok=True
     )
-    done = merged.spec.runner()(merged)["folders"]
+    done = merged.run()["folders"]
     assert done == {"merge-lora": f"{tmp_path / 'ad'}-merged", "ollama": f"{tmp_path / 'ad'}-ollama"}
     text = Path(done["ollama"], "Modelfile").read_text(encoding="utf-8")
     assert text.startswith(f"FROM {tmp_path / 'ad'}-merged\n") and "ADAPTER" not in text
@@ -135,7 +135,7 @@ def test_a_gguf_file_written_before_is_what_the_model_is_made_from(folders, tmp_
     from swift_core.api import prepare_model, save_pretrained
 
     job = exporting(folders["qwen2"], to_gguf=True, output_dir=str(tmp_path / "out"))
-    done = job.spec.runner()(job)["folders"]
+    done = job.run()["folders"]
     text = Path(done["ollama"], "Modelfile").read_text(encoding="utf-8")
     file = Path(done["gguf"], "qwen2-f32.gguf")
     assert file.is_file() and text.startswith(f"FROM {file}\n")
@@ -143,19 +143,19 @@ def test_a_gguf_file_written_before_is_what_the_model_is_made_from(folders, tmp_
 
     save_pretrained(prepare_model(AutoModelForCausalLM.from_pretrained(folders["qwen2"]), "lora"), tmp_path / "ad")
     apart = exporting(folders["qwen2"], to_gguf=True, adapters=[str(tmp_path / "ad")], output_dir=str(tmp_path / "two"))
-    done = apart.spec.runner()(apart)["folders"]
+    done = apart.run()["folders"]
     text = Path(done["ollama"], "Modelfile").read_text(encoding="utf-8")
     assert text.startswith(f"FROM {folders['qwen2']}\nADAPTER {Path(done['gguf'], 'ad.gguf')}\n")
 
 
 def test_an_agent_format_that_go_cannot_write_is_said(folders, tmp_path):
     job = exporting(folders["qwen2"], template="chatml", agent="react", output_dir=str(tmp_path / "out"))
-    text = Path(job.spec.runner()(job)["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
+    text = Path(job.run()["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
     assert ".ToolCalls" not in text and any("writes no tools" in note for note in job.notes)
 
 
 def test_text_that_a_modelfile_cannot_hold(folders, tmp_path):
     job = exporting(folders["qwen2"], system='say """', output_dir=str(tmp_path / "out"))
     with pytest.raises(SwiftError, match="cannot hold"):
-        job.spec.runner()(job)
+        job.run()
     assert not (tmp_path / "out").exists()

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from swift_testing import LauncherContract
+from swift_testing import LauncherContract, warm
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core.api import run
@@ -39,6 +39,15 @@ def place(tmp_path_factory):
     rows = [{"query": f"Count to {n}.", "response": " ".join(WORDS[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     return folder
+
+
+@pytest.fixture
+def warmly(monkeypatch):
+    """The launcher's processes are forks of one that has done the imports; how they start is not what is tested."""
+    python = warm.python()
+    monkeypatch.setenv("PYTHON_EXEC", python)  # what torchrun starts
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(sys, "executable", python)
 
 
 def train(place, name, **changes):
@@ -82,7 +91,7 @@ def same(one, other):
 
 @pytest.fixture(scope="module")
 def asked(place):
-    """What `NPROC_PER_NODE=2 swift sft …` said: two processes with half the rows each."""
+    """What `NPROC_PER_NODE=2 swift sft …` said, in processes started as a user's: two with half the rows each."""
     given = {**options(place, "asked"), "per_device_train_batch_size": 2}
     (place / "asked.json").write_text(json.dumps(given))
     environment = {**os.environ, "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
@@ -130,9 +139,9 @@ def test_what_the_environment_asks_for_and_what_wins(place, monkeypatch):
     assert not prepared().many("launcher"), "A process that was started starts no others."
 
 
+@pytest.mark.usefixtures("warmly")
 def test_fsdp_splits_saves_and_resumes(place, alone, tmp_path, monkeypatch, capfd):
     """Two steps, and from their checkpoint two more, both in one pair of processes to import torch once."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     split = {**options(place, "fsdp"), "fsdp": True, "per_device_train_batch_size": 2}
     jobs = [{**split, "max_steps": 2}, {**split, "resume_from_checkpoint": "last"}]
     body = f"from swift_core.api import run\nfor options in {jobs!r}:\n    run('sft', **options)\n"
@@ -152,12 +161,12 @@ def test_fsdp_splits_saves_and_resumes(place, alone, tmp_path, monkeypatch, capf
     assert same(weights(place / "fsdp" / "checkpoint-4"), alone[1])
 
 
+@pytest.mark.usefixtures("warmly")
 def test_bfloat16_weights_have_float32_masters_on_every_process(place, tmp_path, monkeypatch, capfd):
     """FSDP2's shards are the masters, also across a stop; under DDP every process rounds its copy alike."""
     import torch
     from safetensors.torch import load_file
 
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     given = {**options(place, "half"), "torch_dtype": "bfloat16", "learning_rate": 1e-5, "warmup_ratio": 0}
     given |= {"per_device_train_batch_size": 2}
     whole, parts, ddp = (str(place / name) for name in ("half", "half-stopped", "half-ddp"))
@@ -210,9 +219,9 @@ def patcher(tmp_path, monkeypatch):
     return install
 
 
+@pytest.mark.usefixtures("warmly")
 def test_a_killed_process_is_replaced_and_nothing_shows(place, asked, tmp_path, patcher, monkeypatch, capfd):
     """Rank 1 is killed in the third step: both start anew from checkpoint-2, and end where two others do."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("KILLED", str(tmp_path / "killed"))
     killing = patcher(
         "killing",
@@ -234,6 +243,7 @@ def test_a_killed_process_is_replaced_and_nothing_shows(place, asked, tmp_path, 
     assert len(list(folders[1].glob("rng_state_*.pth"))) == 2  # one of each process
 
 
+@pytest.mark.usefixtures("warmly")
 def test_machines_that_share_no_folder_each_have_the_checkpoints(place, alone, tmp_path):
     """Two launchers, as on two machines, with an output folder each."""
     port, running = free_port(), []
@@ -242,8 +252,7 @@ def test_machines_that_share_no_folder_each_have_the_checkpoints(place, alone, t
         given |= {"nnodes": 2, "nproc_per_node": 1, "node_rank": number, "master_port": port}
         (tmp_path / f"{number}.json").write_text(json.dumps(given))
         swift = [sys.executable, "-m", "swift_core", "sft", "--config", str(tmp_path / f"{number}.json")]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        running.append(subprocess.Popen(swift, env=environment, stderr=subprocess.PIPE, text=True))
+        running.append(subprocess.Popen(swift, stderr=subprocess.PIPE, text=True))
     said = [process.communicate(timeout=200)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     assert "each machine writes its own" in said[0]
@@ -260,6 +269,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.usefixtures("warmly")
 def test_a_dying_process_ends_the_job_with_its_error(place, patcher, capfd):
     body = """
         if os.environ["RANK"] == "1":

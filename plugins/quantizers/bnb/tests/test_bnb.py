@@ -75,7 +75,7 @@ def test_qlora_learns_and_its_merge_answers_as_it_did(qlora):
     merging = given("merge-lora", ckpt_dir=checkpoint, device="cpu")
     quantizer = merging.one("quantizer")
     assert (quantizer.quant_bits, quantizer.bnb_4bit_quant_type) == (4, "fp4")  # as the run's lock says
-    folder = merging.spec.runner()(merging)["folders"]["merge-lora"]
+    folder = merging.run()["folders"]["merge-lora"]
 
     adapted = load_adapters(merging, load_model(merging)[0])
     merged = AutoModelForCausalLM.from_pretrained(folder)
@@ -90,7 +90,7 @@ def test_adapters_are_merged_before_they_are_quantized(qlora, tmp_path):
     options = {"adapters": [checkpoint], "model": base, "quantizer": "bnb", "output_dir": str(tmp_path / "out")}
     refused = given("export", **options)
     with pytest.raises(SwiftError, match="merge them first"):
-        refused.spec.runner()(refused)
+        refused.run()
     assert not (tmp_path / "out").exists()
 
 

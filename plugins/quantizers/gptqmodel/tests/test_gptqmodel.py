@@ -74,7 +74,7 @@ class TestGptq(ComponentContract):
     def test_calibration_needs_rows(self, tmp_path):
         job = self.job("export", model=tiny_model("llama"), output_dir=str(tmp_path / "out"))
         with pytest.raises(SwiftError, match="say --dataset"):
-            job.spec.runner()(job)
+            job.run()
 
 
 class TestAwq(ComponentContract):
@@ -86,7 +86,7 @@ class TestAwq(ComponentContract):
         values = {"model": tiny_model("llama"), "dataset": [rows], "output_dir": str(tmp_path / "out")}
         job = self.job("export", quant_bits=8, **values)
         with pytest.raises(SwiftError, match="AWQ packs 4 bits"):
-            job.spec.runner()(job)
+            job.run()
 
 
 LONG = [{"query": "What is in the picture? " * 8, "response": f"The answer is here: {n}. " * 8} for n in range(8)]

@@ -98,7 +98,7 @@ class TestLlmCompressor(ComponentContract):
     def test_calibrated_schemes_need_rows(self, tmp_path):
         job = self.job("export", model=tiny_model("llama"), quant_scheme="W4A16", output_dir=str(tmp_path / "out"))
         with pytest.raises(SwiftError, match="say --dataset"):
-            job.spec.runner()(job)
+            job.run()
 
 
 LONG = [{"query": "What is in the picture? " * 4, "response": f"The answer is here: {n}. " * 4} for n in range(8)]

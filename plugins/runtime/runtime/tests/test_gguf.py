@@ -125,9 +125,9 @@ def test_it_trains_and_merges(written, cache, tmp_path):
     rows.write_text('{"query": "Hi", "response": "Hello!"}\n', encoding="utf-8")
     options = {"dataset": [str(rows)], "max_steps": 1, "output_dir": str(tmp_path / "out")}
     job = prepare("sft", given(model=str(written[1]), **options))
-    checkpoint = job.spec.runner()(job)["checkpoint"]
+    checkpoint = job.run()["checkpoint"]
     merging = prepare("merge-lora", given(ckpt_dir=checkpoint))
-    merged = merging.spec.runner()(merging)["folders"]["merge-lora"]
+    merged = merging.run()["folders"]["merge-lora"]
     assert Path(merged, "model.safetensors").is_file() and Path(merged, "chat_template.jinja").is_file()
 
 

@@ -138,7 +138,7 @@ class ExporterContract(ComponentContract):
         values = {"model": tiny_model("qwen2"), "dataset": [write_rows(folder, CHAT)], "max_steps": 1, "device": "cpu"}
         values["output_dir"] = str(folder / "trained")
         job = prepare("sft", [Given(k, v, "test") for k, v in values.items()])
-        return {"ckpt_dir": job.spec.runner()(job)["checkpoint"], "model": None}
+        return {"ckpt_dir": job.run()["checkpoint"], "model": None}
 
     def test_writes_a_folder_once(self, tmp_path: Path) -> None:
         """The returned folder holds the export; a second run refuses to write over it."""

@@ -359,7 +359,7 @@ class TrainerContract(ComponentContract):
         values = {"max_steps": 2, "save_steps": 1, "logging_steps": 1, "learning_rate": 1e-3, "model": self.model}
         data = {"dataset": [write_rows(folder.parent, self.rows)], "output_dir": str(folder)}
         job = self.job(**{**values, **data, **options})
-        return job.spec.runner()(job)
+        return job.run()
 
     @property
     def model(self) -> str:

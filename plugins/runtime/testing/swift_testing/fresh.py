@@ -1,7 +1,7 @@
 """A process in which nothing was trained: it opens saved tuners and tells their logits.
 
 `python -m swift_testing.fresh` reads folders, a line each, and answers a line each: nothing, or what went
-wrong. Imports are paid once; every folder is opened in a copy of the process as it stood after them.
+wrong. It starts warm; every folder is opened in a copy of the process as it stood after the imports.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from swift_testing import warm
 
 LOGITS = "logits.pt"
 
@@ -32,7 +34,7 @@ def logits_in_a_fresh_process(folder: str) -> Any:
 @functools.cache
 def _process() -> subprocess.Popen[str]:
     """Started when it is first needed; it ends with this process, whose end of the pipe it reads."""
-    command = [sys.executable, "-m", __name__]
+    command = [warm.python(), "-m", __name__]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -40,10 +42,6 @@ def main() -> None:
     """Answer until there is nothing more to read."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print is no answer
-    import peft  # noqa: F401
-
-    from swift_testing import contracts_model  # noqa: F401
-
     for line in sys.stdin:
         read, write = os.pipe()
         if not os.fork():

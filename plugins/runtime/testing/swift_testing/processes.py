@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import socket
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Client, Connection, Listener, wait
 from typing import Any
+
+from swift_testing import warm
 
 PATIENCE = 120.0
 """Seconds that a call may take."""
@@ -19,15 +23,13 @@ class Processes:
 
     def __init__(self, count: int = 2):
         self.pipes: list[Connection] = []
-        self.running: list[Any] = []
-        start, port = multiprocessing.get_context("spawn"), _free_port()
-        for rank in range(count):
-            here, there = start.Pipe()
-            running = start.Process(target=_serve, args=(rank, count, port, there), daemon=True)
-            running.start()
-            there.close()
-            self.pipes.append(here)
-            self.running.append(running)
+        self.running: list[subprocess.Popen[bytes]] = []
+        port = _free_port()
+        with Listener(family="AF_UNIX") as listening:
+            for rank in range(count):
+                words = map(str, [listening.address, rank, count, port, *sys.path])
+                self.running.append(subprocess.Popen([warm.python(), "-m", __name__, *words]))
+                self.pipes.append(listening.accept())
 
     def __enter__(self) -> Processes:
         return self
@@ -71,9 +73,10 @@ class Processes:
     def close(self) -> None:
         """End the processes."""
         for pipe, running in zip(self.pipes, self.running, strict=True):
-            if running.is_alive():
+            with contextlib.suppress(OSError):  # it is gone
                 pipe.send(None)
-            running.join(10)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(10)
             running.kill()
 
 
@@ -83,7 +86,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _serve(rank: int, count: int, port: int, pipe: Connection) -> None:
+def main(address: str, rank: str, count: str, port: str, *path: str) -> None:
+    """Be one of them: call what the test process asks for, until it asks for nothing."""
+    sys.path[:] = path
+    pipe = Client(address)
     place: dict[str, Any] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
     os.environ.update({name: str(value) for name, value in place.items()})
@@ -93,3 +99,7 @@ def _serve(rank: int, count: int, port: int, pipe: Connection) -> None:
             pipe.send((True, function(*arguments, **named)))
         except BaseException:  # whatever it is, the test tells it
             pipe.send((False, traceback.format_exc()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

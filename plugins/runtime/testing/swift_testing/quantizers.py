@@ -82,7 +82,7 @@ class QuantizerContract(ComponentContract):
         """The folder of the quantized checkpoint that `swift export --quantizer NAME` writes."""
         options = {"model": folder, "torch_dtype": "float32", "device": "cpu"}
         job = self.job("export", dataset=[write_rows(folder, self.rows)], **options)
-        made: str = job.spec.runner()(job)["folders"][self.name]
+        made: str = job.run()["folders"][self.name]
         return made
 
     @pytest.mark.parametrize("when", ["fresh", "after an evaluation"])

@@ -536,11 +536,10 @@ def averaged(optimizer: Any) -> Iterator[None]:
 def _save_error(error: Exception, final: Path) -> SwiftError:
     full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error) or _is_full(final.parent)
     older = [p.name for p in checkpoints.checkpoints(final.parent) if checkpoints.damage(p) is None]
-    kept = f"The checkpoints {', '.join(older)} are whole" if older else "No earlier checkpoint exists"
-    cause = "the disk is full" if full else str(error)
-    return SwiftError(
-        f"{final} could not be written: {cause}. {kept}; free space and go on with --resume_from_checkpoint last."
-    )
+    kept = "No earlier checkpoint exists; free space and start again."
+    if older:
+        kept = f"The checkpoints {', '.join(older)} are whole; free space and go on with --resume_from_checkpoint last."
+    return SwiftError(f"{final} could not be written: {'the disk is full' if full else error}. {kept}")
 
 
 def _is_full(folder: Path) -> bool:
@@ -599,7 +598,7 @@ def _check_room(trainer: Trainer) -> None:
     free = shutil.disk_usage(folder if folder.is_dir() else Path.cwd()).free
     if free < need and trainer.args.should_save:
         raise SwiftError(
-            f"{folder} has {free / 1e9:.2f} GB left, and one checkpoint takes about {need / 1e9:.2f} GB. Make room, "
+            f"{folder} has {free / 1e6:,.1f} MB left, and one checkpoint takes about {need / 1e6:,.1f} MB. Make room, "
             "choose another --output_dir, or say --save_only_model true."
         )
 

@@ -2,7 +2,8 @@
 
 A test that is about what a command does, not about how it starts, need not wait for the imports. Each command is a
 process of its own, with its own arguments, environment, folder and streams; a signal to it reaches it. It sees
-distributions that were installed since. `path` makes a folder to put first on PATH.
+distributions that were installed since. `path` makes a folder to put first on PATH. A command that starts others
+warm has them from the same process.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ import threading
 from pathlib import Path
 
 PRELOADED = ("swift_plugin_runtime.training.trainer", "swift_testing.contracts_model", "peft", "pytest", "datasets")
+ADDRESS = "SWIFT_TESTING_WARM"
+"""Variable that tells a warm command the address of the process that it is a fork of."""
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 CLIENT = """#!{python} -ISE
 import array, json, os, signal, socket, sys
@@ -50,10 +54,13 @@ os._exit(code)
 
 @functools.cache
 def server() -> str:
-    """The address of the warm process, started when it is first needed; it ends with this one."""
+    """The address of the warm process, started when it is first needed; it ends with the one that started it."""
+    if known := os.environ.get(ADDRESS):
+        return known
     address = str(Path(tempfile.mkdtemp(prefix="warm-"), "socket"))
     waiting, ready = os.pipe()
-    process = subprocess.Popen([sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=ready)
+    command = [sys.executable, "-P", "-m", __name__, address]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=ready)
     os.close(ready)
     with os.fdopen(waiting, "rb") as said:
         assert said.readline() == b"ready\n"
@@ -61,11 +68,21 @@ def server() -> str:
     return address
 
 
+@functools.cache
+def python() -> str:
+    """The path of a `python` that starts warm."""
+    return str(path(Path(tempfile.mkdtemp(prefix="warm-"))) / "python")
+
+
 def path(folder: Path, venv: Path | None = None) -> Path:
-    """Write `python`, `swift` and `pytest` into a folder; `venv`: an environment whose distributions they see too."""
+    """Write `python`, `swift` and `pytest` into a folder; `venv`: an environment whose distributions they see too.
+
+    Left out: the environment of this process, also where it is itself a fork that sees one more.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    venv = venv or Path(sys.executable).parent.parent
     facts = {"address": server(), "signals": [int(s) for s in SIGNALS], "python": sys.executable, "site": ""}
-    if venv:
+    if venv != Path(sys.prefix):
         base = {"base": str(venv), "platbase": str(venv)}
         facts |= {"python": str(venv / "bin" / "python"), "site": sysconfig.get_path("purelib", vars=base)}
     for name in ("python", "swift", "pytest"):
@@ -89,6 +106,7 @@ def main(address: str) -> None:
         sys.stdin.buffer.read()  # its end
         os.kill(os.getppid(), signal.SIGTERM)
         os._exit(0)
+    os.environ[ADDRESS] = address
     while True:
         client, _ = listening.accept()
         if not os.fork():
@@ -131,11 +149,14 @@ def work(
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, "w" if n else "r", encoding="utf-8") for n in range(3))
+    lines = 1 if words[:1] == ["-u"] else -1
+    sys.stdin, sys.stdout = os.fdopen(0, encoding="utf-8"), os.fdopen(1, "w", lines, encoding="utf-8")
+    sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace")
     os.setsid()
     os.chdir(folder)
+    address = os.environ[ADDRESS]
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(environment, **{ADDRESS: address})
     sys.executable = python
     if more:
         site.addsitedir(more)
@@ -165,6 +186,7 @@ def work(
 
 def run(program: str, words: list[str]) -> None:
     """What the interpreter does with `python WORDS`, or the program with its own."""
+    words = words[1:] if words[:1] == ["-u"] else words
     if program == "python" and words[0] == "-c":
         sys.argv = words[:1] + words[2:]
         exec(compile(words[1], "<string>", "exec"), {"__name__": "__main__"})
