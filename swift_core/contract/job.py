@@ -129,6 +129,9 @@ class Job(Protocol):
     def changed(self, *, options: Any = None, selected: Sequence[Any] | None = None) -> Self:
         """The same job with other options or other components, and a plugin manager of its own."""
 
+    def run(self) -> Any:
+        """Do the job; what it returns. Raises SwiftError for what its user can mend, a full disk among it."""
+
     def lock(self) -> dict[str, Any]:
         """What made this job: components with versions, and options."""
 

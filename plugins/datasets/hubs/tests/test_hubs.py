@@ -92,7 +92,8 @@ def test_media_come_as_they_are_stored(tmp_path: Path) -> None:
 def test_without_a_network_the_error_says_what_to_do(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: nobody answers there
-    monkeypatch.setattr("time.sleep", lambda _: None)  # the clients try several times
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the clients try several times …
+    monkeypatch.setattr("modelscope_hub._download_control._DownloadControl.sleep", lambda *_: None)  # … and this one
     word = f"{hub}::nobody/there-is-no-such-set"
     job = prepare("sft", [Given("model", bare_model(), "test"), Given("dataset", [word], "test")])
     with pytest.raises(SwiftError, match=r"nobody/there-is-no-such-set.*local file"):

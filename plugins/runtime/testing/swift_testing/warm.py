@@ -143,7 +143,13 @@ def end_with(client: socket.socket, child: int) -> None:
 
 
 def work(
-    streams: array.array[int], program: str, words: list[str], folder: str, environment: dict, python: str, more: str
+    streams: array.array[int],
+    program: str,
+    words: list[str],
+    folder: str,
+    environment: dict[str, str],
+    python: str,
+    more: str,
 ) -> None:
     """Be `program WORDS` in that folder and environment; never returns, and takes nothing apart at its end."""
     for number, stream in enumerate(streams):
