@@ -185,3 +185,25 @@ def test_box_outside_the_picture_is_refused():
     row = Row([], objects={"bbox": [[0, 0, 700, 10]]}, image_sizes=[(640, 480)], where="file:9")
     with pytest.raises(SwiftError, match=r"file:9, box 1.*640 × 480"):
         pixel_boxes(row)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"chosen": "It is 1.", "rejected": "No."}, "2 rows have a rejected answer, from which sft does not learn"),
+        (
+            {"completion": "It is 1.", "label": False},
+            "2 rows have a label, from which sft does not learn; 2 of them say that the answer is bad, and it is "
+            "learnt all the same",
+        ),
+        ({"response": "It is 1.", "label": 3}, "2 rows have a label, from which sft does not learn"),
+    ],
+)
+def test_what_a_method_does_not_learn_from_is_said(qwen2, write_rows, tmp_path, capsys, row, said):
+    from swift_core import run
+
+    rows = write_rows([{"prompt": "What is 1?", **row}, {"prompt": "What is 2?", **row}])
+    run("sft", model=qwen2, template="chatml", dataset=[rows], output_dir=str(tmp_path / "out"), max_steps=1)
+    assert [
+        line for line in capsys.readouterr().err.splitlines() if "learn from" in line or "does not learn" in line
+    ] == [f"{rows}: {said}"]

@@ -20,12 +20,12 @@ def load(name):
 
 
 def test_handwritten_digits_are_read(tmp_path):
-    assert load("multimodal/digits.py").main(tmp_path / "digits", epochs=8) >= 0.9
+    assert load("multimodal/digits.py").main(tmp_path / "digits", epochs=6) >= 0.9
 
 
 def test_boxes_are_answered_and_drawn(tmp_path):
     grounding = load("multimodal/grounding.py")
-    mean, level = grounding.main(tmp_path / "shapes", count=1200, epochs=4)
+    mean, level = grounding.main(tmp_path / "shapes", count=700, epochs=4)
     assert 0 <= level <= 1 and 0 <= mean <= 1
     answers = [json.loads(line) for line in (tmp_path / "shapes" / "answers.jsonl").read_text().splitlines()]
     assert sum("<|box_end|>" in a["response"] for a in answers) > 0.9 * len(answers)

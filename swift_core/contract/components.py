@@ -145,6 +145,9 @@ class Trainer(Component):
     needs_question: ClassVar[bool] = True
     """Whether each row must have a user's turn with words in it; False: plain text trains as well."""
 
+    ignores: ClassVar[tuple[str, ...]] = ()
+    """Fields of a row that it learns nothing from, `rejected` or `label`: said where rows have them."""
+
     streams: ClassVar[bool] = False
     """Whether it trains on rows read as they come (`--streaming true`)."""
 

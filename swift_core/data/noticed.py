@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contract.components import Trainer, declared
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.contract.row import Row
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from swift_core.contract.job import Job
 
 MOST_NAMES = 10
+
+FIELDS = {"rejected": "rejected answer", "label": "label"}
+"""What a field of a row is called in a sentence."""
 
 
 class Noticed:
@@ -22,6 +26,10 @@ class Noticed:
         self.columns: dict[str, None] = {}  # in the order of their first row
         self.beside: dict[str, None] = {}
         self.assistant_first, self.first = 0, ""
+        trainers = job.many("trainer")
+        self.trainer = trainers[0].entry.name if trainers else ""
+        self.ignored = dict.fromkeys(declared(trainers[0].component, Trainer, "ignores") if trainers else (), 0)
+        self.bad = 0
 
     def raw(self, item: dict[str, Any]) -> None:
         """Take note of a raw row's columns."""
@@ -34,6 +42,9 @@ class Noticed:
             return
         if row.extra and not row.extra.keys() <= self.beside.keys():
             self.beside |= dict.fromkeys(row.extra)
+        for field in self.ignored:
+            self.ignored[field] += getattr(row, field) is not None
+        self.bad += row.label is False
         talk = row.messages[row.messages[0]["role"] == "system" :]
         if talk and talk[0]["role"] == "assistant" and any(m["role"] == "user" for m in talk):
             self.assistant_first += 1
@@ -55,6 +66,12 @@ class Noticed:
             )
         if self.beside:
             self._say(f"kept beside the conversation, for rewards and methods that name them: {names(self.beside)}")
+        for field, count in self.ignored.items():
+            if count:
+                bad = f"; {self.bad} of them say that the answer is bad, and it is learnt all the same" * (
+                    field == "label" and self.bad > 0
+                )
+                self._say(f"{count} rows have a {FIELDS[field]}, from which {self.trainer} does not learn{bad}")
         if self.assistant_first:
             self._say(f"{self.assistant_first} conversations begin with the assistant, the first: {self.first}")
 

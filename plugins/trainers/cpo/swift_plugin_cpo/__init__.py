@@ -16,6 +16,7 @@ class Cpo(TrainingOptions):
     """Contrastive preference optimisation (arXiv 2401.08417): pairs without a reference, plus imitation."""
 
     swift_api = 1
+    ignores = ("label",)
     needs_reference: ClassVar[bool] = False
     capabilities = {
         "packing": Unsupported("a pair is compared as two separate rows."),

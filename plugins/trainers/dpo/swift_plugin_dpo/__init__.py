@@ -34,6 +34,7 @@ class Dpo(TrainingOptions):
     """Direct preference optimisation (arXiv 2305.18290): learns from pairs of a better and a worse answer."""
 
     swift_api = 1
+    ignores = ("label",)
     capabilities = {
         "packing": Unsupported("a pair is compared as two separate rows."),
         "padding_free": Unsupported("a pair is compared as two separate rows."),

@@ -16,6 +16,7 @@ class Gkd(TrainingOptions):
     """Generalised knowledge distillation (arXiv 2306.13649): a teacher's distributions, on given or own answers."""
 
     swift_api = 1
+    ignores = ("rejected", "label")
     capabilities = {
         "packing": Unsupported("answers that the student draws cannot be packed beforehand."),
         "padding_free": Unsupported("answers are drawn and compared in padded batches."),

@@ -16,6 +16,7 @@ class Kto(TrainingOptions):
     """Kahneman-Tversky optimisation (arXiv 2402.01306): learns from single answers labelled good or bad."""
 
     swift_api = 1
+    ignores = ("rejected",)
     capabilities = {
         "packing": Unsupported("each answer is compared with the reference as a row of its own."),
         "padding_free": Unsupported("each answer is compared with the reference as a row of its own."),

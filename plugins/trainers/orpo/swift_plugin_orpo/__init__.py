@@ -16,6 +16,7 @@ class Orpo(TrainingOptions):
     """Odds-ratio preference optimisation (arXiv 2403.07691): supervised loss plus the odds of chosen to rejected."""
 
     swift_api = 1
+    ignores = ("label",)
     needs_reference: ClassVar[bool] = False
     capabilities = {
         "packing": Unsupported("a pair is compared as two separate rows."),

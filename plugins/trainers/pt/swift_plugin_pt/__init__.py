@@ -16,6 +16,7 @@ class Pretrain(TrainingOptions):
     """Pre-training: next-token loss on whole texts."""
 
     swift_api = 1
+    ignores = ("rejected", "label")
     streams = True
     needs_question = False
 

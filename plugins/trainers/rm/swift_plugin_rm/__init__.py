@@ -19,6 +19,7 @@ class Rm(TrainingOptions):
     """
 
     swift_api = 1
+    ignores = ("label",)
     task: ClassVar[str] = "reward"
     num_labels: ClassVar[int] = 1
     capabilities = {

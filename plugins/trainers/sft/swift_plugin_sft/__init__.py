@@ -16,6 +16,7 @@ class Sft(TrainingOptions):
     """Supervised fine-tuning: next-token loss on what the assistant says."""
 
     swift_api = 1
+    ignores = ("rejected", "label")
     streams = True
 
     @hookimpl
