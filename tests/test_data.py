@@ -207,3 +207,31 @@ def test_what_a_method_does_not_learn_from_is_said(qwen2, write_rows, tmp_path, 
     assert [
         line for line in capsys.readouterr().err.splitlines() if "learn from" in line or "does not learn" in line
     ] == [f"{rows}: {said}"]
+
+
+def test_keys_of_messages_that_are_not_read_are_said(qwen2, write_rows, tmp_path, capsys):
+    """Once a source, those without a value and those that only number the messages left out."""
+    from swift_core import run
+
+    talk = [
+        {"role": "user", "content": "What is 1?", "name": "Ann", "mood": None, "id": "7"},
+        {"role": "assistant", "content": "It is 1.", "score": 3, "label": False},
+    ]
+    rows = write_rows([{"messages": talk}, {"messages": talk}])
+    run("sft", model=qwen2, template="chatml", dataset=[rows], output_dir=str(tmp_path / "out"), max_steps=1)
+    said = [line for line in capsys.readouterr().err.splitlines() if "keys of messages" in line]
+    assert said == [f"{rows}: keys of messages that are not read: name, score, label"]
+
+
+@pytest.mark.parametrize(
+    ("message", "wrong"),
+    [
+        ({"role": "user", "content": "a", "weight": 0.5}, "only the assistant's messages are trained"),
+        ({"role": "user", "content": "a", "bbox": [[1, 2, 3, 4]]}, "the key 'bbox' is not read"),
+    ],
+)
+def test_what_a_message_cannot_have_is_refused(message, wrong):
+    from swift_core.data.convert import to_row
+
+    with pytest.raises(SwiftError, match=wrong):
+        to_row({"messages": [message, {"role": "assistant", "content": "b"}], "_where": "f:1"})

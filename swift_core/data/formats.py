@@ -74,8 +74,11 @@ MEDIUM_KEYS = (*MEDIA_PARTS, "source", "url", "path", "base64")
 MESSAGE_KEYS = ("role", "from", "content", "value", "tool_calls", "function_call")
 """Keys of a message without which it would say something else."""
 
-OTHER_KEYS = ("reasoning_content", "reasoning", "thinking", "refusal", "weight", "train", "loss", "loss_scale", "label")
-"""Further keys of a message that are read, or that say nothing of its words."""
+OTHER_KEYS = ("reasoning_content", "reasoning", "thinking", "refusal", "weight", "train", "loss", "loss_scale")
+"""Further keys of a message that are read."""
+
+BOOKKEEPING = ("id", "tool_call_id", "index", "type")
+"""Keys of a message that say nothing of its words nor of what it counts."""
 
 
 @functools.cache

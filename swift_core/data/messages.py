@@ -133,9 +133,9 @@ def _check_keys(item: Message, where: str) -> None:
 @functools.cache
 def _is_like_content(key: str) -> bool:
     """Whether a message's key looks like one that holds its words: misspelt, or a name that columns have."""
-    if key in OTHER_KEYS:
+    if key in (*OTHER_KEYS, "label"):
         return False
-    known = {*CONTENT, "message", *map(plain, MESSAGE_KEYS)}
+    known = {*CONTENT, "message", "bbox", *map(plain, MESSAGE_KEYS)}
     return plain(key) in known or bool(difflib.get_close_matches(key, MESSAGE_KEYS, n=1, cutoff=0.85))
 
 
@@ -211,7 +211,7 @@ def _weight(item: Message, role: str, where: str) -> Message:
             marks |= {"loss": False} if value == 0 else {"loss_scale": value} if value != 1 else {}
     if role == "assistant":
         return marks
-    if marks.get("loss"):
+    if marks.get("loss") or "loss_scale" in marks:
         raise SwiftError(f"{where}: only the assistant's messages are trained, this is the {role}'s.")
     return {}
 

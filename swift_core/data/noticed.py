@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract.components import Trainer, declared
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.contract.row import Row
+from swift_core.data.formats import BOOKKEEPING, MESSAGE_KEYS, OTHER_KEYS, ROLE_NAMES
+from swift_core.data.messages import is_message
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
 
 MOST_NAMES = 10
+
+READ_KEYS = {*MESSAGE_KEYS, *OTHER_KEYS, *BOOKKEEPING}
+"""Keys of a message of which nothing need be said."""
 
 FIELDS = {"rejected": "rejected answer", "label": "label"}
 """What a field of a row is called in a sentence."""
@@ -25,6 +30,7 @@ class Noticed:
         self.job, self.name = job, name
         self.columns: dict[str, None] = {}  # in the order of their first row
         self.beside: dict[str, None] = {}
+        self.unread: dict[str, None] = {}  # keys of messages
         self.assistant_first, self.first = 0, ""
         trainers = job.many("trainer")
         self.trainer = trainers[0].entry.name if trainers else ""
@@ -32,9 +38,21 @@ class Noticed:
         self.bad = 0
 
     def raw(self, item: dict[str, Any]) -> None:
-        """Take note of a raw row's columns."""
+        """Take note of a raw row's columns, and of its messages' keys."""
         if not item.keys() <= self.columns.keys():
             self.columns |= dict.fromkeys(item)
+        for value in item.values():
+            if isinstance(value, list):
+                for message in value:
+                    if isinstance(message, dict) and not message.keys() <= READ_KEYS:
+                        self._unread(message)
+
+    def _unread(self, message: dict[str, Any]) -> None:
+        if is_message(message):
+            said = {key for key, value in message.items() if value not in (None, "", [], {})}
+            role = message.get("role", message.get("from"))
+            named = {"name"} if ROLE_NAMES.get(str(role).lower()) == "tool" else set()  # the call says it
+            self.unread |= dict.fromkeys(key for key in message if key in said - READ_KEYS - named)
 
     def row(self, row: Any) -> None:
         """Take note of a converted row."""
@@ -66,6 +84,8 @@ class Noticed:
             )
         if self.beside:
             self._say(f"kept beside the conversation, for rewards and methods that name them: {names(self.beside)}")
+        if self.unread:
+            self._say(f"keys of messages that are not read: {names(self.unread)}")
         for field, count in self.ignored.items():
             if count:
                 bad = f"; {self.bad} of them say that the answer is bad, and it is learnt all the same" * (

@@ -171,8 +171,8 @@ def read_config(path: str | Path) -> list[Given]:
         raise SwiftError(f"{name} does not exist.") from None
     except UnicodeDecodeError as error:
         raise SwiftError(f"{name} is not valid YAML: {str(error)[:300]}") from None
-    except OSError as error:
-        raise SwiftError(f"{name} cannot be read: {error.strerror}.") from None
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        raise SwiftError(f"{name} cannot be read: {getattr(error, 'strerror', error)}.") from None
     return given_in(read_map(text, name), str(path))
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.errors import SwiftError, SwiftErrors, attempt
-from swift_core.contract.source import Source, is_source
+from swift_core.contract.source import Source, exists, is_source
 from swift_core.data.sources import source_of
 from swift_core.evaluation.benchmarks import FILES, evaluator_of
 from swift_core.job.options import option
@@ -16,7 +16,7 @@ from swift_core.job.options import option
 
 def _listed_tokens(words: list[str]) -> list[str]:
     """The tokens themselves, where one word names a file of them. SwiftError for one that is blank or there twice."""
-    if len(words) == 1 and Path(words[0]).is_file():
+    if len(words) == 1 and exists(words[0]) and Path(words[0]).is_file():
         words = Path(words[0]).read_text(encoding="utf-8").splitlines()
     for number, word in enumerate(words):
         if not word.strip() or word in words[:number]:
