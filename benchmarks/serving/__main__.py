@@ -20,6 +20,7 @@ TASKS = {
     "latency": ("static", "admission"),
     "prefix": ("apart", "admission"),
     "adapters": ("one", "mixed"),
+    "backends": ("admission", "llamacpp", "vllm"),
 }
 """Task → contestants; the first is what the others are compared with."""
 
@@ -28,7 +29,11 @@ MEASURES = {
     "latency": "a 4-token request beside a 300-token one: CPU seconds, in times of alone",
     "prefix": "CPU seconds to the first token, 300 tokens in common",
     "adapters": "CPU ms a step, 12 sequences",
+    "backends": "tokens per CPU second, 24 requests, all processes",
 }
+
+ALONE = {"backends": "smollm2"}
+"""Task → the one model that all its contestants take."""
 
 
 def main() -> None:
@@ -44,6 +49,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         for model, folder in built(arguments.models, Path(place)).items():
             for task in arguments.tasks:
+                if ALONE.get(task, model) != model:
+                    continue
                 found = figures(task, folder, arguments.dtype, arguments.rounds)
                 raw[f"{model} {task}"] = found
                 rows += lines(model, task, found)

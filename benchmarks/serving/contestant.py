@@ -52,6 +52,29 @@ def all_at_once(name: str, folder: str) -> float:
     return sum(len(reply.ids) for reply in replies) / (time.process_time() - begun)
 
 
+def by_backend(name: str, folder: str) -> float:
+    """Tokens of answers per CPU second of this process and all that it started, by a backend at its defaults."""
+    import psutil
+
+    def spent() -> float:
+        here = psutil.Process()
+        return sum(sum(p.cpu_times()[:2]) for p in [here, *here.children(recursive=True)])
+
+    given: dict[str, Any] = {"model": folder, "template": "chatml", "torch_dtype": sys.argv[4]}
+    if name != "admission":
+        given["backend"] = name
+    if name == "llamacpp":
+        given["llamacpp_type"] = {"float32": "f32", "bfloat16": "bf16"}[sys.argv[4]]
+    job = prepare("deploy", [Given(key, value, "benchmark") for key, value in given.items()])
+    engine = job.hook.start_engine(job=job)
+    engine.generate([asked(prompt(16, 99), 4)])
+    begun = spent()
+    replies = engine.generate([asked(ids, count) for ids, count in mixed()])
+    seconds = spent() - begun
+    engine.close()
+    return sum(reply.completion_tokens for reply in replies) / seconds
+
+
 def by_transformers(folder: str, requests: list[tuple[list[int], int]]) -> float:
     """The same by transformers' continuous batching, its cache as small as the work allows."""
     import transformers
@@ -124,7 +147,7 @@ def seconds(work: Any) -> float:
     return time.process_time() - begun
 
 
-TASKS = {"mixed": all_at_once, "latency": latency, "prefix": prefix, "adapters": adapters}
+TASKS = {"mixed": all_at_once, "latency": latency, "prefix": prefix, "adapters": adapters, "backends": by_backend}
 
 if __name__ == "__main__":
     main()
