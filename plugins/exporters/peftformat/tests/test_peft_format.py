@@ -86,10 +86,10 @@ def test_several_adapters_have_a_folder_each(train, base):
     assert len(places) == 2 and torch.allclose(ours, logits(model), atol=1e-5)
 
 
-@pytest.mark.parametrize("tuner", ["adapter", "reft", "llamapro"])
-def test_what_has_no_form_in_peft_is_refused_with_the_reason(train, tuner, tmp_path):
+@pytest.mark.parametrize(("tuner", "more"), [("adapter", {}), ("reft", {}), ("llamapro", {"num_new_blocks": 1})])
+def test_what_has_no_form_in_peft_is_refused_with_the_reason(train, tuner, more, tmp_path):
     with pytest.raises(SwiftError, match=r"does not support peft-format: .*(PEFT|LoRA)"):
-        export(ckpt_dir=train(tuner), output_dir=str(tmp_path / "out"))
+        export(ckpt_dir=train(tuner, **more), output_dir=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 

@@ -86,7 +86,7 @@ def no_static(monkeypatch):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_answers_beside_others_are_those_of_each_alone(checkpoints, no_static, capsys, family):
-    engine = loaded(checkpoints(family))
+    engine = loaded(checkpoints(family), model_type=family)
     modality = FAMILIES[family]
     assert f"requests with {modality} are answered in static" not in capsys.readouterr().err
     requests = questions(modality)

@@ -18,6 +18,7 @@ from swift_core.contract.job import Job
 from swift_core.inference.conversation import askable
 from swift_plugin_runtime.batching.collate import on_device, pad_batch
 from swift_plugin_runtime.batching.separation import quiet, rounding_bound
+from swift_plugin_runtime.encoding.multimodal import lacks
 from swift_plugin_runtime.inference.proof import ERRORS, apart, made_up, row_for
 from swift_plugin_runtime.inference.ragged import Part, Row, Store, attending
 from swift_plugin_runtime.inference.static import greedy
@@ -45,12 +46,12 @@ MEDIA: dict[str, Callable[[np.random.Generator, int], Any]] = {"image": _picture
 def tried_media(job: Job, model: Any, processor: Any) -> tuple[frozenset[str], dict[str, str]]:
     """(keys of encoded prompts with media that may be answered beside others; modality → why others may not).
 
-    The model has passed the proof for texts.
+    The model has passed the proof for texts. What the processor has no part for is left out: such requests are refused.
     """
     proven: set[str] = set()
     reasons = {}
     for modality in job.card.modality if job.many("model") else ():
-        if modality in MEDIA:
+        if modality in MEDIA and not lacks(processor, modality):
             reason, keys = _tried(job, model, processor, modality)
             proven |= keys
             if reason:

@@ -35,7 +35,7 @@ NAME = "swift_ragged"
 KNOWN = {
     "dropout", "scaling", "is_causal", "sliding_window", "softcap", "position_ids", "cache_position", "use_cache",
     "output_attentions", "output_hidden_states", "return_dict", "num_items_in_batch", "cu_seq_lens_q",
-    "cu_seq_lens_k", "max_length_q", "max_length_k", "mm_token_type_ids", "token_type_ids",
+    "cu_seq_lens_k", "max_length_q", "max_length_k", "mm_token_type_ids", "token_type_ids", "logits_to_keep",
 }  # fmt: skip
 """Keywords of an attention that are obeyed here, or change nothing. Any other (gpt-oss' `s_aux`) is refused."""
 
