@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from swift_plugin_vllm import _lora_words, joining_template
 from swift_testing import AnswersContract
-from swift_testing.backends import beside_transformers, start, taught_options, user, without_ids
+from swift_testing.backends import beside_transformers, start, taught_options, user
 from swift_testing.serving import SHAPE
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
@@ -109,6 +109,8 @@ def test_pictures_on_a_cpu(seeing):
     asked = [user("<image>What is it?", images=[picture(1, 84, 56)], max_new_tokens=12)]
     asked.append(user("And <image> beside <image>?", images=[picture(2), picture(3, 56, 112)], max_new_tokens=9))
     asked += [user("What is 1 + 2?", max_new_tokens=12), user("<image>What is it?", images=[picture(4, 84, 56)])]
-    theirs, ours = (without_ids(engine.generate(asked)) for engine in seeing)
-    assert theirs == ours
+    theirs, ours = (engine.generate(asked) for engine in seeing)
+    for one, other in zip(theirs, ours, strict=True):  # at the limit vLLM leaves half a character out
+        assert one.text == other.text.rstrip("\ufffd") and one.prompt_tokens == other.prompt_tokens
+        assert (one.completion_tokens, one.finish_reason) == (other.completion_tokens, other.finish_reason)
     assert theirs[0].text != theirs[3].text[: len(theirs[0].text)], "what the picture shows changes nothing"

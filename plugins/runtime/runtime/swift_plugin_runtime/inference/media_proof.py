@@ -91,9 +91,9 @@ def made_up_prompts(job: Job, processor: Any, modality: str) -> list[dict[str, A
 def _generated(model: Any, item: dict[str, Any]) -> tuple[list[int], torch.Tensor]:
     """(tokens, their logits [DRAWN, vocabulary]) that `generate` answers to one prompt, greedily."""
     inputs = {k: on_device(model.device, v) for k, v in pad_batch([item], 0, left=True).items()}
-    told = model.generate(
-        **inputs, generation_config=greedy(DRAWN, 0), output_logits=True, return_dict_in_generate=True
-    )
+    settings = greedy(DRAWN, 0)
+    settings.output_logits = settings.return_dict_in_generate = True
+    told = model.generate(**inputs, generation_config=settings)
     return told.sequences[0, -DRAWN:].tolist(), torch.cat(told.logits).float()
 
 
