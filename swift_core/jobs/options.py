@@ -298,7 +298,9 @@ class EvalOptions(BackendOptions, DataOptions):
 class ExportOptions(ModelOptions, DataOptions):
     """A conversion."""
 
-    exporter: list[str] = option([], "What to write: merge-lora, gguf, ollama, peft-format …", kind="exporter", aliases=("to",))
+    exporter: list[str] = option(
+        [], "What to write: merge-lora, gguf, ollama, peft-format …", kind="exporter", aliases=("to",)
+    )
     merge_lora: bool = option(False, "Same as --exporter merge-lora.", selects=("exporter", "merge-lora"))
     to_gguf: bool = option(False, "Same as --exporter gguf.", selects=("exporter", "gguf"))
     to_ollama: bool = option(False, "Same as --exporter ollama.", selects=("exporter", "ollama"))

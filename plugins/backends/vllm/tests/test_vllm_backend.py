@@ -13,10 +13,10 @@ import jinja2
 import numpy as np
 import pytest
 from PIL import Image
-from swift_plugin_vllm import _lora_words, joining_template
+from swift_plugin_vllm import Vllm, joining_template
 from swift_testing import AnswersContract
 from swift_testing.backends import beside_transformers, start, taught_options, user
-from swift_testing.serving import SHAPE
+from swift_testing.serving import LESSONS, SHAPE, random_lora
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 from swift_core import SwiftError
@@ -63,9 +63,12 @@ def test_adapters_that_vllm_cannot_serve_are_refused_before_it_starts(tmp_path, 
 
 def test_the_rank_is_the_next_that_vllm_allows(tmp_path):
     Path(tmp_path, "adapter_config.json").write_text(json.dumps({"r": 8, "rank_pattern": {"q_proj": 20}}))
-    words = _lora_words({"mine": str(tmp_path)})
+    words = Vllm().lora_words({"mine": str(tmp_path)})
     assert words[words.index("--max-lora-rank") + 1] == "32"
     assert words[-2:] == ["--lora-modules", f"mine={tmp_path}"]
+    later = Vllm(vllm_max_loras=2).lora_words({})
+    assert later[:3] == ["--enable-lora", "--max-lora-rank", "64"] and "--lora-modules" not in later
+    assert Vllm().lora_words({}) == []
 
 
 def test_a_server_that_dies_shows_the_end_of_its_log(tmp_path):
@@ -83,13 +86,32 @@ def test_quantizing_at_load_is_refused_with_the_reason(tmp_path):
 def engines(tmp_path_factory):
     """(vllm, transformers) over the same taught model and adapters."""
     options = taught_options(tmp_path_factory.mktemp("vllm"))
-    with beside_transformers(options, backend="vllm", vllm_kv_cache_gib=1) as pair:
+    with beside_transformers(options, backend="vllm", vllm_kv_cache_gib=1, vllm_max_loras=1) as pair:
         yield pair
 
 
 @needs_vllm
 class TestAnswers(AnswersContract):
     """What every backend must do."""
+
+
+@needs_vllm
+def test_an_adapter_comes_and_goes_while_it_runs(engines, tmp_path):
+    theirs, query = engines[0], LESSONS[0]["query"]
+    folder = random_lora(engines[1].job.options.model, tmp_path / "late", 7)
+    before = theirs.models
+    theirs.load_adapter("late", folder)
+    (late, base) = (reply.text for reply in theirs.generate([user(query, adapter="late"), user(query)]))
+    assert base == LESSONS[0]["response"] != late
+    with pytest.raises(SwiftError, match="a model 'late' already"):
+        theirs.load_adapter("late", folder)
+    theirs.unload_adapter("late")
+    assert theirs.models == before
+    with pytest.raises(SwiftError, match="no adapter 'late'"):
+        theirs.generate([user(query, adapter="late")])
+    Path(folder, "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 128}))
+    with pytest.raises(SwiftError, match="plain LoRA up to rank 64 here"):
+        theirs.load_adapter("high", folder)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import swift_plugin_vlmevalkit
 from PIL import Image
-from swift_plugin_vlmevalkit import VLMEvalKit
 from swift_plugin_serving.cpu_torchvision import AT_IMPORT
+from swift_plugin_vlmevalkit import VLMEvalKit
 from swift_plugin_vlmevalkit.results import flat, read_results
 
 from swift_core import SwiftError, run

@@ -25,8 +25,9 @@ class PeftFormat(Exporter):
 
     @hookimpl
     def export_model(self, job: Job) -> str:
-        from swift_plugin_peft_format.formats import read
         from swift_plugin_runtime.tuning.adapters import write
+
+        from swift_plugin_peft_format.formats import read
 
         tuners = [item for item in job.many("tuner") if item.folder]
         if not tuners:

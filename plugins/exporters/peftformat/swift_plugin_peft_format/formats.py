@@ -34,7 +34,7 @@ def read(title: str, folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """
     if not (folder / CONFIG).is_file():
         raise SwiftError(
-            f"{title} has no form in PEFT: what it saves in {folder} is no adapter of PEFT's. Where it is linear, merge "
+            f"{title} has no form in PEFT: what it saves in {folder} is none of PEFT's. Where it is linear, merge "
             "it: --merge_lora true; else answer with it here."
         )
     said = _settings(folder)

@@ -119,7 +119,9 @@ def of_ms_swift(base, tmp_path):
 def test_an_adapter_of_ms_swift_becomes_one_of_peft(of_ms_swift, base, tmp_path):
     folder, wanted = of_ms_swift
     _, written = export(model=base, adapters=[str(folder)], output_dir=str(tmp_path / "out"))
-    assert torch.allclose(wanted, logits(peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), written)))
+    assert torch.allclose(
+        wanted, logits(peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), written))
+    )
     assert "swift_type" not in json.loads(Path(written, "adapter_config.json").read_text())
 
 

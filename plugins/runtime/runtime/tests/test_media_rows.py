@@ -159,7 +159,9 @@ def test_likelihoods_of_a_prompt_with_a_picture(checkpoints, no_static):
 def test_a_family_that_reads_pictures_otherwise_is_said_and_answers_in_static_batches(checkpoints, capsys):
     """Llama 3.2 Vision looks at pictures by layers of their own, at every token."""
     engine = loaded(checkpoints("llama3_2_vision"))
-    assert "requests with image are answered in static batches, not admitted between tokens: " in capsys.readouterr().err
+    assert (
+        "requests with image are answered in static batches, not admitted between tokens: " in capsys.readouterr().err
+    )
     requests = questions("image")[:3]
     assert engine.generate(requests) == [engine.generate([request])[0] for request in requests]
     engine.close()

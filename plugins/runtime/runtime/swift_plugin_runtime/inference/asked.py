@@ -17,7 +17,6 @@ from swift_plugin_runtime.inference.forms import Form
 from swift_plugin_runtime.inference.likelihoods import likelihoods
 from swift_plugin_runtime.inference.sampler import Draw
 
-
 OF_TEXT = ("input_ids", "attention_mask", "labels", "loss_scale")
 """Keys of an encoded row that a prompt of text has, too."""
 
@@ -50,7 +49,7 @@ class Asked:
 
     @cached_property
     def media(self) -> dict[str, Any]:
-        """What the model is told beside the tokens of the prompt, pictures and marks of their places; empty for text."""
+        """What the model is told beside the prompt's tokens: pictures, marks of their places. Empty for text."""
         beside = {k: v for k, v in self.inputs.items() if k not in OF_TEXT}
         return {} if all(isinstance(value, list) and not any(value) for value in beside.values()) else beside
 

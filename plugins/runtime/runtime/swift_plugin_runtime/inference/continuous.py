@@ -2,7 +2,7 @@
 
 A step: drop who was cancelled, admit who waits, call the model once with the next token of every answer and with a
 piece of the prompts that are new, draw, tell. A prompt that begins like another one's takes that one's keys and values.
-A prompt with media is taken in whole, by a call of its own before the step's; its answer is then drawn with the others'.
+A prompt with media is taken in whole, by a call of its own before the step's.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class Sequence:
         """Its next tokens. Behind all of them logits are due while the likelihoods of the prompt are asked for."""
         reads = self.asked.reads and self.store.length < len(self.asked.prompt)
         wanted = count if reads else int(count == self.left)
-        return Part(self.store, self.ids[self.store.length :][:count], wanted, self.asked.inputs if self.whole else None)
+        return Part(
+            self.store, self.ids[self.store.length :][:count], wanted, self.asked.inputs if self.whole else None
+        )
 
     def lends(self, other: Sequence, common: int, media: frozenset[int]) -> bool:
         """Whether its keys and values are those of another's first `common` tokens, which both have.

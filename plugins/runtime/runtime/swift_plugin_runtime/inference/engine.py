@@ -101,7 +101,9 @@ class TransformersEngine:
                 self.job.say("requests for different adapters take turns: these adapters do not mix in one call.")
         self.media, reasons = tried_media(self.job, self.model, self.processor)
         for modality, why in reasons.items():
-            self.job.say(f"requests with {modality} are answered in static batches, not admitted between tokens: {why}.")
+            self.job.say(
+                f"requests with {modality} are answered in static batches, not admitted between tokens: {why}."
+            )
         most = int(CACHE_SHARE * _free_bytes(self.model.device) / max(size, 1))
         return Continuous(row_for(self.model), self.adapters, self.max_batch_size, most)
 
