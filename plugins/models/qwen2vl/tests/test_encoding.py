@@ -1,5 +1,6 @@
 """Qwen2-VL through its real processor: ids, labels, batches and pixels; and what is refused."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -247,6 +248,17 @@ def test_settings_of_a_video_processor_that_cannot_be_made_are_kept(folder, load
 
 def test_text_that_holds_a_placeholder_token_is_an_error(loaded):
     refused(loaded, chat("<image> <|image_pad|>?", "A dog.", images=[picture(1)]), "row: the processor refuses the row")
+
+
+def test_a_placeholder_in_a_question_about_html_is_a_word(loaded):
+    text = "What is <video> in HTML, and <image>?"
+    refused(loaded, chat(text, "A tag."), "row: 1 <image> in the text but 0 given")
+    row = dataclasses.replace(chat(text, "A tag."), literal=True)
+    (item,) = encode(loaded, row)
+    assert text in loaded[2].tokenizer.decode(item["input_ids"])
+    pictured = dataclasses.replace(chat("<image> <video>?", "A tag.", images=[picture(1)]), literal=True)
+    (item,) = encode(loaded, pictured)
+    assert "<|vision_end|> <video>?" in loaded[2].tokenizer.decode(item["input_ids"])
 
 
 def test_files_that_are_no_pictures_are_errors(loaded, tmp_path):

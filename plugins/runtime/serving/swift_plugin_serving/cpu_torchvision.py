@@ -42,7 +42,7 @@ sys.meta_path.insert(0, BeforeTorchvision)
 
 
 def search_path(folder: str) -> str:
-    """A value of PYTHONPATH with which a Python, and each that it starts, runs `AT_IMPORT`, which is put into `folder`."""
+    """A PYTHONPATH with which a Python, and each that it starts, runs `AT_IMPORT`. folder: where to write it."""
     Path(folder, "sitecustomize.py").write_text(AT_IMPORT, encoding="utf-8")
     given = os.environ.get("PYTHONPATH")
     return os.pathsep.join([folder, given] if given else [folder])
