@@ -30,8 +30,8 @@ class Row:
     rejected: the messages of the worse conversation (preference methods). label: target of
     classification and of KTO. thinking: whether the answer to come begins with thoughts; None:
     as the job says. literal: whether `<video>` is a word of the text where the row has no video, as in a question about
-    HTML; else it is a mistake for models that read videos. extra: every other column, kept for rewards. where: file:line
-    or id:index.
+    HTML; else it is a mistake for models that read videos. extra: every other column, kept for rewards. where:
+    file:line or id:index.
     """
 
     messages: list[dict[str, Any]]

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 from swift_core.contract.engine import Reply, Request, Sampling, Token
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.contract.row import Row
-from swift_core.data.messages import MEDIA_PARTS, read_talk
+from swift_core.data.formats import MEDIA_PARTS
+from swift_core.data.messages import read_talk
 from swift_core.data.tools import read_tools
 from swift_plugin_serving import fields
 from swift_plugin_serving.errors import BadField

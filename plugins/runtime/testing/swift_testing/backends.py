@@ -92,9 +92,14 @@ class AnswersContract:
     def test_what_cannot_be_asked_is_refused_before_anything_is_said(self, engines: tuple[Engine, Engine]) -> None:
         """An unknown adapter, an empty prompt and one that is too long: a SwiftError, and no piece of the others."""
         heard: list[str] = []
+
+        def listen(_: int, piece: str) -> bool:
+            heard.append(piece)
+            return True
+
         for bad in (user("hi", adapter="three"), Request.of(prompt=""), Request.of(prompt=[5] * 5000)):
             with pytest.raises(SwiftError, match=r"no adapter 'three'|is empty|the prompt has 5000 tokens"):
-                engines[0].generate([user("Say hello."), bad], lambda _, piece: not heard.append(piece))
+                engines[0].generate([user("Say hello."), bad], listen)
         assert not heard
 
     def test_behind_our_server(self, engines: tuple[Engine, Engine]) -> None:
