@@ -28,7 +28,7 @@ PREFIX = "base_model.model."
 
 
 def read(title: str, folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
-    """(the adapter's `peft.PeftConfig`, its weights under PEFT's names).
+    """(the adapter's `peft.PeftConfig`, its weights under PEFT's names, each of the shape that PEFT gives it).
 
     title: the tuner's, for errors. Raises SwiftError where the folder holds nothing that PEFT has a form for.
     """

@@ -110,7 +110,7 @@ def _difference(row: Row, sequences: list[list[int]], stores: list[Store], plain
 
 
 def apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Root mean square of the difference of logits, in standard deviations of the wanted ones."""
+    """Root mean square of the difference of logits [tokens, vocabulary], in standard deviations of the wanted ones."""
     return float(((found - wanted).square().mean().sqrt() / wanted.std()).nan_to_num(torch.inf))
 
 
