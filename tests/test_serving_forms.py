@@ -385,5 +385,4 @@ def test_vercels_ai_sdk(url):
     found = json.loads(done.stdout.splitlines()[-1])
     assert City.model_validate(found["object"]) == City.model_validate(found["streamed"])
     assert found["parts"] > 2 and found["text"]
-    ((name, arguments),) = found["calls"]
-    assert name == "weather" and isinstance(arguments["city"], str)
+    assert found["calls"] and all(name == "weather" and len(said["city"]) <= 20 for name, said in found["calls"])
