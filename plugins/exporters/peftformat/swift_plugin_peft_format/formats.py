@@ -17,8 +17,13 @@ from swift_core.job.options import fields_of
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
-OF_TRAINING = ("swift_type", "model_key_mapping", "lora_dtype", "lorap_lr_ratio", "lorap_emb_lr")
+OF_TRAINING = (
+    "swift_type", "model_key_mapping", "lora_dtype", "lorap_lr_ratio", "lorap_emb_lr", "lr_ratio", "enable_lora",
+)  # fmt: skip
 """Fields of ms-swift's format that say how an adapter was found or trained, and change no answer."""
+
+FURTHER = "extra_states"
+"""Folder of weights that ms-swift trained whole, beside the adapters of a checkpoint."""
 
 NAMED = re.compile(r"\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)\.([^.]+)(\.weight)?$")
 """The end of a weight's name in ms-swift's format: its part, the adapter's name, and where it is a layer's, weight."""
@@ -64,6 +69,10 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def _of_ms_swift(said: dict[str, Any], folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """The same of an adapter in ms-swift's format. Raises SwiftError for all but LoRA as PEFT has it."""
+    if (folder.parent / FURTHER).exists():
+        raise SwiftError(
+            f"{folder.parent} has weights beside its adapters ({FURTHER}), which no adapter of PEFT holds."
+        )
     kind = str(said["swift_type"])
     known = fields_of(peft.LoraConfig)
     strange = [name for name, value in said.items() if value and name not in known and name not in OF_TRAINING]

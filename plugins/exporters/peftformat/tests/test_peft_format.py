@@ -130,11 +130,14 @@ def test_an_adapter_of_ms_swift_becomes_one_of_peft(of_ms_swift, base, tmp_path)
     [
         ({"swift_type": "LONGLORA"}, "of the type LONGLORA, for which PEFT has no form"),
         ({"use_qa_lora": True}, "with use_qa_lora, for which"),
+        ({}, "has weights beside its adapters"),
     ],
 )
 def test_what_peft_cannot_say_of_ms_swift_is_refused(of_ms_swift, base, tmp_path, change, words):
     folder, _ = of_ms_swift
     said = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(said | change))
+    if not change:
+        (folder.parent / "extra_states").mkdir()
     with pytest.raises(SwiftError, match=words):
         export(model=base, adapters=[str(folder)], output_dir=str(tmp_path / "out"))
