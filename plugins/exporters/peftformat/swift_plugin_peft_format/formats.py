@@ -71,7 +71,7 @@ def _of_ms_swift(said: dict[str, Any], folder: Path) -> tuple[Any, dict[str, tor
     """The same of an adapter in ms-swift's format. Raises SwiftError for all but LoRA as PEFT has it."""
     if (folder.parent / FURTHER).exists():
         raise SwiftError(
-            f"{folder.parent} has weights beside its adapters ({FURTHER}), which no adapter of PEFT holds."
+            f"{folder.parent} has weights beside its adapters ({FURTHER}), which no PEFT adapter holds."
         )
     kind = str(said["swift_type"])
     known = fields_of(peft.LoraConfig)
