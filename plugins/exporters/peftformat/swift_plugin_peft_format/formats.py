@@ -70,9 +70,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 def _of_ms_swift(said: dict[str, Any], folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """The same of an adapter in ms-swift's format. Raises SwiftError for all but LoRA as PEFT has it."""
     if (folder.parent / FURTHER).exists():
-        raise SwiftError(
-            f"{folder.parent} has weights beside its adapters ({FURTHER}), which no PEFT adapter holds."
-        )
+        raise SwiftError(f"{folder.parent} has weights beside its adapters ({FURTHER}), which no PEFT adapter holds.")
     kind = str(said["swift_type"])
     known = fields_of(peft.LoraConfig)
     strange = [name for name, value in said.items() if value and name not in known and name not in OF_TRAINING]
