@@ -147,12 +147,14 @@ test-loggers: .venv/loggers/.ready
 	.venv/bin/uv pip install --quiet --python $(PY) -c constraints.txt --target .venv/loggers -r tools/loggers.txt
 	touch $@
 
-# The server with further client libraries.
+# The server with further client libraries, of JavaScript too where node and npm are at hand.
 test-clients: .venv/clients/.ready .venv/.smollm2
 	PYTHONPATH=$(CURDIR)/.venv/clients $(PY) -m pytest tests/test_serving_interfaces.py tests/test_serving_forms.py
 
-.venv/clients/.ready: .venv/.ready tools/clients.txt
+.venv/clients/.ready: .venv/.ready tools/clients.txt tools/clients/package.json
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/clients -r tools/clients.txt
+	@mkdir -p .venv/clients/node && cp tools/clients/package.json .venv/clients/node
+	@if command -v npm >/dev/null; then npm install --prefix .venv/clients/node --no-audit --no-fund --silent; else echo "no npm: the clients of JavaScript are left out"; fi
 	touch $@
 
 # lm-evaluation-harness against the server, and the model by itself.

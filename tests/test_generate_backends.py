@@ -19,23 +19,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import openai
 import pytest
 from swift_plugin_serving.server import running_server
+from swift_testing.backends import start
 from swift_testing.generate_standin import interpreter
 from swift_testing.serving import WEATHER
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core import SwiftError
 from swift_core.contract.engine import Request
-from swift_core.job.options import Given
-from swift_core.job.prepare import prepare
 
 OPTIONS: dict[str, dict[str, Any]] = {"lmdeploy": {}, "sglang": {"sglang_deterministic": True}}
 CHAT = "<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\n"
-
-
-def start(**options: Any) -> Any:
-    """A running engine of an infer job with these options."""
-    job = prepare("infer", [Given(k, v, "test") for k, v in options.items()])
-    return job.hook.start_engine(job=job)
 
 
 @pytest.fixture(scope="module")

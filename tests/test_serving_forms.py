@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Literal
 
 import httpx
@@ -369,3 +372,17 @@ def test_litellm(url):
     done = litellm.completion(**asked, messages=said("Paris has 2 million people."), response_format=City)
     assert isinstance(City.model_validate_json(done.choices[0].message.content), City)
     assert litellm.completion(**asked, messages=said("Hi."), reasoning_effort="low").choices[0].message.content
+
+
+def test_vercels_ai_sdk(url):
+    """JavaScript's: `make test-clients` installs it where npm is at hand."""
+    packages = Path(__file__).parents[1] / ".venv/clients/node"
+    if not (shutil.which("node") and (packages / "node_modules/ai").is_dir()):
+        pytest.skip("needs node and Vercel's ai: run `make test-clients`")
+    words = ["node", str(Path(__file__).with_name("vercel_ai.cjs")), str(packages), f"{url}/v1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert City.model_validate(found["object"]) == City.model_validate(found["streamed"])
+    assert found["parts"] > 2 and found["text"]
+    assert found["calls"] and all(name == "weather" and len(said["city"]) <= 20 for name, said in found["calls"])

@@ -156,6 +156,12 @@ def test_what_is_refused(closed, address, words):
     assert (status, words in body["error"]["message"]) == (400, True), body
 
 
+def test_a_part_without_its_medium_is_refused(closed):
+    for part in ({"type": "image_url"}, {"type": "image_url", "image_url": {}}, {"type": "input_audio"}):
+        answer = closed.post(CHAT, json={"messages": [{"role": "user", "content": [part]}]})
+        assert answer.status_code == 400 and "holds none" in answer.json()["error"]["message"], part
+
+
 def test_a_picture_of_many_pixels_is_refused_by_its_head(closed):
     stream = io.BytesIO()
     Image.new("1", (13_000, 13_000)).save(stream, "PNG")

@@ -29,7 +29,9 @@ class Row:
     video_rates: frames per second of each video, filled when they are opened.
     rejected: the messages of the worse conversation (preference methods). label: target of
     classification and of KTO. thinking: whether the answer to come begins with thoughts; None:
-    as the job says. extra: every other column, kept for rewards. where: file:line or id:index.
+    as the job says. literal: whether `<video>` is a word of the text where the row has no video, as in a question about
+    HTML; else it is a mistake for models that read videos. extra: every other column, kept for rewards. where:
+    file:line or id:index.
     """
 
     messages: list[dict[str, Any]]
@@ -43,6 +45,7 @@ class Row:
     rejected: list[dict[str, Any]] | None = None
     label: Any = None
     thinking: bool | None = None
+    literal: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
     where: str = "row"
 
@@ -177,11 +180,14 @@ def check_question(row: Row) -> None:
 def check_placeholders(row: Row, modalities: Iterable[str]) -> None:
     """As many placeholders of each modality as media; SwiftError where not.
 
-    modalities: those of the row's media, or those that the model reads. For others `<image>` is a word of the text.
+    modalities: those of the row's media, or those that the model reads. For others `<image>` is a word of the text, and
+    for all that a `literal` row has none of.
     """
     text = "".join(m.get("content") or "" for m in row.messages)
     for name in modalities:
         values, count = row.media.get(name, []), text.count(f"<{name}>")
+        if row.literal and not values:
+            continue
         if count != len(values) and name != "text":
             raise SwiftError(
                 f"{row.where}: {count} <{name}> in the text but {len(values)} given in {name}s. They must agree."

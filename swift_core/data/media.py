@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,9 @@ from swift_core.contract.row import Row
 
 BROKEN = (OSError, ValueError, TypeError, AttributeError, SyntaxError, EOFError, IndexError, KeyError, struct.error)
 """What Pillow raises on a file that is damaged or no image at all."""
+
+OBJECT = re.compile(r" <_io\.\w+ object at 0x[0-9a-f]+>")
+"""How Pillow calls a file in memory."""
 
 FRAME_RATE = 2.0
 """Frames per second that are read of a video file, and that frames given by themselves are taken to have."""
@@ -62,7 +66,7 @@ def open_image(item: Any, where: str) -> Any:
         raise _not_there(item, where) from None
     except (Image.DecompressionBombError, *BROKEN) as error:
         raise SwiftError(
-            f"{where}: {_shown(item)} is not an image that Pillow can read ({str(error)[:200]})."
+            f"{where}: {_shown(item)} is not an image that Pillow can read ({OBJECT.sub('', str(error))[:200]})."
         ) from None
 
 

@@ -298,10 +298,13 @@ class EvalOptions(BackendOptions, DataOptions):
 class ExportOptions(ModelOptions, DataOptions):
     """A conversion."""
 
-    exporter: list[str] = option([], "What to write: merge-lora, gguf, ollama …", kind="exporter", aliases=("to",))
+    exporter: list[str] = option(
+        [], "What to write: merge-lora, gguf, ollama, peft-format …", kind="exporter", aliases=("to",)
+    )
     merge_lora: bool = option(False, "Same as --exporter merge-lora.", selects=("exporter", "merge-lora"))
     to_gguf: bool = option(False, "Same as --exporter gguf.", selects=("exporter", "gguf"))
     to_ollama: bool = option(False, "Same as --exporter ollama.", selects=("exporter", "ollama"))
+    to_peft_format: bool = option(False, "Same as --exporter peft-format.", selects=("exporter", "peft-format"))
     output_dir: str | None = option(None, "Where to write; left out: beside the checkpoint.")
     exist_ok: bool = option(False, "Write into a folder that is there already.")
     push_to_hub: bool = option(False, "Upload what was written last, or where nothing is written, the checkpoint.")

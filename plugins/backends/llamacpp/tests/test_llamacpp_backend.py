@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import os
 import threading
@@ -10,19 +9,23 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import openai
 import pytest
-from swift_plugin_serving.server import running_server
-from swift_testing import BackendContract
+from swift_testing import AnswersContract, BackendContract
+from swift_testing.backends import (
+    asked_of_all,
+    beside_transformers,
+    start,
+    taught_options,
+    user,
+    without_ids,
+)
 from swift_testing.llama_cpp import LlamaCpp
-from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
+from swift_testing.serving import LESSONS
 from swift_testing.tiny import tiny_qwen2_vl
 
 from swift_core import SwiftError
 from swift_core.api import run
 from swift_core.contract.engine import Request
-from swift_core.job.options import Given
-from swift_core.job.prepare import prepare
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,56 +40,39 @@ class TestLlamaCpp(BackendContract):
     name = "llamacpp"
 
 
-def start(**options):
-    """A running engine of an infer job with these options."""
-    job = prepare("infer", [Given(k, v, "test") for k, v in options.items()])
-    return job.hook.start_engine(job=job)
-
-
-def user(text, **more):
-    """A request with one user message."""
-    return Request.of([{"role": "user", "content": text}], max_new_tokens=40, **more)
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """Those of engines over the taught model and its adapters."""
+    return taught_options(tmp_path_factory.mktemp("llamacpp"))
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory):
-    return taught_qwen2(tmp_path_factory.mktemp("llamacpp") / "taught")
+def taught(options):
+    return options["ckpt_dir"]
 
 
 @pytest.fixture(scope="module")
-def loras(taught, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("loras")
-    return [f"{name}={random_lora(taught, folder / name, seed)}" for seed, name in enumerate(("one", "two"))]
+def loras(options):
+    return options["adapters"]
 
 
 @pytest.fixture(scope="module")
-def engines(taught, loras):
+def engines(options):
     """(llama.cpp, transformers) over the same taught model and adapters."""
-    theirs = start(ckpt_dir=taught, adapters=loras, backend="llamacpp", torch_dtype="float32")
-    yield theirs, start(ckpt_dir=taught, adapters=loras, torch_dtype="float32")
-    theirs.close()
+    with beside_transformers(options, backend="llamacpp") as pair:
+        yield pair
 
 
-def test_greedy_answers_equal_transformers(engines):
-    requests = [user(row["query"], adapter=name) for row in LESSONS[:4] for name in (None, "one", "two")]
-    requests += [user("Never taught."), user(LESSONS[0]["query"], stop=["like", "x"]), user(LESSONS[3]["query"])]
-    requests[-1] = requests[-1].drawn(max_new_tokens=2)
-    requests.append(Request.of([{"role": "user", "content": "Weather in Paris?"}], tools=[WEATHER], max_new_tokens=60))
-    requests.append(Request.of(prompt="<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\nHello"))
-    requests.append(user("Say hello.", repetition_penalty=1.7))
-    requests.append(user("Say hello.", banned=(engines[0].tokenizer("Hello")["input_ids"][0],)))
+class TestAnswers(AnswersContract):
+    """What every backend must do."""
+
+
+def test_penalties_bans_and_ids_equal_transformers(engines):
+    banned = (engines[0].tokenizer("Hello")["input_ids"][0],)
+    requests = [*asked_of_all(), user("Say hello.", repetition_penalty=1.7), user("Say hello.", banned=banned)]
     theirs, ours = (engine.generate(requests) for engine in engines)
-    assert [dataclasses.replace(reply, ids=[]) for reply in ours] == [dataclasses.replace(r, ids=[]) for r in theirs]
+    assert without_ids(ours) == without_ids(theirs)
     assert all(t.ids == ([] if "😀" in o.text else o.ids) for t, o in zip(theirs, ours, strict=True))
-    assert theirs[0].text == LESSONS[0]["response"]
-    assert len({theirs[0].text, theirs[1].text, theirs[2].text}) == 3
-    assert theirs[15].calls == [{"name": "get_weather", "arguments": {"city": "Paris"}}]
-
-
-def test_streams_join_to_the_answer(engines):
-    for row in LESSONS[:4]:
-        pieces = list(engines[0].stream(user(row["query"])))
-        assert "".join(pieces) == row["response"] and len(pieces) > 3
 
 
 def test_a_listener_and_a_cancelled_future_end_the_answer(engines):
@@ -106,37 +92,17 @@ def test_a_listener_and_a_cancelled_future_end_the_answer(engines):
     assert engines[0].generate([user("Say hello.")])[0].text == "Hello, world!"
 
 
-def test_sampling_follows_its_seed(engines):
-    asked = [user("Anything?", temperature=2.0, seed=seed) for seed in (1, 1, 2)]
-    one, same, other = (reply.text for reply in engines[0].generate(asked))
-    assert one == same != other
-
-
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (user("hi", adapter="three"), "no adapter 'three'. Loaded are: one, two"),
         (user("hi", ignore_eos=True), "leave ignore_eos out"),
-        (Request.of(prompt=""), "the prompt is empty"),
         (Request.of(prompt=[99999]), "knows ids from 0 to"),
-        (Request.of(prompt=[5] * 5000), "has 5000 tokens, but prompt and answer together may have 4096"),
         (user("<image>", images=["x.png"]), "reads no image"),
     ],
 )
 def test_what_cannot_be_asked_is_said(engines, request_, words):
     with pytest.raises(SwiftError, match=words.replace(".", r"\.")):
         engines[0].generate([user("hi"), request_])
-
-
-def test_behind_our_server(engines):
-    with running_server(engines[0]) as url:
-        client = openai.OpenAI(base_url=f"{url}/v1", api_key="EMPTY", max_retries=0)
-        assert [m.id for m in client.models.list()] == engines[1].models
-        asked = {"messages": [{"role": "user", "content": LESSONS[3]["query"]}]}
-        done = client.chat.completions.create(model=engines[1].models[0], n=2, **asked)
-        assert [choice.message.content for choice in done.choices] == [LESSONS[3]["response"]] * 2
-        with pytest.raises(openai.BadRequestError, match="the prompt has"):
-            client.chat.completions.create(model="one", messages=[{"role": "user", "content": "x " * 5000}])
 
 
 def test_a_gguf_file_with_gguf_adapters(engines, taught, loras, tmp_path):

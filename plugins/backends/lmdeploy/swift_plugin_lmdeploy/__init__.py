@@ -11,22 +11,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import tempfile
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swift_plugin_serving.checkpoints import checkpoint_of, dtype_of, interpreter, lora_folders, merged
+from swift_plugin_serving.checkpoints import dtype_of, interpreter, lora_folders
 from swift_plugin_serving.generating import Body, Call, GenerateEngine, Question, read_text, read_tokens
-from swift_plugin_serving.processes import ServerProcess
-from swift_plugin_serving.server import bind
+from swift_plugin_serving.processes import ServerProcess, free_port, on_gpu, served
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.components import Backend, Requirements
 from swift_core.contract.job import Job
 from swift_core.inference.conversation import served_name, window_of
-from swift_core.jobs.announce import say_model
-from swift_core.jobs.steps import load_processor
 
 FOR_CUDA = (
     "torchvision triton tilelang apache-tvm-ffi flash-linear-attention nvidia-nccl-cu12 nvidia-cuda-runtime-cu12 "
@@ -44,11 +39,6 @@ MEDIA = Unsupported(
     "LMDeploy is asked with token ids, which hold no media, and its endpoint for images was never run here: use "
     "--backend transformers, or vllm on a GPU."
 )
-
-
-def on_gpu() -> bool:
-    """Whether there is an NVIDIA GPU, as far as its driver's tool is there."""
-    return shutil.which("nvidia-smi") is not None
 
 
 def _requirements() -> Requirements:
@@ -103,27 +93,15 @@ class LmDeploy(Backend):
         adapters = {} if job.options.merge_lora else lora_folders(job, "LMDeploy")
         engine = self._engine(adapters)
         python = self.lmdeploy_python or interpreter(job, self)
-        folder = tempfile.TemporaryDirectory(prefix="swift-lmdeploy-")
-        try:
-            path = merged(job, folder.name) if job.options.merge_lora else checkpoint_of(job)
-            server = self._server(job, python, path, engine, adapters, folder)
-        except BaseException:
-            folder.cleanup()
-            raise
-        try:
-            config = job.hook.load_config(job=job, path=path)
-            processor = load_processor(job, path, config)
-            say_model(job)
-            if dtype_of(job, path) == "float32":
-                job.say("LMDeploy loads this float32 checkpoint in float16: --torch_dtype bfloat16 says otherwise.")
-            server.wait(job, self.lmdeploy_start_timeout, "lmdeploy_start_timeout")
+
+        def start(path: str, folder: Any) -> ServerProcess:
+            return self._server(job, python, path, engine, adapters, folder)
+
+        with served(job, "lmdeploy", start, self.lmdeploy_start_timeout, "lmdeploy_start_timeout") as up:
             models = [served_name(job.options), *adapters]
-            window = min(window_of(job, config), self.lmdeploy_session_len or window_of(job, config))
-            dialect = LmDeployDialect(models[0], getattr(processor, "tokenizer", processor))
-            return GenerateEngine(job, server, dialect, processor, path, models, window)
-        except BaseException:
-            server.stop()
-            raise
+            window = min(window_of(job, up.config), self.lmdeploy_session_len or window_of(job, up.config))
+            dialect = LmDeployDialect(models[0], getattr(up.processor, "tokenizer", up.processor))
+            return GenerateEngine(job, up.process, dialect, up.processor, up.path, models, window)
 
     def _check(self, job: Job) -> None:
         if not on_gpu():
@@ -148,9 +126,9 @@ class LmDeploy(Backend):
         self, job: Job, python: str, path: str, engine: str, adapters: dict[str, str], folder: Any
     ) -> ServerProcess:
         """The started server process. engine: LMDeploy's. folder: a temporary one, which the process will own."""
-        with bind("127.0.0.1", 0) as free:
-            port = free.getsockname()[1]
-        key = secrets.token_hex(16)
+        if dtype_of(job, path) == "float32":
+            job.say("LMDeploy loads this float32 checkpoint in float16: --torch_dtype bfloat16 says otherwise.")
+        port, key = free_port(), secrets.token_hex(16)
         variables = {**os.environ, "LMDEPLOY_API_KEY": key, "HF_HUB_OFFLINE": "1"}  # the checkpoint is local by now
         command = [python, "-c", LAUNCH, *self.words(job, path, port, engine, adapters)]
         return ServerProcess("LMDeploy", command, port, key, variables, folder)

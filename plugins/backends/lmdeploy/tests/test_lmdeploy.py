@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from swift_plugin_lmdeploy import LmDeployDialect
 from swift_plugin_serving.generating import Question
+from swift_testing.backends import start
 from swift_testing.tiny import tiny_qwen2
 from transformers import AutoTokenizer
 
@@ -130,9 +131,8 @@ def test_jobs_that_it_cannot_serve_are_refused(model, tmp_path, monkeypatch, opt
     Path(tmp_path, "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4}))
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     given = {"model": model, "infer_backend": "lmdeploy", "adapters": [f"mine={tmp_path}"], **options}
-    job = prepare("infer", [Given(k, v, "test") for k, v in given.items()])
     with pytest.raises(SwiftError, match=told):
-        job.hook.start_engine(job=job)
+        start(**given)
 
 
 # -- with it ----------------------------------------------------------------------------------------------
@@ -190,6 +190,5 @@ def test_the_real_server_reads_the_words_and_misses_the_gpu(model, tmp_path, mon
     python = str(venvs.find("lmdeploy").create())
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     given = {"model": model, "infer_backend": "lmdeploy", "lmdeploy_backend": "pytorch", "lmdeploy_python": python}
-    job = prepare("infer", [Given(k, v, "test") for k, v in given.items()])
     with pytest.raises(SwiftError, match=r"LMDeploy ended with exit code 1(?s:.)*CUDA"):
-        job.hook.start_engine(job=job)
+        start(**given)

@@ -11,23 +11,18 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_plugin_serving.checkpoints import checkpoint_of, dtype_of, interpreter, lora_folders, merged, rank_of
+from swift_plugin_serving.checkpoints import dtype_of, interpreter, lora_folders, rank_of
 from swift_plugin_serving.generating import Body, Call, GenerateEngine, Question, read_tokens
-from swift_plugin_serving.processes import ServerProcess
-from swift_plugin_serving.server import bind
+from swift_plugin_serving.processes import ServerProcess, free_port, on_gpu, served
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.components import Backend, Requirements
 from swift_core.contract.job import Job
 from swift_core.inference.conversation import served_name, window_of
-from swift_core.jobs.announce import say_model
-from swift_core.jobs.steps import load_processor
 
 FOR_CUDA = (
     "torchaudio torchcodec cuda-python flash-attn-4 flashinfer_python humming-kernels nvidia-cutlass-dsl nvidia-mathdx "
@@ -40,11 +35,6 @@ MEDIA = Unsupported(
     "SGLang is asked with token ids, which hold no media, and its fields for media were never run here: use "
     "--backend transformers, or vllm on a GPU."
 )
-
-
-def on_gpu() -> bool:
-    """Whether there is an NVIDIA GPU, as far as its driver's tool is there."""
-    return shutil.which("nvidia-smi") is not None
 
 
 def _requirements() -> Requirements:
@@ -105,30 +95,18 @@ class SgLang(Backend):
             )
         adapters = {} if job.options.merge_lora else lora_folders(job, "SGLang")
         python = self.sglang_python or interpreter(job, self)
-        folder = tempfile.TemporaryDirectory(prefix="swift-sglang-")
-        try:
-            path = merged(job, folder.name) if job.options.merge_lora else checkpoint_of(job)
-            server = self._server(job, python, path, adapters, folder)
-        except BaseException:
-            folder.cleanup()
-            raise
-        try:
-            config = job.hook.load_config(job=job, path=path)
-            processor = load_processor(job, path, config)
-            say_model(job)
-            server.wait(job, self.sglang_start_timeout, "sglang_start_timeout")
-            window = min(window_of(job, config), self.sglang_context_length or window_of(job, config))
+
+        def start(path: str, folder: Any) -> ServerProcess:
+            return self._server(job, python, path, adapters, folder)
+
+        with served(job, "sglang", start, self.sglang_start_timeout, "sglang_start_timeout") as up:
+            window = min(window_of(job, up.config), self.sglang_context_length or window_of(job, up.config))
             dialect, models = SgLangDialect(self.sglang_deterministic), [served_name(job.options), *adapters]
-            return GenerateEngine(job, server, dialect, processor, path, models, window)
-        except BaseException:
-            server.stop()
-            raise
+            return GenerateEngine(job, up.process, dialect, up.processor, up.path, models, window)
 
     def _server(self, job: Job, python: str, path: str, adapters: dict[str, str], folder: Any) -> ServerProcess:
         """The started server process. folder: a temporary one, readable by us alone, which the process will own."""
-        with bind("127.0.0.1", 0) as free:
-            port = free.getsockname()[1]
-        key, config = secrets.token_hex(16), Path(folder.name, "key.yaml")
+        port, key, config = free_port(), secrets.token_hex(16), Path(folder.name, "key.yaml")
         config.write_text(f'api-key: "{key}"\n', encoding="utf-8")  # words of a command are seen by every user
         words = [*self.words(job, path, port, adapters), "--config", str(config)]
         variables = {**os.environ, "HF_HUB_OFFLINE": "1"}  # the checkpoint is local by now

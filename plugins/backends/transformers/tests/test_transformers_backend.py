@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from swift_plugin_runtime.inference import continuous
 from swift_plugin_runtime.inference.sampler import Draw, Sampler
+from swift_testing import BackendContract
+from swift_testing.backends import start, user
 from swift_testing.serving import LESSONS, WEATHER, random_lora, taught_qwen2
 from swift_testing.tiny import tiny_qwen2_vl
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -25,22 +27,13 @@ from transformers.generation import logits_process
 from swift_core import SwiftError
 from swift_core.contract.engine import Guide, InUse, Request
 from swift_core.inference.ending import Ending, Writer
-from swift_core.job.options import Given
-from swift_core.job.prepare import prepare
 
 QUERIES = [row["query"] for row in LESSONS if "query" in row]
 ANSWERS = [row["response"] for row in LESSONS if "query" in row]
 
 
-def start(**options):
-    """A running engine of an infer job with these options."""
-    job = prepare("infer", [Given(k, v, "test") for k, v in options.items()])
-    return job.hook.start_engine(job=job)
-
-
-def user(text, **more):
-    """A request with one user message."""
-    return Request.of([{"role": "user", "content": text}], max_new_tokens=40, **more)
+class TestTransformers(BackendContract):
+    name = "transformers"
 
 
 @pytest.fixture(scope="module")

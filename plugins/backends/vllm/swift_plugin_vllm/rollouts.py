@@ -6,10 +6,6 @@ A LoRA adapter is loaded under its version as its name, and the one before is ta
 
 from __future__ import annotations
 
-import http.client
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,6 +16,7 @@ from swift_core.contract.engine import Listener, Reply, Request, Sampling
 from swift_core.contract.job import Job
 from swift_core.inference.conversation import stream_one
 from swift_core.inference.ending import ending_of, reply_to_ids
+from swift_plugin_vllm.asking import ask
 
 if TYPE_CHECKING:
     from swift_plugin_serving.processes import ServerProcess
@@ -117,23 +114,9 @@ class Rollouts:
                 self._ask("/v1/unload_lora_adapter", {"lora_name": self.adapter})
 
     def _ask(self, path: str, body: dict[str, Any], version: str = "") -> Any:
-        """The server's answer, None where it is no JSON. version: an adapter that must be there."""
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.address['key']}"}
-        request = urllib.request.Request(self.address["url"] + path, json.dumps(body).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=3600) as answer:
-                text = answer.read().decode()
-        except urllib.error.HTTPError as error:
-            if error.code == 404 and version and self.lora:
-                raise _stale(version, "no adapter of that name") from None
-            if self.server is not None and error.code >= 500:
-                self.server.check_after_failure()
-            raise SwiftError(f"vLLM refused {path} ({error.code}): {error.read().decode()[:600]}") from None
-        except (OSError, http.client.HTTPException) as error:
-            if self.server is not None:
-                self.server.check_after_failure()
-            raise SwiftError(f"The vLLM server {self.address['url']} does not answer: {error}.") from None
-        return json.loads(text) if text.startswith("{") else None
+        """The server's answer. version: an adapter that must be there."""
+        missing = _stale(version, "no adapter of that name") if version and self.lora else None
+        return ask(self.address, path, body, self.server, missing)
 
 
 def _ids_of(request: Request) -> list[int]:

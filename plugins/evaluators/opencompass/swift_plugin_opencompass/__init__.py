@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from swift_plugin_serving.asked import asked
+from swift_plugin_serving.evalscope import through_evalscope
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.contract.components import Evaluator, Requirements
+from swift_core.contract.components import Evaluator
 from swift_core.contract.engine import Sampling
 from swift_core.contract.job import Job
 from swift_core.evaluation.benchmarks import read_benchmarks
@@ -39,20 +40,7 @@ class OpenCompass(Evaluator):
     """OpenCompass's benchmarks of text by name: ceval, mmlu, gsm8k, humaneval, ARC_c, hellaswag …"""
 
     swift_api = 1
-    environment = Requirements(
-        (
-            "evalscope==1.14.1",
-            "ms-opencompass==0.1.6",
-            "numpy==1.26.4",
-            "datasets==4.8.4",
-            "pyarrow<22",
-            "pandas<3",
-            "setuptools<81",
-            "transformers<5",
-            "torch==2.13.0",
-        ),
-        size="about 2 GB, or 6 GB where torch is built for CUDA",
-    )
+    environment = through_evalscope("ms-opencompass==0.1.6")
     benchmarks = Path(__file__).with_name("benchmarks.tsv")
 
     prompt_tokens: int = option(4096, "Longest prompt in tokens; examples before a question are left out above.", ge=1)

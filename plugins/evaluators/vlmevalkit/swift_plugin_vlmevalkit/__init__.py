@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from swift_plugin_serving.asked import asked
+from swift_plugin_serving.evalscope import through_evalscope
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.contract.components import Evaluator, Requirements
+from swift_core.contract.components import Evaluator
 from swift_core.contract.job import Job
 from swift_core.evaluation.benchmarks import read_benchmarks
 from swift_core.evaluation.programs import python_of, run_program
@@ -38,20 +39,7 @@ class VLMEvalKit(Evaluator):
     """VLMEvalKit's benchmarks of pictures and videos by name (COCO_VAL, MMBench_DEV_EN …), or a table of one's own."""
 
     swift_api = 1
-    environment = Requirements(
-        (
-            "evalscope==1.14.1",
-            "ms-vlmeval==0.0.19",
-            "numpy==1.26.4",
-            "datasets==4.8.4",
-            "pyarrow<22",
-            "pandas<3",
-            "setuptools<81",
-            "transformers<5",
-            "torch==2.13.0",
-        ),
-        size="about 2 GB, or 6 GB where torch is built for CUDA",
-    )
+    environment = through_evalscope("ms-vlmeval==0.0.19")
     benchmarks = Path(__file__).with_name("benchmarks.tsv")
 
     judge: str = option(

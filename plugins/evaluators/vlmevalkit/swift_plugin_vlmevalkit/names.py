@@ -1,6 +1,7 @@
 """Prints the table of benchmarks. In its environment: `ENV/bin/python names.py > benchmarks.tsv`.
 
-`swift_plugin_vlmevalkit.programs.SHIM` has to run before, where torch is a build for CPUs and torchvision is not.
+`swift_plugin_serving.cpu_torchvision.AT_IMPORT` has to run before, where torch is a build for CPUs and torchvision is
+not.
 """
 
 from __future__ import annotations

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-SHIM = """import importlib.util, pathlib, torch
-found = importlib.util.find_spec("torchvision")
-built = next(pathlib.Path(found.origin).parent.glob("_C*.so"), None) if found else None
-try:
-    torch.ops.load_library(str(built))
-except OSError:
-    declared = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        declared.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-"""
-"""torchvision from PyPI is built for CUDA; beside a torch for CPUs its operators cannot be loaded, and the import of
-torchvision fails where it gives `nms` a shape. Here it is declared; calling it remains an error."""
+from swift_plugin_serving.cpu_torchvision import AT_IMPORT
 
 RUN = (
-    SHIM
+    AT_IMPORT
     + """
 import glob, json, os, sys
 from vlmeval.api.gpt import CustomAPIModel

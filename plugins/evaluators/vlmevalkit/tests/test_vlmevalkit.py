@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import swift_plugin_vlmevalkit
 from PIL import Image
+from swift_plugin_serving.cpu_torchvision import AT_IMPORT
 from swift_plugin_vlmevalkit import VLMEvalKit
-from swift_plugin_vlmevalkit.programs import SHIM
 from swift_plugin_vlmevalkit.results import flat, read_results
 
 from swift_core import SwiftError, run
@@ -112,7 +112,7 @@ NEEDS_VLMEVALKIT = pytest.mark.skipif(
 @NEEDS_VLMEVALKIT
 def test_the_table_of_names_is_that_of_the_pinned_package(tmp_path):
     script = Path(swift_plugin_vlmevalkit.__file__).with_name("names.py")
-    code = f"{SHIM}\nimport runpy\nrunpy.run_path({str(script)!r}, run_name='__main__')"
+    code = f"{AT_IMPORT}\nimport runpy\nrunpy.run_path({str(script)!r}, run_name='__main__')"
     words = [str(environment().create()), "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout[done.stdout.index("name\t") :] == VLMEvalKit.benchmarks.read_text(encoding="utf-8")

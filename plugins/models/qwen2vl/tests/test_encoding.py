@@ -1,6 +1,9 @@
 """Qwen2-VL through its real processor: ids, labels, batches and pixels; and what is refused."""
 
+import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import torch
 from PIL import Image
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.encoding.multimodal import lay_beside
+from swift_plugin_runtime.loading.processor import load_processor
 from swift_plugin_runtime.training.trainer import token_losses
 from swift_testing.tiny import tiny_qwen2_vl
 
@@ -229,8 +233,32 @@ def test_video_without_a_video_processor_is_an_error(loaded):
     refused(loaded, row, "row: the video processor of this model needs torchvision")
 
 
+def test_settings_of_a_video_processor_that_cannot_be_made_are_kept(folder, loaded, tmp_path):
+    """Where torchvision is installed, nothing opens a checkpoint of Qwen2-VL without them."""
+    written = json.loads(Path(folder, "processor_config.json").read_text())["video_processor"]
+    loaded[2].save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again/processor_config.json").read_text())["video_processor"] == written
+    shutil.copytree(folder, tmp_path / "older")
+    said = json.loads((tmp_path / "older/processor_config.json").read_text())
+    (tmp_path / "older/video_preprocessor_config.json").write_text(json.dumps(said.pop("video_processor")))
+    (tmp_path / "older/processor_config.json").write_text(json.dumps(said))
+    load_processor(str(tmp_path / "older"), False).save_pretrained(tmp_path / "newer")
+    assert json.loads((tmp_path / "newer/processor_config.json").read_text())["video_processor"] == written
+
+
 def test_text_that_holds_a_placeholder_token_is_an_error(loaded):
     refused(loaded, chat("<image> <|image_pad|>?", "A dog.", images=[picture(1)]), "row: the processor refuses the row")
+
+
+def test_a_placeholder_in_a_question_about_html_is_a_word(loaded):
+    text = "What is <video> in HTML, and <image>?"
+    refused(loaded, chat(text, "A tag."), "row: 1 <image> in the text but 0 given")
+    row = dataclasses.replace(chat(text, "A tag."), literal=True)
+    (item,) = encode(loaded, row)
+    assert text in loaded[2].tokenizer.decode(item["input_ids"])
+    pictured = dataclasses.replace(chat("<image> <video>?", "A tag.", images=[picture(1)]), literal=True)
+    (item,) = encode(loaded, pictured)
+    assert "<|vision_end|> <video>?" in loaded[2].tokenizer.decode(item["input_ids"])
 
 
 def test_files_that_are_no_pictures_are_errors(loaded, tmp_path):

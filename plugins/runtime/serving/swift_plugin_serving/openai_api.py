@@ -15,8 +15,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from swift_core.contract.engine import Reply, Request, Sampling, Token
-from swift_core.contract.errors import did_you_mean
+from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.contract.row import Row
+from swift_core.data.formats import MEDIA_PARTS
 from swift_core.data.messages import read_talk
 from swift_core.data.tools import read_tools
 from swift_plugin_serving import fields
@@ -200,12 +201,24 @@ def conversation(
 ) -> Request:
     """Messages and tools in OpenAI's form as a request. Raises SwiftError where they cannot be read."""
     talk = read_talk(with_sound_calls(messages), "messages")
-    row = Row(talk.messages, thinking=thinking, where="messages")
+    _check_parts(messages, sum(map(len, talk.media.values())))
+    row = Row(talk.messages, thinking=thinking, literal=True, where="messages")
     if tools:
         row.tools = read_tools(tools, "tools")
     for kind, values in talk.media.items():  # checked, fetched and opened later
         setattr(row, f"{kind}s", [value.get("url") if isinstance(value, dict) else value for value in values])
     return Request(row, sampling, adapter)
+
+
+def _check_parts(messages: list[Json], held: int) -> None:
+    """SwiftError where a part of some message is a medium and holds none. held: media of all messages.
+
+    What a tool answers may be any JSON.
+    """
+    contents = [message.get("content") for message in messages if message.get("role") != "tool"]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    if sum(isinstance(part, dict) and part.get("type") in MEDIA_PARTS for part in parts) > held:
+        raise SwiftError("messages: a content part is to be a picture, a video or a sound, and holds none.")
 
 
 def prompt_requests(body: CompletionBody, sampling: Sampling, adapter: str | None) -> list[Request]:

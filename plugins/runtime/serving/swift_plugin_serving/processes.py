@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
+from swift_core.jobs.announce import say_model
+from swift_core.jobs.steps import load_processor
+from swift_plugin_serving.checkpoints import checkpoint_of, merged
+from swift_plugin_serving.server import bind
 
 WATCH = 'exec 3<&0; "$@" </dev/null & server=$!; (cat <&3 >/dev/null; kill 0) & wait $server'
 """Runs the server, and ends its process group when our end of the pipe closes: it cannot outlive us."""
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks without the proxies of the environment: they have nothing to do with a server of our own."""
+
+
+def on_gpu() -> bool:
+    """Whether there is an NVIDIA GPU, as far as its driver's tool is there."""
+    return shutil.which("nvidia-smi") is not None
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens at."""
+    with bind("127.0.0.1", 0) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 class ServerProcess:
@@ -111,3 +131,41 @@ class ServerProcess:
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that is up, and the checkpoint that it has loaded: its folder, its config and its processor."""
+
+    process: ServerProcess
+    path: str
+    config: Any
+    processor: Any
+
+
+@contextmanager
+def served(
+    job: Job, name: str, start: Callable[[str, Any], ServerProcess], seconds: int, option: str
+) -> Iterator[Served]:
+    """A server over the job's checkpoint, with its adapters folded in where `--merge_lora` says so.
+
+    name: of its temporary folder. start: starts the process on a checkpoint's folder; the temporary folder, its second
+    argument, is the process's from then on. seconds: until it must be up; option: the one that says so. What goes
+    wrong inside of the context ends the server; otherwise it runs on.
+    """
+    folder = tempfile.TemporaryDirectory(prefix=f"swift-{name}-")
+    try:
+        path = merged(job, folder.name) if job.options.merge_lora else checkpoint_of(job)
+        process = start(path, folder)
+    except BaseException:
+        folder.cleanup()
+        raise
+    try:
+        config = job.hook.load_config(job=job, path=path)
+        processor = load_processor(job, path, config)
+        say_model(job)
+        process.wait(job, seconds, option)
+        yield Served(process, path, config, processor)
+    except BaseException:
+        process.stop()
+        raise

@@ -16,6 +16,7 @@ import importlib
 from typing import Any
 
 _WHERE = {
+    "backends": ("AnswersContract",),
     "contracts": ("ComponentContract", "contract_of"),
     "contracts_after": (
         "BackendContract",

@@ -124,7 +124,8 @@ def _qwen2_vl_processor(tokenizer: Any, pixels: tuple[int, int]) -> Any:
     from transformers import Qwen2VLImageProcessorPil, Qwen2VLProcessor
 
     images = Qwen2VLImageProcessorPil(size={"shortest_edge": pixels[0], "longest_edge": pixels[1]})
-    return assemble(Qwen2VLProcessor, image_processor=images, tokenizer=tokenizer)
+    videos = {"video_processor_type": "Qwen2VLVideoProcessor", "size": dict(images.size)}
+    return assemble(Qwen2VLProcessor, {"video_processor": videos}, image_processor=images, tokenizer=tokenizer)
 
 
 def _small(tokenizer: Any) -> dict[str, Any]:

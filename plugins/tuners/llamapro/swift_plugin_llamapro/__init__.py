@@ -38,7 +38,10 @@ class LlamaPro(Tuner):
 
     swift_api = 1
     reshapes = True
-    capabilities = {"quantizer": Unsupported("its new blocks are copies of the model's own, and those must train.")}
+    capabilities = {
+        "quantizer": Unsupported("its new blocks are copies of the model's own, and those must train."),
+        "peft-format": Unsupported("it adds whole blocks, which PEFT has no adapter for: --merge_lora true."),
+    }
 
     num_new_blocks: int = option(
         4,

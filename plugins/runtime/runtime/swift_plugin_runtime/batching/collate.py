@@ -132,3 +132,8 @@ def _padded(values: list[list[Any]], longest: int, fill: Any, left: bool) -> tor
         space = [fill] * (longest - len(value))
         out.append(space + list(value) if left else list(value) + space)
     return torch.tensor(out)
+
+
+def on_device(device: Any, value: Any) -> Any:
+    """A tensor of a batch on a device; anything else as it is."""
+    return value.to(device) if hasattr(value, "to") else value

@@ -229,8 +229,13 @@ def _video_arguments(videos: list[Any], rates: list[float]) -> dict[str, Any]:
     return {"do_sample_frames": False, "video_metadata": facts}
 
 
+def lacks(processor: Any, modality: str) -> bool:
+    """Whether the part of a processor that a modality needs could not be made, for want of a library."""
+    return modality == "video" and getattr(processor, "video_processor", True) is None
+
+
 def _refuse_absent(processor: Any, media: dict[str, list[Any]], where: str) -> None:
-    if "video" in media and getattr(processor, "video_processor", True) is None:
+    if "video" in media and lacks(processor, "video"):
         raise SwiftError(f"{where}: the video processor of this model needs torchvision: pip install torchvision")
 
 

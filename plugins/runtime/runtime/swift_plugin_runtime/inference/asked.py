@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from swift_core.inference.ending import Writer, reply_of
 from swift_plugin_runtime.inference.forms import Form
 from swift_plugin_runtime.inference.likelihoods import likelihoods
 from swift_plugin_runtime.inference.sampler import Draw
+
+OF_TEXT = ("input_ids", "attention_mask", "labels", "loss_scale")
+"""Keys of an encoded row that a prompt of text has, too."""
 
 
 @dataclass(eq=False)
@@ -43,11 +47,21 @@ class Asked:
         ids: list[int] = self.inputs["input_ids"]
         return ids
 
-    @property
-    def plain(self) -> bool:
-        """Whether the prompt is its tokens alone: no media, and nothing else that the model is told about it."""
-        beside = (v for k, v in self.inputs.items() if k not in ("input_ids", "attention_mask", "labels", "loss_scale"))
-        return all(isinstance(value, list) and not any(value) for value in beside)
+    @cached_property
+    def media(self) -> dict[str, Any]:
+        """What the model is told beside the prompt's tokens: pictures, marks of their places. Empty for text."""
+        beside = {k: v for k, v in self.inputs.items() if k not in OF_TEXT}
+        return {} if all(isinstance(value, list) and not any(value) for value in beside.values()) else beside
+
+    def same_media(self, other: Asked) -> bool:
+        """Whether both are told the same media, in the same order."""
+        mine, theirs = self._unaligned(), other._unaligned()
+        return mine.keys() == theirs.keys() and all(_same(value, theirs[name]) for name, value in mine.items())
+
+    def _unaligned(self) -> dict[str, Any]:
+        """The media without what runs along the tokens, which follows from them."""
+        length = len(self.prompt)
+        return {k: v for k, v in self.media.items() if not (isinstance(v, list) and len(v) == length)}
 
     @property
     def ended(self) -> bool:
@@ -113,6 +127,12 @@ class Asked:
         """Hand over an exception instead."""
         with suppress(InvalidStateError):
             self.future.set_exception(error)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one is other or torch.equal(one, other)
+    return bool(one == other)
 
 
 def best(scores: torch.Tensor) -> list[int]:

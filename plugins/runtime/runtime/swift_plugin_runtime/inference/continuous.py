@@ -2,10 +2,12 @@
 
 A step: drop who was cancelled, admit who waits, call the model once with the next token of every answer and with a
 piece of the prompts that are new, draw, tell. A prompt that begins like another one's takes that one's keys and values.
+A prompt with media is taken in whole, by a call of its own before the step's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,8 +19,7 @@ from swift_core.contract.engine import Token
 from swift_plugin_runtime.inference.adapters import Adapters, TokenAdapters
 from swift_plugin_runtime.inference.asked import Asked, best
 from swift_plugin_runtime.inference.likelihoods import likelihoods
-from swift_plugin_runtime.inference.proof import attending
-from swift_plugin_runtime.inference.ragged import Part, Row, Store
+from swift_plugin_runtime.inference.ragged import Part, Row, Store, attending
 from swift_plugin_runtime.inference.sampler import Draw, drawn
 
 CHUNK = 256
@@ -26,6 +27,9 @@ CHUNK = 256
 
 SHARED_FROM = 16
 """Least tokens of a common beginning for which keys and values are copied."""
+
+MEDIA_TOKEN = re.compile(r"(image|video|audio)\w*_token_(id|index)$")
+"""Fields of a configuration that name a token which stands for media: image_token_id, audio_token_index."""
 
 
 @dataclass(eq=False)
@@ -48,6 +52,11 @@ class Sequence:
         return self.asked.request.adapter
 
     @property
+    def whole(self) -> bool:
+        """Whether its prompt has media and is still to be taken in, by a call of its own."""
+        return bool(self.asked.media) and not self.store.length
+
+    @property
     def left(self) -> int:
         """Tokens that the model has not taken in; 1 while the answer is drawn."""
         return len(self.ids) - self.store.length
@@ -56,7 +65,21 @@ class Sequence:
         """Its next tokens. Behind all of them logits are due while the likelihoods of the prompt are asked for."""
         reads = self.asked.reads and self.store.length < len(self.asked.prompt)
         wanted = count if reads else int(count == self.left)
-        return Part(self.store, self.ids[self.store.length :][:count], wanted)
+        return Part(
+            self.store, self.ids[self.store.length :][:count], wanted, self.asked.inputs if self.whole else None
+        )
+
+    def lends(self, other: Sequence, common: int, media: frozenset[int]) -> bool:
+        """Whether its keys and values are those of another's first `common` tokens, which both have.
+
+        Where there are media, they must be the same and all of them in its prompt, of which the last token may be
+        taken in again as a word. media: tokens that stand for media.
+        """
+        if not self.asked.media or not other.asked.media:
+            return not self.asked.media and not other.asked.media
+        prompt = self.asked.prompt
+        enough = common >= len(prompt) or (common == len(prompt) - 1 and bool(media) and prompt[-1] not in media)
+        return enough and self.asked.same_media(other.asked)
 
     def started(self) -> bool:
         """Take over the donor's beginning if it is there; False while it is to come."""
@@ -76,6 +99,7 @@ class Continuous:
 
     def __init__(self, row: Row, adapters: Adapters | None, slots: int | None, most: int):
         self.row, self.adapters, self.slots, self.most = row, adapters, slots, most
+        self.media = media_tokens(row.model.config)
         self.running: list[Sequence] = []
         self.ended: list[Sequence] = []
         """Answered ones whose beginnings may be used again, the oldest first."""
@@ -110,28 +134,36 @@ class Continuous:
             if other.adapter == sequence.adapter:
                 held = other.ids if other in self.running else other.ids[: other.store.length]
                 common = common_length(held, sequence.ids[:-1])
-                if common > max(sequence.shared, SHARED_FROM - 1):
+                longer = common > max(sequence.shared, SHARED_FROM - 1)
+                if longer and other.lends(sequence, common, self.media):
                     sequence.donor, sequence.shared = other, common
 
     def step(self) -> list[Asked]:
-        """One call of the model; returns the requests that it has ended. Some sequence must be running."""
+        """One call of the model, before it one for a prompt with media; returns the requests that are ended by it.
+
+        Some sequence must be running.
+        """
         self._drop()
-        chosen = self._chosen()
-        if chosen:
-            self._call(chosen)
+        for chosen in self._chosen():
+            if chosen:
+                self._call(chosen)
         return self._drop()
 
-    def _chosen(self) -> list[tuple[Sequence, int]]:
-        """Who takes in how many tokens in this step."""
+    def _chosen(self) -> tuple[list[tuple[Sequence, int]], list[tuple[Sequence, int]]]:
+        """Who takes in how many tokens in this step: one whole prompt with media at most, and all the others."""
+        whole: list[tuple[Sequence, int]] = []
         chosen, room = [], CHUNK
         for sequence in self.running:
             if not sequence.started():
+                continue
+            if sequence.whole:
+                whole = whole or [(sequence, sequence.left)]
                 continue
             count = sequence.left if sequence.left == 1 else min(sequence.left, room)
             if count > 1 or sequence.left == 1:
                 room -= count if sequence.left > 1 else 0
                 chosen.append((sequence, count))
-        return chosen
+        return whole, chosen
 
     def _call(self, chosen: list[tuple[Sequence, int]]) -> None:
         """The call and its draws; where it fails, halves of it, down to the sequence that is to blame."""
@@ -139,7 +171,7 @@ class Continuous:
         lengths = [s.store.length for s, _ in chosen]
         try:
             with self._speaking([(s.adapter, count) for s, count in chosen]):
-                logits = self.row(parts)
+                logits = self.row.whole(parts[0]) if parts[0].inputs else self.row(parts)
             wanted, scores = _due(chosen, parts, lengths, logits)
             likely = _Likely(wanted, scores)
             tokens = best(drawn([s.draw for s in wanted], lambda place: _ids(wanted[place], scores), scores))
@@ -233,6 +265,12 @@ class _Likely:
 @contextmanager
 def _as_it_is() -> Iterator[None]:
     yield
+
+
+def media_tokens(config: Any) -> frozenset[int]:
+    """The tokens that stand for media in a prompt, as a configuration names them."""
+    named = {name: value for name, value in vars(config).items() if MEDIA_TOKEN.search(name)}
+    return frozenset(value for value in named.values() if isinstance(value, int))
 
 
 def _most(asked: Asked) -> int:

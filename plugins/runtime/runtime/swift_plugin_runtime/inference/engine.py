@@ -1,7 +1,8 @@
 """An engine over a model in this process: requests are admitted between tokens, or answered in static batches.
 
 Where a model passes the proof at load (`proof`), every call of it serves all who are being answered (`continuous`).
-Where it does not, and for prompts with media, transformers' own `generate` answers a padded batch at a time (`static`).
+Where it does not, transformers' own `generate` answers a padded batch at a time (`static`): all requests, or those with
+media of a kind that fails the proof (`media_proof`).
 Either way an answer does not depend on what else is answered beside it, save for the rounding of the kernels.
 """
 
@@ -31,6 +32,7 @@ from swift_plugin_runtime.inference.asked import Asked
 from swift_plugin_runtime.inference.continuous import Continuous
 from swift_plugin_runtime.inference.forms import Form, Forms
 from swift_plugin_runtime.inference.known_ids import check_sampling, known_ids
+from swift_plugin_runtime.inference.media_proof import tried_media
 from swift_plugin_runtime.inference.proof import mixes_tokens, row_for, tried_ragged
 from swift_plugin_runtime.inference.static import answer_together
 from swift_plugin_runtime.loading.modes import evaluating
@@ -83,6 +85,8 @@ class TransformersEngine:
         self.open: list[Asked] = []
         self.errands: list[tuple[Callable[[], None], Future[None]]] = []
         self.thread: threading.Thread | None = None
+        self.media: frozenset[str] = frozenset()
+        """Keys of encoded prompts with media that are admitted between tokens."""
         self.continuous = self._tried()
 
     def _tried(self) -> Continuous | None:
@@ -95,6 +99,11 @@ class TransformersEngine:
             self.adapters.mix_tokens = self.adapters.mixes and mixes_tokens(self.model, self.adapters)
             if self.adapters.take_turns:
                 self.job.say("requests for different adapters take turns: these adapters do not mix in one call.")
+        self.media, reasons = tried_media(self.job, self.model, self.processor)
+        for modality, why in reasons.items():
+            self.job.say(
+                f"requests with {modality} are answered in static batches, not admitted between tokens: {why}."
+            )
         most = int(CACHE_SHARE * _free_bytes(self.model.device) / max(size, 1))
         return Continuous(row_for(self.model), self.adapters, self.max_batch_size, most)
 
@@ -308,7 +317,7 @@ class TransformersEngine:
             return self.waiting[0] if self.waiting else None
 
     def _static(self, asked: Asked) -> bool:
-        return self.continuous is None or not asked.plain
+        return self.continuous is None or not asked.media.keys() <= self.media
 
     def _steps(self, continuous: Continuous) -> None:
         while True:

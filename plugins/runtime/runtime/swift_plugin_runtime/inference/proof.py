@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
-from swift_plugin_runtime.batching.padding_free import counter_of, plain_positions, set_attention, why_never_flat
+from swift_plugin_runtime.batching.padding_free import counter_of, plain_positions, why_never_flat
 from swift_plugin_runtime.batching.separation import LEAST_EXACT, MARGIN, quiet, rounding_bound
 from swift_plugin_runtime.inference.adapters import Adapters, TokenAdapters
-from swift_plugin_runtime.inference.ragged import NAME, Part, Row, Store
+from swift_plugin_runtime.inference.ragged import Part, Row, Store, attending
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
 
 LENGTHS = (16, 9)
@@ -23,18 +21,6 @@ STEPS = ((9, 0), (5, 4), (1, 4), (1, 1))
 
 ERRORS = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 """What a class may raise that does not expect such a row."""
-
-
-@contextmanager
-def attending(model: Any) -> Iterator[None]:
-    """The model with the attention of ragged rows, then with its own."""
-    base = base_of(model)
-    before = base.config.get_text_config()._attn_implementation
-    set_attention(base, NAME)
-    try:
-        yield
-    finally:
-        set_attention(base, before)
 
 
 def row_for(model: Any) -> Row:
@@ -66,7 +52,7 @@ def _own_attention(base: Any) -> str | None:
 
 
 def _tried(model: Any) -> tuple[str | None, int]:
-    sequences, stores = _made_up(model), [Store(length) for length in LENGTHS]
+    sequences, stores = made_up(model), [Store(length) for length in LENGTHS]
     try:
         with quiet(model), torch.no_grad():
             plain = [_plain(model, ids) for ids in sequences]
@@ -94,10 +80,11 @@ def _bound(model: Any, sequences: list[list[int]], plain: list[torch.Tensor]) ->
             found.append(model(input_ids=piece, past_key_values=cache, use_cache=True).logits[0, -1].float())
             begin += count
             wanted.append(plain[place][begin - 1])
-    return max(bound, MARGIN * _apart(torch.stack(found), torch.stack(wanted)))
+    return max(bound, MARGIN * apart(torch.stack(found), torch.stack(wanted)))
 
 
-def _made_up(model: Any) -> list[list[int]]:
+def made_up(model: Any) -> list[list[int]]:
+    """Two texts of random ids, of `LENGTHS`."""
     chance, size = torch.Generator().manual_seed(0), base_of(model).config.get_text_config().vocab_size
     return [torch.randint(size, (length,), generator=chance).tolist() for length in LENGTHS]
 
@@ -119,18 +106,18 @@ def _difference(row: Row, sequences: list[list[int]], stores: list[Store], plain
                 parts.append(Part(store, ids[store.length : end]))
                 wanted.append(logits[end - 1])
         found.append(row(parts))
-    return _apart(torch.cat(found), torch.stack(wanted))
+    return apart(torch.cat(found), torch.stack(wanted))
 
 
-def _apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Root mean square of the difference of logits, in standard deviations of the wanted ones."""
+def apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Root mean square of the difference of logits [tokens, vocabulary], in standard deviations of the wanted ones."""
     return float(((found - wanted).square().mean().sqrt() / wanted.std()).nan_to_num(torch.inf))
 
 
 def mixes_tokens(model: Any, adapters: Adapters) -> bool:
     """Whether tokens of different adapters in one row have the logits that each adapter gives alone. Tries them."""
     names = [None, *adapters.labels]
-    ids = _made_up(model)[1]
+    ids = made_up(model)[1]
     try:
         with quiet(model), torch.no_grad():
             bound = rounding_bound(model, [{"input_ids": ids}])
@@ -143,4 +130,4 @@ def mixes_tokens(model: Any, adapters: Adapters) -> bool:
                 found = row_for(model)([Part(Store(len(ids)), ids) for _ in names])
     except ERRORS:
         return False
-    return _apart(found, torch.stack(wanted)) <= bound
+    return apart(found, torch.stack(wanted)) <= bound

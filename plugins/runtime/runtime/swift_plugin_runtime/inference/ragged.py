@@ -5,12 +5,16 @@ registered here gives each sequence's tokens that sequence's keys alone, one aft
 more than padding does. The heads that share a key head are laid out as queries, because torch's kernel for grouped
 heads takes three times as long in bfloat16 on a CPU.
 
+A prompt with media is taken in whole, by the family's own forward, attention and positions; its keys and values go into
+such a store, and the answer's tokens stand in the row like anybody else's.
+
 Masks stay what transformers makes of them: its mask function is asked with a sequence's own positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +25,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, causal_mask_function
 
 from swift_plugin_runtime.batching.attention import products, segment_attention, segment_mask
+from swift_plugin_runtime.batching.collate import on_device, pad_batch
+from swift_plugin_runtime.batching.padding_free import set_attention
+from swift_plugin_runtime.loading.layers import base_of
 
 NAME = "swift_ragged"
 """Name of this attention among transformers' attn_implementation."""
@@ -28,9 +35,12 @@ NAME = "swift_ragged"
 KNOWN = {
     "dropout", "scaling", "is_causal", "sliding_window", "softcap", "position_ids", "cache_position", "use_cache",
     "output_attentions", "output_hidden_states", "return_dict", "num_items_in_batch", "cu_seq_lens_q",
-    "cu_seq_lens_k", "max_length_q", "max_length_k", "mm_token_type_ids", "token_type_ids",
+    "cu_seq_lens_k", "max_length_q", "max_length_k", "mm_token_type_ids", "token_type_ids", "logits_to_keep",
 }  # fmt: skip
 """Keywords of an attention that are obeyed here, or change nothing. Any other (gpt-oss' `s_aux`) is refused."""
+
+PLAIN_AND_AXES = 4
+"""Lines of positions where plain ones stand in front of those along time, height and width."""
 
 LEAST_BUFFER = 64
 """Tokens that a sequence's buffer holds at first; it doubles when they are full."""
@@ -39,11 +49,12 @@ LEAST_BUFFER = 64
 class Store:
     """The keys and values of one sequence in every layer, in buffers [1, heads, capacity, width] that double.
 
-    most: tokens that it will ever hold. length: tokens that it holds.
+    most: tokens that it will ever hold. length: tokens that it holds. shift: what is added to a token's place for its
+    position, where a family counts a picture as fewer positions than tokens, or begins with 1.
     """
 
     def __init__(self, most: int):
-        self.most, self.length = most, 0
+        self.most, self.length, self.shift = most, 0, 0
         self.layers: dict[int, list[torch.Tensor]] = {}
 
     def write(self, layer: int, new: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -72,7 +83,7 @@ class Store:
         for layer in other.layers:
             keys, values = other.read(layer, 0, length)
             self.write(layer, (keys, values))
-        self.length = length
+        self.length, self.shift = length, other.shift
 
     def size(self) -> int:
         """Bytes of a token in all layers."""
@@ -130,6 +141,39 @@ class Ragged(Cache):
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
         """No keys at all: so `ragged_mask` knows this cache."""
         return 0, 0
+
+
+class Filling(Cache):
+    """A cache of transformers that writes the keys and values of one whole prompt into a store, as they are.
+
+    length: tokens of the prompt.
+    """
+
+    def __init__(self, store: Store, length: int):
+        super().__init__(layers=[])
+        self.store, self.length = store, length
+
+    def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any) -> Any:
+        """Write keys and values [1, heads, tokens, width]; returns them.
+
+        Raises ValueError for those of anything but the prompt's tokens (cross attention).
+        """
+        if keys.shape[2] != self.length:
+            raise ValueError(f"its layer {layer} keeps {keys.shape[2]} keys for {self.length} tokens")
+        self.store.write(layer, (keys, values))
+        return keys, values
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """None: nothing stands before the prompt."""
+        return 0
+
+    def get_query_offset(self, layer_idx: int = 0) -> int:
+        """None, likewise."""
+        return 0
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        """(how many keys there are, the first one's place)."""
+        return query_length, 0
 
 
 class Sight(torch.Tensor):
@@ -248,11 +292,15 @@ AttentionMaskInterface.register(NAME, ragged_mask)
 
 @dataclass
 class Part:
-    """Tokens that one sequence takes in with the next call. wanted: behind how many, the last, logits are due."""
+    """Tokens that one sequence takes in with the next call. wanted: behind how many, the last, logits are due.
+
+    inputs: the encoded prompt, where it has media and is taken in whole.
+    """
 
     store: Store
     ids: list[int]
     wanted: int = 1
+    inputs: dict[str, Any] | None = None
 
 
 def row_of(parts: Sequence[Part]) -> tuple[list[int], list[int], list[int], list[Span]]:
@@ -264,16 +312,40 @@ def row_of(parts: Sequence[Part]) -> tuple[list[int], list[int], list[int], list
     for part in parts:
         spans.append(Span(part.store, len(ids), len(part.ids)))
         ids += part.ids
-        positions += range(part.store.length, part.store.length + len(part.ids))
+        begin = part.store.length + part.store.shift
+        positions += range(begin, begin + len(part.ids))
         places += range(len(ids) - part.wanted, len(ids))
     return ids, positions, places, spans
 
 
+@contextmanager
+def attending(model: Any, name: str = NAME) -> Iterator[None]:
+    """The model with the attention of this name, that of ragged rows, then with the one before."""
+    base = base_of(model)
+    before = attention_of(model)
+    set_attention(base, name)
+    try:
+        yield
+    finally:
+        set_attention(base, before)
+
+
+def attention_of(model: Any) -> str:
+    """The name of the language model's attention."""
+    name: str = base_of(model).config.get_text_config()._attn_implementation
+    return name
+
+
 class Row:
-    """Calls of one model with rows of parts. axes: along how many axes the family counts positions, 0: plainly."""
+    """Calls of one model with rows of parts, while it has the attention of ragged rows.
+
+    axes: along how many axes the family counts positions, 0: plainly. keeps: whether it makes chosen logits alone.
+    """
 
     def __init__(self, model: Any, axes: int, keeps: bool):
         self.model, self.axes, self.keeps = model, axes, keeps
+        self.own = attention_of(model)
+        """The name of the attention that prompts with media are read with: what the model came with."""
         self.calls = 0
         """How often the model was called."""
 
@@ -296,3 +368,43 @@ class Row:
         for span in spans:
             span.store.length += span.count
         return (logits if self.keeps else logits[kept])[: len(places)].float()
+
+    @torch.no_grad()
+    def whole(self, part: Part) -> torch.Tensor:
+        """Logits behind the wanted tokens of a whole prompt with media, as float32 [wanted, vocabulary].
+
+        The family's own forward reads it alone; the store, empty before, then holds it and knows how positions go on.
+        """
+        inputs = {k: on_device(self.model.device, v) for k, v in pad_batch([part.inputs or {}], 0).items()}
+        told: dict[str, Any] = {"logits_to_keep": max(part.wanted, 1)} if self.keeps else {}
+        cache, length = Filling(part.store, len(part.ids)), len(part.ids)
+        self.calls += 1
+        with attending(self.model, self.own), _positions(self.model) as seen:
+            logits = self.model(**inputs, past_key_values=cache, use_cache=True, **told).logits[0]
+        part.store.length, part.store.shift = length, _next(seen, length) - length
+        return logits[len(logits) - part.wanted :].float()
+
+
+@contextmanager
+def _positions(model: Any) -> Iterator[list[torch.Tensor]]:
+    """Inside, the positions that the language model is given, call by call."""
+    seen: list[torch.Tensor] = []
+
+    def look(_: Any, __: Any, named: dict[str, Any]) -> None:
+        if named.get("position_ids") is not None:
+            seen.append(named["position_ids"])
+
+    handle = base_of(model).get_decoder().register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _next(seen: list[torch.Tensor], length: int) -> int:
+    """The position behind those that were given, plain ones in front of the axes left out; else `length`."""
+    if not seen:
+        return length
+    positions = seen[-1]
+    axes = positions[1:] if positions.dim() == 3 and len(positions) == PLAIN_AND_AXES else positions
+    return int(axes.max()) + 1

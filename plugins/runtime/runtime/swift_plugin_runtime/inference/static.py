@@ -13,7 +13,7 @@ import transformers
 
 from swift_core import SwiftError
 from swift_core.contract.engine import Token
-from swift_plugin_runtime.batching.collate import pad_batch
+from swift_plugin_runtime.batching.collate import on_device, pad_batch
 from swift_plugin_runtime.inference.asked import Asked
 from swift_plugin_runtime.inference.likelihoods import likelihoods
 from swift_plugin_runtime.inference.sampler import Sampler
@@ -26,7 +26,7 @@ def answer_together(model: Any, batch: list[Asked], pad: int, extra: dict[str, A
     if all(asked.ended for asked in batch):
         return
     rows = [asked.inputs for asked in batch]
-    inputs = {k: _on(model.device, v) for k, v in pad_batch(rows, pad, left=True).items()}
+    inputs = {k: on_device(model.device, v) for k, v in pad_batch(rows, pad, left=True).items()}
     pads = [inputs["input_ids"].shape[1] - len(row["input_ids"]) for row in rows]
     told = [place for place, asked in enumerate(batch) if asked.request.sampling.logprobs is not None]
     sampler = Sampler([asked.draw(model.device) for asked in batch], pads, told)
@@ -34,7 +34,7 @@ def answer_together(model: Any, batch: list[Asked], pad: int, extra: dict[str, A
         model.generate(
             **inputs,
             **extra,
-            generation_config=_greedy(max(asked.writer.limit for asked in batch), pad),
+            generation_config=greedy(max(asked.writer.limit for asked in batch), pad),
             logits_processor=[sampler],
             stopping_criteria=[Progress(batch, sampler)],
         )
@@ -49,7 +49,7 @@ def _read(model: Any, asked: Asked, pad: int, extra: dict[str, Any], place: int)
     if asked.reads:
         if model.config.is_encoder_decoder:
             raise SwiftError(f"{asked.request.where}: an encoder reads the prompt, which has no likelihood.")
-        inputs = {k: _on(model.device, v) for k, v in pad_batch([asked.inputs], pad, left=True).items()}
+        inputs = {k: on_device(model.device, v) for k, v in pad_batch([asked.inputs], pad, left=True).items()}
         own = {name: names[place : place + 1] for name, names in extra.items()}
         asked.read_in(0, model(**inputs, **own, use_cache=False).logits[0].float())
     if not asked.writer.limit:
@@ -84,7 +84,7 @@ NO_TOKEN = 2**31 - 1
 """An id that no vocabulary reaches: writers know what ends an answer, and the checkpoint's own ends may be ignored."""
 
 
-def _greedy(max_new_tokens: int, pad: int) -> Any:
+def greedy(max_new_tokens: int, pad: int) -> Any:
     """Settings that leave every choice to the sampler, whatever the checkpoint's own generation config says."""
     return transformers.GenerationConfig(
         max_new_tokens=max_new_tokens,
@@ -99,7 +99,3 @@ def _greedy(max_new_tokens: int, pad: int) -> Any:
         return_dict_in_generate=False,
         use_cache=True,
     )
-
-
-def _on(device: Any, value: Any) -> Any:
-    return value.to(device) if hasattr(value, "to") else value

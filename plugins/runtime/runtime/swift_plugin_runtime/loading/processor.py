@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,17 @@ def load_processor(path: str, trust: bool) -> Any:
     }
     owner = getattr(transformers, name)
     loaded = {k: auto.from_pretrained(path) for k, auto in parts.items() if k in owner.get_attributes()}
-    return assemble(owner, **_settings(owner, path), **loaded)
+    unread = {"video_processor": said} if (said := _of_videos(path)) else {}
+    return assemble(owner, unread, **_settings(owner, path), **loaded)
+
+
+def _of_videos(path: str) -> dict[str, Any]:
+    """The settings of the checkpoint's video processor, where transformers looks for them; {} where there are none."""
+    from swift_core.job.lockfile import read_json
+
+    nested: dict[str, Any] = read_json(Path(path, "processor_config.json")).get("video_processor") or {}
+    files = (read_json(Path(path, f"{name}preprocessor_config.json")) for name in ("video_", ""))
+    return nested or next(filter(None, files), {})
 
 
 def _settings(owner: Any, path: str) -> dict[str, Any]:
@@ -32,9 +43,13 @@ def _settings(owner: Any, path: str) -> dict[str, Any]:
     return {name: value for name, value in written.items() if name in known}
 
 
-def assemble(processor_class: Any, **parts: Any) -> Any:
+def assemble(processor_class: Any, unread: dict[str, Any] | None = None, **parts: Any) -> Any:
     """A processor of `processor_class` from its parts and arguments; a part that is left out (its video processor) is
-    None."""
+    None.
+
+    unread: settings of parts that cannot be made here, by name. They are saved with the others: where torchvision is
+    installed, nothing opens a processor without them.
+    """
     absent = dict.fromkeys(set(processor_class.get_attributes()) - set(parts))
 
     def check(self: Any, name: str, part: Any) -> Any:
@@ -43,13 +58,22 @@ def assemble(processor_class: Any, **parts: Any) -> Any:
     def save(self: Any, folder: Any, **arguments: Any) -> Any:
         self.get_attributes = lambda: [n for n in processor_class.get_attributes() if n not in absent]
         try:
-            return processor_class.save_pretrained(self, folder, **arguments)
+            saved = processor_class.save_pretrained(self, folder, **arguments)
         finally:
             del self.get_attributes
+        _write_beside(Path(folder, "processor_config.json"), unread or {})
+        return saved
 
     methods = {"check_argument_for_proper_class": check, "save_pretrained": save, "__module__": __name__}
     partial = type(processor_class.__name__, (processor_class,), methods)
     return partial(**parts, **absent)
+
+
+def _write_beside(file: Path, settings: dict[str, Any]) -> None:
+    """Add settings of parts to a processor's file."""
+    if settings:
+        written = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps(written | settings, indent=2) + "\n", encoding="utf-8")
 
 
 def _processor_class(path: str) -> str | None:

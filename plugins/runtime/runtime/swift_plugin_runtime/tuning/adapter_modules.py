@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from swift_core import SwiftError, hookimpl
+from swift_core import SwiftError, Unsupported, hookimpl
 from swift_core.contract.components import Tuner
 from swift_core.contract.job import Job
 from swift_core.contract.tuning import base_modules
@@ -32,6 +32,7 @@ class AddedTuner(Tuner):
     """
 
     swift_api = 1
+    capabilities = {"peft-format": Unsupported("its modules compute what no adapter of PEFT does.")}
     tag: ClassVar[str] = ""
     """A word of its own for names of modules and files."""
 
