@@ -181,11 +181,22 @@ class Parallel(Component):
     splits_weights: ClassVar[bool] = False
     """Whether each process holds a part of every weight, as torch's distributed tensors have it."""
 
+    limits_of: ClassVar[tuple[str, ...]] = ()
+    """Strategies whose limits it has as well: what does not go with one of them does not go with it."""
+
     engine: ClassVar[str | None] = None
     """Another engine that makes the training step: `deepspeed`; None: none does."""
 
     def engine_settings(self) -> dict[str, Any]:
         """The engine's settings, as its own configuration files have them."""
+        return {}
+
+    def mesh_sizes(self) -> dict[str, int]:
+        """What it asks of the mesh of processes that share weights: name of a dimension to its size.
+
+        `replicate` is the number of copies of the model, `tensor` and `expert` how many processes share each matrix
+        product and the experts of a layer. The processes that are left share the weights of a copy.
+        """
         return {}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,26 +13,68 @@ GATHERED = "gathered weights"
 """Key of `job.memo`: the type in which weights are gathered where their shards are float32 masters, or None."""
 
 
-def shard(model: Any, device: torch.device, gathered: torch.dtype | None = None) -> str:
-    """Split every parameter of `model` in place among all processes; returns a line that says how.
+def policy(gathered: torch.dtype | None) -> Any:
+    """How the shards of float32 masters are gathered and computed with in a type; None: as they are."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    return MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=torch.float32 if gathered else None)
+
+
+def shard(model: Any, mesh: Any, gathered: torch.dtype | None = None) -> str:
+    """Split every parameter of `model` in place among the processes of `mesh`; returns a line that says how.
 
     Each of the model's blocks gathers its weights while it runs; the rest belongs to the whole. Gradients and
-    optimizer state are split in the same way. gathered: the type in which weights are gathered and computed with,
-    where the shards are float32 masters; gradients are summed in float32.
+    optimizer state are split in the same way. mesh: of one dimension, or of two: the weights are then split among the
+    second, and the first has copies, whose gradients are averaged. gathered: the type in which weights are gathered
+    and computed with, where the shards are float32 masters; gradients are summed in float32.
     """
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-    from torch.distributed.tensor import DTensor
+    from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
-    policy = MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=torch.float32 if gathered else None)
     blocks = getattr(model, "_no_split_modules", None) or ()
     for module in model.modules():
         if type(module).__name__ in blocks:
-            fully_shard(module, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
-    held = sum(p.to_local().numel() for p in model.parameters() if isinstance(p, DTensor))
-    return f"FSDP2: this process holds {held} of {sum(p.numel() for p in model.parameters())} parameters"
+            fully_shard(module, mesh=mesh, mp_policy=policy(gathered))
+    fully_shard(model, mesh=mesh, mp_policy=policy(gathered))
+    return f"FSDP2: this process holds {held(model)} of {sum(p.numel() for p in model.parameters())} parameters"
+
+
+def held(model: Any) -> int:
+    """How many entries of the model's parameters this process holds."""
+    return sum(_local(p).numel() for p in model.parameters())
+
+
+def _local(tensor: Any) -> Any:
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def _by_mesh(tensors: Iterable[Any], of: Callable[[Any], Any]) -> list[list[Any]]:
+    parts: dict[Any, list[Any]] = {}
+    for tensor in tensors:
+        parts.setdefault(getattr(of(tensor), "device_mesh", None), []).append(tensor)
+    return list(parts.values())
+
+
+def group_by_mesh(optimizer: Any) -> None:
+    """Part the parameter groups of an optimizer in place: torch takes no step on weights of several meshes at once."""
+    parted = []
+    for group in optimizer.param_groups:
+        parted += [{**group, "params": part} for part in _by_mesh(group["params"], lambda p: p)] or [group]
+    optimizer.param_groups[:] = parted
+
+
+def clip_gradients(parameters: Iterable[Any], largest: float) -> torch.Tensor:
+    """Scale gradients, of whatever meshes, so that their common norm is at most `largest`; returns the norm before."""
+    parts = _by_mesh([p for p in parameters if p.grad is not None], lambda p: p.grad)
+    norms = [_whole_tensor(torch.nn.utils.get_total_norm([p.grad for p in part])) for part in parts]
+    norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+    for part in parts:
+        torch.nn.utils.clip_grads_with_norm_(part, largest, norm)
+    return norm
+
+
+def _whole_tensor(tensor: Any) -> torch.Tensor:
+    whole: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole
 
 
 def leave_whole(accelerator: Any) -> None:
