@@ -85,3 +85,14 @@ def steps(case: str, folder: str, name: str, rows: int, own: dict[str, Any], **m
         "eval": [line["eval_loss"] for line in log if "eval_loss" in line],
         "weights": {key: value for file in files for key, value in load_file(file).items()},
     }
+
+
+def refused(case: str, folder: str, own: dict[str, Any]) -> str:
+    """Why a case cannot be shared in this way."""
+    from swift_core.contract.errors import SwiftError
+
+    try:
+        steps(case, folder, "refused", 2, own)
+    except SwiftError as error:
+        return str(error)
+    return ""
