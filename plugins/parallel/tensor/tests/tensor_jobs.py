@@ -24,7 +24,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dpo": ("qwen3", {"rlhf_type": "dpo"}, TWO),
     "experts": ("qwen3_moe", {}, EXPERTS),
     "tensor beside experts": ("qwen3_moe", {}, TWO | EXPERTS),
-    "products of experts": ("qwen3_moe", {"tuner": "lora"}, TWO),
+    "products of experts": ("qwen3_moe", {"tuner": "lora", "target_modules": ["q_proj", "o_proj"]}, TWO),
     "copies": ("qwen3", {}, {"fsdp": True, "hsdp": 2}),
 }
 """Case → (family, options of the job, options that share it among two processes)."""

@@ -126,14 +126,13 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("family", "options", "reason"),
+    ("options", "reason"),
     [
-        ("qwen3", {"expert_parallel_size": 2}, "transformers has no plan for Qwen3ForCausalLM"),
-        ("llama", {"tensor_parallel_size": 2, "tuner": "ia3"}, "the adapter of .* cannot be shared"),
-        ("llama", {"tensor_parallel_size": 2, "tuner": "dora"}, "the adapter of .* cannot be shared"),
+        ({"expert_parallel_size": 2}, "transformers has no plan for Qwen3ForCausalLM"),
+        ({"tensor_parallel_size": 2, "tuner": "ia3"}, "the adapter of .* cannot be shared"),
+        ({"tensor_parallel_size": 2, "tuner": "dora"}, "the adapter of .* cannot be shared"),
     ],
 )
-def test_a_model_that_cannot_be_shared_is_refused(two, folder, family, options, reason):
-    case = "lora" if family == "llama" else "full"
-    for said in two.call(tensor_jobs.refused, case, folder, options):
+def test_a_model_that_cannot_be_shared_is_refused(two, folder, options, reason):
+    for said in two.call(tensor_jobs.refused, "full", folder, options):
         assert re.search(reason, said)
