@@ -31,7 +31,7 @@ def shard(model: Any, mesh: Any, gathered: torch.dtype | None = None) -> str:
     from torch.distributed.fsdp import fully_shard
 
     blocks = getattr(model, "_no_split_modules", None) or ()
-    for module in model.modules():
+    for module in reversed([*model.modules()]):  # a block within another one comes first
         if type(module).__name__ in blocks:
             fully_shard(module, mesh=mesh, mp_policy=policy(gathered))
     fully_shard(model, mesh=mesh, mp_policy=policy(gathered))
