@@ -92,7 +92,13 @@ def whole_weights(model: Any) -> dict[str, Any]:
     """The state of a split model in whole tensors, on the first process; empty on the others. All must call."""
     from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
-    return get_model_state_dict(model, options=_whole())
+    state: dict[str, Any] = get_model_state_dict(model, options=_whole())
+    first: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        tied = first.setdefault(id(parameter), name)
+        if name in state and tied in state:
+            state[name] = state[tied]  # one tensor, which is written once
+    return state
 
 
 def whole_optimizer(model: Any, optimizer: Any) -> dict[str, Any]:
