@@ -128,6 +128,9 @@ class Tuner(Component):
     trains_nothing: ClassVar[bool] = False
     """Whether it adds no parameter that trains; if not, a tuner with nothing left to train ends the job."""
 
+    takes_parts: ClassVar[bool | property] = False
+    """Whether it is attached without a look at the values of weights, of which a process may hold a part only."""
+
     reshapes: ClassVar[bool] = False
     """Whether it changes which modules there are, so that it must be attached before the others."""
 

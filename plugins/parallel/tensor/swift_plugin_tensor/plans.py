@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from swift_plugin_runtime.loading.layers import base_of
+from swift_plugin_runtime.training import parts
 from swift_plugin_runtime.training.mesh import Layout, Meshes
 from swift_plugin_runtime.training.probe import check_same, made_up, probe, watched
 from swift_plugin_runtime.training.sharding import held, policy, shard
@@ -53,7 +54,7 @@ def share_products(model: Any, meshes: Meshes, gathered: torch.dtype | None, ave
     base, layout = base_of(model), meshes.layout
     rules = rules_of(base, layout)
     names, ids = watched(model), made_up(model, PROBE)
-    whole = probe(model, names, lambda: _outputs(model, ids))
+    whole = [_whole(value) for value in probe(model, names, lambda: _outputs(model, ids))]
     shared = _apply(base, rules, meshes)
     found = probe(model, names, lambda: _outputs(model, ids))
     prefix = next(name for name, module in model.named_modules() if module is base)
@@ -144,6 +145,7 @@ def _apply(base: Any, rules: dict[str, str], meshes: Meshes) -> Shared:
         if style is None and not any(weights.values()):
             continue
         shared.layers += 1
+        parts.join(module)
         if _is_adapted(module):
             _share_adapted(name, module, style, meshes)
         elif style == DISPATCHED:

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from swift_plugin_runtime.training import parts
+
 GATHERED = "gathered weights"
 """Key of `job.memo`: the type in which weights are gathered where their shards are float32 masters, or None."""
 
@@ -33,7 +35,9 @@ def shard(model: Any, mesh: Any, gathered: torch.dtype | None = None) -> str:
     blocks = getattr(model, "_no_split_modules", None) or ()
     for module in reversed([*model.modules()]):  # a block within another one comes first
         if type(module).__name__ in blocks:
+            parts.join(module, lifts=gathered is not None)
             fully_shard(module, mesh=mesh, mp_policy=policy(gathered))
+    parts.join(model, lifts=gathered is not None)
     fully_shard(model, mesh=mesh, mp_policy=policy(gathered))
     return f"FSDP2: this process holds {held(model)} of {sum(p.numel() for p in model.parameters())} parameters"
 
