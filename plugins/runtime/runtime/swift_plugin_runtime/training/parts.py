@@ -9,6 +9,7 @@ whole, block by block, for whoever splits them for good.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -126,6 +127,13 @@ def join(module: Any, lifts: bool = False, joined: dict[int, Any] | None = None)
             whole = whole.float() if lifts and part.requires_grad else whole
             joined[id(part)] = part, torch.nn.Parameter(whole, requires_grad=part.requires_grad)
         owner._parameters[key] = joined[id(part)][1]
+
+
+def copy_of(model: Any) -> Any:
+    """A copy of a model, whose weights may be parts: torch does not copy those with the modules."""
+    found = {id(part): part for _, _, part in _parts(model, all_below=True)}
+    memo = {key: torch.nn.Parameter(p.detach().clone(), requires_grad=p.requires_grad) for key, p in found.items()}
+    return copy.deepcopy(model, memo)
 
 
 def _parts(module: Any, all_below: bool = False) -> Iterator[tuple[Any, str, Any]]:
