@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from swift_testing import ParallelContract
-from swift_testing.processes import Processes
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,13 +21,6 @@ import mixed_ranks
 class TestFsdp(ParallelContract):
     name = "fsdp"
     options = {"fsdp": True}
-
-
-@pytest.fixture(scope="module")
-def two():
-    """Two processes that the tests of this module share."""
-    with Processes(2) as processes:
-        yield processes
 
 
 WAYS = {

@@ -38,15 +38,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def two():
-    """Two processes that the tests of this module share."""
-    with Processes(2) as processes:
-        yield processes
-
-
-@pytest.fixture(scope="module")
 def four():
-    """The same of four."""
+    """Four processes that the tests of this module share."""
     with Processes(4) as processes:
         yield processes
 

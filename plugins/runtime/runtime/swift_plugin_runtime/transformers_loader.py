@@ -77,6 +77,7 @@ class Transformers(Loader):
     def load_model(self, job: Job, path: str, config: Any, quantization: Any) -> Any:
         import transformers
 
+        from swift_plugin_runtime.options import splits_weights
         from swift_plugin_runtime.training import parts
 
         options = job.options
@@ -88,7 +89,10 @@ class Transformers(Loader):
             arguments["quantization_config"] = quantization
         task = heads.task_of(job)
         made = model_class(config, task)
-        split = parts.why_whole(job, quantization, task) is None
+        reason = parts.why_whole(job, quantization, task)
+        split = reason is None
+        if reason and splits_weights(job):
+            job.say(f"each process reads the whole checkpoint, and keeps its part afterwards: {reason}")
         with late_bars(), parts.reading(made, config) if split else contextlib.nullcontext({}) as more:
             model = made.from_pretrained(path, trust_remote_code=options.trust_remote_code, **arguments, **more)
         keep_trainable_layout(model)

@@ -35,7 +35,7 @@ _APART: WeakKeyDictionary[Any, list[tuple[Any, str, Any]]] = WeakKeyDictionary()
 def why_whole(job: Job, quantization: Any, task: str) -> str | None:
     """Why each process reads the whole checkpoint; None where it reads its part."""
     if not splits_weights(job) or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return "the weights are not split"
+        return "there is nothing to split them among"
     if quantization is not None or task != "causal_lm" or job.options.new_special_tokens:
         return "weights are made anew or packed while they load"
     if not all(declared(item.component, Tuner, "takes_parts") and item.folder is None for item in job.many("tuner")):
