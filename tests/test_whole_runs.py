@@ -20,8 +20,8 @@ STORED = {file: json.loads(Path(file).read_text()) for file in FILES}
 
 
 MORE = os.environ.get("SWIFT_TEST_STRATEGIES", "").split()
-"""Strategies that take longer: `make test-parallel` adds tensor; DeepSpeed, which builds an operator first, is tested by
-`make test-deepspeed`."""
+"""Strategies that take longer: `make test-parallel` adds tensor, `make test-deepspeed` DeepSpeed, which builds an
+operator first."""
 
 STRATEGIES = ("ddp", "fsdp", "sequence", *MORE)
 WRITES = bool(os.environ.get("SWIFT_WRITE_STRATEGIES"))

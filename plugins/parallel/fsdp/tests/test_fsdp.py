@@ -36,7 +36,8 @@ ALWAYS = {
 }
 """What `make test` runs; `make test-parallel` runs every family in every way."""
 
-CASES = [(f, way) for f in mixed_ranks.FAMILIES for way in WAYS if os.environ.get("SWIFT_TEST_WIDE") or (f, way) in ALWAYS]
+WIDE = bool(os.environ.get("SWIFT_TEST_WIDE"))
+CASES = [(family, way) for family in mixed_ranks.FAMILIES for way in WAYS if WIDE or (family, way) in ALWAYS]
 
 
 @pytest.fixture(scope="module")

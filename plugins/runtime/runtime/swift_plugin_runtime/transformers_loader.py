@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +92,10 @@ class Transformers(Loader):
         split = reason is None
         if reason and splits_weights(job):
             job.say(f"each process reads the whole checkpoint, and keeps its part afterwards: {reason}")
-        with late_bars(), parts.reading(made, config) if split else contextlib.nullcontext({}) as more:
-            model = made.from_pretrained(path, trust_remote_code=options.trust_remote_code, **arguments, **more)
+        if split:
+            arguments |= parts.reading(made, config)
+        with late_bars():
+            model = made.from_pretrained(path, trust_remote_code=options.trust_remote_code, **arguments)
         keep_trainable_layout(model)
         if options.new_special_tokens:
             new_tokens.grow(job, model, tokenizer_of(self._processor(job, path)))

@@ -8,7 +8,6 @@ whole, block by block, for whoever splits them for good.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 from collections.abc import Iterator
@@ -45,15 +44,14 @@ def why_whole(job: Job, quantization: Any, task: str) -> str | None:
     return None if job.options.device in ("auto", here) else "it goes to another device than the accelerator"
 
 
-@contextlib.contextmanager
-def reading(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
+def reading(model_class: Any, config: Any) -> dict[str, Any]:
     """Arguments with which `from_pretrained` reads this process's part of each weight; `settle` the model then."""
     from torch.distributed.tensor import Shard, distribute_tensor
     from transformers.distributed import DistributedConfig
     from transformers.distributed.parallel_utils import ALL_PARALLEL_STYLES, replace_layer_number_by_wildcard
     from transformers.distributed.tensor_parallel import TensorParallelLayer
 
-    class Part(TensorParallelLayer):  # type: ignore[misc]  # transformers says nothing of its types
+    class Part(TensorParallelLayer):
         """A weight is shared along its first dimension, and no module runs in another way."""
 
         def shard_param(self, module: Any, param: str, mesh: Any) -> None:
@@ -70,7 +68,7 @@ def reading(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
         empty = model_class(config)
     names = {replace_layer_number_by_wildcard(name) for name, _ in empty.named_parameters(remove_duplicate=False)}
     plan = dict.fromkeys([*names, *(empty.tp_plan or {})], STYLE)
-    yield {"distributed_config": DistributedConfig(tp_size=int(os.environ["WORLD_SIZE"]), tp_plan=plan)}
+    return {"distributed_config": DistributedConfig(tp_size=int(os.environ["WORLD_SIZE"]), tp_plan=plan)}
 
 
 def settle(model: Any) -> None:

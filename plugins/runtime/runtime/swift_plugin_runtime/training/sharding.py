@@ -67,7 +67,10 @@ def group_by_mesh(optimizer: Any) -> None:
 
 
 def clip_gradients(parameters: Iterable[Any], largest: float) -> torch.Tensor:
-    """Scale gradients, of whatever meshes, so that their common norm is at most `largest`; returns the norm before."""
+    """Scale gradients, of whatever meshes, so that their common norm is at most `largest`.
+
+    Returns the norm before, a scalar.
+    """
     parts = _by_mesh([p for p in parameters if p.grad is not None], lambda p: p.grad)
     norms = [_whole_tensor(torch.nn.utils.get_total_norm([p.grad for p in part])) for part in parts]
     norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
