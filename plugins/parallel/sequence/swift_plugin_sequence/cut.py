@@ -13,6 +13,7 @@ from swift_plugin_runtime.batching.cutting import cut_batches
 from swift_plugin_runtime.batching.padding_free import set_attention, why_never_flat
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.training.probe import check_same, made_up, probe, watched
+from swift_plugin_runtime.training.sharding import whole_tensor
 from swift_plugin_runtime.training.trainer import token_losses
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn import functional
@@ -99,14 +100,22 @@ def share_rows(model: Any, device: Any, size: int) -> str:
     mesh = init_device_mesh(device.type, shape, mesh_dim_names=("data", "ring", "heads"))
     cut = CutRows(Groups(mesh["heads"].get_group(), mesh["ring"].get_group()))
     names = watched(model)
-    whole = _probe(model, names)
+    whole = [whole_tensor(value) for value in _probe(model, names)]
     set_attention(base, NAME)
     cut_batches(model, cut)
     losses, *gradients = _probe(model, names)
-    joined = [losses, *(Sum.apply(g.contiguous(), cut.groups) / size for g in gradients)]
+    joined = [losses, *(_mean(gradient, cut.groups) for gradient in gradients)]
     check_same(model, whole, joined, f"--sequence_parallel_size {size}", _CAUSE)
     pieces = f", {size // heads} of them by two pieces of the row each" if heads < size else ""
     return f"sequence parallelism: {size} processes share the tokens of each row, {heads} by attention heads{pieces}"
+
+
+def _mean(gradient: Any, groups: Groups) -> torch.Tensor:
+    """The mean of a gradient over the processes; that of a part is one already."""
+    if hasattr(gradient, "full_tensor"):
+        return whole_tensor(gradient)
+    mean: torch.Tensor = Sum.apply(gradient.contiguous(), groups) / math.prod(groups.sizes)
+    return mean
 
 
 _CAUSE = "Something in it looks further than a token by other ways than attention; leave the option out."

@@ -16,7 +16,7 @@ from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.training import parts
 from swift_plugin_runtime.training.mesh import Layout, Meshes
 from swift_plugin_runtime.training.probe import check_same, made_up, probe, watched
-from swift_plugin_runtime.training.sharding import held, policy, shard
+from swift_plugin_runtime.training.sharding import held, policy, shard, whole_tensor
 
 from swift_core import SwiftError
 
@@ -54,7 +54,7 @@ def share_products(model: Any, meshes: Meshes, gathered: torch.dtype | None, ave
     base, layout = base_of(model), meshes.layout
     rules = rules_of(base, layout)
     names, ids = watched(model), made_up(model, PROBE)
-    whole = [_whole(value) for value in probe(model, names, lambda: _outputs(model, ids))]
+    whole = [whole_tensor(value) for value in probe(model, names, lambda: _outputs(model, ids))]
     shared = _apply(base, rules, meshes)
     found = probe(model, names, lambda: _outputs(model, ids))
     prefix = next(name for name, module in model.named_modules() if module is base)
@@ -62,7 +62,7 @@ def share_products(model: Any, meshes: Meshes, gathered: torch.dtype | None, ave
     copies = layout.expert // layout.tensor  # of the row, all of which the experts have seen
     joined = [found[0]]
     for name, gradient in zip(names, found[1:], strict=True):
-        joined.append(_whole(gradient) / (copies if name in of_experts else 1))
+        joined.append(whole_tensor(gradient) / (copies if name in of_experts else 1))
     check_same(model, whole, joined, _said(layout), _CAUSE)
     for module in shared.experts:
         _split_experts(module, meshes, gathered)
@@ -84,11 +84,6 @@ def _outputs(model: Any, ids: torch.Tensor) -> torch.Tensor:
     outputs = model(input_ids=ids, attention_mask=torch.ones_like(ids))
     found: torch.Tensor = outputs[0]
     return found.float().square()
-
-
-def _whole(tensor: Any) -> torch.Tensor:
-    whole: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return whole
 
 
 # -- plans --------------------------------------------------------------------------------------------------

@@ -151,10 +151,30 @@ def _gathers(module: Any) -> None:
 
 def _gather(module: Any, _: Any) -> None:
     found = list(_parts(module))
-    whole = {id(part): part.full_tensor() for _, _, part in found}
+    whole = {id(part): Whole.apply(part) for _, _, part in found}
     for owner, key, part in found:
         owner._parameters[key] = whole[id(part)]
     _APART[module] = found
+
+
+class Whole(torch.autograd.Function):
+    """A part as the whole weight; its gradient is this process's part of the mean over all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Any) -> torch.Tensor:
+        """The weight, of the part's shape as a distributed tensor."""
+        ctx.part = part
+        whole: torch.Tensor = part.full_tensor()
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        from torch.distributed.tensor import distribute_tensor
+
+        mean = gradient.contiguous().clone()
+        torch.distributed.all_reduce(mean, group=ctx.part.device_mesh.get_group())
+        mean /= ctx.part.device_mesh.size()
+        return distribute_tensor(mean, ctx.part.device_mesh, ctx.part.placements, src_data_rank=None)
 
 
 def _let_go(module: Any, *_: Any) -> None:

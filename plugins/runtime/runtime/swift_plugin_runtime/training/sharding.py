@@ -72,14 +72,15 @@ def clip_gradients(parameters: Iterable[Any], largest: float) -> torch.Tensor:
     Returns the norm before, a scalar.
     """
     parts = _by_mesh([p for p in parameters if p.grad is not None], lambda p: p.grad)
-    norms = [_whole_tensor(torch.nn.utils.get_total_norm([p.grad for p in part])) for part in parts]
+    norms = [whole_tensor(torch.nn.utils.get_total_norm([p.grad for p in part])) for part in parts]
     norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
     for part in parts:
         torch.nn.utils.clip_grads_with_norm_(part, largest, norm)
     return norm
 
 
-def _whole_tensor(tensor: Any) -> torch.Tensor:
+def whole_tensor(tensor: Any) -> torch.Tensor:
+    """A tensor, of its shape, also where the processes hold parts of it; all must call then."""
     whole: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return whole
 
