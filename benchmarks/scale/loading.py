@@ -1,10 +1,13 @@
-"""What a process takes to read a model that 1, 2 or 4 processes split (FSDP2), until it is ready to train.
+"""What a process takes to read a model that 2 or 4 processes split (FSDP2), until it is ready to train.
 
-The most of its own memory (Linux: RssAnon, sampled) above what it had before: files that are mapped do not count.
+The most of its own memory (Linux: RssAnon, sampled) above what it had before: files that are mapped do not count, and
+malloc gives back at once what is freed.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 import tempfile
 import threading
 import time
@@ -13,10 +16,13 @@ from typing import Any
 
 from benchmarks.scale.fit import Curve, measured
 
-PROCESSES = (1, 2, 4)
+PROCESSES = (2, 4)
 TUNERS = ("full", "lora")
-SIZES = {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 12, "num_attention_heads": 16}
-"""A model of 169 million weights, 645 MiB in float32; the largest that one block and the ends take is a quarter."""
+SIZES = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 12}
+"""A model of 69 million weights in float32; a block is a tenth of it, each end a twelfth."""
+
+SMALL = {"hidden_size": 48, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 12}
+"""Read first, so that what is imported on the way does not count."""
 
 
 def curves(largest: int) -> list[Curve]:
@@ -25,19 +31,20 @@ def curves(largest: int) -> list[Curve]:
 
     theory = "near -1: a part, and one block at a time"
     found = {t: Curve(f"loading, {t}: most memory", "processes", "MiB", theory) for t in TUNERS}
-    with tempfile.TemporaryDirectory() as folder:
-        size = write(folder)
-        print(f"the weights: {size / 2**20:.0f} MiB")
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)  # of the processes to be started
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as small:
+        write(small, SMALL)
+        print(f"the weights: {write(folder, SIZES) / 2**20:.0f} MiB")
         for count in (c for c in PROCESSES if c <= largest):
-            for tuner, curve in found.items():
-                with Processes(count) as processes:
+            with Processes(count) as processes:
+                for tuner, curve in found.items():
+                    processes.call(load, small, tuner)
                     taken = max(processes.call(load, folder, tuner))
-                measured(curve, [count], lambda _, t=taken: t / 2**20)
-                print(f"{tuner}, {count} processes: {taken / 2**20:.0f} MiB each")
+                    measured(curve, [count], lambda _, t=taken: t / 2**20)
     return list(found.values())
 
 
-def write(folder: str) -> int:
+def write(folder: str, sizes: dict[str, int]) -> int:
     """A random model and its tokenizer; returns the bytes of its weights."""
     import torch
     import transformers
@@ -45,7 +52,7 @@ def write(folder: str) -> int:
 
     tokenizer = build_tokenizer(SAMPLE_TEXTS, {"<s>": None, "</s>": None, "<pad>": None}, 300, bos="<s>", eos="</s>")
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(vocab_size=8000, num_key_value_heads=16, tie_word_embeddings=False, **SIZES)
+    config = transformers.LlamaConfig(vocab_size=8000, num_key_value_heads=12, tie_word_embeddings=False, **sizes)
     transformers.LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="200MB")
     tokenizer.save_pretrained(folder)
     return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
@@ -64,14 +71,13 @@ def load(folder: str, tuner: str) -> int:
 
     if not dist.is_initialized():
         dist.init_process_group("gloo")
-    split = {"fsdp": True} if dist.get_world_size() > 1 else {}
-    given = {"model": folder, "model_type": "llama", "device": "cpu", "torch_dtype": "float32", "tuner": tuner, **split}
-    job = prepare("sft", [Given(key, value, "benchmark") for key, value in given.items()])
+    given = {"model": folder, "model_type": "llama", "device": "cpu", "torch_dtype": "float32", "tuner": tuner}
+    job = prepare("sft", [Given(key, value, "benchmark") for key, value in {**given, "fsdp": True}.items()])
+    gc.collect()
     dist.barrier()
     with Sampled() as taken:
         model = attach_tuners(job, load_model(job)[0])
-        if split:
-            shard(model, meshes_of(job, torch.device("cpu")).splitting)
+        shard(model, meshes_of(job, torch.device("cpu")).splitting)
     return taken.most
 
 
