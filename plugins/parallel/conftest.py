@@ -1,4 +1,4 @@
-"""Two processes for the tests of every strategy: each of them imports torch once."""
+"""Two processes, and four, for the tests of every strategy: each of them imports torch once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ def _started() -> Iterator[list[Processes]]:
     yield started
     for processes in started:
         processes.close()
+
+
+@pytest.fixture(scope="session")
+def four() -> Iterator[Processes]:
+    """Four processes that stay."""
+    with Processes(4) as processes:
+        yield processes
 
 
 @pytest.fixture

@@ -60,5 +60,4 @@ class Tensor(Parallel):
 
         from swift_plugin_tensor.plans import share_products
 
-        averaged = not any("replicate" in c.component.mesh_sizes() for c in job.many("parallel"))
-        return share_products(model, meshes_of(job, device), job.memo.get(GATHERED), averaged)
+        return share_products(model, meshes_of(job, device), job.memo.get(GATHERED))

@@ -44,12 +44,12 @@ class Shared:
     of_experts: set[str] = field(default_factory=set)
 
 
-def share_products(model: Any, meshes: Meshes, gathered: torch.dtype | None, averaged: bool) -> str:
+def share_products(model: Any, meshes: Meshes, gathered: torch.dtype | None) -> str:
     """Share a model's products and experts in place; returns a line that says how.
 
-    gathered: as in `sharding.shard`. averaged: whether nothing else splits the weights afterwards; the copies of the
-    model are then only kept the same. Raises SwiftError, with the reason, for a model that has no plan, whose heads do
-    not go round, or that does not compute what it computed whole.
+    Where nothing else splits the weights afterwards, their copies are kept the same from here on. gathered: as in
+    `sharding.shard`. Raises SwiftError, with the reason, for a model that has no plan, whose heads do not go round, or
+    that does not compute what it computed whole.
     """
     base, layout = base_of(model), meshes.layout
     rules = rules_of(base, layout)
@@ -66,7 +66,7 @@ def share_products(model: Any, meshes: Meshes, gathered: torch.dtype | None, ave
     check_same(model, whole, joined, _said(layout), _CAUSE)
     for module in shared.experts:
         _split_experts(module, meshes, gathered)
-    if averaged:
+    if not layout.split:
         shard(model, meshes.splitting, gathered)
     return (
         f"{_said(layout)}: {shared.layers} layers are shared, this process holds {held(model)} of "

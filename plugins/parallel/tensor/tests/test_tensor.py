@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from swift_testing import ParallelContract
 from swift_testing.contracts import bare_model
-from swift_testing.processes import Processes
 
 from swift_core.contract.errors import SwiftError
 from swift_core.job.options import Given
@@ -35,13 +34,6 @@ def folder(tmp_path_factory):
     cases = {**tensor_jobs.CASES, **(tensor_jobs.WIDE if WIDE else {})}
     tensor_jobs.write(str(place), {family for family, _, _ in cases.values()})
     return str(place)
-
-
-@pytest.fixture(scope="module")
-def four():
-    """Four processes that the tests of this module share."""
-    with Processes(4) as processes:
-        yield processes
 
 
 def check_same(found, alone):

@@ -23,13 +23,15 @@ MESHES = "meshes"
 class Layout:
     """Sizes of the mesh: `replicate` × `shard` × `tensor` processes.
 
-    expert: processes that share the experts of a layer; 1: each has them as it has every weight.
+    expert: processes that share the experts of a layer; 1: each has them as it has every weight. split: whether the
+    `shard` processes were asked to share weights; if not, `replicate` counts all that see rows of their own.
     """
 
     replicate: int
     shard: int
     tensor: int = 1
     expert: int = 1
+    split: bool = False
 
     @property
     def data(self) -> int:
@@ -39,7 +41,7 @@ class Layout:
     @property
     def around(self) -> int:
         """Over how many processes the copies of one expert are split."""
-        return (self.data if self.shard == 1 else self.shard) * self.tensor // self.expert
+        return (self.shard if self.split else self.data) * self.tensor // self.expert
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def layout_of(job: Job, processes: int) -> Layout:
     copies = asked.get("replicate", data)
     if data % copies:
         raise SwiftError(f"--hsdp {copies}: {data} processes with rows of their own do not make {copies} equal copies.")
-    layout = Layout(copies, data // copies, tensor, expert)
-    sharing = (data if "replicate" not in asked else layout.shard) * tensor
+    layout = Layout(copies, data // copies, tensor, expert, split="replicate" in asked)
+    sharing = (layout.shard if layout.split else data) * tensor
     if expert > 1 and (sharing % expert or expert % tensor):
         raise SwiftError(
             f"--expert_parallel_size {expert} must divide the {sharing} processes that hold a copy of the model"
