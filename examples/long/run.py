@@ -1,7 +1,7 @@
 """A training step on one row of 65,536 tokens that two processes share, by a model as small as the demo's.
 
-    python examples/long/run.py                  # both cores for about an hour; nothing is downloaded
-    python examples/long/run.py --tokens 4096    # a minute
+    python examples/long/run.py                  # long on a CPU: attention's work grows with the square of the tokens
+    python examples/long/run.py --tokens 2048    # half a minute of a core; nothing is downloaded
 
 `--sequence_parallel_size 2` gives each process half of the row's tokens; only attention looks at all of them
 (docs/scaling.md). What a process keeps for the backward pass is half of what one process would keep alone, and the loss
