@@ -128,8 +128,8 @@ test-deepspeed: .venv/deepspeed/.ready
 	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest plugins/parallel/fsdp -k zero3
 
 # Four processes, every family with media in every way, and the methods that share matrix products.
-test-parallel: .venv/.ready .venv/conformance/.ready
-	SWIFT_TEST_WIDE=1 PYTHONPATH=$(CURDIR)/.venv/conformance $(PY) -m pytest plugins/parallel
+test-parallel: .venv/.ready
+	SWIFT_TEST_WIDE=1 $(PY) -m pytest plugins/parallel
 	SWIFT_TEST_STRATEGIES=tensor $(PY) -m pytest tests/test_whole_runs.py
 
 .venv/deepspeed/.ready: .venv/.ready tools/deepspeed.txt
