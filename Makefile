@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release
 
 setup: .venv/.ready
 
@@ -55,7 +55,7 @@ trajectories: .venv/.ready
 
 # Which method learns under which strategy what one process learns, or why it is refused: the table of docs/scaling.md.
 strategies: .venv/.ready .venv/deepspeed/.ready
-	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
+	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_STRATEGIES='tensor zero2' PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
 	$(PY) tools/reference.py
 
 # The documentation as a site, in output/site; a page or heading that a link does not find stops it.
@@ -125,7 +125,13 @@ test-newest: .venv/newest/.ready
 
 # DeepSpeed's ZeRO on two processes of a CPU; its first run builds an operator with g++, which takes a minute.
 test-deepspeed: .venv/deepspeed/.ready
-	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
+	SWIFT_TEST_STRATEGIES=zero2 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
+	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest plugins/parallel/fsdp -k zero3
+
+# Four processes, every family with media in every way, and the methods that share matrix products.
+test-parallel: .venv/.ready
+	SWIFT_TEST_WIDE=1 $(PY) -m pytest plugins/parallel
+	SWIFT_TEST_STRATEGIES=tensor $(PY) -m pytest tests/test_whole_runs.py
 
 .venv/deepspeed/.ready: .venv/.ready tools/deepspeed.txt
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --target .venv/deepspeed -r tools/deepspeed.txt

@@ -37,6 +37,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "ddp": {},
     "fsdp": {"fsdp": True},
     "sequence": {"sequence_parallel_size": 2},
+    "tensor": {"tensor_parallel_size": 2},
     "zero2": {"deepspeed": "zero2"},
     "zero3": {"deepspeed": "zero3"},
 }
@@ -48,7 +49,7 @@ def figures_of(contract: Any, folder: Path, strategy: str, processes: int) -> di
     from swift_core.contract.errors import SwiftError
 
     options = STRATEGIES[strategy]
-    shares = 1 if "sequence_parallel_size" in options else processes  # all processes see the same rows then
+    shares = 1 if strategy in ("sequence", "tensor") else processes  # all processes see the same rows then
     try:
         trainer = contract.whole_run(folder, contract.batch // shares, shares, **options)
     except SwiftError as error:

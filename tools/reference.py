@@ -77,7 +77,7 @@ def scaling_page() -> str:
 
 def _strategies() -> str:
     found = json.loads((ROOT / "tests" / "strategies.json").read_text(encoding="utf-8"))
-    names = [name for name in ("ddp", "fsdp", "zero2", "zero3", "sequence") if name in found]
+    names = [name for name in ("ddp", "fsdp", "zero2", "zero3", "sequence", "tensor") if name in found]
     reasons = list(dict.fromkeys(_reason(r) for name in names for r in found[name].values() if r != "equal"))
 
     def cell(outcome: str) -> str:

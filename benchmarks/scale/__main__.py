@@ -1,7 +1,7 @@
 """`python -m benchmarks.scale`: cost against size.
 
 rows: encoding and packing; length: a training step; plugins: a list and a checkpoint's id; adapters: serving;
-sequence: what a process holds of rows that several share.
+sequence: what a process holds of rows that several share; loading: what it takes to read a model that several split.
 Prints the slopes; `--out FOLDER` gets figures.json and scale.png. A subject is one line in SUBJECTS.
 """
 
@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from benchmarks.measure import machine
-from benchmarks.scale import adapters, length, plugins, rows, sequence
+from benchmarks.scale import adapters, length, loading, plugins, rows, sequence
 from benchmarks.scale.fit import Curve, draw
 
 SUBJECTS = {
@@ -21,6 +21,7 @@ SUBJECTS = {
     "plugins": plugins.curves,
     "adapters": adapters.curves,
     "sequence": sequence.curves,
+    "loading": loading.curves,
 }
 
 

@@ -128,6 +128,9 @@ class Tuner(Component):
     trains_nothing: ClassVar[bool] = False
     """Whether it adds no parameter that trains; if not, a tuner with nothing left to train ends the job."""
 
+    takes_parts: ClassVar[bool | property] = False
+    """Whether it is attached without a look at the values of weights, of which a process may hold a part only."""
+
     reshapes: ClassVar[bool] = False
     """Whether it changes which modules there are, so that it must be attached before the others."""
 
@@ -184,11 +187,22 @@ class Parallel(Component):
     splits_weights: ClassVar[bool] = False
     """Whether each process holds a part of every weight, as torch's distributed tensors have it."""
 
+    limits_of: ClassVar[tuple[str, ...]] = ()
+    """Strategies whose limits it has as well: what does not go with one of them does not go with it."""
+
     engine: ClassVar[str | None] = None
     """Another engine that makes the training step: `deepspeed`; None: none does."""
 
     def engine_settings(self) -> dict[str, Any]:
         """The engine's settings, as its own configuration files have them."""
+        return {}
+
+    def mesh_sizes(self) -> dict[str, int]:
+        """What it asks of the mesh of processes that share weights: name of a dimension to its size.
+
+        `replicate` is the number of copies of the model, `tensor` and `expert` how many processes share each matrix
+        product and the experts of a layer. The processes that are left share the weights of a copy.
+        """
         return {}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.capability import Supported, Unsupported
-from swift_core.contract.components import Component, declared
+from swift_core.contract.components import Component, Parallel, declared
 from swift_core.contract.errors import SwiftErrors, attempt
 from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import INHERITED, inherit
@@ -157,7 +157,8 @@ def objections(options: Any, selected: list[Selected]) -> list[str]:
     """Why components do not go together: every one's capabilities are asked about everything else in the job.
 
     A component's own kind means another of that kind, and `Supported` by name is an exception to its kind: a
-    tuner with `{"tuner": Unsupported(…), "neftune": Supported()}` stands alone, or beside neftune.
+    tuner with `{"tuner": Unsupported(…), "neftune": Supported()}` stands alone, or beside neftune. A strategy has
+    the limits of those in its `limits_of` as well.
     """
     owners = [options, *(c.component for c in selected if not isinstance(c.component, type))]
     flags = {name for owner in owners for name in fields_of(type(owner)) if getattr(owner, name) is True}
@@ -167,8 +168,10 @@ def objections(options: Any, selected: list[Selected]) -> list[str]:
         answers = declared(item.component, Component, "capabilities")
         others = [c for c in selected if c is not item]
         kinds = {c.kind for c in others if not isinstance(answers.get(c.entry.name), Supported)}
-        features = flags | kinds | {c.entry.name for c in others}
+        features = {name: name for name in (*flags, *kinds, *(c.entry.name for c in others))}
+        shared = {limit: c.entry.name for c in others for limit in declared(c.component, Parallel, "limits_of")}
+        features = {limit: f"{name} (as {limit})" for limit, name in shared.items()} | features
         for feature, answer in answers.items():
             if isinstance(answer, Unsupported) and feature in features:
-                mistakes.append(f"{item.entry.title} does not support {feature}: {answer.reason}")
+                mistakes.append(f"{item.entry.title} does not support {features[feature]}: {answer.reason}")
     return mistakes

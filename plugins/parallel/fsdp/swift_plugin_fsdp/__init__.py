@@ -20,20 +20,32 @@ class Fsdp(Parallel):
     capabilities = {"deepspeed": Unsupported("both split the model among processes; choose one.")}
 
     fsdp: bool = option(False, "Shard parameters, gradients and optimizer state with FSDP2.")
+    hsdp: int = option(1, "With --fsdp: copies of the model, each split among its share of the processes.", ge=1)
 
     @property
     def active(self) -> bool:  # type: ignore[override]  # it depends on the options
         """Whether the model is split."""
-        return self.fsdp
+        return self.fsdp or self.hsdp > 1
+
+    def mesh_sizes(self) -> dict[str, int]:
+        """The number of copies; the processes of a copy share its weights."""
+        return {"replicate": self.hsdp}
 
     @hookimpl
     def check_job(self, job: Job) -> None:
-        """Refuse to split a model among processes where there is one only."""
-        if not (job.options.launcher or "LOCAL_RANK" in os.environ):
+        """Refuse to split a model among processes where there is one only, or into copies that are not equal."""
+        from swift_plugin_runtime.training.mesh import layout_of
+
+        if not self.fsdp:
+            raise SwiftError(f"--hsdp {self.hsdp} says how many copies of the model --fsdp splits; say --fsdp true.")
+        if "LOCAL_RANK" in os.environ:
+            layout_of(job, int(os.environ["WORLD_SIZE"]))
+        elif not job.options.launcher:
             raise SwiftError("--fsdp splits the model among processes; say how many: --launcher torchrun.")
 
     @hookimpl(trylast=True)  # what else changes the model sees it whole
     def split_model(self, job: Job, model: Any, device: Any) -> str:
+        from swift_plugin_runtime.training.mesh import meshes_of
         from swift_plugin_runtime.training.sharding import GATHERED, shard
 
-        return shard(model, device, job.memo.get(GATHERED))
+        return shard(model, meshes_of(job, device).splitting, job.memo.get(GATHERED))

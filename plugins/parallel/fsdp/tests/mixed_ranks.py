@@ -6,41 +6,67 @@ import json
 from pathlib import Path
 from typing import Any
 
-FAMILIES = ("qwen2_vl", "llava1_5_hf")
-"""One family of each way in which pictures reach a model: grids and positions along three axes, plain features."""
+FAMILIES = {
+    "qwen2_vl": "image",
+    "llava1_5_hf": "image",
+    "gemma3_vision": "image",
+    "llama3_2_vision": "image",
+    "qwen2_audio": "audio",
+    "qwen2_vl, video": "video",
+}
+"""One of each way in which media reach a model → its medium: grids and positions along three axes, plain features,
+attention in both directions within a picture, cross-attention, sound, frames."""
+
+COLUMNS = {"image": "images", "video": "videos", "audio": "audios"}
 
 
-def write(family: str, folder: Path) -> None:
-    """A tiny checkpoint, pictures and rows in `folder`: a picture and text, then the other way round."""
-    import numpy as np
-    from PIL import Image
+def write(case: str, folder: Path) -> None:
+    """A tiny checkpoint, media and rows in `folder`: a medium and text, then the other way round."""
     from swift_testing.conformance.processors import make_processor
     from swift_testing.conformance.tiny_family import write_checkpoint
     from swift_testing.contracts import catalogue
 
-    card = catalogue().find("model", family).load()
+    modality = FAMILIES[case]
+    card = catalogue().find("model", family_of(case)).load()
     processor, changes = make_processor(card)
     write_checkpoint(card, folder / "model", processor, **changes)
-    chance = np.random.default_rng(0)
-    for number in (0, 1):
-        Image.fromarray(chance.integers(0, 256, (112, 112, 3), dtype="uint8")).save(folder / f"{number}.png")
-    rows = [_row("<image>What is it?", "A dog.", images=[f"{number}.png"]) for number in (0, 1)]
+    media = [{COLUMNS[modality]: [_medium(modality, folder, number)]} for number in (0, 1)]
+    rows = [_row(f"<{modality}>What is it?", "A dog.", **column) for column in media]
     rows[1:1] = [_row("What is 1 + 2?", "The answer is 3."), _row("And 2 + 2?", "It is 4.")]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _row(question: str, answer: str, **media: list[str]) -> dict[str, Any]:
+def family_of(case: str) -> str:
+    """The family of a case."""
+    return case.partition(",")[0]
+
+
+def _medium(modality: str, folder: Path, number: int) -> Any:
+    """A picture's file, the files of four frames, or the samples of a tenth of a second."""
+    import numpy as np
+    from PIL import Image
+
+    chance = np.random.default_rng(number)
+    if modality == "audio":
+        return [round(float(value), 4) for value in chance.standard_normal(1600) / 10]
+    files = [f"{number}-{frame}.png" for frame in range(4 if modality == "video" else 1)]
+    for file in files:
+        Image.fromarray(chance.integers(0, 256, (112, 112, 3), dtype="uint8")).save(folder / file)
+    return files if modality == "video" else files[0]
+
+
+def _row(question: str, answer: str, **media: list[Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}], **media}
 
 
-def moved(family: str, folder: str, name: str, size: int, **more: Any) -> dict[str, Any]:
+def moved(case: str, folder: str, name: str, size: int, **more: Any) -> dict[str, Any]:
     """The losses of two steps of plain gradient descent, towers included, and the weights that they end with."""
     from safetensors.torch import load_file
 
     from swift_core.api import run
 
     plain = {
-        "model": f"{folder}/model", "model_type": family, "dataset": f"{folder}/rows.jsonl", "tuner": "full",
+        "model": f"{folder}/model", "model_type": family_of(case), "dataset": f"{folder}/rows.jsonl", "tuner": "full",
         "output_dir": f"{folder}/{name}", "device": "cpu", "torch_dtype": "float32", "learning_rate": 0.1,
         "lr_scheduler_type": "constant", "warmup_ratio": 0, "weight_decay": 0, "max_steps": 2, "logging_steps": 1,
         "save_steps": 2, "training_args": {"optim": "sgd"}, "dataset_shuffle": False, "freeze_vit": False,

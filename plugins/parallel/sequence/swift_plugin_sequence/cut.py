@@ -12,6 +12,8 @@ import torch.distributed as dist
 from swift_plugin_runtime.batching.cutting import cut_batches
 from swift_plugin_runtime.batching.padding_free import set_attention, why_never_flat
 from swift_plugin_runtime.loading.layers import base_of
+from swift_plugin_runtime.training.probe import check_same, made_up, probe, watched
+from swift_plugin_runtime.training.sharding import whole_tensor
 from swift_plugin_runtime.training.trainer import token_losses
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn import functional
@@ -22,11 +24,8 @@ from swift_plugin_sequence.attention import LAYOUT, NAME, Groups, Layout, Sum
 TAKEN = ("input_ids", "position_ids", "attention_mask")
 """Inputs of a model that can be cut."""
 
-NOISE = {torch.float32: 1e-4, torch.float64: 1e-6}
-"""Largest relative difference of a loss or gradient that rounding explains; of 16-bit weights 0.1."""
-
-PROBE, WATCHED = 24, 16
-"""Tokens of each made-up row beyond the number of processes; gradients that are compared."""
+PROBE = 24
+"""Tokens of each made-up row beyond the number of processes."""
 
 
 class CutRows:
@@ -100,48 +99,31 @@ def share_rows(model: Any, device: Any, size: int) -> str:
     shape = (dist.get_world_size() // size, size // heads, heads)
     mesh = init_device_mesh(device.type, shape, mesh_dim_names=("data", "ring", "heads"))
     cut = CutRows(Groups(mesh["heads"].get_group(), mesh["ring"].get_group()))
-    whole = _probe(model)
+    names = watched(model)
+    whole = [whole_tensor(value) for value in _probe(model, names)]
     set_attention(base, NAME)
     cut_batches(model, cut)
-    _check(model, whole, _probe(model), cut)
+    losses, *gradients = _probe(model, names)
+    joined = [losses, *(_mean(gradient, cut.groups) for gradient in gradients)]
+    check_same(model, whole, joined, f"--sequence_parallel_size {size}", _CAUSE)
     pieces = f", {size // heads} of them by two pieces of the row each" if heads < size else ""
     return f"sequence parallelism: {size} processes share the tokens of each row, {heads} by attention heads{pieces}"
 
 
-def _probe(model: Any) -> list[torch.Tensor]:
-    """Losses of two made-up rows end to end, and the gradients of some of what trains."""
-    count, length = model.get_input_embeddings().weight.shape[0], PROBE + dist.get_world_size()
-    ids = (torch.arange(2 * length, device=model.device) * 7 % (count - 1))[None] + 1
+def _mean(gradient: Any, groups: Groups) -> torch.Tensor:
+    """The mean of a gradient over the processes; that of a part is one already."""
+    if hasattr(gradient, "full_tensor"):
+        return whole_tensor(gradient)
+    mean: torch.Tensor = Sum.apply(gradient.contiguous(), groups) / math.prod(groups.sizes)
+    return mean
+
+
+_CAUSE = "Something in it looks further than a token by other ways than attention; leave the option out."
+
+
+def _probe(model: Any, names: list[str]) -> list[torch.Tensor]:
+    """Losses of two made-up rows end to end, and the named gradients."""
+    length = PROBE + dist.get_world_size()
+    ids = made_up(model, 2 * length)
     places = torch.arange(length, device=model.device).repeat(2)[None]
-    watched = [p for p in model.parameters() if p.requires_grad]
-    watched = watched[:: max(1, len(watched) // WATCHED)]
-    trains = model.training
-    model.eval()
-    try:
-        with torch.set_grad_enabled(bool(watched)):
-            losses, _ = token_losses(model, {"input_ids": ids, "position_ids": places}, ids)
-        found = torch.autograd.grad(losses.sum(), watched, allow_unused=True) if watched else ()
-    finally:
-        model.train(trains)
-    return [losses.detach(), *(p.new_zeros(()) if g is None else g for g, p in zip(found, watched, strict=True))]
-
-
-def _check(model: Any, whole: list[torch.Tensor], cut: list[torch.Tensor], rows: CutRows) -> None:
-    """SwiftError where the cut model's losses and gradients are not those of the whole one."""
-    size = math.prod(rows.groups.sizes)
-    worst = _difference(whole[0], cut[0])
-    for mine, theirs in zip(whole[1:], cut[1:], strict=True):
-        worst = max(worst, _difference(mine, Sum.apply(theirs.contiguous(), rows.groups) / size))
-    bound = NOISE.get(next(model.parameters()).dtype, 0.1)
-    if not worst <= bound:
-        raise SwiftError(
-            f"--sequence_parallel_size {size} is not possible here: with its rows cut, {type(base_of(model)).__name__} "
-            f"as it is trained here has other losses or gradients (by {worst:.1g}). Something in it looks further "
-            "than a token by other ways than attention; leave the option out."
-        )
-
-
-def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest difference, relative to the largest value."""
-    largest = float(one.float().abs().max())
-    return float((one.float() - other.float()).abs().max()) / max(largest, 1e-6)
+    return probe(model, names, lambda: token_losses(model, {"input_ids": ids, "position_ids": places}, ids)[0])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from swift_testing import ParallelContract
 from swift_testing.contracts import bare_model, tiny_model
-from swift_testing.processes import Processes
 
 from swift_core.contract.errors import SwiftError
 from swift_core.job.options import Given
@@ -23,13 +23,6 @@ import sequence_jobs
 class TestSequence(ParallelContract):
     name = "sequence"
     options = {"sequence_parallel_size": 2}
-
-
-@pytest.fixture(scope="module")
-def two():
-    """Two processes that the tests of this module share."""
-    with Processes(2) as processes:
-        yield processes
 
 
 @pytest.mark.parametrize("shape", cut_models.SHAPES)
@@ -56,6 +49,18 @@ def test_a_method_takes_the_steps_of_one_process(two, tmp_path, method):
         for name, value in alone["weights"].items():
             assert float((found["weights"][name] - value).abs().max()) < 1e-5 * max(1, float(value.abs().max())), name
     assert abs(alone["losses"][1] - alone["losses"][0]) > 1e-4, "Nothing was learnt."
+
+
+@pytest.mark.skipif(not os.environ.get("SWIFT_TEST_WIDE"), reason="four processes: make test-parallel")
+@pytest.mark.parametrize("split", [{}, {"fsdp": True}, {"fsdp": True, "hsdp": 2}], ids=["ddp", "fsdp", "hsdp"])
+def test_two_groups_of_two_processes_take_the_steps_of_one(four, tmp_path, split):
+    """Sequence × data: each group has a row of the two of a step."""
+    base, shared = tiny_model("qwen2"), {"sequence_parallel_size": 2, "per_device_train_batch_size": 1, **split}
+    alone = sequence_jobs.steps("sft", base, str(tmp_path), "alone")
+    for found in four.call(sequence_jobs.steps, "sft", base, str(tmp_path), "four", **shared):
+        assert found["losses"] == pytest.approx(alone["losses"], rel=1e-5, abs=1e-6)
+        for name, value in alone["weights"].items():
+            assert float((found["weights"][name] - value).abs().max()) < 1e-5 * max(1, float(value.abs().max())), name
 
 
 def test_models_that_would_compute_something_else_are_refused(two):

@@ -76,6 +76,9 @@ class Transformers(Loader):
     def load_model(self, job: Job, path: str, config: Any, quantization: Any) -> Any:
         import transformers
 
+        from swift_plugin_runtime.options import splits_weights
+        from swift_plugin_runtime.training import parts
+
         options = job.options
         transformers.set_seed(options.seed)  # new heads and adapters start the same in every run
         arguments: dict[str, Any] = {"config": config, "dtype": dtype_of(options.torch_dtype)}
@@ -83,10 +86,16 @@ class Transformers(Loader):
             arguments["attn_implementation"] = options.attn_impl
         if quantization is not None:
             arguments["quantization_config"] = quantization
+        task = heads.task_of(job)
+        made = model_class(config, task)
+        reason = parts.why_whole(job, quantization, task)
+        split = reason is None
+        if reason and splits_weights(job):
+            job.say(f"each process reads the whole checkpoint, and keeps its part afterwards: {reason}")
+        if split:
+            arguments |= parts.reading(made, config)
         with late_bars():
-            model = model_class(config, heads.task_of(job)).from_pretrained(
-                path, trust_remote_code=options.trust_remote_code, **arguments
-            )
+            model = made.from_pretrained(path, trust_remote_code=options.trust_remote_code, **arguments)
         keep_trainable_layout(model)
         if options.new_special_tokens:
             new_tokens.grow(job, model, tokenizer_of(self._processor(job, path)))
@@ -94,7 +103,9 @@ class Transformers(Loader):
             from swift_plugin_runtime.encoding.multimodal import in_weights_dtype
 
             model.register_forward_pre_hook(in_weights_dtype, with_kwargs=True)
-        return model if quantization is not None else model.to(device_of(options.device))
+        if split:
+            parts.settle(model)
+        return model if split or quantization is not None else model.to(device_of(options.device))
 
     @hookimpl
     def load_processor(self, job: Job, path: str) -> Any:

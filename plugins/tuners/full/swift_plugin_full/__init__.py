@@ -18,6 +18,7 @@ class Full(Tuner):
 
     swift_api = 1
     trains_whole_weights = True
+    takes_parts = True
     capabilities = {
         "tuner": Unsupported("every weight trains already; there is nothing that an adapter could add."),
         "neftune": Supported("noise on the embeddings changes no weight."),

@@ -22,6 +22,11 @@ class Lora(LowRankTuner):
         aliases=("init_lora_weights",),
     )
 
+    @property
+    def takes_parts(self) -> bool:  # type: ignore[override]  # DoRA measures the weights
+        """Whether it is attached without a look at the values of weights."""
+        return not self.use_dora
+
     def variant(self) -> dict[str, Any]:
         start = {"true": True, "false": False}.get(self.init_weights, self.init_weights)
         return {"use_rslora": self.use_rslora, "use_dora": self.use_dora, "init_lora_weights": start}

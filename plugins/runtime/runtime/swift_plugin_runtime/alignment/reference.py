@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.modes import evaluating
 from swift_plugin_runtime.options import deepspeed_settings
 from swift_plugin_runtime.training.masters import lift
+from swift_plugin_runtime.training.parts import copy_of
 from swift_plugin_runtime.training.trainer import Trainer
 
 
@@ -69,7 +69,7 @@ class Reference:
         start = model if RESUMED not in job.memo else attach_tuners(job, load_model(job)[0])
         self.model: Any = None
         if not _adapters_are_neutral(start):
-            self.model = (copy.deepcopy(model) if start is model else start).eval().requires_grad_(False)
+            self.model = (copy_of(model) if start is model else start).eval().requires_grad_(False)
 
     def prepared(self, trainer: Trainer) -> Reference:
         """Itself, its copy of the model where the run wants it, its work shared as that of the trained model is.

@@ -38,6 +38,12 @@ def made_up(model: Any) -> Rows:
     return [{"input_ids": torch.randint(size, (PROBE,), generator=chance).tolist()} for _ in range(2)]
 
 
+def as_long(row: dict[str, Any], rows: Rows) -> dict[str, Any]:
+    """A row of text as long as the longest of `rows`, of the ids of `row` again and again."""
+    ids = row["input_ids"]
+    return {"input_ids": [ids[n % len(ids)] for n in range(max(len(other["input_ids"]) for other in rows))]}
+
+
 def why_together(model: Any, positions: Any, media: Rows) -> str | None:
     """In what way rows laid end to end are not what they are alone, in words; None where they are.
 
@@ -48,15 +54,18 @@ def why_together(model: Any, positions: Any, media: Rows) -> str | None:
     try:
         with quiet(model):
             bound = rounding_bound(model, text)
-            return _tried(model, positions, text, text, bound) or (
-                _tried(model, positions, [*media, *media], media, bound) if media else None
-            )
+            reason = _tried(model, positions, text, text, bound)
+            if media and not reason:
+                reason = _tried(model, positions, [*media, *media], media, bound)
+            if media and not reason:  # the row of text may take the picture's mask for its own
+                reason = _tried(model, positions, [media[0], as_long(text[0], media)], [], bound)
+            return reason
     except (IndexError, RuntimeError, TypeError, ValueError, AttributeError) as error:  # a class that looks into masks
         return f"it takes no rows laid end to end ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
 
 
 def _tried(model: Any, positions: Any, rows: Rows, pairs: Rows, bound: float) -> str | None:
-    for one, other in zip(pairs, [*pairs[1:], pairs[0]], strict=True):
+    for one, other in zip(pairs, [*pairs[1:], *pairs[:1]], strict=True):
         if _reach(model, positions, [one, other]):
             return "one row reaches into the next"
     if _difference(model, positions, rows) > bound:

@@ -27,7 +27,7 @@ from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_plugin_runtime.options import deepspeed_settings, splits_weights, training_options
 from swift_plugin_runtime.rounding import HALF, round_into, rounded_state, seed_of
-from swift_plugin_runtime.training import sharding
+from swift_plugin_runtime.training import parts, sharding
 
 MASTERS_FILE = "master_weights.safetensors"
 """In a checkpoint: the float32 weights from which training goes on, under the model's names."""
@@ -132,7 +132,8 @@ def lift(model: Any, whole: bool = True) -> dict[tuple[Any, str], torch.dtype]:
         for key, value in [*module._parameters.items(), *(module._buffers.items() if whole else ())]:
             if value is not None and (value.dtype in HALF or id(value) in before) and (whole or value.requires_grad):
                 lifted[module, key] = before.setdefault(id(value), value.dtype)
-                value.data = value.data.float()
+                if not parts.is_part(value):  # a part becomes float32 where it is joined with the others
+                    value.data = value.data.float()
     return lifted
 
 

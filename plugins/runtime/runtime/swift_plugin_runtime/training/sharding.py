@@ -3,36 +3,86 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from swift_plugin_runtime.training import parts
+
 GATHERED = "gathered weights"
 """Key of `job.memo`: the type in which weights are gathered where their shards are float32 masters, or None."""
 
 
-def shard(model: Any, device: torch.device, gathered: torch.dtype | None = None) -> str:
-    """Split every parameter of `model` in place among all processes; returns a line that says how.
+def policy(gathered: torch.dtype | None) -> Any:
+    """How the shards of float32 masters are gathered and computed with in a type; None: as they are."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    return MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=torch.float32 if gathered else None)
+
+
+def shard(model: Any, mesh: Any, gathered: torch.dtype | None = None) -> str:
+    """Split every parameter of `model` in place among the processes of `mesh`; returns a line that says how.
 
     Each of the model's blocks gathers its weights while it runs; the rest belongs to the whole. Gradients and
-    optimizer state are split in the same way. gathered: the type in which weights are gathered and computed with,
-    where the shards are float32 masters; gradients are summed in float32.
+    optimizer state are split in the same way. mesh: of one dimension, or of two: the weights are then split among the
+    second, and the first has copies, whose gradients are averaged. gathered: the type in which weights are gathered
+    and computed with, where the shards are float32 masters; gradients are summed in float32.
     """
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-    from torch.distributed.tensor import DTensor
+    from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
-    policy = MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=torch.float32 if gathered else None)
     blocks = getattr(model, "_no_split_modules", None) or ()
-    for module in model.modules():
+    for module in reversed([*model.modules()]):  # a block within another one comes first
         if type(module).__name__ in blocks:
-            fully_shard(module, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
-    held = sum(p.to_local().numel() for p in model.parameters() if isinstance(p, DTensor))
-    return f"FSDP2: this process holds {held} of {sum(p.numel() for p in model.parameters())} parameters"
+            parts.join(module, lifts=gathered is not None)
+            fully_shard(module, mesh=mesh, mp_policy=policy(gathered))
+    parts.join(model, lifts=gathered is not None)
+    fully_shard(model, mesh=mesh, mp_policy=policy(gathered))
+    return f"FSDP2: this process holds {held(model)} of {sum(p.numel() for p in model.parameters())} parameters"
+
+
+def held(model: Any) -> int:
+    """How many entries of the model's parameters this process holds."""
+    return sum(_local(p).numel() for p in model.parameters())
+
+
+def _local(tensor: Any) -> Any:
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def _by_mesh(tensors: Iterable[Any], of: Callable[[Any], Any]) -> list[list[Any]]:
+    parts: dict[Any, list[Any]] = {}
+    for tensor in tensors:
+        parts.setdefault(getattr(of(tensor), "device_mesh", None), []).append(tensor)
+    return list(parts.values())
+
+
+def group_by_mesh(optimizer: Any) -> None:
+    """Part the parameter groups of an optimizer in place: torch takes no step on weights of several meshes at once."""
+    parted = []
+    for group in optimizer.param_groups:
+        parted += [{**group, "params": part} for part in _by_mesh(group["params"], lambda p: p)] or [group]
+    optimizer.param_groups[:] = parted
+
+
+def clip_gradients(parameters: Iterable[Any], largest: float) -> torch.Tensor:
+    """Scale gradients, of whatever meshes, so that their common norm is at most `largest`.
+
+    Returns the norm before, a scalar.
+    """
+    parts = _by_mesh([p for p in parameters if p.grad is not None], lambda p: p.grad)
+    norms = [whole_tensor(torch.nn.utils.get_total_norm([p.grad for p in part])) for part in parts]
+    norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+    for part in parts:
+        torch.nn.utils.clip_grads_with_norm_(part, largest, norm)
+    return norm
+
+
+def whole_tensor(tensor: Any) -> torch.Tensor:
+    """A tensor, of its shape, also where the processes hold parts of it; all must call then."""
+    whole: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole
 
 
 def leave_whole(accelerator: Any) -> None:
@@ -50,7 +100,13 @@ def whole_weights(model: Any) -> dict[str, Any]:
     """The state of a split model in whole tensors, on the first process; empty on the others. All must call."""
     from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
-    return get_model_state_dict(model, options=_whole())
+    state: dict[str, Any] = get_model_state_dict(model, options=_whole())
+    first: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        tied = first.setdefault(id(parameter), name)
+        if name in state and tied in state:
+            state[name] = state[tied]  # one tensor, which is written once
+    return state
 
 
 def whole_optimizer(model: Any, optimizer: Any) -> dict[str, Any]:

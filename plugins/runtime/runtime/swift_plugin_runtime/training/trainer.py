@@ -356,6 +356,8 @@ class Trainer(transformers.Trainer):
             self.optimizer = self.job.hook.create_optimizer(job=self.job, model=model or self.model)
         if self.optimizer is None:
             super().create_optimizer(model)
+        if self.sharded:
+            sharding.group_by_mesh(self.optimizer)
         if self.masters.where in ("optimizer", "none") and not self.masters.names:
             said = self.masters.join(self.model, self.optimizer)
             if said:
@@ -472,8 +474,10 @@ class Trainer(transformers.Trainer):
             super()._load_best_model()
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
-        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        if self.sharded:
+            self.accelerator.unscale_gradients()
+            return sharding.clip_gradients(model.parameters(), self.args.max_grad_norm)
+        return super()._clip_grad_norm(model)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Nothing to do: the job loads a checkpoint's weights through the tuners that wrote them."""

@@ -1,0 +1,106 @@
+"""What a process takes to read a model that 2 or 4 processes split (FSDP2), until it is ready to train.
+
+The most of its own memory (Linux: RssAnon, sampled) above what it had before: files that are mapped do not count, and
+malloc gives back at once what is freed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.scale.fit import Curve, measured
+
+PROCESSES = (2, 4)
+TUNERS = ("full", "lora")
+SIZES = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 12}
+"""A model of 69 million weights in float32; a block is a tenth of it, each end a twelfth."""
+
+SMALL = {"hidden_size": 48, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 12}
+"""Read first, so that what is imported on the way does not count."""
+
+
+def curves(largest: int) -> list[Curve]:
+    """MiB that each process takes, for whole weights and for an adapter. largest: processes."""
+    from swift_testing.processes import Processes
+
+    theory = "near -1: a part, and one block at a time"
+    found = {t: Curve(f"loading, {t}: most memory", "processes", "MiB", theory) for t in TUNERS}
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)  # of the processes to be started
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as small:
+        write(small, SMALL)
+        print(f"the weights: {write(folder, SIZES) / 2**20:.0f} MiB")
+        for count in (c for c in PROCESSES if c <= largest):
+            with Processes(count) as processes:
+                for tuner, curve in found.items():
+                    processes.call(load, small, tuner)
+                    taken = max(processes.call(load, folder, tuner))
+                    measured(curve, [count], lambda _, t=taken: t / 2**20)
+    return list(found.values())
+
+
+def write(folder: str, sizes: dict[str, int]) -> int:
+    """A random model and its tokenizer; returns the bytes of its weights."""
+    import torch
+    import transformers
+    from swift_testing.tiny import SAMPLE_TEXTS, build_tokenizer
+
+    tokenizer = build_tokenizer(SAMPLE_TEXTS, {"<s>": None, "</s>": None, "<pad>": None}, 300, bos="<s>", eos="</s>")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(vocab_size=8000, num_key_value_heads=12, tie_word_embeddings=False, **sizes)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="200MB")
+    tokenizer.save_pretrained(folder)
+    return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
+
+
+def load(folder: str, tuner: str) -> int:
+    """The most bytes that this process took until the model was ready to train."""
+    import torch
+    import torch.distributed as dist
+    from swift_plugin_runtime.training.mesh import meshes_of
+    from swift_plugin_runtime.training.sharding import shard
+
+    from swift_core.job.options import Given
+    from swift_core.job.prepare import prepare
+    from swift_core.jobs.steps import attach_tuners, load_model
+
+    if not dist.is_initialized():
+        dist.init_process_group("gloo")
+    given = {"model": folder, "model_type": "llama", "device": "cpu", "torch_dtype": "float32", "tuner": tuner}
+    job = prepare("sft", [Given(key, value, "benchmark") for key, value in {**given, "fsdp": True}.items()])
+    gc.collect()
+    dist.barrier()
+    with Sampled() as taken:
+        model = attach_tuners(job, load_model(job)[0])
+        shard(model, meshes_of(job, torch.device("cpu")).splitting)
+    return taken.most
+
+
+class Sampled:
+    """Inside, the most memory of this process's own above what it had, in bytes, is noted in `most`."""
+
+    def __enter__(self) -> Sampled:
+        self.before, self.most, self.ended = own_memory(), 0, False
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.ended = True
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while not self.ended:
+            self.most = max(self.most, own_memory() - self.before)
+            time.sleep(0.002)
+
+
+def own_memory() -> int:
+    """Bytes that belong to this process alone, without mapped files."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
