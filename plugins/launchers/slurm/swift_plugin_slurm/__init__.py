@@ -31,13 +31,19 @@ cd {folder}
 # Processes that Slurm starts again go on from the newest whole checkpoint.
 again=()
 if [ "${{SLURM_RESTART_COUNT:-0}}" -gt 0 ]; then again=(--resume_from_checkpoint auto); fi
+newest() {{ ls -d {output}/checkpoint-* 2>/dev/null | sort -V | tail -n 1; }}
+before=$(newest)
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export SWIFT_RENDEZVOUS="$head:{port}"
 
 srun {srun}bash -c {start} start "${{again[@]}}"
 code=$?
 if [ $code -eq {warned} ]; then
-    echo "warned before the time limit: the checkpoint is saved, and the job is queued again"
+    if [ "$(newest)" = "$before" ]; then
+        echo "warned before the time limit, and no step was saved since the start: the time is too short"
+        exit $code
+    fi
+    echo "warned before the time limit: $(newest) is saved, and the job is queued again"
     scontrol requeue "$SLURM_JOB_ID"
     sleep 60  # Slurm ends this script
 fi
@@ -66,7 +72,7 @@ class Slurm(Launcher):
     partition: str | None = option(None, "Partition; left out: the cluster's own.")
     account: str | None = option(None, "Account that is charged.")
     job_name: str | None = option(None, "Name in the queue; left out: that of the output folder.")
-    sbatch_lines: list[str] = option([], "More options of sbatch, without #SBATCH: '--mem=100G' '--qos=long'.")
+    sbatch_lines: list[str] = option([], "More options of sbatch, without their dashes: mem=100G qos=long.")
     setup_lines: list[str] = option([], "Lines of bash before the processes start: 'module load cuda'.")
     warn_seconds: int = option(
         120, "Seconds before the time limit at which a checkpoint is saved and the job queued again; 0: never.", ge=0
@@ -138,13 +144,15 @@ def batch_script(slurm: Slurm, folder: Path, command: list[str]) -> str:
     cpus = f"--cpus-per-task {slurm.cpus_per_node} " if slurm.cpus_per_node else ""
     body = BODY.format(
         folder=shlex.quote(str(Path.cwd())),
+        output=shlex.quote(str(folder)),
         setup="\n".join(slurm.setup_lines),
         port=slurm.master_port or "$((20000 + SLURM_JOB_ID % 10000))",
         start=shlex.quote(start),
         srun=cpus,
         warned=WARNED,
     )
-    lines = [f"#SBATCH {line}" for line in (*_directives(slurm, folder), *slurm.sbatch_lines)]
+    own = [f"--{line.lstrip('-')}" for line in slurm.sbatch_lines]
+    lines = [f"#SBATCH {line}" for line in (*_directives(slurm, folder), *own)]
     return "\n".join(["#!/bin/bash", *lines, body])
 
 
