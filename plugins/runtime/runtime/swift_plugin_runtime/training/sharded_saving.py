@@ -164,8 +164,7 @@ def load(model: Any, optimizer: Any, masters: Masters, checkpoint: str | Path, s
     precise = True
     if shards.of("model"):
         state = get_model_state_dict(model)
-        if lacking := state.keys() - shards.of("model").keys():
-            raise SwiftError(f"The shards of {checkpoint} lack weights of this model: {min(lacking)}, {len(lacking)} in all.")
+        _check_complete(checkpoint, state.keys() - shards.of("model").keys())
         shards.read({"model": state})
         set_model_state_dict(model, state)
         precise = _load_masters(model, masters, shards, split)
@@ -173,7 +172,8 @@ def load(model: Any, optimizer: Any, masters: Masters, checkpoint: str | Path, s
         return False, precise
     state = get_optimizer_state_dict(model, optimizer)
     shards.read({"optimizer": state}, partly=True)  # a weight that never had a gradient has no state
-    set_optimizer_state_dict(model, optimizer, state)
+    with masters.loading():
+        set_optimizer_state_dict(model, optimizer, state)
     return True, precise
 
 
@@ -201,14 +201,26 @@ def join(model: Any, checkpoint: str | Path) -> dict[str, torch.Tensor]:
         raise SwiftError(f"{checkpoint} holds no weights in shards: there is nothing to join.")
     noted, shards = json.loads(file.read_text(encoding="utf-8")), Shards(checkpoint)
     types = {name: (getattr(torch, dtype), first) for name, (dtype, first) in noted["types"].items()}
-    found = shards.of("model")
-    state = {
-        name: torch.empty(value.shape, dtype=found[name].properties.dtype if name in found else value.dtype)
-        for name, value in model.state_dict().items()
-    }
-    if lacking := state.keys() - found.keys():
-        raise SwiftError(f"The shards of {checkpoint} lack weights of this model: {min(lacking)}, {len(lacking)} in all.")
+    whole, found = model.state_dict(), shards.of("model")
+    _check_complete(checkpoint, whole.keys() - found.keys())
+    made: dict[Any, torch.Tensor] = {}  # weights that are tied in the model are one here, too
+    for name, value in whole.items():
+        made.setdefault(_place(value), torch.empty(value.shape, dtype=found[name].properties.dtype))
+    state = {name: made[_place(value)] for name, value in whole.items()}
     shards.read({"model": state})
     return rounded_state(state, types, noted["seed"], noted["step"])
+
+
+def _place(value: torch.Tensor) -> tuple[int, torch.Size]:
+    """What tensors have in common that are one in memory."""
+    return value.data_ptr(), value.shape
+
+
+def _check_complete(checkpoint: str | Path, lacking: set[str]) -> None:
+    if lacking:
+        raise SwiftError(
+            f"The shards of {checkpoint} lack weights of this model: {min(lacking)}, {len(lacking)} in all. Say the "
+            "--model that was trained."
+        )
 
 

@@ -233,8 +233,8 @@ class Trainer(transformers.Trainer):
         files = list(Path(checkpoint).glob("rng_state*.pth")) if checkpoint and not self.args.save_on_each_node else []
         if files and len(files) != self.args.world_size:
             self.job.say(
-                f"{Path(str(checkpoint)).name} was written by {len(files)} processes, and {self.args.world_size} go on: "
-                "a step has another number of rows, and which rows come next is another order"
+                f"{Path(str(checkpoint)).name} is of a run on {len(files)} processes, and this one is on "
+                f"{self.args.world_size}: a step may have other rows, and the next ones come in another order"
             )
 
     def _check_same_start(self, checkpoint: str | None) -> None:
