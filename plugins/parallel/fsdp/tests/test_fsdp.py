@@ -90,9 +90,10 @@ def test_shards_go_on_under_any_number_of_processes_and_are_joined(two, tmp_path
     for name in ("shards", "split"):
         assert apart(joined(tmp_path, name), tmp_path / "whole" / "checkpoint-4") < 2e-5
     assert apart(joined(tmp_path, "one", 6), tmp_path / "whole-longer" / "checkpoint-6") < 2e-5
-    for words in ({"model": str(written)}, {"ckpt_dir": str(written)}):
-        with pytest.raises(SwiftError, match="Join them first: swift export"):
-            run("export", merge_lora=True, output_dir=str(tmp_path / "no"), **words)
+    with pytest.raises(SwiftError, match="Join them first: swift export"):
+        run("merge-lora", ckpt_dir=str(written))
+    with pytest.raises(SwiftError, match="Join them first: swift export"):
+        sharded_runs.losses(place, "no", 1, model=str(written))
 
 
 HALF = {"torch_dtype": "bfloat16", "learning_rate": 1e-5}
