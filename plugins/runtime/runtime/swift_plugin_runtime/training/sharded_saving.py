@@ -172,9 +172,22 @@ def load(model: Any, optimizer: Any, masters: Masters, checkpoint: str | Path, s
         return False, precise
     state = get_optimizer_state_dict(model, optimizer)
     shards.read({"optimizer": state}, partly=True)  # a weight that never had a gradient has no state
-    with masters.loading():
+    if masters.names:
+        _load_by_number(model, optimizer, masters, state)
+    else:
         set_optimizer_state_dict(model, optimizer, state)
     return True, precise
+
+
+def _load_by_number(model: Any, optimizer: Any, masters: Masters, state: dict[str, Any]) -> None:
+    """Load a state by names as torch's optimizers have it, by numbers: their weights have masters beside them."""
+    names = {p: name for name, p in model.named_parameters()}
+    numbers = {names[p]: n for n, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    groups = [{**group, "params": [numbers[name] for name in group["params"]]} for group in state["param_groups"]]
+    with masters.loading(optimizer):
+        optimizer.load_state_dict(
+            {"state": {numbers[name]: kept for name, kept in state["state"].items()}, "param_groups": groups}
+        )
 
 
 def _load_masters(model: Any, masters: Masters, shards: Shards, split: bool) -> bool:

@@ -500,7 +500,7 @@ class Trainer(transformers.Trainer):
         if checkpoint is not None and not Path(checkpoint, "optimizer.pt").is_file() and not self.is_deepspeed_enabled:
             return self._begin_optimizer_anew(checkpoint)
         if not self.sharded:
-            with self.masters.loading():
+            with self.masters.loading(self.optimizer.optimizer):
                 return super()._load_optimizer_and_scheduler(checkpoint)
         load = functools.partial(sharding.load_optimizer, self.model, self.optimizer.optimizer)
         with sharding.answering(self.optimizer, load_state_dict=load):
