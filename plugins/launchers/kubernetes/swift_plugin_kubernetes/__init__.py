@@ -48,6 +48,9 @@ class Kubernetes(Launcher):
     gpu_resource: str = option(GPU, "What the cluster calls a GPU.")
     volumes: list[str] = option([], "Volumes as CLAIM:/PATH; the first holds the output.")
     pod_output_dir: str | None = option(None, "Output folder in the pods; left out: the job's name in the first volume.")
+    pod_options: dict[str, Any] = option(
+        {}, "JSON of options as the pods have them, where paths there are others: {\"dataset\": \"/data/rows.jsonl\"}."
+    )
     pod_env: list[str] = option([], "Variables of the pods as NAME=VALUE.")
     secret_env: list[str] = option([], "Variables from Kubernetes secrets as NAME=SECRET/KEY: HF_TOKEN=hub/token.")
     job_name: str | None = option(None, "Name of the TrainJob; left out: that of the output folder.")
@@ -119,6 +122,7 @@ class Kubernetes(Launcher):
         own = {"launcher", "output_dir", *(g.key for g in job.given if match_field(type(self), g.key))}
         said = {g.key: g.value for g in job.given if g.key.removeprefix("kubernetes.") not in own}
         said.setdefault("resume_from_checkpoint", "auto")  # a pod that is started again goes on
+        said |= self.pod_options
         said["output_dir"] = self.pod_output_dir or self._in_first_volume(name) or str(job.options.output_dir)
         return [word for key, value in said.items() for word in _words(key, value)]
 

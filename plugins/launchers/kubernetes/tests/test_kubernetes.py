@@ -17,7 +17,8 @@ from swift_core.contract.errors import SwiftError
 ASKED = {
     "launcher": "kubernetes", "image": "registry/swift:1", "nnodes": 2, "gpus_per_node": 8, "cpus_per_node": 64,
     "memory": "500Gi", "volumes": ["runs:/runs", "hub:/root/.cache/huggingface"], "pod_env": ["NCCL_DEBUG=INFO"],
-    "secret_env": ["HF_TOKEN=hub/token"], "namespace": "team", "dataset": ["a.jsonl", "b c.jsonl"], "fsdp": True,
+    "secret_env": ["HF_TOKEN=hub/token"], "namespace": "team", "fsdp": True,
+    "pod_options": {"dataset": ["/runs/a.jsonl", "/runs/b c.jsonl"]},
     "training_args": {"optim": "sgd"}, "learning_rate": 1e-5,
 }  # fmt: skip
 
@@ -60,8 +61,12 @@ def test_a_pod_understands_its_words(tmp_path, monkeypatch):
     for name, value in {**place, "PET_MASTER_PORT": "29400"}.items():
         monkeypatch.setenv(name, value)
     assert trainer["command"] == ["swift", "sft"]
-    job = prepare("sft", given_by(trainer["args"]))
-    assert job.options.dataset == ["a.jsonl", "b c.jsonl"] and job.options.resume_from_checkpoint == "auto"
+    words = [word.replace("/runs/a", str(tmp_path / "a")).replace("/runs/b", str(tmp_path / "b")) for word in trainer["args"]]
+    for name in ("a.jsonl", "b c.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    job = prepare("sft", given_by(words))
+    assert job.options.dataset == [str(tmp_path / name) for name in ("a.jsonl", "b c.jsonl")]
+    assert job.options.resume_from_checkpoint == "auto"
     assert job.options.output_dir == "/runs/swift-run"
     trainer_options = job.one("trainer")
     assert trainer_options.training_args == {"optim": "sgd"} and trainer_options.learning_rate == 1e-5
