@@ -29,7 +29,7 @@ def mesh_lines(job: Job) -> list[str]:
 
 
 def _divided(job: Job, counts: list[int] | None) -> list[str]:
-    """How the strategies divide the processes, from the outermost axis in; none where each trains on rows of its own."""
+    """How the strategies divide the processes, from the outermost axis in."""
     sizes = _sizes(job)
     inner = 1
     for size in sizes.values():

@@ -47,9 +47,11 @@ class Kubernetes(Launcher):
     memory: str | None = option(None, "Memory of each pod, as Kubernetes writes it: 64Gi.")
     gpu_resource: str = option(GPU, "What the cluster calls a GPU.")
     volumes: list[str] = option([], "Volumes as CLAIM:/PATH; the first holds the output.")
-    pod_output_dir: str | None = option(None, "Output folder in the pods; left out: the job's name in the first volume.")
+    pod_output_dir: str | None = option(
+        None, "Output folder in the pods; left out: the job's name in the first volume."
+    )
     pod_options: dict[str, Any] = option(
-        {}, "JSON of options as the pods have them, where paths there are others: {\"dataset\": \"/data/rows.jsonl\"}."
+        {}, 'JSON of options as the pods have them, where paths there are others: {"dataset": "/data/rows.jsonl"}.'
     )
     pod_env: list[str] = option([], "Variables of the pods as NAME=VALUE.")
     secret_env: list[str] = option([], "Variables from Kubernetes secrets as NAME=SECRET/KEY: HF_TOKEN=hub/token.")
@@ -66,7 +68,9 @@ class Kubernetes(Launcher):
         if not self.image:
             raise SwiftError("--launcher kubernetes runs a container: say --image with one that has swift in it.")
         if self.submit and shutil.which("kubectl") is None:
-            raise SwiftError("--submit true needs kubectl, which cannot be found; leave it out, and apply the manifest.")
+            raise SwiftError(
+                "--submit true needs kubectl, which cannot be found; leave it out, and apply the manifest."
+            )
 
     @hookimpl
     def launch(self, job: Job, command: list[str]) -> int:
@@ -89,7 +93,7 @@ class Kubernetes(Launcher):
         return self.nproc_per_node or self.gpus_per_node or 1
 
     def manifest(self, job: Job, name: str) -> dict[str, Any]:
-        """The TrainJob as a map. Raises SwiftError for volumes or variables that are none, and for keys in the words."""
+        """The TrainJob as a map. Raises SwiftError for volumes or variables that are none, and for keys."""
         place = {"name": name, **({"namespace": self.namespace} if self.namespace else {})}
         trainer: dict[str, Any] = {
             "image": self.image,
@@ -171,9 +175,14 @@ def _volume(text: str) -> tuple[str, str]:
 def _patch(volumes: list[tuple[str, str]]) -> dict[str, Any]:
     """What is added to the runtime's pods: claims, and where their container sees them."""
     pods = {
-        "volumes": [{"name": f"volume-{n}", "persistentVolumeClaim": {"claimName": c}} for n, (c, _) in enumerate(volumes)],
+        "volumes": [
+            {"name": f"volume-{n}", "persistentVolumeClaim": {"claimName": c}} for n, (c, _) in enumerate(volumes)
+        ],
         "containers": [
-            {"name": NODE, "volumeMounts": [{"name": f"volume-{n}", "mountPath": p} for n, (_, p) in enumerate(volumes)]}
+            {
+                "name": NODE,
+                "volumeMounts": [{"name": f"volume-{n}", "mountPath": p} for n, (_, p) in enumerate(volumes)],
+            }
         ],
     }
     job = {"name": NODE, "template": {"spec": {"template": {"spec": pods}}}}

@@ -61,7 +61,9 @@ def test_a_pod_understands_its_words(tmp_path, monkeypatch):
     for name, value in {**place, "PET_MASTER_PORT": "29400"}.items():
         monkeypatch.setenv(name, value)
     assert trainer["command"] == ["swift", "sft"]
-    words = [word.replace("/runs/a", str(tmp_path / "a")).replace("/runs/b", str(tmp_path / "b")) for word in trainer["args"]]
+    words = [
+        word.replace("/runs/a", str(tmp_path / "a")).replace("/runs/b", str(tmp_path / "b")) for word in trainer["args"]
+    ]
     for name in ("a.jsonl", "b c.jsonl"):
         (tmp_path / name).write_text("{}\n")
     job = prepare("sft", given_by(words))
@@ -108,5 +110,5 @@ def test_kubectl_gets_the_manifest_and_its_refusal_is_told(tmp_path, monkeypatch
     written(tmp_path / "run", submit=True)
     assert f"applied {Path(tmp_path, 'run', MANIFEST)}" in capsys.readouterr().out
     program.write_text("#!/bin/sh\necho no cluster >&2\nexit 1\n")
-    with pytest.raises(SwiftError, match="kubectl refused .*: no cluster"):
+    with pytest.raises(SwiftError, match=r"kubectl refused .*: no cluster"):
         written(tmp_path / "again", submit=True)

@@ -94,7 +94,9 @@ def killing(tmp_path, monkeypatch):
 
 
 @real
-def test_a_killed_process_and_a_lost_worker_are_replaced_and_nothing_shows(place, killing, tmp_path, monkeypatch, capfd):
+def test_a_killed_process_and_a_lost_worker_are_replaced_and_nothing_shows(
+    place, killing, tmp_path, monkeypatch, capfd
+):
     """Two workers with a process each; all start anew from checkpoint-2, and end where two others do."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     whole = train(place, "whole")

@@ -53,7 +53,7 @@ exit $code
 START = (
     "{python} -m " + AGENT + " --nnodes {nnodes} --nproc_per_node {processes} --max_restarts {restarts} "
     "--rdzv_backend c10d --rdzv_endpoint $SWIFT_RENDEZVOUS --rdzv_id $SLURM_JOB_ID "
-    "--rdzv_conf is_host=$([ $SLURM_NODEID -eq 0 ] && echo true || echo false) {command} \"$@\""
+    '--rdzv_conf is_host=$([ $SLURM_NODEID -eq 0 ] && echo true || echo false) {command} "$@"'
 )
 """What srun runs once on each machine; the first one is the host of the meeting."""
 

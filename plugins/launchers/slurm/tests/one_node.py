@@ -1,4 +1,4 @@
-"""A real Slurm of one machine in a folder: munged, slurmctld and slurmd on 127.0.0.1, ended by their process objects."""
+"""A real Slurm of one machine in a folder: munged, slurmctld and slurmd on 127.0.0.1, ended one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""slurm: the script and what is refused; with SWIFT_TEST_SLURM=1 (make test-slurm) jobs of a real Slurm of one machine."""
+"""slurm: the script and what is refused; with make test-slurm, jobs of a real Slurm of one machine."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_the_job_s_exit_code_is_ours(in_slurm, place, patcher, capfd):
 
 @real
 def test_slurm_s_refusal_is_told(in_slurm, place):
-    with pytest.raises(SwiftError, match="sbatch refused .*nvalid"):
+    with pytest.raises(SwiftError, match=r"sbatch refused .*nvalid"):
         train(place, "refused", partition="nowhere")
 
 

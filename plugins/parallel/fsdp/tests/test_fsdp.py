@@ -59,7 +59,9 @@ heavy = pytest.mark.skipif(os.environ.get("SWIFT_TEST_ELASTIC") != "1", reason="
 
 def joined(folder, name, step=4):
     """The folder of a run's checkpoint with its shards joined."""
-    return Path(run("export", ckpt_dir=f"{folder}/{name}/checkpoint-{step}", consolidate=True)["folders"]["consolidate"])
+    return Path(
+        run("export", ckpt_dir=f"{folder}/{name}/checkpoint-{step}", consolidate=True)["folders"]["consolidate"]
+    )
 
 
 def apart(one, other, file="model.safetensors"):
@@ -136,7 +138,12 @@ def test_adapters_stay_files_and_their_optimizer_goes_on(two, tmp_path, way):
             sharded_runs.losses(str(tmp_path), name, size, **lora, **more)
         assert apart(tmp_path / name / "checkpoint-4", whole, file) < 1e-5, name
     assert not (whole.with_name("checkpoint-4") / SHARDS).exists()
-    run("export", ckpt_dir=str(tmp_path / "shards" / "checkpoint-4"), merge_lora=True, output_dir=str(tmp_path / "merged"))
+    run(
+        "export",
+        ckpt_dir=str(tmp_path / "shards" / "checkpoint-4"),
+        merge_lora=True,
+        output_dir=str(tmp_path / "merged"),
+    )
 
 
 @heavy

@@ -99,7 +99,9 @@ def state_to_shard(model: Any, optimizer: Any, masters: Masters, weights: bool) 
 
 def write_rounding(folder: Path, model: Any, masters: Masters, step: int) -> None:
     """Note in what types the joined weights are to be, and what seeds their rounding: `join` reads it."""
-    types = {name: [str(dtype).removeprefix("torch."), first] for name, (dtype, first) in masters.types_in(model).items()}
+    types = {
+        name: [str(dtype).removeprefix("torch."), first] for name, (dtype, first) in masters.types_in(model).items()
+    }
     noted = {"seed": masters.seed, "step": step, "types": types}
     (folder / SHARDED).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
 
@@ -235,5 +237,3 @@ def _check_complete(checkpoint: str | Path, lacking: set[str]) -> None:
             f"The shards of {checkpoint} lack weights of this model: {min(lacking)}, {len(lacking)} in all. Say the "
             "--model that was trained."
         )
-
-
