@@ -117,7 +117,10 @@ class Kubernetes(Launcher):
         return {name: str(value) for name, value in said.items() if value is not None}
 
     def words(self, job: Job, name: str) -> list[str]:
-        """The words behind `swift JOB` in a pod: what the user said, without this launcher and its options."""
+        """The words behind `swift JOB` in a pod: what the user said, without this launcher and its options.
+
+        Raises SwiftError where a key is among them.
+        """
         if keys := json.loads(os.environ.get(HANDED, "{}")):
             raise SwiftError(
                 f"--{min(keys)} is a key, which would stand in the manifest. Leave it out, and let the pods have it as "

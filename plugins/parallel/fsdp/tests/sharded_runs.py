@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,24 @@ def write(folder: Path) -> None:
 
 def losses(folder: str, name: str, size: int, **more: Any) -> list[float]:
     """The losses that a run of four steps logs, each of `size` rows a process; a checkpoint every two."""
+    return [line["loss"] for line in trained(folder, name, size, **more).state.log_history if "loss" in line]
+
+
+def marks(folder: str, name: str, size: int, **more: Any) -> dict[str, int]:
+    """Check sums of the weights with which such a run ends in this process, and of their masters."""
+    trainer = trained(folder, name, size, **more)
+    masters = {f"master of {trainer.masters.names[p]}": value for p, value in trainer.masters.values.items()}
+    return {name: _mark(value) for name, value in {**dict(trainer.model.named_parameters()), **masters}.items()}
+
+
+def _mark(value: Any) -> int:
+    import torch
+
+    return zlib.crc32(value.detach().contiguous().view(torch.uint8).numpy().tobytes())
+
+
+def trained(folder: str, name: str, size: int, **more: Any) -> Any:
+    """The trainer of such a run."""
     from swift_core.api import run
 
     plain = {
@@ -28,8 +47,7 @@ def losses(folder: str, name: str, size: int, **more: Any) -> list[float]:
         "lr_scheduler_type": "constant", "max_steps": 4, "save_steps": 2, "logging_steps": 1,
         "per_device_train_batch_size": size,
     }  # fmt: skip
-    done = run("sft", **{**plain, **more})
-    return [line["loss"] for line in done["trainer"].state.log_history if "loss" in line]
+    return run("sft", **{**plain, **more})["trainer"]
 
 
 def stopped(folder: Path, name: str, step: int, other: str) -> None:

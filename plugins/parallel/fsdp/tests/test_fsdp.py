@@ -101,6 +101,16 @@ def test_shards_go_on_under_any_number_of_processes_and_are_joined(two, tmp_path
 HALF = {"torch_dtype": "bfloat16", "learning_rate": 1e-5}
 
 
+def test_processes_stay_in_step_with_masters_beside_the_weights(two, tmp_path):
+    """DDP, bfloat16, masters in the optimizer: all processes hold the same bits, also after a stop."""
+    sharded_runs.write(tmp_path)
+    first, second = two.call(sharded_runs.marks, str(tmp_path), "whole", 1, **HALF)
+    assert first == second and any(name.startswith("master of") for name in first)
+    sharded_runs.stopped(tmp_path, "whole", 2, "stopped")
+    go_on = {"resume_from_checkpoint": "last"}
+    assert two.call(sharded_runs.marks, str(tmp_path), "stopped", 1, **HALF, **go_on) == [first, first]
+
+
 @heavy
 @pytest.mark.parametrize("way", [{}, {"fsdp": True}], ids=["ddp", "fsdp"])
 def test_rounded_weights_and_masters_are_those_of_a_whole_checkpoint(two, tmp_path, way):
@@ -117,7 +127,7 @@ def test_rounded_weights_and_masters_are_those_of_a_whole_checkpoint(two, tmp_pa
     other = {} if way else {"fsdp": True}
     sharded_runs.stopped(tmp_path, "shards", 2, "other")
     two.call(sharded_runs.losses, str(tmp_path), "other", 1, **HALF, **other, **more)
-    assert apart(joined(tmp_path, "other"), files[0].parent) < 4e-3  # another rounding of nearly the same masters
+    assert apart(joined(tmp_path, "other"), files[0].parent) < 1e-2  # another rounding: a step of bfloat16 at 1
 
 
 @heavy
