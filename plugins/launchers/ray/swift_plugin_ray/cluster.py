@@ -1,4 +1,8 @@
-"""What runs on the cluster: a worker on each machine, which starts torchrun there and waits for its end."""
+"""What runs on the cluster: a worker on each machine, which starts torchrun there and waits for its end.
+
+Ray's own actors and placement groups serve, and not Ray Train: that runs the training in a thread of its worker, where
+Python hears no signals, and opens the processes' meeting itself.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,10 @@ HANDED_OVER = (
 
 LOST = 1
 """Exit code of a worker that Ray lost."""
+
+
+TOGETHER = 5.0
+"""Seconds within which workers that fail by one cause are told."""
 
 
 class Sizes(Protocol):
@@ -110,19 +118,33 @@ def _run_in(group: Any, sizes: Sizes, command: list[str], processes: int) -> tup
 
 
 def _first_failure(running: dict[Any, int]) -> tuple[int, str]:
-    """Wait for all workers, or for the first that fails."""
+    """Wait for all workers, or for the first that fails.
+
+    Others fail with it, which may be told sooner: one that is lost or was killed counts before one with an error.
+    """
     import ray
 
     while running:
         (done,), _ = ray.wait(list(running))
-        number = running.pop(done)
-        try:
-            code = ray.get(done)
-        except ray.exceptions.RayActorError:
-            return LOST, f"worker {number} is lost"
-        if code:
-            return code, f"worker {number} ended with exit code {code}"
+        ends = [_end_of(done, running.pop(done))]
+        if not ends[0][0]:
+            continue
+        if running:
+            also, _ = ray.wait(list(running), num_returns=len(running), timeout=TOGETHER)
+            ends += [_end_of(other, running[other]) for other in also]
+        return max(ends, key=lambda end: end[0] > 128 or "lost" in end[1])
     return 0, ""
+
+
+def _end_of(done: Any, number: int) -> tuple[int, str]:
+    """(exit code of a worker, what happened where it is not 0)."""
+    import ray
+
+    try:
+        code = ray.get(done)
+    except ray.exceptions.RayActorError:
+        return LOST, f"worker {number} is lost"
+    return code, f"worker {number} ended with exit code {code}" if code else ""
 
 
 def _variables() -> dict[str, str]:
@@ -143,7 +165,9 @@ class Worker:
         with socket.socket() as probe:
             probe.bind(("", 0))
             port = probe.getsockname()[1]
-        return ["--master_addr", ray.util.get_node_ip_address(), "--master_port", str(port)]
+        here = ray.get_runtime_context().get_node_id()
+        address = next(node["NodeManagerAddress"] for node in ray.nodes() if node["NodeID"] == here)
+        return ["--master_addr", address, "--master_port", str(port)]
 
     def run(self, words: list[str]) -> int:
         """The exit code of torchrun."""

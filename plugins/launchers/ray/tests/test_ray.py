@@ -93,21 +93,27 @@ def killing(tmp_path, monkeypatch):
     return ["killing"]
 
 
+@pytest.fixture(scope="module")
+def whole(place):
+    """The checkpoint of two processes that nobody kills, without Ray."""
+    return train(place, "whole", launcher="torchrun", nnodes=1, nproc_per_node=2)["checkpoint"]
+
+
 @real
-def test_a_killed_process_and_a_lost_worker_are_replaced_and_nothing_shows(
-    place, killing, tmp_path, monkeypatch, capfd
+@pytest.mark.parametrize(
+    ("victim", "reason"), [("process", "worker 1 ended with exit code 137"), ("worker", "worker 1 is lost")]
+)
+def test_what_is_killed_is_replaced_and_nothing_shows(
+    place, whole, killing, victim, reason, tmp_path, monkeypatch, capfd
 ):
     """Two workers with a process each; all start anew from checkpoint-2, and end where two others do."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    whole = train(place, "whole")
-    for name, reason in (("process", "worker 1 ended with exit code 137"), ("worker", "worker 1 is lost")):
-        monkeypatch.setenv("SWIFT_TEST_KILLED", str(tmp_path / name))
-        done = train(place, name, patcher=killing, max_restarts=1)
-        said = capfd.readouterr().err
-        assert (tmp_path / name).exists() and f"Ray: {reason}; all start anew" in said
-        assert losses(place / name) == losses(place / "whole")
-        files = [Path(d["checkpoint"], "model.safetensors").read_bytes() for d in (whole, done)]
-        assert files[0] == files[1]
+    monkeypatch.setenv("SWIFT_TEST_KILLED", str(tmp_path / victim))
+    done = train(place, victim, patcher=killing, max_restarts=1)
+    assert (tmp_path / victim).exists() and f"Ray: {reason}; all start anew" in capfd.readouterr().err
+    assert losses(place / victim) == losses(place / "whole")
+    files = [Path(folder, "model.safetensors").read_bytes() for folder in (whole, done["checkpoint"])]
+    assert files[0] == files[1]
 
 
 @real

@@ -163,22 +163,20 @@ def load(model: Any, optimizer: Any, masters: Masters, checkpoint: str | Path, s
     )
 
     shards = Shards(checkpoint)
-    precise = True
-    if shards.of("model"):
-        state = get_model_state_dict(model)
-        _check_complete(checkpoint, state.keys() - shards.of("model").keys())
-        shards.read({"model": state})
-        set_model_state_dict(model, state)
-        precise = _load_masters(model, masters, shards, split)
-    if not shards.of("optimizer"):
-        return False, precise
-    state = get_optimizer_state_dict(model, optimizer)
-    shards.read({"optimizer": state}, partly=True)  # a weight that never had a gradient has no state
-    if masters.names:
-        _load_by_number(model, optimizer, masters, state)
-    else:
-        set_optimizer_state_dict(model, optimizer, state)
-    return True, precise
+    if there := bool(shards.of("optimizer")):
+        state = get_optimizer_state_dict(model, optimizer)  # which takes a step of nothing, so it comes first
+        shards.read({"optimizer": state}, partly=True)  # a weight that never had a gradient has no state
+        if masters.names:
+            _load_by_number(model, optimizer, masters, state)
+        else:
+            set_optimizer_state_dict(model, optimizer, state)
+    if not shards.of("model"):
+        return there, True
+    weights = get_model_state_dict(model)
+    _check_complete(checkpoint, weights.keys() - shards.of("model").keys())
+    shards.read({"model": weights})
+    set_model_state_dict(model, weights)
+    return there, _load_masters(model, masters, shards, split)
 
 
 def _load_by_number(model: Any, optimizer: Any, masters: Masters, state: dict[str, Any]) -> None:

@@ -508,9 +508,10 @@ class Trainer(transformers.Trainer):
 
     def _load_shards(self, checkpoint: str) -> None:
         inner = self.optimizer.optimizer
-        files = sharded_saving.Shards(checkpoint).of("model") or self.masters.load(self.model, checkpoint, self.sharded)
         there, precise = sharded_saving.load(self.model, inner, self.masters, checkpoint, self.sharded)
-        if not (files and precise):
+        if not Path(checkpoint, checkpoints.SHARDED).is_file():  # weights, and so their masters, are in files
+            precise = self.masters.load(self.model, checkpoint, self.sharded)
+        if not precise:
             self._say_rounded(checkpoint)
         if not there:
             return self._begin_optimizer_anew(checkpoint)
