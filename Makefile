@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic
 
 setup: .venv/.ready
 
@@ -136,6 +136,31 @@ test-parallel: .venv/.ready
 .venv/deepspeed/.ready: .venv/.ready tools/deepspeed.txt
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --target .venv/deepspeed -r tools/deepspeed.txt
 	touch $@
+
+# Jobs of a real Slurm of one machine, set up in a folder for the test; its programs must be there (Debian: slurmctld,
+# slurmd, slurm-client, munge), and one must be root.
+test-slurm: .venv/.ready
+	SWIFT_TEST_SLURM=1 $(PY) -m pytest plugins/launchers/slurm
+
+# Jobs on a Ray cluster of this machine, with a worker that is killed.
+test-ray: .venv/ray/.ready
+	SWIFT_TEST_RAY=1 PYTHONPATH=$(CURDIR)/.venv/ray $(PY) -m pytest plugins/launchers/ray
+
+.venv/ray/.ready: .venv/.ready tools/ray.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/ray -r tools/ray.txt
+	touch $@
+
+# Manifests against Kubeflow's own models of them.
+test-kubernetes: .venv/kubernetes/.ready
+	PYTHONPATH=$(CURDIR)/.venv/kubernetes $(PY) -m pytest plugins/launchers/kubernetes
+
+.venv/kubernetes/.ready: .venv/.ready tools/kubernetes.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/kubernetes -r tools/kubernetes.txt
+	touch $@
+
+# Two launchers as on two machines, of which one leaves; and a run that is killed while it saves in shards.
+test-elastic: .venv/.ready
+	SWIFT_TEST_ELASTIC=1 $(PY) -m pytest plugins/launchers/torchrun/tests/test_elastic.py plugins/parallel/fsdp/tests/test_fsdp.py -k "machine or shards or whole_checkpoint or adapters_stay"
 
 # Every recipe for two steps, with tiny models and the example rows of its data sets.
 test-recipes: .venv/recipes/.ready

@@ -26,6 +26,6 @@ def four() -> Iterator[Processes]:
 @pytest.fixture
 def two(_started: list[Processes]) -> Processes:
     """Two processes that stay; new ones where a test that failed has ended them."""
-    if not (_started and all(process.is_alive() for process in _started[-1].running)):
+    if not (_started and all(process.poll() is None for process in _started[-1].running)):
         _started.append(Processes(2))
     return _started[-1]

@@ -13,6 +13,7 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.catalogue.venv_making import CONSENT
+from swift_core.cli.mesh import mesh_lines
 from swift_core.contract.errors import SwiftError, SwiftErrors, attempt
 from swift_core.contract.kinds import KINDS
 from swift_core.job.job import PreparedJob
@@ -22,6 +23,7 @@ from swift_core.job.options import (
     OptionInfo,
     build,
     describe_options,
+    fields_of,
     handed_over,
     read_config,
     split_arguments,
@@ -156,6 +158,8 @@ def explanation(job: PreparedJob) -> list[str]:
         lines += [f"    --{n} {v!r} ({s})" for n, v, s in _values(item.component, item.label, job)]
     lines += ["", "options"]
     lines += [f"  --{n} {v!r} ({s})" for n, v, s in _values(job.options, "", job)]
+    if "launcher" in fields_of(type(job.options)):
+        lines += ["", "processes", *mesh_lines(job)]
     lines += ["", "hooks, in order of the data"]
     lines += _hook_lines(job)
     return lines

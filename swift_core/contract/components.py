@@ -209,6 +209,20 @@ class Parallel(Component):
 class Launcher(Component):
     """A starter of several processes."""
 
+    def layout(self) -> tuple[str, int | None]:
+        """(how many machines, as `2`, or `1:4` where they may come and go; processes on each).
+
+        The latter is None where only the machine tells. `swift explain` shows both.
+        """
+        return "1", None
+
+    def meeting(self) -> str | None:
+        """What names this run alike on several machines that each start it themselves; None: one machine does.
+
+        Runs of the same name may share an output folder.
+        """
+        return None
+
 
 class Backend(Component):
     """A generator of answers."""

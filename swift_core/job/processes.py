@@ -19,6 +19,9 @@ VARIABLES = {
 }
 """Environment variable → the launcher's option: ms-swift's names, and torchrun's own, which win."""
 
+NO_VALUE = ("", "auto", "gpu")
+"""Values that say nothing: torchrun, and Kubeflow's runtime for it, write one process per GPU so."""
+
 STARTING = tuple(name for name, option in VARIABLES.items() if option in ("nproc_per_node", "nnodes"))
 """Variables of which one asks for several processes; the others say where these meet."""
 
@@ -38,7 +41,7 @@ def asked_by_environment(spec: JobSpec, given: Iterable[Given], catalogue: Catal
     options = {
         key: Given(key, os.environ[name], f"variable {name}")
         for name, key in VARIABLES.items()
-        if os.environ.get(name) and key not in keys
+        if os.environ.get(name, "") not in NO_VALUE and key not in keys
     }
     return [Given("launcher", _launcher(catalogue, asking[0]), f"variable {asking[0]}"), *options.values()]
 

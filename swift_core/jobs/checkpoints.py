@@ -24,6 +24,12 @@ STATE = "trainer_state.json"
 ELSEWHERE = "checkpoints.json"
 """In the output folder of a machine that has no checkpoints of the run: which one has, and in which folder."""
 
+SHARDS = "shards"
+"""In a checkpoint of --async_save: the folder with what each process wrote of the weights and the optimizer's state."""
+
+SHARDED = "shards.json"
+"""In such a checkpoint, where its weights are among the shards: how they are rounded when they are joined."""
+
 LEAVING = ".leaving-"
 """How the name of a checkpoint begins while it is deleted, so that a torn one is never taken for a checkpoint."""
 
@@ -74,6 +80,15 @@ def object_in(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def refuse_shards(folder: Path) -> None:
+    """SwiftError for a checkpoint whose weights stand in shards: only training goes on from those."""
+    if (folder / SHARDED).is_file():
+        raise SwiftError(
+            f"{folder} holds its weights in shards (--async_save), which training goes on from and nothing else loads. "
+            f"Join them first: swift export --ckpt_dir {folder} --consolidate true"
+        )
 
 
 # -- whole or damaged -----------------------------------------------------------------------------------------

@@ -158,7 +158,10 @@ class TrainOptions(ModelOptions, DataOptions):
     )
     overwrite_output_dir: bool = option(False, "Write into a folder that already holds checkpoints.", on_resume="free")
     resume_from_checkpoint: str | None = option(
-        None, "A checkpoint folder, or `last`, to go on from as if never stopped.", on_resume="free"
+        None,
+        "A checkpoint folder to go on from as if never stopped; last: the newest whole one; auto: that, or from the "
+        "beginning where there is none.",
+        on_resume="free",
     )
 
     max_steps: int = option(-1, "Optimizer steps, overrides epochs where positive.")
@@ -302,6 +305,7 @@ class ExportOptions(ModelOptions, DataOptions):
         [], "What to write: merge-lora, gguf, ollama, peft-format …", kind="exporter", aliases=("to",)
     )
     merge_lora: bool = option(False, "Same as --exporter merge-lora.", selects=("exporter", "merge-lora"))
+    consolidate: bool = option(False, "Same as --exporter consolidate.", selects=("exporter", "consolidate"))
     to_gguf: bool = option(False, "Same as --exporter gguf.", selects=("exporter", "gguf"))
     to_ollama: bool = option(False, "Same as --exporter ollama.", selects=("exporter", "ollama"))
     to_peft_format: bool = option(False, "Same as --exporter peft-format.", selects=("exporter", "peft-format"))

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swift_core.contract.components import Launcher, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.jobs.checkpoints import checkpoints, sweep
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from swift_core.contract.job import Job
 
 HOLDER = ".swift.running"
-"""Locked by the process that trains into the folder; it holds that process's number."""
+"""Locked by the process that trains into the folder; it holds that process's number, and in a second line what the run
+is called where several machines start it, each of which then shares the lock."""
 
 HELD = "SWIFT_OUTPUT_HELD"
 """Environment variable: the folder that the process which started this one holds for it."""
@@ -36,10 +38,11 @@ def output_folder(job: Job) -> Iterator[Path]:
     if not _is_ours_to_hold(folder):
         yield folder
         return
-    descriptor = _hold(job, folder)
+    descriptor, first = _hold(job, folder)
     try:
-        _make_room(job, folder)
-        sweep(folder)
+        if first:
+            _make_room(job, folder)
+            sweep(folder)
         yield folder
     finally:
         _release(folder, descriptor)
@@ -62,36 +65,69 @@ def _is_ours_to_hold(folder: Path) -> bool:
     return first and os.environ.get(HELD) != str(folder.absolute())
 
 
-def _hold(job: Job, folder: Path) -> int:
-    """The descriptor of the folder's lock; the system drops it when this process ends, however it ends."""
-    descriptor = None
+def _hold(job: Job, folder: Path) -> tuple[int, bool]:
+    """(descriptor of the folder's lock, whether no other machine of this run has it already).
+
+    The system drops the lock when this process ends, however it ends.
+    """
+    descriptor, name = None, _meeting(job)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _locked(job, folder)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        descriptor, first = _locked(job, folder, name)
+        if first:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n{name or ''}".encode(), 0)
+            _share(descriptor, name)
     except OSError as error:
         if descriptor is not None:
             _release(folder, descriptor)
         raise SwiftError(
             f"--output_dir {folder} cannot be written: {error.strerror}. Choose another, or make room."
         ) from None
-    return descriptor
+    return descriptor, first
 
 
-def _locked(job: Job, folder: Path) -> int:
-    """The descriptor of the folder's lock file, locked while it has its name."""
+def _holder(folder: Path) -> str:
+    """What the lock's file says; a moment is given to whoever has just locked it, and writes it next."""
+    for _ in range(20):
+        if text := (folder / HOLDER).read_text(encoding="utf-8", errors="replace"):
+            return text
+        time.sleep(0.1)
+    return ""
+
+
+def _meeting(job: Job) -> str | None:
+    """What the run is called on all machines that start it."""
+    launchers = job.many("launcher")
+    return declared(launchers[0].component, Launcher, "meeting")() if launchers else None
+
+
+def _share(descriptor: int, name: str | None) -> None:
+    """Let other machines of this run have the lock as well."""
+    if name:
+        with suppress(ImportError):
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def _locked(job: Job, folder: Path, name: str | None) -> tuple[int, bool]:
+    """The descriptor of the folder's lock file, locked while it has its name, and whether it is this run's first."""
     while True:
         descriptor = os.open(folder / HOLDER, os.O_RDWR | os.O_CREAT, 0o666)
-        _lock(job, folder, descriptor)
+        first = _lock(job, folder, descriptor, name)
         if _is_still(folder / HOLDER, descriptor):
-            return descriptor
+            return descriptor, first
         os.close(descriptor)
 
 
 def _release(folder: Path, descriptor: int) -> None:
-    """Give the folder up; the file goes while the lock is held: who waits for it looks again."""
+    """Give the folder up. The last who has it deletes the file while it is locked: who waits for it looks again."""
     with suppress(OSError):
+        with suppress(ImportError):
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         (folder / HOLDER).unlink()
     os.close(descriptor)
 
@@ -104,23 +140,30 @@ def _is_still(file: Path, descriptor: int) -> bool:
         return False
 
 
-def _lock(job: Job, folder: Path, descriptor: int) -> None:
-    """Lock the folder for this run. SwiftError where another run has it; a line where there are no such locks."""
+def _lock(job: Job, folder: Path, descriptor: int, name: str | None) -> bool:
+    """Lock the folder for this run; False where another machine of it, called `name`, has it already.
+
+    SwiftError where another run has it; a line where there are no such locks.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
         job.say(f"{folder} cannot be locked on this system: let no other run write into it")
-        return
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        who = (folder / HOLDER).read_text(encoding="utf-8", errors="replace").strip()
+        who, _, run = _holder(folder).partition("\n")
+        if name and run == name:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            return False
         os.close(descriptor)
         raise SwiftError(
             f"--output_dir {folder} is in use: process {who or 'unknown'} trains into it. Choose another, or wait."
         ) from None
     except OSError as error:  # a file system without locks
         job.say(f"{folder} cannot be locked ({error.strerror}): let no other run write into it")
+    return True
 
 
 def _make_room(job: Job, folder: Path) -> None:

@@ -29,6 +29,9 @@ FIXED_OPTIONS = ("tuner", "quantizer", "optimizer")
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 """Environment variable: how often a launcher has started the job's processes anew."""
 
+AUTO = "auto"
+"""Value of --resume_from_checkpoint: the newest whole checkpoint, or from the beginning where there is none."""
+
 RESUMED = "resumed"
 """Key of `job.memo`: the checkpoint that the job goes on from."""
 
@@ -47,11 +50,15 @@ class Change:
 
 
 def find_resume(job: Job) -> str | None:
-    """The checkpoint to go on from; `last` is the newest whole one in the output folder. Notes the run's id.
+    """The checkpoint to go on from; `last` is the newest whole one in the output folder, `auto` that or none.
+
+    Notes the run's id.
 
     Raises SwiftError where there is no such checkpoint, or where the job cannot go on from it.
     """
     wanted = _again(job) or job.options.resume_from_checkpoint
+    if wanted == AUTO:
+        wanted = str(newest_whole(Path(job.options.output_dir), job.say) or "")
     if wanted in (None, "", "false", "False"):
         job.memo["run"] = secrets.token_hex(4)
         return None

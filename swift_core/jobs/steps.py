@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.jobs.announce import say_model, waiting
+from swift_core.jobs.checkpoints import refuse_shards
 from swift_core.jobs.tuners import attach_tuner, check_training, load_tuner, merge_tuners
 from swift_core.jobs.writing import source_of
 
@@ -50,6 +51,7 @@ def load_adapters(job: Job, model: Any, trainable: bool = False) -> Any:
     """The model with the tuners of every `--adapters` folder added, under their labels."""
     for item in job.many("tuner"):
         if item.folder:
+            refuse_shards(Path(item.folder))
             loaded = load_tuner(job, model, item, item.folder, trainable)
             model = model if loaded is None else loaded
     return model

@@ -159,7 +159,9 @@ def _launch(job: Job, folder: Path) -> dict[str, Any]:
     secret = {g.key: g.value for g in job.given if _is_secret(job, g.key)}
     said = {g.key: g.value for g in job.given if g.key not in secret} | {"output_dir": str(folder)}
     file = folder / "launch.json"
-    file.write_text(json.dumps(said, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+    staging = file.with_name(f".{file.name}.{os.getpid()}")  # another machine of the run may read what is there
+    staging.write_text(json.dumps(said, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+    os.replace(staging, file)
     os.environ.update({HELD: str(folder.absolute()), HANDED: json.dumps(secret)})
     try:
         code = job.hook.launch(job=job, command=["-m", "swift_core", job.spec.name, "--config", str(file)])

@@ -50,7 +50,20 @@ class Torchrun(Launcher):
     @hookimpl
     def launch(self, job: Job, command: list[str]) -> int:
         words = ["-m", "swift_plugin_torchrun.agent", *self.place(), "--nproc_per_node", str(self.processes())]
-        return _run_until_the_end([sys.executable, *words, *command])
+        least, most = self.machines()
+        joins = least != most and not job.options.resume_from_checkpoint
+        later = ["--resume_from_checkpoint", "auto"] if joins else []  # a machine may come when others have saved
+        return _run_until_the_end([sys.executable, *words, *command, *later])
+
+    def layout(self) -> tuple[str, int | None]:
+        """--nnodes and --nproc_per_node."""
+        return str(self.nnodes), self.nproc_per_node
+
+    def meeting(self) -> str | None:
+        """Where the machines meet; None for one alone."""
+        if self.machines()[1] == 1 and self.rdzv_endpoint is None:
+            return None
+        return f"{self.rdzv_id} at {self.rdzv_endpoint or f'{self.master_addr}:{self.master_port or 29500}'}"
 
     def machines(self) -> tuple[int, int]:
         """The fewest and the most; (0, 0) where --nnodes is no such word."""
@@ -100,18 +113,23 @@ def _check_port(port: int) -> None:
 
 
 def _run_until_the_end(words: list[str]) -> int:
-    """The command's exit code. Whatever ends us, also SIGTERM, ends the command and its processes first."""
+    """The command's exit code. Whatever ends us, also SIGTERM, ends the command and its processes first.
+
+    SIGUSR1, a scheduler's warning, is passed on.
+    """
     running = subprocess.Popen(words)
+    handlers = {"SIGTERM": _leave, "SIGUSR1": lambda number, _: running.send_signal(number)}
+    numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _leave) if main else None
+    before = {number: signal.signal(number, handler) for number, handler in numbers.items()} if main else {}
     try:
         return running.wait()
     finally:
         if running.poll() is None:
             running.terminate()  # torchrun passes it on and waits for its processes
             running.wait()
-        if main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _leave(number: int, frame: Any) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from swift_testing import LauncherContract, warm
+from swift_testing.contracts import bare_model
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core.api import run
@@ -325,3 +326,46 @@ def test_what_cannot_be_is_refused_before_anything_starts(place):
                 train(place, "wrong", **wrong)
     with pytest.raises(SwiftError, match="cannot be split"):
         prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "q"), "quantizer": "bnb", "fsdp": True}.items()])
+
+
+def test_explain_shows_machines_processes_and_mesh(place):
+    from swift_core.cli.work import explanation
+
+    def lines(**said):
+        job = prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "mesh"), **said}.items()])
+        text = explanation(job)
+        return text[text.index("processes") + 1 : text.index("hooks, in order of the data") - 1]
+
+    assert lines() == ["  1 process"]
+    assert lines(launcher="torchrun") == ["  1 machine × one process per GPU", "  mesh: data"]
+    asked = {"launcher": "torchrun", "nnodes": 2, "nproc_per_node": 8, "sequence_parallel_size": 4, "fsdp": True}
+    assert lines(**asked) == [
+        "  2 machines × 8 processes = 16",
+        "  mesh: 4 data × 4 sequence",
+        "  fsdp: each process holds a part of every weight",
+    ]
+    assert lines(launcher="torchrun", nnodes="1:4", nproc_per_node=2)[0] == "  1:4 machines × 2 processes = 2:8"
+
+
+def test_machines_of_one_run_share_its_folder_and_others_are_refused(tmp_path):
+    """Each holds the folder until it leaves; the first alone looks what an earlier run left there."""
+    from swift_core.jobs.output_folder import HOLDER, output_folder
+
+    def machine(run="swift", rank=0):
+        said = {"model": bare_model(), "output_dir": str(tmp_path), "rdzv_id": run, "node_rank": rank, "nnodes": "1:2"}
+        return prepare("sft", [Given(k, v, "t") for k, v in {**said, "launcher": "torchrun"}.items()])
+
+    second = output_folder(machine(rank=1))
+    with output_folder(machine()):
+        second.__enter__()
+        (tmp_path / "checkpoint-2").mkdir()
+        (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{}")
+        with pytest.raises(SwiftError, match="is in use"), output_folder(machine(run="other")):
+            pass
+        with output_folder(machine(rank=1)):  # one that comes later does not mind the run's own checkpoints
+            pass
+    assert (tmp_path / HOLDER).exists()
+    second.__exit__(None, None, None)
+    assert not (tmp_path / HOLDER).exists()
+    with pytest.raises(SwiftError, match="already holds checkpoint-2"), output_folder(machine()):
+        pass

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
+import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from swift_testing import ParallelContract
+from swift_testing.processes import Processes
+
+from swift_core.api import run
+from swift_core.contract.errors import SwiftError
+from swift_core.jobs.checkpoints import SHARDS, checkpoints, damage
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import mixed_ranks
+import sharded_runs
 
 
 class TestFsdp(ParallelContract):
@@ -63,3 +72,154 @@ def test_one_process_has_the_medium(two, alone, case, way):
         assert found["weights"].keys() == expected["weights"].keys()
         for key, value in expected["weights"].items():
             assert float((found["weights"][key] - value).abs().max()) < 1e-5, key
+
+
+# -- checkpoints in shards ------------------------------------------------------------------------------------
+heavy = pytest.mark.skipif(os.environ.get("SWIFT_TEST_ELASTIC") != "1", reason="make test-elastic")
+
+
+def joined(folder, name, step=4):
+    """The folder of a run's checkpoint with its shards joined."""
+    return Path(
+        run("export", ckpt_dir=f"{folder}/{name}/checkpoint-{step}", consolidate=True)["folders"]["consolidate"]
+    )
+
+
+def apart(one, other, file="model.safetensors"):
+    """The largest difference between two checkpoints' weights."""
+    from safetensors.torch import load_file
+
+    a, b = load_file(one / file), load_file(other / file)
+    assert a.keys() == b.keys()
+    return max(float((a[key].float() - b[key].float()).abs().max()) for key in a)
+
+
+def test_shards_go_on_under_any_number_of_processes_and_are_joined(two, tmp_path):
+    """Written by two processes (DDP), read by two that split the model, and by one; a whole run is the measure."""
+    sharded_runs.write(tmp_path)
+    place = str(tmp_path)
+    whole = sharded_runs.losses(place, "whole", 2)
+    (first, _) = two.call(sharded_runs.losses, place, "shards", 1, async_save=True)
+    assert first == pytest.approx(whole, abs=1e-5)
+    written = tmp_path / "shards" / "checkpoint-2"
+    assert len(list((written / SHARDS).glob("*.distcp"))) == 2 and not (written / "config.json").exists()
+    sharded_runs.stopped(tmp_path, "shards", 2, "split")
+    more = {"async_save": True, "resume_from_checkpoint": "last"}
+    for losses in two.call(sharded_runs.losses, place, "split", 1, fsdp=True, **more):
+        assert losses == pytest.approx(whole, abs=1e-5)
+    sharded_runs.stopped(tmp_path, "split", 4, "one")
+    longer = sharded_runs.losses(place, "whole-longer", 2, max_steps=6)
+    assert sharded_runs.losses(place, "one", 2, max_steps=6, **more) == pytest.approx(longer, abs=1e-5)
+    for name in ("shards", "split"):
+        assert apart(joined(tmp_path, name), tmp_path / "whole" / "checkpoint-4") < 2e-5
+    assert apart(joined(tmp_path, "one", 6), tmp_path / "whole-longer" / "checkpoint-6") < 2e-5
+    with pytest.raises(SwiftError, match="Join them first: swift export"):
+        run("merge-lora", ckpt_dir=str(written))
+    with pytest.raises(SwiftError, match="Join them first: swift export"):
+        sharded_runs.losses(place, "no", 1, model=str(written))
+
+
+HALF = {"torch_dtype": "bfloat16", "learning_rate": 1e-5}
+
+
+def test_processes_stay_in_step_with_masters_beside_the_weights(two, tmp_path):
+    """DDP, bfloat16, masters in the optimizer: all processes hold the same bits, also after a stop."""
+    sharded_runs.write(tmp_path)
+    first, second = two.call(sharded_runs.marks, str(tmp_path), "whole", 1, **HALF)
+    assert first == second and any(name.startswith("master of") for name in first)
+    sharded_runs.stopped(tmp_path, "whole", 2, "stopped")
+    go_on = {"resume_from_checkpoint": "last"}
+    assert two.call(sharded_runs.marks, str(tmp_path), "stopped", 1, **HALF, **go_on) == [first, first]
+
+
+@heavy
+@pytest.mark.parametrize("way", [{}, {"fsdp": True}], ids=["ddp", "fsdp"])
+def test_rounded_weights_and_masters_are_those_of_a_whole_checkpoint(two, tmp_path, way):
+    """bfloat16: float32 masters in the optimizer (DDP) or the shards (FSDP2); the same bytes, also across a stop."""
+    sharded_runs.write(tmp_path)
+    two.call(sharded_runs.losses, str(tmp_path), "whole", 1, **HALF, **way)
+    two.call(sharded_runs.losses, str(tmp_path), "shards", 1, **HALF, **way, async_save=True)
+    sharded_runs.stopped(tmp_path, "shards", 2, "stopped")
+    more = {"async_save": True, "resume_from_checkpoint": "last"}
+    two.call(sharded_runs.losses, str(tmp_path), "stopped", 1, **HALF, **way, **more)
+    files = [joined(tmp_path, name) / "model.safetensors" for name in ("shards", "stopped")]
+    expected = (tmp_path / "whole" / "checkpoint-4" / "model.safetensors").read_bytes()
+    assert [file.read_bytes() == expected for file in files] == [True, True]
+    other = {} if way else {"fsdp": True}
+    sharded_runs.stopped(tmp_path, "shards", 2, "other")
+    two.call(sharded_runs.losses, str(tmp_path), "other", 1, **HALF, **other, **more)
+    assert apart(joined(tmp_path, "other"), files[0].parent) < 1e-2  # another rounding: a step of bfloat16 at 1
+
+
+@heavy
+@pytest.mark.parametrize("way", [{}, {"fsdp": True}], ids=["ddp", "fsdp"])
+def test_adapters_stay_files_and_their_optimizer_goes_on(two, tmp_path, way):
+    lora = {"tuner": "lora", "learning_rate": 1e-2}
+    sharded_runs.write(tmp_path)
+    two.call(sharded_runs.losses, str(tmp_path), "whole", 1, **lora, **way)
+    two.call(sharded_runs.losses, str(tmp_path), "shards", 1, **lora, **way, async_save=True)
+    more = {"async_save": True, "resume_from_checkpoint": "last"}
+    file = "adapter_model.safetensors"
+    whole = tmp_path / "whole" / "checkpoint-4"
+    for name, size, call in (("two", 1, two.call), ("one", 2, None)):
+        sharded_runs.stopped(tmp_path, "shards", 2, name)
+        if call:
+            call(sharded_runs.losses, str(tmp_path), name, size, **lora, **way, **more)
+        else:
+            sharded_runs.losses(str(tmp_path), name, size, **lora, **more)
+        assert apart(tmp_path / name / "checkpoint-4", whole, file) < 1e-5, name
+    assert not (whole.with_name("checkpoint-4") / SHARDS).exists()
+    run(
+        "export",
+        ckpt_dir=str(tmp_path / "shards" / "checkpoint-4"),
+        merge_lora=True,
+        output_dir=str(tmp_path / "merged"),
+    )
+
+
+@heavy
+@pytest.mark.parametrize("way", [{}, {"fsdp": True}], ids=["ddp", "fsdp"])
+def test_kill_9_while_shards_are_written_loses_nothing(tmp_path, way):
+    """Both processes are killed once shards of a later checkpoint lie there; the newest whole one goes on."""
+    sharded_runs.write(tmp_path)
+    place, steps = str(tmp_path), {"max_steps": 8, "async_save": True}
+    with Processes(2) as unharmed:
+        unharmed.call(sharded_runs.losses, place, "whole", 1, **steps, **way)
+    torn = 0
+    for attempt in range(4):
+        doomed = Processes(2)
+        calling = threading.Thread(
+            target=failing, args=(doomed, place, {**steps, **way, "resume_from_checkpoint": "auto"}), daemon=True
+        )
+        calling.start()
+        seen = {p.name for p in checkpoints(tmp_path / "killed")}
+        until(lambda seen=seen, calling=calling: not calling.is_alive() or being_written(tmp_path / "killed") - seen)
+        time.sleep(0.002 * attempt)
+        for process in doomed.running:
+            os.kill(process.pid, signal.SIGKILL)
+        calling.join(60)
+        torn += any((tmp_path / "killed").glob(".saving/*"))
+        assert [damage(folder) for folder in (tmp_path / "killed").glob("checkpoint-*")] == [None] * len(
+            list((tmp_path / "killed").glob("checkpoint-*"))
+        )
+    assert torn
+    with Processes(2) as last:
+        last.call(sharded_runs.losses, place, "killed", 1, **steps, **way, resume_from_checkpoint="auto")
+    files = [joined(tmp_path, name, 8) / "model.safetensors" for name in ("whole", "killed")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def failing(processes, place, options):
+    with pytest.raises(AssertionError, match=r"ended|failed"):
+        processes.call(sharded_runs.losses, place, "killed", 1, **options)
+
+
+def being_written(folder):
+    return {path.parent.parent.name for path in folder.glob(f".saving/*/{SHARDS}/*.distcp")}
+
+
+def until(true):
+    end = time.monotonic() + 200
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.0005)

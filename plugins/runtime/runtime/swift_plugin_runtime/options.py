@@ -85,6 +85,12 @@ class TrainingOptions(Trainer):
     save_only_model: bool = option(
         False, "Leave out optimizer state: smaller, cannot be resumed exactly.", on_resume="free"
     )
+    async_save: bool = option(
+        False,
+        "Each process writes its own part of a checkpoint (torch.distributed.checkpoint) while training goes on; "
+        "swift export --consolidate true joins them.",
+        on_resume="free",
+    )
     save_on_signal: bool = option(
         True, "Save a whole checkpoint before SIGTERM, SIGINT or SIGUSR1 ends the run.", on_resume="free"
     )
@@ -146,6 +152,18 @@ class TrainingOptions(Trainer):
         if self.fp16:
             self.bf16 = False
         self._check_benchmarks(job)
+        self._check_async_save(job)
+
+    def _check_async_save(self, job: Job) -> None:
+        if not self.async_save:
+            return
+        if deepspeed_settings(job) is not None:
+            raise SwiftError("--async_save: DeepSpeed writes its own checkpoints, one part a process; leave it out.")
+        for item in job.many("optimizer"):
+            raise SwiftError(
+                f"--async_save writes the state of torch's AdamW in shards, and {item.entry.name} keeps another; leave "
+                "one of them out."
+            )
 
     def _check_benchmarks(self, job: Job) -> None:
         metric = self.metric_for_best_model

@@ -11,6 +11,7 @@ from swift_core.contract.components import Loader
 from swift_core.contract.job import Job
 from swift_core.inference.ending import cut_at, stop_words
 from swift_core.job.gguf_header import gguf_of
+from swift_core.jobs.checkpoints import refuse_shards
 from swift_core.templates.encode import encode_spans
 from swift_core.templates.plain_text import guarded
 from swift_core.templates.render import spans_of
@@ -49,6 +50,7 @@ class Transformers(Loader):
         if file := gguf_of(model):
             folder = unpacked(job, file)
         elif Path(model).is_dir():
+            refuse_shards(Path(model))
             folder = model
         else:
             point = job.card.find(model)

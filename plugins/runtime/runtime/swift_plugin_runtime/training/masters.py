@@ -176,8 +176,8 @@ class Masters:
 
     def join(self, model: Any, optimizer: Any) -> str | None:
         """Let the optimizer work on float32 masters of the weights in 16 bits; what else comes of it, in words."""
-        if hasattr(optimizer, "eval"):  # schedule-free: it writes into the weights between steps as well
-            self.lift(model)
+        if hasattr(optimizer, "eval") or (_among_several() and type(optimizer) is not torch.optim.AdamW):
+            self.lift(model)  # schedule-free writes into the weights between steps; others hold on to the weights
             return f"masters: this optimizer needs them in the model: {SAID['model']}"
         self.names = {p: name for name, p in model.named_parameters() if p.requires_grad and p.dtype in HALF}
         if not hasattr(optimizer, "around"):
@@ -207,8 +207,33 @@ class Masters:
             if parameter in copies:
                 self._put_back(parameter, copies[parameter])
 
+    @contextmanager
+    def standing_in(self, optimizer: Any, gradients: dict[Any, torch.Tensor]) -> Iterator[None]:
+        """Inside, the optimizer holds float32 masters, with their gradients, in the place of the given weights.
+
+        Each gradient has the shape of its weight. The weights themselves are not touched: one whose type changes, if
+        only for a moment, loses the hooks by which DistributedDataParallel averages its gradient.
+        """
+        masters = {p: self._master_of(p) for p in gradients if p in self.names}
+        for parameter, gradient in gradients.items():
+            stand = masters.get(parameter, parameter)
+            stand.grad = gradient.to(stand.dtype)
+        _exchange(optimizer, masters)
+        yield
+        _exchange(optimizer, {master: parameter for parameter, master in masters.items()})
+        for parameter in gradients:
+            masters.get(parameter, parameter).grad = None
+        for parameter, master in masters.items():
+            self._round_back(parameter, parameter.data, master)
+
+    def _master_of(self, parameter: Any) -> torch.Tensor:
+        return self.values.pop(parameter) if parameter in self.values else parameter.detach().float()
+
     def _put_back(self, parameter: Any, copy: torch.Tensor) -> None:
         master, parameter.data = parameter.data, copy
+        self._round_back(parameter, copy, master)
+
+    def _round_back(self, parameter: Any, copy: torch.Tensor, master: torch.Tensor) -> None:
         round_into(copy, master, seed_of(self.seed, self.step(), zlib.crc32(self.names[parameter].encode())))
         if self.where == "optimizer":
             self.values[parameter] = master
@@ -219,15 +244,12 @@ class Masters:
             del self.values[parameter]
 
     @contextmanager
-    def loading(self) -> Iterator[None]:
-        """Inside, torch takes the weights for float32, and so leaves the optimizer's state what it was."""
-        copies = {p: p.data for p in self.names}
-        for parameter, copy in copies.items():
-            parameter.grad = None
-            parameter.data = copy.float()
+    def loading(self, optimizer: Any) -> Iterator[None]:
+        """Inside, float32 tensors stand in for the weights, so that torch leaves the optimizer's state what it was."""
+        stands = {p: p.detach().float() for p in self.names}
+        _exchange(optimizer, stands)
         yield
-        for parameter, copy in copies.items():
-            parameter.data = copy
+        _exchange(optimizer, {stand: parameter for parameter, stand in stands.items()})
 
     def to_keep(self, model: Any) -> dict[str, torch.Tensor]:
         """The float32 weights that a checkpoint needs beside its model, by name.
@@ -288,6 +310,20 @@ class Masters:
                 parameter.copy_(kept[name])
 
 
+def _among_several() -> bool:
+    """Whether several processes train."""
+    return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+
+
+def _exchange(optimizer: Any, places: dict[Any, torch.Tensor]) -> None:
+    """Let a torch optimizer hold other tensors in the place of some of its own, with the same state."""
+    for group in optimizer.param_groups:
+        group["params"] = [places.get(p, p) for p in group["params"]]
+    for old, new in places.items():
+        if old in optimizer.state:
+            optimizer.state[new] = optimizer.state.pop(old)
+
+
 def _step_on_masters(masters: Masters, optimizer: Any) -> None:
     """Let an optimizer that takes all weights at once step on their masters; AdamW on some after the others."""
     inner, in_parts = optimizer.step, type(optimizer) is torch.optim.AdamW
@@ -299,7 +335,8 @@ def _step_on_masters(masters: Masters, optimizer: Any) -> None:
         for parameter in trained:
             parameter.grad = None
         for part in _parts(trained) if in_parts else [trained]:
-            with masters.at_work({p: gradients[p] for p in part}):
+            work = {p: gradients[p] for p in part}
+            with masters.standing_in(self, work) if in_parts else masters.at_work(work):
                 inner()
         for parameter, gradient in gradients.items():
             parameter.grad = gradient

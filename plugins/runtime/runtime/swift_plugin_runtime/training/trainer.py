@@ -58,7 +58,7 @@ from swift_plugin_runtime.options import (
     splits_weights,
     training_options,
 )
-from swift_plugin_runtime.training import sharding
+from swift_plugin_runtime.training import sharded_saving, sharding
 from swift_plugin_runtime.training.announce import Announce, tokens_of
 from swift_plugin_runtime.training.benchmarks import Benchmarks
 from swift_plugin_runtime.training.finite import check_loss, check_weights
@@ -76,6 +76,9 @@ from transformers.trainer_utils import seed_worker  # noqa: E402
 
 STAGING = ".saving"
 """A checkpoint is written here and moved into place in one rename, so that a torn one is never seen."""
+
+SCHEDULER = "scheduler.pt"
+"""transformers' name of the file with the state of the learning rate's schedule."""
 
 LOG_FILE = "logging.jsonl"
 
@@ -102,10 +105,15 @@ class Trainer(transformers.Trainer):
         self.masters = self._hold_masters()
         self.share = share_of(job)
         """Which share of the rows this process trains on, and how many shares there are."""
-        self.args.save_on_each_node = self._has_folders_of_its_own() and not self._joins_state()
+        self.has_folders_of_its_own = self._has_folders_of_its_own()
+        self.args.save_on_each_node = self.has_folders_of_its_own and not self._joins_state()
         self.sharded = splits_weights(job)
         self._split()
         self.staged = False
+        self.saving = sharded_saving.Saving() if training_options(job).async_save else None
+        """Saves that go on while training does; None where each is waited for."""
+        self.shards_weights = self.saving is not None and sharded_saving.shards_weights(job)
+        self._check_async_save()
         self.model_accepts_loss_kwargs = True  # makes the base class count trained tokens
         self.loss_is_scaled_for_ga = True
         self.remove_callback(transformers.PrinterCallback)
@@ -196,14 +204,38 @@ class Trainer(transformers.Trainer):
     def train(self, *arguments: Any, **named: Any) -> Any:
         """As the base class; then signals go where they went before. SwiftError where the disk is too small."""
         _check_room(self)
-        self._check_same_start(arguments[0] if arguments else named.get("resume_from_checkpoint"))
+        checkpoint = arguments[0] if arguments else named.get("resume_from_checkpoint")
+        self._check_same_start(checkpoint)
+        self._say_processes(checkpoint)
         logger = logging.getLogger("transformers.trainer_utils")
         logger.addFilter(_is_news)
         try:
-            return super().train(*arguments, **named)
+            outcome = super().train(*arguments, **named)
+            self._wait_for_save()
+            return outcome
         finally:
             logger.removeFilter(_is_news)
             self.signals.leave()
+
+    def _check_async_save(self) -> None:
+        """Refuse --async_save where what is saved is more than shards hold, or where there are several folders."""
+        if self.saving is None:
+            return
+        if type(self).save_model is not Trainer.save_model:
+            raise SwiftError("--async_save: this method's checkpoints hold more than the model; leave it out.")
+        if self.has_folders_of_its_own:
+            raise SwiftError("--async_save needs an output folder that all machines share; leave it out, or share one.")
+        if not self.shards_weights:
+            self.job.say("--async_save: the tuner's own files are written at once, the optimizer's state in shards")
+
+    def _say_processes(self, checkpoint: str | None) -> None:
+        """Say where another number of processes wrote the checkpoint: a step then has another number of rows."""
+        files = list(Path(checkpoint).glob("rng_state*.pth")) if checkpoint and not self.args.save_on_each_node else []
+        if files and len(files) != self.args.world_size:
+            self.job.say(
+                f"{Path(str(checkpoint)).name} is of a run on {len(files)} processes, and this one is on "
+                f"{self.args.world_size}: a step may have other rows, and the next ones come in another order"
+            )
 
     def _check_same_start(self, checkpoint: str | None) -> None:
         """SwiftError where the processes would go on from different steps: each machine looks into its own folder."""
@@ -381,11 +413,21 @@ class Trainer(transformers.Trainer):
         self.accelerator.wait_for_everyone()  # whoever looks whether the folder is there has looked
         model = self.accelerator.unwrap_model(self.model)
         check_weights(model)
+        if self.staged and self.shards_weights:
+            return self._save_beside_shards(Path(folder))
         with self._whole_model(model):
             if self.args.should_save:
                 Path(folder).mkdir(parents=True, exist_ok=True)
                 save_trained(self.job, model, self.processing_class, folder)
                 self.masters.write_type(folder)
+
+    def _save_beside_shards(self, folder: Path) -> None:
+        """What a checkpoint holds beside its weights, where these go into shards."""
+        if self.args.should_save:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.processing_class.save_pretrained(folder)
+            self.job.write_lock(folder)
+            sharded_saving.write_rounding(folder, self.model, self.masters, self.state.global_step)
 
     def _has_folders_of_its_own(self) -> bool:
         """Whether a machine does not see the output folder of the first process; said once."""
@@ -436,9 +478,16 @@ class Trainer(transformers.Trainer):
         return sharding.answering(model, state_dict=lambda *_, **__: state)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.staged and self.saving is not None:
+            if self.args.should_save:
+                torch.save(self.lr_scheduler.state_dict(), Path(output_dir, SCHEDULER))
+            if self.shards_weights:
+                return None
         whole = sharding.whole_weights(self.model) if self.sharded and self.masters.lifted else None
         if self.args.should_save:
             self.masters.save(self.model, output_dir, whole)
+        if self.staged and self.saving is not None:
+            return None
         if not self.sharded:
             return super()._save_optimizer_and_scheduler(output_dir)
         state = sharding.whole_optimizer(self.model, self.optimizer.optimizer)
@@ -446,16 +495,32 @@ class Trainer(transformers.Trainer):
             return super()._save_optimizer_and_scheduler(output_dir)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and Path(checkpoint, checkpoints.SHARDS).is_dir():
+            return self._load_shards(checkpoint)
         if checkpoint is not None and not self.masters.load(self.model, checkpoint, self.sharded):
-            self.job.say(f"{checkpoint} holds no float32 masters: training goes on from its rounded weights")
+            self._say_rounded(checkpoint)
         if checkpoint is not None and not Path(checkpoint, "optimizer.pt").is_file() and not self.is_deepspeed_enabled:
             return self._begin_optimizer_anew(checkpoint)
         if not self.sharded:
-            with self.masters.loading():
+            with self.masters.loading(self.optimizer.optimizer):
                 return super()._load_optimizer_and_scheduler(checkpoint)
         load = functools.partial(sharding.load_optimizer, self.model, self.optimizer.optimizer)
         with sharding.answering(self.optimizer, load_state_dict=load):
             return super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_shards(self, checkpoint: str) -> None:
+        inner = self.optimizer.optimizer
+        there, precise = sharded_saving.load(self.model, inner, self.masters, checkpoint, self.sharded)
+        if not Path(checkpoint, checkpoints.SHARDED).is_file():  # weights, and so their masters, are in files
+            precise = self.masters.load(self.model, checkpoint, self.sharded)
+        if not precise:
+            self._say_rounded(checkpoint)
+        if not there:
+            return self._begin_optimizer_anew(checkpoint)
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint, SCHEDULER), weights_only=True))
+
+    def _say_rounded(self, checkpoint: str) -> None:
+        self.job.say(f"{checkpoint} holds no float32 masters: training goes on from its rounded weights")
 
     def _begin_optimizer_anew(self, checkpoint: str) -> None:
         """The schedule goes on at the checkpoint's step; momenta are not there, as it was saved without them."""
@@ -470,7 +535,7 @@ class Trainer(transformers.Trainer):
 
     def _load_best_model(self) -> None:
         """The best checkpoint is the run's outcome; nothing here uses a split model after that."""
-        if not self.sharded:
+        if not (self.sharded or self.saving):
             super()._load_best_model()
 
     def _clip_grad_norm(self, model: Any) -> Any:
@@ -485,11 +550,16 @@ class Trainer(transformers.Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         final = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
         staging = Path(self.args.output_dir, STAGING)
+        self._wait_for_save()
         self._note_best(final)
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)  # what a killed run left there
         self.staged = True
         try:
             with averaged(self.optimizer):
                 super()._save_checkpoint(model, trial)
+                if self.saving is not None:
+                    return self._begin_save(staging / final.name, final)
             self._move_into_place(staging / final.name, final)
         except SwiftError:
             shutil.rmtree(staging, ignore_errors=True)
@@ -499,9 +569,27 @@ class Trainer(transformers.Trainer):
             raise _save_error(error, final) from error
         finally:
             self.staged = False
-        if self.args.should_save:
-            best, keep = self.state.best_model_checkpoint, self.args.save_total_limit
-            checkpoints.rotate(final, keep, best)
+
+    def _begin_save(self, staged: Path, final: Path) -> None:
+        """Write the shards of a checkpoint in the background; then it moves into place."""
+        assert self.saving is not None
+        optimizer = None if self.args.save_only_model else self.optimizer.optimizer
+        state = sharded_saving.state_to_shard(self.model, optimizer, self.masters, self.shards_weights)
+        self._name_best()
+        best = self.state.best_model_checkpoint
+        complete = functools.partial(self._complete, staged, final, best)
+        self.saving.begin(state, staged / checkpoints.SHARDS, complete if self.args.should_save else _nothing)
+
+    def _wait_for_save(self) -> None:
+        """Wait until the checkpoint under way is in place. Raises SwiftError where it could not be written."""
+        if self.saving is None:
+            return
+        try:
+            self.saving.wait()
+        except Exception as error:
+            shutil.rmtree(Path(self.args.output_dir, STAGING), ignore_errors=True)
+            raise _save_error(error, Path(self.args.output_dir, "checkpoint-*")) from error
+        self.accelerator.wait_for_everyone()  # the first process puts it in place
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(Path(self.args.output_dir, STAGING)) if self.staged else super()._get_output_dir(trial)
@@ -510,15 +598,23 @@ class Trainer(transformers.Trainer):
         if self.state.best_global_step:
             self.state.best_model_checkpoint = str(final.with_name(f"checkpoint-{self.state.best_global_step}"))
 
-    def _move_into_place(self, staged: Path, final: Path) -> None:
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            state = staged / "trainer_state.json"
-            state.write_text(state.read_text().replace(f"/{STAGING}/", "/"))
-            checkpoints.put_in_place(staged, final)
-            shutil.rmtree(staged.parent, ignore_errors=True)
+    def _complete(self, staged: Path, final: Path, best: str | None) -> None:
+        """Seal a checkpoint that is whole, give it its name, and delete what is too many. best: the one to spare."""
+        state = staged / "trainer_state.json"
+        state.write_text(state.read_text().replace(f"/{STAGING}/", "/"))
+        checkpoints.put_in_place(staged, final)
+        shutil.rmtree(staged.parent, ignore_errors=True)
+        checkpoints.rotate(final, self.args.save_total_limit, best)
+
+    def _name_best(self) -> None:
         best = self.state.best_model_checkpoint
         self.state.best_model_checkpoint = best.replace(f"/{STAGING}/", "/") if best else best
+
+    def _move_into_place(self, staged: Path, final: Path) -> None:
+        self.accelerator.wait_for_everyone()
+        self._name_best()
+        if self.args.should_save:
+            self._complete(staged, final, self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()
         place = self.from_first({"machine": platform.node(), "folder": str(final.parent.resolve())})
         if self.is_local_process_zero() and not final.exists():
@@ -535,6 +631,10 @@ def averaged(optimizer: Any) -> Iterator[None]:
         inner.train()
     else:
         yield
+
+
+def _nothing() -> None:
+    """What a process does when a save is done that another puts in place."""
 
 
 def _save_error(error: Exception, final: Path) -> SwiftError:

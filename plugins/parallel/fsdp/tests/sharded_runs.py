@@ -1,0 +1,56 @@
+"""Runs whose checkpoints are written in shards, as the processes of a test call them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any
+
+
+def write(folder: Path) -> None:
+    """A tiny model and four rows of uneven length in `folder`."""
+    from swift_testing.tiny import tiny_qwen2
+
+    tiny_qwen2(folder / "base", tie_word_embeddings=True)
+    words = "one two three four five six seven eight".split()
+    rows = [{"query": f"Count to {n}.", "response": " ".join(words[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def losses(folder: str, name: str, size: int, **more: Any) -> list[float]:
+    """The losses that a run of four steps logs, each of `size` rows a process; a checkpoint every two."""
+    return [line["loss"] for line in trained(folder, name, size, **more).state.log_history if "loss" in line]
+
+
+def marks(folder: str, name: str, size: int, **more: Any) -> dict[str, int]:
+    """Check sums of the weights with which such a run ends in this process, and of their masters."""
+    trainer = trained(folder, name, size, **more)
+    masters = {f"master of {trainer.masters.names[p]}": value for p, value in trainer.masters.values.items()}
+    return {name: _mark(value) for name, value in {**dict(trainer.model.named_parameters()), **masters}.items()}
+
+
+def _mark(value: Any) -> int:
+    import torch
+
+    return zlib.crc32(value.detach().contiguous().view(torch.uint8).numpy().tobytes())
+
+
+def trained(folder: str, name: str, size: int, **more: Any) -> Any:
+    """The trainer of such a run."""
+    from swift_core.api import run
+
+    plain = {
+        "model": f"{folder}/base", "dataset": f"{folder}/rows.jsonl", "tuner": "full", "device": "cpu",
+        "output_dir": f"{folder}/{name}", "torch_dtype": "float32", "learning_rate": 1e-3, "warmup_ratio": 0,
+        "lr_scheduler_type": "constant", "max_steps": 4, "save_steps": 2, "logging_steps": 1,
+        "per_device_train_batch_size": size,
+    }  # fmt: skip
+    return run("sft", **{**plain, **more})["trainer"]
+
+
+def stopped(folder: Path, name: str, step: int, other: str) -> None:
+    """A copy of a run as it was when `step` was saved, and no later checkpoint."""
+    (folder / other).mkdir()
+    shutil.copytree(folder / name / f"checkpoint-{step}", folder / other / f"checkpoint-{step}")
