@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -43,7 +44,7 @@ class Processes:
         function: of a module that can be imported by its name; what it takes and returns is pickled.
         """
         for pipe in self.pipes:
-            pipe.send((function, arguments, named))
+            _send(pipe, (function, arguments, named))
         waiting: dict[Any, int] = {pipe: rank for rank, pipe in enumerate(self.pipes)}
         answers: dict[int, Any] = {}
         while waiting:
@@ -57,7 +58,7 @@ class Processes:
 
     def _answer(self, rank: int, pipe: Any) -> Any:
         try:
-            well, answer = pipe.recv()
+            well, answer = _received(pipe)
         except EOFError:
             self._fail(f"process {rank} ended.")
         if not well:
@@ -74,10 +75,19 @@ class Processes:
         """End the processes."""
         for pipe, running in zip(self.pipes, self.running, strict=True):
             with contextlib.suppress(OSError):  # it is gone
-                pipe.send(None)
+                _send(pipe, None)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(10)
             running.kill()
+
+
+def _send(pipe: Connection, value: Any) -> None:
+    """Pickled plainly: torch would share a tensor's memory instead, with a process that may be gone by then."""
+    pipe.send_bytes(pickle.dumps(value))
+
+
+def _received(pipe: Connection) -> Any:
+    return pickle.loads(pipe.recv_bytes())
 
 
 def _free_port() -> int:
@@ -93,12 +103,12 @@ def main(address: str, rank: str, count: str, port: str, *path: str) -> None:
     place: dict[str, Any] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
     os.environ.update({name: str(value) for name, value in place.items()})
-    while (asked := pipe.recv()) is not None:
+    while (asked := _received(pipe)) is not None:
         function, arguments, named = asked
         try:
-            pipe.send((True, function(*arguments, **named)))
+            _send(pipe, (True, function(*arguments, **named)))
         except BaseException:  # whatever it is, the test tells it
-            pipe.send((False, traceback.format_exc()))
+            _send(pipe, (False, traceback.format_exc()))
 
 
 if __name__ == "__main__":
