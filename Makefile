@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo real test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release
+.PHONY: demo real test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-bfcl test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release
 
 setup: .venv/.ready
 
@@ -106,6 +106,10 @@ test-evalscope: .venv/.ready
 
 test-opencompass: .venv/.ready .venv/.smollm2
 	SWIFT_TEST_OPENCOMPASS=1 $(PY) -m pytest plugins/evaluators/opencompass
+
+# BFCL's own data and checker (2 MB), in an environment of its own.
+test-bfcl: .venv/.ready
+	SWIFT_TEST_BFCL=1 $(PY) -m pytest plugins/evaluators/bfcl
 
 test-vlmevalkit: .venv/.ready
 	SWIFT_TEST_VLMEVALKIT=1 $(PY) -m pytest plugins/evaluators/vlmevalkit
