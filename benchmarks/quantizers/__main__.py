@@ -112,31 +112,28 @@ def agreement(answers: list[list[int]], others: list[list[int]]) -> float:
     return same / sum(map(len, answers))
 
 
-def bytes_of(value: Any) -> int:
-    """Bytes of a module's or a tensor's storage; of a tensor that is made of others, theirs."""
+def bytes_of(model: Any) -> int:
+    """Bytes of every storage under the model's tensors: also of scales that a library keeps beside a weight."""
     import torch
 
-    if isinstance(value, torch.nn.Module):
-        tensors = {id(t): t for module in value.modules() for t in [*module._parameters.values(), *held_by(module)]}
-        return sum(bytes_of(t) for t in tensors.values() if t is not None)
-    if hasattr(value, "__tensor_flatten__"):
-        return sum(bytes_of(getattr(value, name)) for name in value.__tensor_flatten__()[0])
-    return int(value.nbytes)
-
-
-def held_by(module: Any) -> list[Any]:
-    """The buffers of a module, and the scales that some libraries keep beside a weight."""
-    import torch
-
-    state = getattr(getattr(module, "weight", None), "quant_state", None)
-    packed = list(state.as_dict(packed=True).values()) if state is not None else []
-    meta = getattr(module, "meta", None)
-    scales = [v for v in meta.values() if isinstance(v, torch.Tensor)] if isinstance(meta, dict) else []
-    codes = [t for t in (getattr(module.weight, "CB", None), getattr(module.weight, "SCB", None))] if hasattr(
-        module, "weight"
-    ) and type(module.weight).__name__ == "Int8Params" else []  # fmt: skip
-    data = {getattr(module.weight, "data_ptr", int)()} if codes else set()
-    return [*module._buffers.values(), *packed, *scales, *(c for c in codes if c is not None and c.data_ptr() not in data)]
+    storages: dict[int, int] = {}
+    seen, todo = set[int](), [model]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, torch.Tensor) and hasattr(value, "__tensor_flatten__"):
+            todo += [getattr(value, name) for name in value.__tensor_flatten__()[0]]
+        elif isinstance(value, torch.Tensor):
+            storage = value.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            todo.append(vars(value))
+        elif isinstance(value, dict):
+            todo += value.values()
+        elif isinstance(value, torch.nn.Module) or type(value).__name__ == "QuantState":
+            todo.append(vars(value))
+    return sum(storages.values())
 
 
 def loaded(model: str, options: Json) -> tuple[Any, Any, Any]:
@@ -199,7 +196,10 @@ def line(name: str, options: Json, plain: str, asked: argparse.Namespace) -> Jso
                 output_dir=str(folder / "quantized"), **SHARED, **options,
             )  # fmt: skip
             model, at_load = done["folders"][options["quantizer"]], {}
-        return {**damage(model, plain, at_load, asked.tokens), **learn(model, at_load, folder, asked.folder, asked.steps)}
+        return {
+            **damage(model, plain, at_load, asked.tokens),
+            **learn(model, at_load, folder, asked.folder, asked.steps),
+        }
     except Exception as error:  # a line that fails must not end the table
         return {"error": f"{type(error).__name__}: {error}"[:300]}
 

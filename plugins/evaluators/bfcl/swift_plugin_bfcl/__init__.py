@@ -47,7 +47,9 @@ class Bfcl(Evaluator):
 
     swift_api = 1
     environment = Requirements(
-        ("bfcl-eval==2026.3.23",), size="about 15 MB", overrides=tuple(f"{n}; sys_platform == 'never'" for n in LEFT_OUT)
+        ("bfcl-eval==2026.3.23",),
+        size="about 15 MB",
+        overrides=tuple(f"{n}; sys_platform == 'never'" for n in LEFT_OUT),
     )
     benchmarks = Path(__file__).with_name("benchmarks.tsv")
 

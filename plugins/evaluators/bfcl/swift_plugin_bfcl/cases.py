@@ -70,7 +70,7 @@ def _lines(file: Path) -> Iterator[Json]:
 
 
 def case_of(raw: Json, category: str = "") -> Case:
-    """A row in BFCL's form: `id`, `question` ([[messages]]), `function`, `ground_truth` ([{name: {argument: [values]}}]).
+    """A row in BFCL's form: `id`, `question` [[messages]], `function`, `ground_truth` [{name: {argument: [values]}}].
 
     category: left out, it follows from the row: without ground_truth nothing may be called. Raises SwiftError where a
     column is missing, the question has several turns, or two names become one.

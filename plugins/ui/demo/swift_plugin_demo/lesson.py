@@ -1,4 +1,4 @@
-"""What both demos do: train a task, answer held-out rows before and after, merge, serve, and say where everything is."""
+"""What both demos do: train a task, answer held-out rows before and after, merge, serve, say where everything is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`swift demo --real`: SmolLM2-135M-Instruct, a real model out of a package, learns to write orders as JSON.
 
-LoRA trains on orders in plain words and their records. Held-out orders are answered before and after, and counted where
-the record is right to the letter. The adapter is merged, the merged model exported as GGUF, served, and asked over HTTP.
+LoRA trains on orders in plain words and their records. Held-out orders are answered before and after; a record counts
+where it is right to the letter. The adapter is merged, the merged model exported as GGUF, served, and asked over HTTP.
 """
 
 from __future__ import annotations
@@ -79,4 +79,3 @@ def next_commands(place: Path, adapter: str, merged: str, file: Path) -> dict[st
         "serve it": f"swift deploy --model {merged}",
         "serve the GGUF file with llama.cpp": f"swift deploy --model {file} --infer_backend llamacpp",
     }
-
