@@ -106,8 +106,9 @@ def right_calls(ground_truth: list[Json]) -> list[Json]:
 
 
 def first_of(arguments: Json) -> Json:
-    """Argument → the first of its values; without those that may be left out, where "" is among the values."""
-    return {name: _value(values[0]) for name, values in arguments.items() if "" not in values}
+    """Argument → the first of its values; without those that may be left out: "" is among the values, or none is."""
+    listed = {name: values if isinstance(values, list) else [values] for name, values in arguments.items()}
+    return {name: _value(values[0]) for name, values in listed.items() if values and "" not in values}
 
 
 def _value(value: Any) -> Any:

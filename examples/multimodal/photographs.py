@@ -4,8 +4,8 @@
 
 The photographs are those that scikit-image ships (skimage.data, BSD-3-Clause and public domain); captions and boxes
 are ours. A row is a crop of one of them, at another place, size and brightness, mirrored or not. It asks what the crop
-shows and where one thing is. Held-out rows are other crops of the same photographs: what is learnt is to find these things
-wherever they stand, not to know others. `guessed` is the score of one box for each thing, its mean over the training
+shows and where one thing is. Held-out rows are other crops of the same photographs: what is learnt is to find them
+wherever they stand. `guessed` is the score of one box for each thing, its mean over the training
 crops, which is what a model could say that does not look. `boxes.png` shows held-out crops.
 """
 

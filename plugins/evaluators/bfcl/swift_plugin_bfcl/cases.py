@@ -51,7 +51,7 @@ class Case:
 def read_category(python: Path, category: str) -> list[Case]:
     """The rows of a category with their right answers, from the package beside `python`."""
     folder = data_folder(python)
-    (file,) = folder.glob(f"BFCL_v*_{FILES[category]}.json")
+    (file,) = folder.glob(f"BFCL_v[0-9]_{FILES[category]}.json")
     answers = folder / "possible_answer" / file.name
     truth = {line["id"]: line["ground_truth"] for line in _lines(answers)} if answers.is_file() else {}
     return [
