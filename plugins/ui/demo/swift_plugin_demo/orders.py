@@ -26,9 +26,19 @@ COUNTS = "two three four five six seven eight nine ten eleven twelve".split()
 """Numbers from 2 up, as the orders say them; the record has digits."""
 
 TRAINED = {
-    "name": "Ada Alan Grace Edsger Barbara Donald Niklaus Tony Frances John Margaret Dennis Radia Vint".split(),
-    "item": "lamps chairs carpets mirrors pillows clocks shelves blankets baskets candles benches".split(),
-    "town": "Paris Rome Oslo Lima Cairo Quito Delhi Seoul Madrid Dublin Athens Havana Nairobi".split(),
+    "name": (
+        "Ada Alan Grace Edsger Barbara Donald Niklaus Tony Frances John Margaret Dennis Radia Vint Lynn Ivan Shafi "
+        "Leslie Yoshua Silvio Adele Butler Fernando Judea Whitfield Manuel Jean Katherine Dorothy Mary"
+    ).split(),
+    "item": (
+        "lamps chairs carpets mirrors pillows clocks shelves blankets baskets candles benches pencils buckets towels "
+        "hammers guitars helmets jackets gloves umbrellas notebooks brushes tents flowerpots magnets whistles trumpets "
+        "scissors balloons doorbells"
+    ).split(),
+    "town": (
+        "Paris Rome Oslo Lima Cairo Quito Delhi Seoul Madrid Dublin Athens Havana Nairobi Tokyo Berlin Accra Bogota "
+        "Warsaw Prague Vienna Lisbon Montreal Sydney Houston Manila Hanoi Tunis Riga Geneva Santiago"
+    ).split(),
 }
 HELD_OUT = {
     "name": "Emmy Sofia Henri Carl Rosalind Linus Hedy Kurt".split(),
