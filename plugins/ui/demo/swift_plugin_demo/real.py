@@ -18,9 +18,7 @@ LOADING = {"torch_dtype": "float32"}
 LORA = {
     "tuner": ["lora"],
     "num_train_epochs": 1,
-    "lora_rank": 16,
-    "lora_alpha": 32,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-4,
     "per_device_train_batch_size": 4,
     "warmup_ratio": 0.1,
     "logging_steps": 1,
@@ -43,7 +41,7 @@ def packaged() -> str:
     return str(file)
 
 
-def run_real(place: Path, port: int, model: str, rows: int = 160, held: int = 16) -> dict[str, float]:
+def run_real(place: Path, port: int, model: str, rows: int = 120, held: int = 16) -> dict[str, float]:
     """Everything, in `place`; returns the share of held-out records that are right `before` and `after`.
 
     model: the package's GGUF file, or a checkpoint. rows: training rows, each seen once. held: held-out rows.
