@@ -87,8 +87,20 @@ def case_of(raw: Json, category: str = "") -> Case:
     names = {written(f["name"]): f["name"] for f in raw["function"]}
     if len(names) < len(raw["function"]):
         raise SwiftError(f"{where}: two functions have one name without dots; rename one.")
-    row = to_row({"messages": raw["question"][0], "tools": [tool_of(f) for f in raw["function"]], "_where": where})
+    tools = [tool_of(function) for function in raw["function"]]
+    row = to_row({"messages": joined(raw["question"][0]), "tools": tools, "_where": where})
     return Case(row, category or _category(raw), raw["function"], raw["ground_truth"], names)
+
+
+def joined(messages: list[Json]) -> list[Json]:
+    """The messages, neighbours of one role in one with an empty line between: few templates can write two in a row."""
+    made: list[Json] = []
+    for message in messages:
+        if made and made[-1]["role"] == message["role"]:
+            made[-1] = {**message, "content": f"{made[-1]['content']}\n\n{message['content']}"}
+        else:
+            made.append(message)
+    return made
 
 
 def _category(raw: Json) -> str:

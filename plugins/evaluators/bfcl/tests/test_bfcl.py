@@ -47,6 +47,15 @@ def test_functions_become_tools_with_types_of_json_schema():
     }
 
 
+def test_two_messages_of_one_role_become_one():
+    said = [
+        {"role": role, "content": text}
+        for role, text in (("user", "a"), ("user", "b"), ("assistant", "c"), ("user", "d"))
+    ]
+    messages = case_of({**ROW, "question": [said]}).row.messages
+    assert [(m["role"], m["content"]) for m in messages] == [("user", "a\n\nb"), ("assistant", "c"), ("user", "d")]
+
+
 def test_calls_get_their_dots_back():
     calls = [{"name": "math_area", "arguments": {"type": "square"}}, {"name": "unheard_of", "arguments": {}}]
     assert case_of(ROW).as_bfcl(calls) == [{"math.area": {"type": "square"}}, {"unheard_of": {}}]
@@ -102,6 +111,12 @@ def plain(value):
     if isinstance(value, list):
         return [plain(item) for item in value]
     return first(value) if isinstance(value, dict) else value
+
+
+@NEEDS_BFCL
+def test_every_category_is_read():
+    counts = {category: len(read_category(venvs.find("bfcl").create(), category)) for category in FILES}
+    assert counts["live_irrelevance"] == 884 and counts["irrelevance"] == 240 and sum(counts.values()) == 3491
 
 
 @NEEDS_BFCL
