@@ -45,7 +45,7 @@ class Case:
 
     def as_bfcl(self, calls: list[Json]) -> list[Json]:
         """Calls under BFCL's names in BFCL's form, `[{name: arguments}]`."""
-        return [{self.names.get(call["name"], call["name"]): call["arguments"]} for call in calls]
+        return [{self.names.get(str(call["name"]), str(call["name"])): call["arguments"]} for call in calls]
 
 
 def read_category(python: Path, category: str) -> list[Case]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional
@@ -71,11 +71,19 @@ def embed(model: Any, inputs: dict[str, Any], pooling: str = "last") -> torch.Te
     return functional.normalize(pooled.float(), dim=-1)
 
 
-POOLINGS = {"mean_tokens": "mean", "cls_token": "first", "lasttoken": "last", "mean": "mean", "cls": "first"}
+Pooling = Literal["last", "mean", "first"]
+
+POOLINGS: dict[str, Pooling] = {
+    "mean_tokens": "mean",
+    "cls_token": "first",
+    "lasttoken": "last",
+    "mean": "mean",
+    "cls": "first",
+}
 """sentence-transformers' names of poolings → ours."""
 
 
-def own_pooling(model: Any) -> str | None:
+def own_pooling(model: Any) -> Pooling | None:
     """The pooling that a checkpoint states as sentence-transformers does (`1_Pooling/config.json`); None without it.
 
     Raises SwiftError for one that we do not have.
