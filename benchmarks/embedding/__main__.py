@@ -32,6 +32,8 @@ from swift_core.catalogue import venvs
 CATEGORIES = ("simple", "multiple", "live_simple", "live_multiple")
 OTHERS = 3
 """Functions beside the right one that a reranker orders."""
+LONGEST = 1000
+"""Letters of a question and its function together: MiniLM has places for 512 tokens."""
 FIGURES = {"embedding": ("recall@1", "recall@10", "MRR"), "reranker": ("accuracy", "MRR")}
 TEMPERATURE = 0.05
 
@@ -39,6 +41,7 @@ TEMPERATURE = 0.05
 def rows_of(cases: list[Case]) -> list[dict[str, Any]]:
     """Question and the function that the right call names, each pair once; three others as `negative`."""
     pairs = dict.fromkeys((case.row.messages[-1]["content"], described(case)) for case in cases)
+    pairs = dict.fromkeys(pair for pair in pairs if len("".join(pair)) < LONGEST)
     documents = sorted({document for _, document in pairs})
     chance = random.Random(0)
     rows = []
