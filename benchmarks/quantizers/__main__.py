@@ -206,7 +206,7 @@ def line(name: str, options: Json, plain: str, asked: argparse.Namespace) -> Jso
 
 def apart(measure: Callable[..., Json], *given: Any) -> Json:
     """What `measure` returns, in a process of its own."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     with context.Pool(1) as pool:
         return pool.apply(measure, given)
 
