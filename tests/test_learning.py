@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import random
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -30,6 +32,22 @@ def test_boxes_are_answered_and_drawn(tmp_path):
     answers = [json.loads(line) for line in (tmp_path / "shapes" / "answers.jsonl").read_text().splitlines()]
     assert sum("<|box_end|>" in a["response"] for a in answers) > 0.9 * len(answers)
     assert (tmp_path / "shapes" / "boxes.png").stat().st_size > 1000
+
+
+def test_boxes_follow_what_a_crop_shows(monkeypatch):
+    """A red rectangle on green: wherever a crop takes it, and in a mirror, its box is where the red is."""
+    monkeypatch.syspath_prepend(EXAMPLES / "multimodal")
+    photographs = load("multimodal/photographs.py")
+    picture, box = Image.new("RGB", (300, 200), (0, 200, 0)), [120, 60, 220, 120]
+    picture.paste((200, 0, 0), tuple(box))
+    names = set()
+    for seed in range(12):
+        part, boxes = photographs.crop(picture, {"left eye": box}, random.Random(seed))
+        ((name, found),) = boxes.items()
+        red = part.getchannel("R").point(lambda value: 255 * (value > 70)).getbbox()
+        assert part.size == (photographs.SIDE,) * 2 and all(abs(a - b) <= 2 for a, b in zip(red, found, strict=True))
+        names.add(name)
+    assert names == {"left eye", "right eye"}
 
 
 def test_overlap_of_boxes():

@@ -296,6 +296,7 @@ PROOF = """A family is proven level by level, offline, on tiny models of its rea
 | template | its chat formats write the same as token ids, as Jinja and for Ollama; the answers alone are trained |
 | model | loss, LoRA on the language model alone, steps, saving, loading, merging and answering |
 | media | pictures, videos or sound go through its real processor, and what they show changes what it says |
+| weights | the same with a published checkpoint out of a package: it answers as it should, and is trained and merged |
 
 `swift list models --search WORD` searches the same table, `swift show model NAME` lists a family's checkpoints, and
 `make conformance` proves them anew. [Add your model today](add-your-model.md) shows how a family joins.
@@ -323,7 +324,7 @@ MEDIA = {"image": "with pictures", "video": "with videos", "audio": "with sound"
 
 
 def _catalogue_row(entry: Entry, card: Any, result: dict[str, Any]) -> list[str]:
-    seen = ["text"] if result.get("level") in ("model", "media") else []
+    seen = ["text"] if result.get("level") in ("model", "media", "weights") else []
     seen += [m for m, how in result.get("media", {}).items() if how == "passed"]
     reads, level = ", ".join(card.modality), result.get("level", "card")
     return [f"`{entry.name}`", card.summary, reads, level, ", ".join(seen), str(len(card.listed()))]
@@ -332,7 +333,11 @@ def _catalogue_row(entry: Entry, card: Any, result: dict[str, Any]) -> list[str]
 def _shortfall(card: Any, result: dict[str, Any]) -> str:
     """Why a family is below its aim, in one line; empty where it is not."""
     aim = "model" if set(card.modality) == {"text"} else "media"
-    return "" if result.get("level") == aim else str(result.get("reason") or "not checked yet").replace("\n", " ")
+    return (
+        ""
+        if result.get("level") in (aim, "weights")
+        else str(result.get("reason") or "not checked yet").replace("\n", " ")
+    )
 
 
 def _options_table(owner: type) -> str:

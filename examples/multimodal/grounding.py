@@ -108,14 +108,14 @@ def point(folder: Path, checkpoint: str, held: str) -> list[dict[str, Any]]:
     job = prepare("infer", [Given(k, v, "Python") for k, v in {**options, "max_batch_size": 64}.items()])
     records = job.run()
     for record in records:
-        record["found"] = read_box(job, record["response"])
+        record["found"] = read_box(job, record["response"], SIZE)
         record["iou"] = iou(record["found"], record["objects"]["bbox"][0]) if record["found"] else 0.0
     return records
 
 
-def read_box(job: Job, text: str) -> Box | None:
-    """The first box in an answer, in pixels."""
-    found = job.hook.read_boxes(job=job, text=text, width=SIZE, height=SIZE)
+def read_box(job: Job, text: str, side: int) -> Box | None:
+    """The first box in an answer about a square picture, in pixels."""
+    found = job.hook.read_boxes(job=job, text=text, width=side, height=side)
     return next((item["bbox"] for item in found if len(item["bbox"]) == 4), None)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from swift_plugin_demo import SIZE
+from swift_plugin_demo.built import SIZE
 
 from swift_core import run
 

@@ -12,5 +12,8 @@ FILE = Path(__file__).with_name("conformance.json")
 
 @functools.cache
 def recorded() -> dict[str, dict[str, Any]]:
-    """Family name → `{"level", "reason", "date", "versions", "figures"}`, as the last conformance run wrote it."""
+    """Family name → `{"level", "reason", "date", "versions", "figures"}`, as the last conformance run wrote it.
+
+    With `weights`, where a published checkpoint was seen: `{"checkpoint", "package", "date", "versions", "figures"}`.
+    """
     return json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}

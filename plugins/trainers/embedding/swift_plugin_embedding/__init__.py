@@ -37,15 +37,20 @@ class Embedding(TrainingOptions):
         True, "InfoNCE: the other rows' texts in the batch are negatives too.", aliases=("infonce_use_batch",)
     )
     margin: float = option(0.5, "Contrastive: how far apart (in 1 - cosine) two texts must be to cost nothing.", gt=0)
-    pooling: Literal["last", "mean", "first"] = option(
-        "last", "The vector: hidden state of the last token, the mean of all, or that of the first (encoders)."
+    pooling: Literal["auto", "last", "mean", "first"] = option(
+        "auto",
+        "The vector: hidden state of the last token, the mean of all, or that of the first (encoders); auto: as the "
+        "checkpoint says in 1_Pooling (sentence-transformers), else last.",
     )
 
     @hookimpl
     def build_trainer(self, job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Any:
         from swift_plugin_runtime.encoding.row_filter import usable
+        from swift_plugin_runtime.scoring.texts import own_pooling
         from swift_plugin_runtime.scoring.trainer import build_scoring_trainer
 
+        if self.pooling == "auto":  # what is settled here stands in the lock, for whoever opens the checkpoint
+            self.pooling = own_pooling(model) or "last"
         train = usable(job, rows, self.fault, "texts to compare")
         held = usable(job, eval_rows, self.fault, "texts to compare") if eval_rows else None
         return build_scoring_trainer(job, model, processor, train, held, self, compared)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from swift_plugin_runtime.scoring.scorer import Scorer
 from swift_testing import TrainerInvariants
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import build_trainer, unsettle
@@ -132,3 +135,35 @@ def test_a_text_that_is_too_long_is_dropped_with_its_row(tmp_path: Path) -> None
         tiny_model("qwen2"), rows, tmp_path, trainer="embedding", max_length=60, truncation_strategy="right"
     )
     assert [len(text["input_ids"]) for text in cut.train_dataset[1].texts][1] == 60
+
+
+@pytest.mark.parametrize(
+    ("said", "pooling"),
+    [
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
+        ({"pooling_mode_cls_token": True}, "first"),
+        ({"pooling_mode": "mean"}, "mean"),
+        ({"pooling_mode_lasttoken": True}, "last"),
+        (None, "last"),
+    ],
+)
+def test_pooling_is_what_the_checkpoint_says(said: Any, pooling: str, tmp_path: Path) -> None:
+    """In training, in the lock of what is saved, and where the published checkpoint itself is asked."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model("qwen2"), folder)
+    if said:
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    trainer = build_trainer(str(folder), ROWS, tmp_path / "run", trainer="embedding")
+    assert trainer.job.one("trainer").pooling == pooling
+    text = trainer.train_dataset[0].texts[0]
+    (given,) = Scorer(trainer.job, trainer.model, trainer.processing_class).vectors_of([text])
+    assert given == pytest.approx(vector(trainer.model, text, pooling).tolist(), abs=1e-5)
+
+
+def test_a_pooling_that_we_do_not_have_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(tiny_model("qwen2"), tmp_path / "model")
+    (tmp_path / "model" / "1_Pooling").mkdir()
+    (tmp_path / "model" / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
+    with pytest.raises(SwiftError, match="pools by max_tokens, which we do not have: say --pooling"):
+        build_trainer(str(tmp_path / "model"), ROWS, tmp_path / "run", trainer="embedding")

@@ -12,9 +12,9 @@ from swift_core import SwiftError
 
 
 @contextlib.contextmanager
-def served(model: str, port: int) -> Iterator[str]:
-    """The address of a server for `model`; the process is stopped at the end of the block."""
-    words = ["--model", model, "--template", "chatml", "--port", str(port)]
+def served(model: str, port: int, loading: dict[str, str]) -> Iterator[str]:
+    """The address of a server for `model`; the process is stopped at the end of the block. loading: more options."""
+    words = ["--model", model, "--port", str(port), *(w for k, v in loading.items() for w in (f"--{k}", v))]
     command = [sys.executable, "-u", "-m", "swift_core", "deploy", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

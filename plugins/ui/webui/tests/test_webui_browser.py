@@ -17,7 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
-from swift_plugin_demo import SIZE, copy_rows
+from swift_plugin_demo.built import SIZE, copy_rows
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -24,7 +24,7 @@ from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.inference.known_ids import known_ids
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.scoring.relevance import Judge
-from swift_plugin_runtime.scoring.texts import embed
+from swift_plugin_runtime.scoring.texts import embed, own_pooling
 
 Encoded = dict[str, Any]
 """A conversation as `encode` returns it, without what is trained."""
@@ -62,12 +62,12 @@ class Scorer:
         return self._each(encoded, size, lambda inputs: self.model(**inputs, use_cache=False).logits.float())
 
     def vectors(self, rows: list[Row], size: int = 8) -> list[list[float]]:
-        """A vector of unit length for each conversation, pooled as in training."""
+        """A vector of unit length for each conversation, pooled as in training, or as a published checkpoint says."""
         return self.vectors_of(self.encoded(rows), size)
 
     def vectors_of(self, encoded: list[Encoded], size: int = 8) -> list[list[float]]:
         """The same of conversations that are encoded."""
-        pooling = trained_by(self.job).get("options", {}).get("pooling", "last")
+        pooling = trained_by(self.job).get("options", {}).get("pooling") or own_pooling(self.model) or "last"
         return self._each(encoded, size, lambda inputs: embed(self.model, inputs, pooling))
 
     def encoded(self, rows: list[Row]) -> list[Encoded]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional
 
+from swift_core.contract.errors import SwiftError
 from swift_core.contract.row import Row
+from swift_core.job.lockfile import read_json
 from swift_plugin_runtime.loading.layers import keeps_logits
 
 
@@ -66,6 +69,35 @@ def embed(model: Any, inputs: dict[str, Any], pooling: str = "last") -> torch.Te
         chosen = places.argmax(1) if pooling == "last" else mask.argmax(1)
         pooled = hidden[torch.arange(len(hidden), device=mask.device), chosen]
     return functional.normalize(pooled.float(), dim=-1)
+
+
+Pooling = Literal["last", "mean", "first"]
+
+POOLINGS: dict[str, Pooling] = {
+    "mean_tokens": "mean",
+    "cls_token": "first",
+    "lasttoken": "last",
+    "mean": "mean",
+    "cls": "first",
+}
+"""sentence-transformers' names of poolings → ours."""
+
+
+def own_pooling(model: Any) -> Pooling | None:
+    """The pooling that a checkpoint states as sentence-transformers does (`1_Pooling/config.json`); None without it.
+
+    Raises SwiftError for one that we do not have.
+    """
+    said = read_json(Path(str(model.config._name_or_path), "1_Pooling", "config.json"))
+    names = [
+        key.removeprefix("pooling_mode_") for key, on in said.items() if key.startswith("pooling_mode_") and on is True
+    ]
+    names += [said["pooling_mode"]] if isinstance(said.get("pooling_mode"), str) else []
+    if not names:
+        return None
+    if len(names) > 1 or names[0] not in POOLINGS:
+        raise SwiftError(f"The checkpoint pools by {' and '.join(names)}, which we do not have: say --pooling.")
+    return POOLINGS[names[0]]
 
 
 def hidden_states(model: Any, inputs: dict[str, Any]) -> torch.Tensor:

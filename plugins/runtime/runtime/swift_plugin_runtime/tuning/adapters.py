@@ -145,6 +145,7 @@ def load(model: Any, folder: str, name: str, trainable: bool) -> Any:
 
     config = peft.PeftConfig.from_pretrained(folder)
     config.inference_mode = not trainable
+    config.base_model_name_or_path = None  # PEFT warns where it lies elsewhere, as what a hub or a GGUF file gave does
     model = attach(model, config, name)
     fill(model, folder, name)
     return model

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from swift_core.catalogue.conformance import recorded
 from swift_core.catalogue.entries import Entry
 from swift_core.contract.cards import Family
 from swift_testing.conformance.attempt import attempt
@@ -15,6 +16,7 @@ from swift_testing.conformance.media import check_media
 from swift_testing.conformance.models import check_model
 from swift_testing.conformance.processors import make_processor
 from swift_testing.conformance.tiny_family import architecture, write_checkpoint
+from swift_testing.conformance.weights import check_weights
 
 VERSIONS = ("swift-core", "torch", "transformers", "peft")
 
@@ -31,7 +33,21 @@ def level_reached(entry: Entry, templates: dict[str, str]) -> dict[str, Any]:
     reason = why_not_built(card) or _tried(card, result)
     missed = [f"{m}: {why}" for m, why in result["media"].items() if why != "passed"]
     level = "card" if broken else "template" if reason else "media" if result["media"] and not missed else "model"
+    if not (broken or reason or missed):
+        level, reason = _with_weights(card, level, result)
     return {"level": level, "reason": "; ".join([*broken[:1], *filter(None, [reason]), *missed]), **result}
+
+
+def _with_weights(card: Family, level: str, result: dict[str, Any]) -> tuple[str, str]:
+    """(level, why it is not `weights` where that failed). What was seen is put into `result`.
+
+    Where the package with the checkpoint is not installed, what an earlier run saw stays, with its own date.
+    """
+    seen: dict[str, Any] = {}
+    reason = attempt(lambda: seen.update(check_weights(card) or recorded().get(card.name, {}).get("weights") or {}))
+    if seen:
+        result["weights"] = seen
+    return ("weights" if seen else level), reason
 
 
 def _tried(card: Family, result: dict[str, Any]) -> str:

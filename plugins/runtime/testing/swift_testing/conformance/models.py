@@ -49,9 +49,9 @@ def _prepared(name: str, card: Family, options: dict[str, Any]) -> Job:
     return prepare(name, [Given(k, v, "conformance") for k, v in {**common, **options}.items()])
 
 
-def check_model(card: Family, folder: str, work: Path) -> dict[str, Any]:
-    """All checks on the checkpoint in `folder`, in order; returns figures, raises Failed."""
-    job = train_job(card, folder, str(work / "run"))
+def check_model(card: Family, folder: str, work: Path, **options: Any) -> dict[str, Any]:
+    """All checks on the checkpoint in `folder`, in order; returns figures, raises Failed. options: of its training."""
+    job = train_job(card, folder, str(work / "run"), **options)
     model, tokenizer = load(job)
     batch = encoded(job, tokenizer)
     if card.task not in WRITES:

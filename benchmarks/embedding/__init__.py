@@ -1,0 +1,1 @@
+"""An embedding model and a reranker on real weights, beside sentence-transformers."""

@@ -1,0 +1,65 @@
+"""sentence-transformers on the rows of the benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def rows_of(file: str) -> list[dict[str, Any]]:
+    """The rows of a JSONL file."""
+    return [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
+
+
+def settings(folder: Path, asked: argparse.Namespace, batch: int) -> dict[str, Any]:
+    """What its training arguments share with ours."""
+    return {
+        "output_dir": str(folder), "num_train_epochs": asked.epochs, "per_device_train_batch_size": batch,
+        "learning_rate": asked.rate, "lr_scheduler_type": "linear", "warmup_steps": 0.1, "weight_decay": 0.0,
+        "save_strategy": "no", "logging_steps": 5, "report_to": [], "use_cpu": True, "seed": 42,
+    }  # fmt: skip
+
+
+def embedding(model: str, train: str, folder: Path, asked: argparse.Namespace, temperature: float) -> str:
+    """The folder of a model trained with MultipleNegativesRankingLoss, which is InfoNCE in the batch."""
+    import datasets
+    from sentence_transformers import (
+        SentenceTransformer,
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+        losses,
+    )
+
+    learner = SentenceTransformer(model, device="cpu")
+    rows = [{"anchor": row["query"], "positive": row["positive"]} for row in rows_of(train)]
+    loss = losses.MultipleNegativesRankingLoss(learner, scale=1 / temperature)
+    arguments = SentenceTransformerTrainingArguments(**settings(folder, asked, asked.batch))
+    SentenceTransformerTrainer(learner, arguments, datasets.Dataset.from_list(rows), loss=loss).train()
+    learner.save(str(folder / "model"))
+    return str(folder / "model")
+
+
+def reranker(model: str, train: str, folder: Path, asked: argparse.Namespace, temperature: float) -> str:
+    """The folder of a cross-encoder trained with BinaryCrossEntropyLoss. temperature: not used."""
+    import datasets
+    from sentence_transformers.cross_encoder import (
+        CrossEncoder,
+        CrossEncoderTrainer,
+        CrossEncoderTrainingArguments,
+        losses,
+    )
+
+    learner = CrossEncoder(model, num_labels=1, device="cpu")
+    pairs = [
+        {"query": row["query"], "document": text, "label": float(text == row["positive"])}
+        for row in rows_of(train)
+        for text in (row["positive"], *row["negative"])
+    ]
+    size = len(pairs) // len(rows_of(train))
+    arguments = CrossEncoderTrainingArguments(**settings(folder, asked, asked.batch * size))
+    loss = losses.BinaryCrossEntropyLoss(learner)
+    CrossEncoderTrainer(learner, arguments, datasets.Dataset.from_list(pairs), loss=loss).train()
+    learner.save_pretrained(str(folder / "model"))
+    return str(folder / "model")

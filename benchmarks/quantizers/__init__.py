@@ -1,0 +1,1 @@
+"""Every quantizer that runs here, on real weights."""
