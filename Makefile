@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-downstream
 
 setup: .venv/.ready
 
@@ -47,6 +47,7 @@ generated: .venv/.ready
 	$(PY) tools/reference.py
 	$(PY) tools/troubleshooting.py
 	$(PY) tools/coming_from.py
+	$(PY) tools/extras.py
 
 # The losses of every training method on a tiny model, which the tests hold later runs to.
 trajectories: .venv/.ready
@@ -198,3 +199,7 @@ conformance: .venv/conformance/.ready
 # A release of this checkout to an index of its own on 127.0.0.1, and what pip then installs from there.
 test-release: .venv/release/.ready
 	PYTHONPATH=$(CURDIR)/.venv/release SWIFT_TEST_RELEASE=1 $(PY) -m pytest tests/test_release.py
+
+# Three plugins of third parties with their whole contracts.
+test-downstream: .venv/.ready
+	SWIFT_TEST_DOWNSTREAM=1 $(PY) -m pytest tests/test_downstream.py tests/test_upgrade.py

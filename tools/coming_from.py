@@ -40,8 +40,8 @@ are read as they are, and many options have the same name. Options that have ano
 
 ## Let the file be converted
 
-`swift convert-config` (`pip install swift-plugin-convert`) turns a YAML file of LLaMA-Factory, Axolotl, TRL or ms-swift,
-or a script with their command, into a job file of ours:
+`swift convert-config` (`pip install swift-plugin-convert`) makes a job file of a YAML file of LLaMA-Factory, Axolotl,
+TRL or ms-swift, or of a script with their command:
 
 ```console
 $ swift convert-config theirs.yaml --output job.yaml
@@ -51,9 +51,9 @@ $ swift sft --config job.yaml
 
 - Behind an option stands the word that it comes from. Below stand the defaults of that program which are others here,
   because a word that nobody said trains, too.
-- What needs no word here, and what has no equal, stands in the file as a comment with the reason. The command prints how
-  many these are, and names those without an equal.
-- Paths and data sets stay as they are; `use_hf: true` is written where the program takes models from Hugging Face.
+- What needs no word here, and what has no equal, stands in the file as a comment with the reason. The command prints
+  how many these are, and names those without an equal.
+- Paths and data sets stay as they are. `use_hf: true` is written where the program takes models from Hugging Face.
 - The words are data: a table for each program in `swift_plugin_convert/words`.
 
 ## Let the list come to you
