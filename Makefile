@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-downstream
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-downstream test-matrix
 
 setup: .venv/.ready
 
@@ -48,6 +48,9 @@ generated: .venv/.ready
 	$(PY) tools/troubleshooting.py
 	$(PY) tools/coming_from.py
 	$(PY) tools/extras.py
+	$(PY) tools/readme.py
+	$(PY) tools/api.py
+	$(PY) tools/matrix.py page
 
 # The losses of every training method on a tiny model, which the tests hold later runs to.
 trajectories: .venv/.ready
@@ -203,3 +206,7 @@ test-release: .venv/release/.ready
 # Three plugins of third parties with their whole contracts.
 test-downstream: .venv/.ready
 	SWIFT_TEST_DOWNSTREAM=1 $(PY) -m pytest tests/test_downstream.py tests/test_upgrade.py
+
+# Lowest and newest allowed transformers, peft, accelerate and trl, each through the same tests; writes docs/compatibility.md.
+test-matrix: .venv/.ready .venv/.smollm2
+	$(PY) tools/matrix.py run $(CELLS)

@@ -77,10 +77,16 @@ def test_the_reference_is_up_to_date() -> None:
     assert not stale, f"{', '.join(stale)}: run make generated"
 
 
-@pytest.mark.parametrize("name", ["troubleshooting", "coming_from"])
+@pytest.mark.parametrize("name", ["troubleshooting", "coming_from", "api", "matrix"])
 def test_the_page_of_a_tool_is_up_to_date(name: str) -> None:
     made = tool(name)
     assert made.page() == made.PAGE.read_text(encoding="utf-8"), "run make generated"
+
+
+def test_the_figures_of_the_readme_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    made = tool("readme")
+    assert made.text() == made.FILE.read_text(encoding="utf-8"), "run make generated"
 
 
 def test_errors_are_found_in_each_form_that_the_code_writes(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ $ swift sft --config job.yaml
 
 ## Let the list come to you
 
-Or mend a job file by hand. Give a job file of another program to `swift explain`. It loads no model and changes nothing; it tells every option that
-has another name, all at once. `job.yaml`, as LLaMA-Factory would read it:
+Or mend a job file by hand. Give it to `swift explain` as it is. That loads no model and changes nothing; it tells every
+option that has another name, all at once. `job.yaml`, as LLaMA-Factory would read it:
 
 ```yaml
 model_name_or_path: Qwen/Qwen3-0.6B
