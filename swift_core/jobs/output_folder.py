@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from swift_core.contract.errors import SwiftError
 from swift_core.jobs.checkpoints import checkpoints, sweep
+from swift_core.system import lock
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -94,20 +95,16 @@ def _is_still(file: Path, descriptor: int) -> bool:
 def _lock(job: Job, folder: Path, descriptor: int) -> None:
     """Lock the folder for this run. SwiftError where another run has it; a line where there are no such locks."""
     try:
-        import fcntl
-    except ImportError:  # Windows
-        job.say(f"{folder} cannot be locked on this system: let no other run write into it")
+        held = lock(descriptor)
+    except OSError as error:  # a file system without locks
+        job.say(f"{folder} cannot be locked ({error.strerror}): let no other run write into it")
         return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not held:
         who = (folder / HOLDER).read_text(encoding="utf-8", errors="replace").strip()
         os.close(descriptor)
         raise SwiftError(
             f"--output_dir {folder} is in use: process {who or 'unknown'} trains into it. Choose another, or wait."
-        ) from None
-    except OSError as error:  # a file system without locks
-        job.say(f"{folder} cannot be locked ({error.strerror}): let no other run write into it")
+        )
 
 
 def _make_room(job: Job, folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import time
 import urllib.error
@@ -14,6 +12,7 @@ from typing import Any
 
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
+from swift_core.system import end_group, own_group
 
 WATCH = 'exec 3<&0; "$@" </dev/null & server=$!; (cat <&3 >/dev/null; kill 0) & wait $server'
 """Runs the server, and ends its process group when our end of the pipe closes: it cannot outlive us."""
@@ -50,7 +49,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 env=variables,
                 cwd=folder.name,
-                start_new_session=True,
+                **own_group(),
             )
 
     def wait(self, job: Job, timeout: float, option: str) -> None:
@@ -99,15 +98,11 @@ class ServerProcess:
     def stop(self) -> None:
         """End every process of the group, and remove the folder, and with it the log where it is not kept."""
         if self.process.poll() is None:
-            self._signal(signal.SIGTERM)
+            end_group(self.process.pid)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(15)
-        self._signal(signal.SIGKILL)  # engine processes that did not heed their parent's end
+        end_group(self.process.pid, at_once=True)  # engine processes that did not heed their parent's end
         self.process.wait()
         if self.process.stdin:
             self.process.stdin.close()
         self.folder.cleanup()
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
