@@ -51,6 +51,7 @@ generated: .venv/.ready
 	$(PY) tools/readme.py
 	$(PY) tools/api.py
 	$(PY) tools/matrix.py page
+	$(PY) tools/zh.py
 
 # The losses of every training method on a tiny model, which the tests hold later runs to.
 trajectories: .venv/.ready
@@ -60,6 +61,11 @@ trajectories: .venv/.ready
 strategies: .venv/.ready .venv/deepspeed/.ready
 	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
 	$(PY) tools/reference.py
+
+# What models take on GPUs, as swift plan counts it: docs/hardware.md, some minutes.
+.PHONY: hardware
+hardware: .venv/.ready
+	$(PY) tools/hardware.py
 
 # The documentation as a site, in output/site; a page or heading that a link does not find stops it.
 .PHONY: docs

@@ -77,7 +77,7 @@ def test_the_reference_is_up_to_date() -> None:
     assert not stale, f"{', '.join(stale)}: run make generated"
 
 
-@pytest.mark.parametrize("name", ["troubleshooting", "coming_from", "api", "matrix"])
+@pytest.mark.parametrize("name", ["troubleshooting", "coming_from", "api", "matrix", "zh"])
 def test_the_page_of_a_tool_is_up_to_date(name: str) -> None:
     made = tool(name)
     assert made.page() == made.PAGE.read_text(encoding="utf-8"), "run make generated"
@@ -129,6 +129,38 @@ def test_every_hook_explains_itself() -> None:
 def test_the_index_names_every_page() -> None:
     linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     assert sorted(linked) == sorted(p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md")
+
+
+ENGLISH = {"README.md", "cli.md"}
+"""Chinese pages that are no translation of a page."""
+
+
+def test_every_how_to_is_there_in_chinese() -> None:
+    english, chinese = ({p.name for p in (ROOT / "docs" / place).glob("*.md")} for place in ("how-to", "zh/how-to"))
+    assert english == chinese
+    linked = re.findall(r"\]\(([\w/-]+\.md)\)", (ROOT / "docs" / "zh" / "README.md").read_text(encoding="utf-8"))
+    there = {p.relative_to(ROOT / "docs" / "zh").as_posix() for p in (ROOT / "docs" / "zh").glob("**/*.md")}
+    assert set(linked) == there - {"README.md"}
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "zh").glob("**/*.md")), ids=lambda p: p.stem)
+def test_a_chinese_page_has_the_commands_and_blocks_of_the_english_one(page: Path) -> None:
+    """And as many headings and rows of tables."""
+    if page.name in ENGLISH:
+        pytest.skip("no translation of a page")
+    texts = [f.read_text(encoding="utf-8") for f in (page, ROOT / "docs" / page.relative_to(ROOT / "docs" / "zh"))]
+    blocks, headings, rows = zip(*map(_bones, texts), strict=True)
+    assert blocks[0] == blocks[1]
+    assert headings[0] == headings[1]
+    assert rows[0] == rows[1]
+
+
+def _bones(text: str) -> tuple[list[str], list[int], int]:
+    """(blocks of code, levels of headings, rows of tables)."""
+    blocks = [block.group() for block in BLOCK.finditer(text)]
+    prose = BLOCK.sub("", text)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.MULTILINE)]
+    return blocks, levels, len(re.findall(r"^\|", prose, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda p: p.stem)

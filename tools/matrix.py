@@ -23,6 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "tools" / "matrix.json"
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -73,9 +76,31 @@ def install(cell: str) -> Path | None:
     wanted = [need for library, need in allowed().items() if name in (library, "all")]
     target = FOLDER / cell
     shutil.rmtree(target, ignore_errors=True)
-    words = ["uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(target)]
-    subprocess.run([sys.executable, "-m", *words, "--resolution", WHICH[which], *wanted], check=True)
+    while wanted:
+        words = ["uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(target)]
+        subprocess.run([sys.executable, "-m", *words, "--resolution", WHICH[which], *wanted], check=True)
+        wanted = list(unmet(target))
     return target
+
+
+def unmet(target: Path) -> Iterator[str]:
+    """What the libraries of a folder need, and neither the folder nor this environment has in that version."""
+    own = {canonicalize_name(one.metadata["Name"]): one for one in importlib.metadata.distributions(path=[str(target)])}
+    for one in own.values():
+        for need in map(Requirement, one.requires or ()):
+            if need.marker and not need.marker.evaluate({"extra": ""}):
+                continue
+            there = own.get(canonicalize_name(need.name))
+            version = there.version if there else _installed(need.name)
+            if version is None or not need.specifier.contains(version, prereleases=True):
+                yield f"{need.name}{need.specifier}"
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def versions(target: Path | None) -> dict[str, str]:
