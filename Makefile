@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-downstream test-matrix
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-downstream test-matrix test-notebooks
 
 setup: .venv/.ready
 
@@ -216,3 +216,7 @@ test-downstream: .venv/.ready
 # Lowest and newest allowed transformers, peft, accelerate and trl, each through the same tests; writes docs/compatibility.md.
 test-matrix: .venv/.ready .venv/.smollm2
 	$(PY) tools/matrix.py run $(CELLS)
+
+# The notebooks of examples/notebooks, every cell.
+test-notebooks: .venv/.ready
+	SWIFT_TEST_NOTEBOOKS=1 $(PY) -m pytest tests/test_notebooks.py

@@ -56,14 +56,14 @@ INTRO = """<!-- Written by tools/hardware.py with `swift plan`: run `make hardwa
 
 # Which GPU for which job?
 
-Memory of one device in GiB, as [`swift plan`](plan.md) counts it, and the smallest usual GPU of which that is less than
-{room:.0%}: rows of {length:,} tokens, one at a time, weights in bfloat16, `--gradient_checkpointing true` in training;
+Memory of one device in GiB, as [`swift plan`](plan.md) counts it, and the smallest usual GPU that has a tenth
+more: rows of {length:,} tokens, one at a time, weights in bfloat16, `--gradient_checkpointing true` in training;
 answers to eight questions together. The models are counted from the shapes of their layers.
 
 """
 
 OUTRO = """
-- Ask about your own job: `swift plan sft --model MODEL --dataset rows.jsonl --tuner lora --device cuda --memory_gib 24`.
+- Ask about your own job: `swift plan sft --model MODEL --dataset rows.jsonl --device cuda --memory_gib 24`.
 - What a plan does not know (CUDA's context, an allocator's gaps, kernels' own memory) is on top: that is the room left.
 - Several GPUs share optimizer, gradients and weights: `--devices 8 --deepspeed zero2`, or `--fsdp true`
   ([several GPUs](how-to/several-gpus.md)).
@@ -108,4 +108,4 @@ def lines() -> Iterator[str]:
 
 if __name__ == "__main__":
     table = "\n".join(lines())
-    PAGE.write_text(INTRO.format(room=ROOM, length=LENGTH) + table + "\n" + OUTRO, encoding="utf-8")
+    PAGE.write_text(INTRO.format(length=LENGTH) + table + "\n" + OUTRO, encoding="utf-8")
