@@ -26,7 +26,10 @@ def convert(
         str, typer.Option(help="Whose file it is: llamafactory, axolotl, trl or ms-swift; left out: found out.")
     ] = "",
 ) -> None:
-    """Turn another program's job file or command into a job file of ours."""
+    """Turn another program's job file or command into a job file of ours.
+
+    Raises SwiftError where it cannot be read, or the output is there already.
+    """
     from swift_plugin_convert.converting import converted
     from swift_plugin_convert.reading import read
     from swift_plugin_convert.writing import summary, text_of

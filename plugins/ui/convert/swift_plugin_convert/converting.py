@@ -111,7 +111,7 @@ def _filled(word: str, value: Any, match: re.Match[str] | None, values: dict[str
     if word == "NOT":
         return value in (False, "false")
     if doubled := re.fullmatch(r"TWICE\((\w+),(\d+)\)", word):
-        return 2 * int(values.get(doubled[1], doubled[2]))
+        return 2 * int(str(values.get(doubled[1], doubled[2])))
     if word.startswith("{"):
         return json.loads(word.replace("VALUE", json.dumps(value)))
     return _literal(word.replace("$1", match[1]) if match and "$1" in word else word)

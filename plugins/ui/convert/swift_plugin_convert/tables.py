@@ -67,7 +67,7 @@ def rows(program: str) -> list[Row]:
         for meaning in meanings
         if {PROGRAMS[program], "transformers"} & {user.removeprefix("older ") for user in _users(meaning.users)}
     ]
-    return [Row(*cells, place) for place, cells in enumerate(own + shared)]  # type: ignore[call-arg]
+    return [Row(word, value, said, why, place) for place, (word, value, said, why) in enumerate(own + shared)]
 
 
 def _users(text: str) -> list[str]:
