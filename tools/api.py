@@ -122,7 +122,7 @@ def _entry(path: str) -> Iterator[str]:
     """A name: its signature, what it says of itself, and the public methods of a class."""
     one = found(path)
     yield f"### {one.name}\n"
-    yield f"```python\nfrom {_public(path)} import {one.name}\n\n{_signature(one)}\n```\n"
+    yield f"```python\nfrom {_public(path)} import {one.name}\n\n\n{_signature(one)}\n```\n"
     yield _text(one)
     if one.is_class:
         for method in one.functions.values():

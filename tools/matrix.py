@@ -68,7 +68,8 @@ def cells() -> list[str]:
 def install(cell: str) -> Path | None:
     """A folder with the libraries of a cell; None for the cell of this environment.
 
-    Of several libraries all go together; what they need of others is installed beside them where ours does not do.
+    Of several libraries all go together. What they need of others is installed beside them, the newest that they allow,
+    where ours does not do.
     """
     if cell == "pinned":
         return None
@@ -76,10 +77,11 @@ def install(cell: str) -> Path | None:
     wanted = [need for library, need in allowed().items() if name in (library, "all")]
     target = FOLDER / cell
     shutil.rmtree(target, ignore_errors=True)
+    way = WHICH[which]
     while wanted:
         words = ["uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(target)]
-        subprocess.run([sys.executable, "-m", *words, "--resolution", WHICH[which], *wanted], check=True)
-        wanted = list(unmet(target))
+        subprocess.run([sys.executable, "-m", *words, "--resolution", way, *wanted], check=True)
+        wanted, way = list(unmet(target)), WHICH["newest"]
     return target
 
 
