@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl test-downstream test-matrix test-notebooks
 
 setup: .venv/.ready
 
@@ -57,6 +57,11 @@ generated: .venv/.ready
 	$(PY) tools/reference.py
 	$(PY) tools/troubleshooting.py
 	$(PY) tools/coming_from.py
+	$(PY) tools/extras.py
+	$(PY) tools/readme.py
+	$(PY) tools/api.py
+	$(PY) tools/matrix.py page
+	$(PY) tools/zh.py
 
 # The losses of every training method on a tiny model, which the tests hold later runs to.
 trajectories: .venv/.ready
@@ -66,6 +71,11 @@ trajectories: .venv/.ready
 strategies: .venv/.ready .venv/deepspeed/.ready
 	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_STRATEGIES='tensor zero2' PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
 	$(PY) tools/reference.py
+
+# What models take on GPUs, as swift plan counts it: docs/hardware.md, some minutes.
+.PHONY: hardware
+hardware: .venv/.ready
+	$(PY) tools/hardware.py
 
 # The documentation as a site, in output/site; a page or heading that a link does not find stops it.
 .PHONY: docs
@@ -245,3 +255,15 @@ conformance: .venv/conformance/.ready
 # A release of this checkout to an index of its own on 127.0.0.1, and what pip then installs from there.
 test-release: .venv/release/.ready
 	PYTHONPATH=$(CURDIR)/.venv/release SWIFT_TEST_RELEASE=1 $(PY) -m pytest tests/test_release.py
+
+# Three plugins of third parties with their whole contracts.
+test-downstream: .venv/.ready
+	SWIFT_TEST_DOWNSTREAM=1 $(PY) -m pytest tests/test_downstream.py tests/test_upgrade.py
+
+# Lowest and newest allowed transformers, peft, accelerate and trl, each through the same tests; writes docs/compatibility.md.
+test-matrix: .venv/.ready .venv/.smollm2
+	$(PY) tools/matrix.py run $(CELLS)
+
+# The notebooks of examples/notebooks, every cell.
+test-notebooks: .venv/.ready
+	SWIFT_TEST_NOTEBOOKS=1 $(PY) -m pytest tests/test_notebooks.py

@@ -13,8 +13,8 @@ STEP = 200
 LONGEST = (
     "test_torchrun.py", "test_learning.py", "test_demo.py", "test_docs.py", "test_whole_runs.py", "test_listing1.py",
     "test_unloaded.py", "test_align.py", "test_third_party.py", "test_resume.py", "test_serving_forms.py",
-    "test_imports.py", "test_serving_doors.py", "test_scaffold.py", "test_sequence.py", "test_fsdp.py", "test_tensor.py",
-    "test_hubs.py",
+    "test_imports.py", "test_serving_doors.py", "test_scaffold.py", "test_sequence.py", "test_fsdp.py",
+    "test_tensor.py",
 )  # fmt: skip
 """Files that take longest: they begin first, so that no process is left alone with one of them at the end."""
 

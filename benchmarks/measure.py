@@ -90,5 +90,7 @@ def report(title: str, rows: list[dict[str, Any]], raw: Any, out: str | None) ->
     """Print the table; write everything as JSON where `out` names a file."""
     print(f"\n{title}\n\n{table(rows)}")
     if out:
-        Path(out).write_text(json.dumps({"on": machine(), "table": rows, "raw": raw}, indent=1, default=vars) + "\n")
+        Path(out).write_text(
+            json.dumps({"on": machine(), "table": rows, "raw": raw}, indent=1, default=vars) + "\n", encoding="utf-8"
+        )
         print(f"\nall figures: {out}")

@@ -91,7 +91,7 @@ def predict(place: Path, model: str, job: dict[str, Any]) -> dict[str, Any]:
 def hold(place: Path, model: str, job: dict[str, Any]) -> dict[str, float]:
     """Train, and tell how far resident memory rose."""
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     before = resident("VmRSS")
     train(place, model, job)
     return {"held": resident("VmHWM") - before}
@@ -99,7 +99,7 @@ def hold(place: Path, model: str, job: dict[str, Any]) -> dict[str, float]:
 
 def resident(name: str) -> float:
     """A figure of this process's memory in MiB: VmRSS now, VmHWM at most."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 

@@ -77,10 +77,16 @@ def test_the_reference_is_up_to_date() -> None:
     assert not stale, f"{', '.join(stale)}: run make generated"
 
 
-@pytest.mark.parametrize("name", ["troubleshooting", "coming_from"])
+@pytest.mark.parametrize("name", ["troubleshooting", "coming_from", "api", "matrix", "zh"])
 def test_the_page_of_a_tool_is_up_to_date(name: str) -> None:
     made = tool(name)
     assert made.page() == made.PAGE.read_text(encoding="utf-8"), "run make generated"
+
+
+def test_the_figures_of_the_readme_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    made = tool("readme")
+    assert made.text() == made.FILE.read_text(encoding="utf-8"), "run make generated"
 
 
 def test_errors_are_found_in_each_form_that_the_code_writes(tmp_path: Path) -> None:
@@ -125,6 +131,38 @@ def test_the_index_names_every_page() -> None:
     assert sorted(linked) == sorted(p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md")
 
 
+ENGLISH = {"README.md", "cli.md"}
+"""Chinese pages that are no translation of a page."""
+
+
+def test_every_how_to_is_there_in_chinese() -> None:
+    english, chinese = ({p.name for p in (ROOT / "docs" / place).glob("*.md")} for place in ("how-to", "zh/how-to"))
+    assert english == chinese
+    linked = re.findall(r"\]\(([\w/-]+\.md)\)", (ROOT / "docs" / "zh" / "README.md").read_text(encoding="utf-8"))
+    there = {p.relative_to(ROOT / "docs" / "zh").as_posix() for p in (ROOT / "docs" / "zh").glob("**/*.md")}
+    assert set(linked) == there - {"README.md"}
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "zh").glob("**/*.md")), ids=lambda p: p.stem)
+def test_a_chinese_page_has_the_commands_and_blocks_of_the_english_one(page: Path) -> None:
+    """And as many headings and rows of tables."""
+    if page.name in ENGLISH:
+        pytest.skip("no translation of a page")
+    texts = [f.read_text(encoding="utf-8") for f in (page, ROOT / "docs" / page.relative_to(ROOT / "docs" / "zh"))]
+    blocks, headings, rows = zip(*map(_bones, texts), strict=True)
+    assert blocks[0] == blocks[1]
+    assert headings[0] == headings[1]
+    assert rows[0] == rows[1]
+
+
+def _bones(text: str) -> tuple[list[str], list[int], int]:
+    """(blocks of code, levels of headings, rows of tables)."""
+    blocks = [block.group() for block in BLOCK.finditer(text)]
+    prose = BLOCK.sub("", text)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.MULTILINE)]
+    return blocks, levels, len(re.findall(r"^\|", prose, re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda p: p.stem)
 def test_every_command_of_a_how_to_is_a_job(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is prepared as `swift explain` does, with a model's folder in place of a checkpoint's."""
@@ -133,7 +171,7 @@ def test_every_command_of_a_how_to_is_a_job(page: Path, tmp_path: Path, monkeypa
         (tmp_path / name).write_text('{"query": "a", "response": "b"}\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^\$ swift (.*)", text.replace("\\\n", " "), re.MULTILINE)
-    jobs = [words for words in map(_words, commands) if words[0] != "new"]
+    jobs = [words for words in map(_words, commands) if words[0] not in ("new", "show")]
     assert jobs
     for job, *words in jobs:
         prepared(job, words)

@@ -16,7 +16,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from fresh_venv import run
+from fresh_venv import Venv, run, uv
+from swift_testing.contracts import CHAT, tiny_model, write_rows
+from test_third_party import needed_by
 from tools_of import ROOT, tool
 
 KERNEL = """[build-system]
@@ -75,6 +77,19 @@ def release() -> Iterator[ModuleType]:
 
 def git(root: Path, *words: str) -> None:
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words], cwd=root, check=True)
+
+
+def git_says(*words: str) -> str:
+    """What git prints about this checkout; empty where it fails."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return "" if done.returncode else done.stdout.strip()
+
+
+def build_wheels(out: Path, root: Path) -> Path:
+    """Wheels of what a user of Qwen2-VL installs, from a checkout."""
+    for folder in needed_by("swift-plugin-qwen2vl", "swift-testing"):
+        uv("build", "-q", "--wheel", "--no-create-gitignore", "-o", str(out), str(root / folder.relative_to(ROOT)))
+    return out
 
 
 def commit(root: Path, message: str = "a change") -> None:
@@ -397,6 +412,46 @@ def finished(words: list[str], **environment: str) -> str:
     return done.stdout + done.stderr
 
 
+def test_the_extra_all_names_every_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    extras = tool("extras")
+    assert extras.text() == extras.FILE.read_text(encoding="utf-8"), "run make generated"
+
+
+LAST = os.environ.get("SWIFT_LAST_RELEASE") or git_says("describe", "--tags", "--abbrev=0", "--match", "v*")
+
+
+@IN_FULL
+@pytest.mark.skipif(not LAST, reason="no release has a tag: name its commit, SWIFT_LAST_RELEASE=COMMIT")
+def test_an_upgrade_from_the_last_release_keeps_what_it_made(tmp_path: Path) -> None:
+    """Wheels of the last release train with a third party's tuner; wheels of this checkout go on from there."""
+    old = tmp_path / "old"
+    git(ROOT, "worktree", "add", "--detach", "--quiet", str(old), LAST)
+    try:
+        builds = {"old": build_wheels(tmp_path / "old-wheels", old), "new": build_wheels(tmp_path / "new-wheels", ROOT)}
+    finally:
+        git(ROOT, "worktree", "remove", "--force", str(old))
+    venv, rows, model = Venv(tmp_path / "venv", with_ours=False), write_rows(tmp_path, CHAT), tiny_model("qwen2_vl")
+    uv("build", "-q", "--wheel", "-o", str(tmp_path / "third"), str(ROOT / "tests/downstream/swift-plugin-gains"))
+
+    def install(which: str) -> None:
+        wheels = [*builds[which].glob("*.whl"), *(tmp_path / "third").glob("*.whl")]
+        names = [str(wheel) for wheel in wheels]
+        uv("pip", "install", "--quiet", "--no-deps", "--reinstall", "--python", str(venv.python), *names)
+
+    words = ["--model", model, "--dataset", rows, "--save_steps", "1"]
+    install("old")
+    for tuner in ("lora", "gains"):
+        job = [*words, "--tuner", tuner, "--output_dir", tuner, "--max_steps", "1"]
+        venv.run("swift", "sft", *job, cwd=tmp_path)
+    install("new")
+    for tuner in ("lora", "gains"):
+        job = [*words, "--tuner", tuner, "--output_dir", tuner, "--max_steps", "2"]
+        venv.run("swift", "sft", *job, "--resume_from_checkpoint", "last", cwd=tmp_path)
+        assert (tmp_path / tuner / "checkpoint-2" / "swift.lock.json").is_file()
+        venv.run("swift", "infer", "--ckpt_dir", f"{tuner}/checkpoint-1", "--dataset", rows, cwd=tmp_path)
+
+
 @IN_FULL
 def test_this_checkout_is_released_to_an_index_and_installed_from_there(tmp_path: Path) -> None:
     root, env = tmp_path / "checkout", tmp_path / "env"
@@ -416,5 +471,7 @@ def test_this_checkout_is_released_to_an_index_and_installed_from_there(tmp_path
         finished([*pip, *pins, "swift-core", "swift-plugin-qwen2vl"])
         uv = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--python", str(env / "bin/python")]
         solved = finished([*uv, "--index-url", f"{url}simple/", "swift-bill"])
+        everything = finished([*uv, "--index-url", f"{url}simple/", "swift-core[all]"])
+    assert everything.count("+ swift-") > 300 and "+ swift-plugin-grpo==" in everything
     assert "+ swift-bill==2026.2" in solved and "+ swift-testing==" in solved
     assert "qwen2_vl" in finished([str(env / "bin/swift"), "list", "models"])

@@ -38,10 +38,28 @@ are read as they are, and many options have the same name. Options that have ano
 | TRL: `trl sft`, `trl dpo`, `trl grpo` … | `swift sft`, `swift rlhf --rlhf_type dpo`, `swift rlhf --rlhf_type grpo` … |
 | `accelerate launch --num_processes 2`, `torchrun --nproc_per_node 2` | `--launcher torchrun --nproc_per_node 2` |
 
+## Let the file be converted
+
+`swift convert-config` (`pip install swift-plugin-convert`) makes a job file of a YAML file of LLaMA-Factory, Axolotl,
+TRL or ms-swift, or of a script with their command:
+
+```console
+$ swift convert-config theirs.yaml --output job.yaml
+$ swift explain sft --config job.yaml
+$ swift sft --config job.yaml
+```
+
+- Behind an option stands the word that it comes from. Below stand the defaults of that program which are others here,
+  because a word that nobody said trains, too.
+- What needs no word here, and what has no equal, stands in the file as a comment with the reason. The command prints
+  how many these are, and names those without an equal.
+- Paths and data sets stay as they are. `use_hf: true` is written where the program takes models from Hugging Face.
+- The words are data: a table for each program in `swift_plugin_convert/words`.
+
 ## Let the list come to you
 
-Give a job file of another program to `swift explain`. It loads no model and changes nothing; it tells every option that
-has another name, all at once. `job.yaml`, as LLaMA-Factory would read it:
+Or mend a job file by hand. Give it to `swift explain` as it is. That loads no model and changes nothing; it tells every
+option that has another name, all at once. `job.yaml`, as LLaMA-Factory would read it:
 
 ```yaml
 model_name_or_path: Qwen/Qwen3-0.6B

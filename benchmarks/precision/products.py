@@ -16,7 +16,7 @@ LIBRARIES: list[Any] = []
 def native() -> bool:
     """Whether this CPU multiplies bfloat16 matrices by instructions of its own."""
     flags = Path("/proc/cpuinfo")
-    return not flags.is_file() or any(word in flags.read_text() for word in ("avx512bw", "bf16"))
+    return not flags.is_file() or any(word in flags.read_text(encoding="utf-8") for word in ("avx512bw", "bf16"))
 
 
 def help_out() -> None:

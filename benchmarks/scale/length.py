@@ -36,7 +36,10 @@ def curves(largest: int) -> list[Curve]:
 
 def _stretch(config: Path) -> None:
     """Let the model take the longest sequence."""
-    config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": SIZES[-1]}))
+    config.write_text(
+        json.dumps({**json.loads(config.read_text(encoding="utf-8")), "max_position_embeddings": SIZES[-1]}),
+        encoding="utf-8",
+    )
 
 
 def _trained(folder: Path, size: int) -> Used:

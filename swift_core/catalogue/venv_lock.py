@@ -13,13 +13,14 @@ from pathlib import Path
 from types import TracebackType
 
 from swift_core.contract.errors import SwiftError
+from swift_core.system import has_shared_locks, lock, runs, unlock
 
 
 class Lock:
     """The lock of the environment in `folder`, in a file beside it that stays. Raises SwiftError without such locks."""
 
     def __init__(self, folder: Path):
-        if os.name != "posix":
+        if not has_shared_locks():
             raise SwiftError("Isolated environments need the file locks of Linux or macOS: on Windows, work in WSL.")
         self.file = lock_file(folder)
         try:
@@ -46,9 +47,7 @@ class Lock:
 
     def release(self) -> None:
         """Let go of it until it is taken again."""
-        import fcntl
-
-        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        unlock(self.descriptor)
 
     def take(self, doing: str, *, alone: bool, waiting: str = "") -> bool:
         """Whether it is held now. doing: what others read that we do, for instance `makes it`.
@@ -56,16 +55,12 @@ class Lock:
         waiting: what is said before it waits for others; left out, it does not wait. Raises SwiftError where the
         file system has no locks.
         """
-        import fcntl
-
-        how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         try:
-            fcntl.flock(self.descriptor, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not waiting:
-                return False
-            print(f"{waiting}: {holder(self.file)}.", file=sys.stderr, flush=True)
-            fcntl.flock(self.descriptor, how)
+            if not lock(self.descriptor, alone):
+                if not waiting:
+                    return False
+                print(f"{waiting}: {holder(self.file)}.", file=sys.stderr, flush=True)
+                lock(self.descriptor, alone, wait=True)
         except OSError as error:
             raise SwiftError(
                 f"{self.file} cannot be locked ({error.strerror}): set SWIFT_ENVS to a local disk."
@@ -86,32 +81,16 @@ def holder(file: Path) -> str:
     pid, _, doing = file.read_text(encoding="utf-8", errors="replace").partition(" ")
     if not pid.isdigit():
         return "another process holds it"
-    return f"process {pid} {doing}" if _runs(int(pid)) else f"a process that {pid} started still works on it"
+    return f"process {pid} {doing}" if runs(int(pid)) else f"a process that {pid} started still works on it"
 
 
 def held_alone(folder: Path) -> str:
     """Who makes or removes the environment in `folder` now, as `holder` says it; empty where nobody does."""
-    import fcntl
-
     try:
         descriptor = os.open(lock_file(folder), os.O_RDONLY)
     except OSError:
         return ""  # never locked, so nobody works on it
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return holder(lock_file(folder))
+        return "" if lock(descriptor, alone=False) else holder(lock_file(folder))
     finally:
         os.close(descriptor)
-    return ""
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process of that id runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # another user's
-    return True

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import queue
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from swift_core.contract.errors import SwiftError
+from swift_core.system import end_group, own_group
 
 CONSENT = "SWIFT_YES"
 """The variable that answers the question: 1 is yes, 0 is no."""
@@ -106,13 +106,12 @@ def _running(words: list[str], kept_open: int) -> Iterator[subprocess.Popen[str]
         errors="replace",
         env=variables,
         pass_fds=(kept_open,),
-        start_new_session=True,
+        **own_group(),
     )
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # also the build processes that uv has started
+        end_group(process.pid, at_once=True)  # also the build processes that uv has started
         process.wait()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from swift_core.contract.components import Launcher, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.jobs.checkpoints import checkpoints, sweep
+from swift_core.system import has_shared_locks, lock
 
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
@@ -104,11 +105,9 @@ def _meeting(job: Job) -> str | None:
 
 def _share(descriptor: int, name: str | None) -> None:
     """Let other machines of this run have the lock as well."""
-    if name:
-        with suppress(ImportError):
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if name and has_shared_locks():
+        with suppress(OSError):  # a file system without locks
+            lock(descriptor, alone=False)
 
 
 def _locked(job: Job, folder: Path, name: str | None) -> tuple[int, bool]:
@@ -124,12 +123,17 @@ def _locked(job: Job, folder: Path, name: str | None) -> tuple[int, bool]:
 def _release(folder: Path, descriptor: int) -> None:
     """Give the folder up. The last who has it deletes the file while it is locked: who waits for it looks again."""
     with suppress(OSError):
-        with suppress(ImportError):
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (folder / HOLDER).unlink()
+        if _is_alone(descriptor):
+            (folder / HOLDER).unlink()
     os.close(descriptor)
+
+
+def _is_alone(descriptor: int) -> bool:
+    """Whether no other machine of the run has the lock; True where there are no locks."""
+    try:
+        return lock(descriptor)
+    except OSError:
+        return True
 
 
 def _is_still(file: Path, descriptor: int) -> bool:
@@ -146,24 +150,20 @@ def _lock(job: Job, folder: Path, descriptor: int, name: str | None) -> bool:
     SwiftError where another run has it; a line where there are no such locks.
     """
     try:
-        import fcntl
-    except ImportError:  # Windows
-        job.say(f"{folder} cannot be locked on this system: let no other run write into it")
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        who, _, run = _holder(folder).partition("\n")
-        if name and run == name:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            return False
-        os.close(descriptor)
-        raise SwiftError(
-            f"--output_dir {folder} is in use: process {who or 'unknown'} trains into it. Choose another, or wait."
-        ) from None
+        held = lock(descriptor)
     except OSError as error:  # a file system without locks
         job.say(f"{folder} cannot be locked ({error.strerror}): let no other run write into it")
-    return True
+        return True
+    if held:
+        return True
+    who, _, run = _holder(folder).partition("\n")
+    if name and run == name:
+        lock(descriptor, alone=False, wait=True)
+        return False
+    os.close(descriptor)
+    raise SwiftError(
+        f"--output_dir {folder} is in use: process {who or 'unknown'} trains into it. Choose another, or wait."
+    )
 
 
 def _make_room(job: Job, folder: Path) -> None:

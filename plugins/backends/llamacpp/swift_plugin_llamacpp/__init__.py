@@ -20,6 +20,7 @@ from swift_core.inference.conversation import served_name, window_of
 from swift_core.job.gguf_header import gguf_of
 from swift_core.jobs.announce import say_model
 from swift_core.jobs.steps import adapters_by_name, load_adapters, load_model, load_processor, merge_adapters
+from swift_core.system import processors
 
 if TYPE_CHECKING:
     from swift_plugin_llamacpp.engine import LlamaCppEngine
@@ -166,7 +167,7 @@ def _slots(job: Job) -> int:
 
 
 def _threads() -> int:
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    return int(os.environ.get("OMP_NUM_THREADS") or processors())
 
 
 def _is_float32(job: Job, config: Any) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -20,6 +18,7 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
 from swift_core.jobs.announce import say_model
 from swift_core.jobs.steps import load_processor
+from swift_core.system import end_group, own_group
 from swift_plugin_serving.checkpoints import checkpoint_of, merged
 from swift_plugin_serving.server import bind
 
@@ -70,7 +69,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 env=variables,
                 cwd=folder.name,
-                start_new_session=True,
+                **own_group(),
             )
 
     def wait(self, job: Job, timeout: float, option: str) -> None:
@@ -119,18 +118,14 @@ class ServerProcess:
     def stop(self) -> None:
         """End every process of the group, and remove the folder, and with it the log where it is not kept."""
         if self.process.poll() is None:
-            self._signal(signal.SIGTERM)
+            end_group(self.process.pid)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(15)
-        self._signal(signal.SIGKILL)  # engine processes that did not heed their parent's end
+        end_group(self.process.pid, at_once=True)  # engine processes that did not heed their parent's end
         self.process.wait()
         if self.process.stdin:
             self.process.stdin.close()
         self.folder.cleanup()
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,9 @@ def tiny_model(family: str) -> str:
 def bare_model() -> str:
     """A folder with the config of a Qwen2 model and no weights: enough to prepare a job without torch."""
     folder = _folder()
-    Path(folder, "config.json").write_text('{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}')
+    Path(folder, "config.json").write_text(
+        '{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}', encoding="utf-8"
+    )
     return folder
 
 

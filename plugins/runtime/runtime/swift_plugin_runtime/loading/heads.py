@@ -35,7 +35,8 @@ def _adapter_head(job: Job) -> int | None:
     """Outputs of the head that lies in the first adapter, None where it has none. The file's header says it."""
     folder = next((item.folder for item in job.many("tuner") if item.folder), None)
     config = Path(folder or "", "adapter_config.json")
-    if not folder or not config.is_file() or json.loads(config.read_text()).get("task_type") != "SEQ_CLS":
+    said = json.loads(config.read_text(encoding="utf-8")) if folder and config.is_file() else {}
+    if not folder or said.get("task_type") != "SEQ_CLS":
         return None
     from safetensors import safe_open
 

@@ -11,6 +11,9 @@ from typing import Any
 def load_processor(path: str, trust: bool) -> Any:
     """The checkpoint's processor; without torchvision, one that reads images through Pillow and no video."""
     import transformers
+
+    # not from transformers itself: 5.16 and 5.17 hide it there where torchvision is not installed
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
     from transformers.utils import is_torchvision_available
 
     name = _processor_class(path)
@@ -18,7 +21,7 @@ def load_processor(path: str, trust: bool) -> Any:
         return transformers.AutoProcessor.from_pretrained(path, trust_remote_code=trust)
     parts = {
         "tokenizer": transformers.AutoTokenizer,
-        "image_processor": transformers.AutoImageProcessor,
+        "image_processor": AutoImageProcessor,
         "feature_extractor": transformers.AutoFeatureExtractor,
     }
     owner = getattr(transformers, name)

@@ -118,7 +118,10 @@ def free_bytes(device: torch.device) -> float:
 def _left_in_group() -> float:
     """What a Linux control group (a container's limit) leaves; without end where there is none."""
     try:
-        limit, used = (Path("/sys/fs/cgroup", name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used = (
+            Path("/sys/fs/cgroup", name).read_text(encoding="utf-8").strip()
+            for name in ("memory.max", "memory.current")
+        )
         return float(limit) - float(used)
     except (OSError, ValueError):
         return float("inf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import json
@@ -786,6 +787,10 @@ def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transf
     }
     shared |= {name: getattr(wider, name) for name in ("output_dir", "max_steps", "seed", "data_seed")}
     on_gpu = torch.cuda.is_available() and wider.device != "cpu"
+    known = {f.name for f in dataclasses.fields(transformers.TrainingArguments)}
+    recomputing = (
+        "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    )  # 5.16
     wanted: dict[str, Any] = {
         **shared,
         "learning_rate": learning_rate(job),
@@ -794,8 +799,8 @@ def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transf
         "use_cpu": not on_gpu,
         "report_to": [name for name in o.report_to if name != "swanlab"],
         "eval_steps": o.eval_steps or o.save_steps,
-        "activation_checkpointing": recompute,
-        "activation_checkpointing_kwargs": {"use_reentrant": False} if recompute else None,
+        recomputing: recompute,
+        f"{recomputing}_kwargs": {"use_reentrant": False} if recompute else None,
         "remove_unused_columns": False,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from swift_core.system import end_group
 
 TIME_LIMIT = 180.0
 """Seconds that one child may take."""
@@ -44,7 +45,11 @@ def each(
 
 def _work(work: Callable[[Any], dict[str, Any]], item: Any, pipe: Connection) -> None:
     os.setsid()  # so that processes the child starts end with it
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
         pipe.send(work(item))
@@ -73,6 +78,6 @@ def _result(pipe: Connection, child: Any) -> dict[str, Any]:
 
 
 def _end(child: Any) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
+    with contextlib.suppress(PermissionError):
+        end_group(child.pid, at_once=True)
     child.join()

@@ -70,7 +70,7 @@ def _empty(file: Path) -> None:
     if file.suffix == ".pt":
         torch.save({}, file)
     elif file.suffix == ".json":
-        file.write_text("{}")
+        file.write_text("{}", encoding="utf-8")
     elif file.suffix:
         file.touch()
     else:

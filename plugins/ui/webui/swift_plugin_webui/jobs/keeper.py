@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from swift_core.system import end_group, own_group
 from swift_plugin_webui.jobs.record import (
     ENDED,
     EXIT,
@@ -56,7 +57,7 @@ class Keeper:
         """Ask the job to end; it saves what it has. A job that has not begun does not begin."""
         (self.folder / STOPPING).touch()
         if self.process is not None:
-            send(self.process.pid, signal.SIGTERM)
+            end_group(self.process.pid)
 
     def run(self, secrets: dict[str, str]) -> int:
         """The job's exit code; that of SIGTERM where it was stopped before it began."""
@@ -70,7 +71,7 @@ class Keeper:
             self.process = _started(self.record, secrets, log)
             note_process(self.folder / PROCESS, self.process.pid)
             if (self.folder / STOPPING).exists():  # asked while the process began
-                send(self.process.pid, signal.SIGTERM)
+                end_group(self.process.pid)
             return self.process.wait()
 
 
@@ -93,14 +94,6 @@ def _share(other: Record, mine: Record) -> bool:
     return not other.devices or not mine.devices or bool({*other.devices} & {*mine.devices})
 
 
-def send(pid: int, number: int) -> None:
-    """Send a signal to a job and all its processes; nothing where it is over."""
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        return
-
-
 def _started(record: Record, secrets: dict[str, str], log: Any) -> subprocess.Popen[bytes]:
     command, inherited = [sys.executable, "-m", "swift_core", *record.words], list[int]()
     if secrets:
@@ -115,7 +108,7 @@ def _started(record: Record, secrets: dict[str, str], log: Any) -> subprocess.Po
             env=_environment(record),
             cwd=record.place,
             pass_fds=inherited,
-            start_new_session=True,
+            **own_group(),
         )
     finally:
         for descriptor in inherited:

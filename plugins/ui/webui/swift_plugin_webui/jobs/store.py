@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -17,8 +16,8 @@ from typing import Any
 
 from swift_core import SwiftError
 from swift_core.job.specs import find_job
+from swift_core.system import end_group, own_group
 from swift_plugin_webui.forms.written import WrittenJob
-from swift_plugin_webui.jobs.keeper import send
 from swift_plugin_webui.jobs.record import (
     ENDED,
     EXIT,
@@ -143,7 +142,7 @@ class Store:
         command = [sys.executable, "-m", "swift_plugin_webui.jobs.keeper", str(folder)]
         with (folder / LOG).open("ab") as log:
             keeper = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, **own_group()
             )
         note_process(folder / KEEPER, keeper.pid)
         assert keeper.stdin is not None
@@ -178,7 +177,7 @@ class Store:
         (job.folder / STOPPING).touch()
         process, keeper = process_in(job.folder / PROCESS), process_in(job.folder / KEEPER)
         if process is not None:
-            send(process.pid, signal.SIGKILL if again else signal.SIGTERM)
+            end_group(process.pid, at_once=again)
         elif keeper is not None:
             keeper.terminate()
         return self.find(name)

@@ -1,0 +1,1 @@
+CUDA_VISIBLE_DEVICES=0,1 trl grpo --config trl_grpo.yaml --num_generations 16
