@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from swift_testing import warm
 from fresh_venv import ROOT, Venv, run, uv
 from safetensors import safe_open
+from swift_testing import warm
 from swift_testing.contracts import tiny_model
 
 PLUGINS = sorted(p.parent for p in (ROOT / "tests" / "downstream").glob("*/pyproject.toml"))
