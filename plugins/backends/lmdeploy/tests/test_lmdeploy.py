@@ -24,7 +24,7 @@ from swift_core.contract.engine import Request
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 
-READY = venvs.find("lmdeploy").ready or os.environ.get("SWIFT_TEST_LMDEPLOY") == "1"
+READY = os.environ.get("SWIFT_TEST_LMDEPLOY") == "1"
 needs_lmdeploy = pytest.mark.skipif(not READY, reason="LMDeploy's environment is not made: run `make test-lmdeploy`")
 
 READ = """

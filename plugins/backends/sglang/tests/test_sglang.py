@@ -21,7 +21,7 @@ from swift_core.contract.engine import Request
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 
-READY = venvs.find("sglang").ready or os.environ.get("SWIFT_TEST_SGLANG") == "1"
+READY = os.environ.get("SWIFT_TEST_SGLANG") == "1"
 needs_sglang = pytest.mark.skipif(not READY, reason="SGLang's environment is not made: run `make test-sglang`")
 
 READ = """
