@@ -20,7 +20,6 @@ from swift_testing.serving import LESSONS, SHAPE, random_lora
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 from swift_core import SwiftError
-from swift_core.catalogue import venvs
 
 READY = os.environ.get("SWIFT_TEST_VLLM") == "1"
 needs_vllm = pytest.mark.skipif(not READY, reason="vLLM in an environment of 3 GB: make test-vllm")

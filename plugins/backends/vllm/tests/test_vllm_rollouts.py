@@ -22,7 +22,6 @@ from swift_testing.tiny import tiny_qwen2
 
 from swift_core import SwiftError
 from swift_core.api import run
-from swift_core.catalogue import venvs
 from swift_core.contract.engine import Sampling
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
