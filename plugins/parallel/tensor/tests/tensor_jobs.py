@@ -23,11 +23,15 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "lora": ("llama", {"tuner": "lora", "gradient_checkpointing": True, "lora_dropout": 0.0}, TWO),
     "dpo": ("qwen3", {"rlhf_type": "dpo"}, TWO),
     "experts": ("qwen3_moe", {}, EXPERTS),
+}
+"""Case → (family, options of the job, options that share it among two processes)."""
+
+MORE: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "tensor beside experts": ("qwen3_moe", {}, TWO | EXPERTS),
     "products of experts": ("qwen3_moe", {"tuner": "lora", "target_modules": ["q_proj", "o_proj"]}, TWO),
     "copies": ("qwen3", {}, {"fsdp": True, "hsdp": 2}),
 }
-"""Case → (family, options of the job, options that share it among two processes)."""
+"""Further cases of two processes, for `make test-parallel`."""
 
 WIDE: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "data by tensor": ("qwen3", {"gradient_accumulation_steps": 2}, TWO),
@@ -68,7 +72,7 @@ def steps(case: str, folder: str, name: str, rows: int, own: dict[str, Any], **m
 
     from swift_core.api import run
 
-    family, options, _ = {**WIDE, **CASES}[case]
+    family, options, _ = {**WIDE, **MORE, **CASES}[case]
     plain = {
         "model": f"{folder}/{family}", "model_type": family, "dataset": f"{folder}/rows.jsonl", "device": "cpu",
         "output_dir": f"{folder}/{case}-{name}".replace(" ", "-"), "torch_dtype": "float32", "tuner": "full",

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tensor_jobs
 
 WIDE = bool(os.environ.get("SWIFT_TEST_WIDE"))
+TWO = {**tensor_jobs.CASES, **(tensor_jobs.MORE if WIDE else {})}
 """Four processes, by `make test-parallel`."""
 
 
@@ -31,7 +32,7 @@ class TestTensor(ParallelContract):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("tensor")
-    cases = {**tensor_jobs.CASES, **(tensor_jobs.WIDE if WIDE else {})}
+    cases = {**TWO, **(tensor_jobs.WIDE if WIDE else {})}
     tensor_jobs.write(str(place), {family for family, _, _ in cases.values()})
     return str(place)
 
@@ -51,9 +52,9 @@ def shares(own, processes):
     return processes // own.get("tensor_parallel_size", 1)
 
 
-@pytest.mark.parametrize("case", tensor_jobs.CASES)
+@pytest.mark.parametrize("case", TWO)
 def test_two_processes_learn_and_save_what_one_does(two, folder, case):
-    _, _, own = tensor_jobs.CASES[case]
+    _, _, own = TWO[case]
     alone = tensor_jobs.steps(case, folder, "alone", 4, {})
     for found in two.call(tensor_jobs.steps, case, folder, "two", 4 // shares(own, 2), own):
         check_same(found, alone)

@@ -28,9 +28,9 @@ SHARED = {
     "warmup_ratio": 0.05,
     "weight_decay": 0.01,
 }
-FULL = {**SHARED, "tuner": ["full"], "learning_rate": 1e-3, "num_train_epochs": 4}
+FULL = {**SHARED, "tuner": ["full"], "learning_rate": 1e-3, "num_train_epochs": 3}
 LORA = {
-    **SHARED, "tuner": ["lora"], "lora_rank": 32, "lora_alpha": 32, "learning_rate": 2e-3, "num_train_epochs": 4,
+    **SHARED, "tuner": ["lora"], "lora_rank": 32, "lora_alpha": 32, "learning_rate": 2e-3, "num_train_epochs": 3,
 }  # fmt: skip
 
 
