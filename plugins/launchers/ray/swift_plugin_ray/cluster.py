@@ -56,6 +56,7 @@ def connected(address: str, cpus: int, gpus: int) -> Iterator[None]:
         here = {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         how: dict[str, Any] = {**here, **({"num_gpus": gpus} if gpus else {})}
     else:
+        _check_reached(address)
         how = {"address": address}
     try:
         ray.init(**how, log_to_driver=True, logging_level="WARNING")
@@ -65,6 +66,16 @@ def connected(address: str, cpus: int, gpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reached(address: str) -> None:
+    """SwiftError where nobody listens at HOST:PORT; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=20).close()
+        except OSError as error:
+            raise SwiftError(f"--ray_address {address}: no Ray cluster answers there ({error.strerror}).") from None
 
 
 def run_once(sizes: Sizes, command: list[str], processes: int) -> tuple[int, str]:
