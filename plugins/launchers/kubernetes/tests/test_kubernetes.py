@@ -16,7 +16,7 @@ from swift_core.contract.errors import SwiftError
 
 ASKED = {
     "launcher": "kubernetes", "image": "registry/swift:1", "nnodes": 2, "gpus_per_node": 8, "cpus_per_node": 64,
-    "memory": "500Gi", "volumes": ["runs:/runs", "hub:/root/.cache/huggingface"], "pod_env": ["NCCL_DEBUG=INFO"],
+    "memory": "500Gi", "volumes": ["runs:/runs", "hub:/cache/huggingface"], "pod_env": ["NCCL_DEBUG=INFO"],
     "secret_env": ["HF_TOKEN=hub/token"], "namespace": "team", "fsdp": True,
     "pod_options": {"dataset": ["/runs/a.jsonl", "/runs/b c.jsonl"]},
     "training_args": {"optim": "sgd"}, "learning_rate": 1e-5,
@@ -49,7 +49,7 @@ def test_the_manifest_says_what_was_asked(tmp_path):
     (job,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pods = job["template"]["spec"]["template"]["spec"]
     assert [v["persistentVolumeClaim"]["claimName"] for v in pods["volumes"]] == ["runs", "hub"]
-    assert [m["mountPath"] for m in pods["containers"][0]["volumeMounts"]] == ["/runs", "/root/.cache/huggingface"]
+    assert [m["mountPath"] for m in pods["containers"][0]["volumeMounts"]] == ["/runs", "/cache/huggingface"]
 
 
 def test_a_pod_understands_its_words(tmp_path, monkeypatch):

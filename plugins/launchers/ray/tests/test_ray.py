@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -60,37 +59,23 @@ def losses(folder):
 
 
 @pytest.fixture
-def killing(tmp_path, monkeypatch):
+def killing(patcher):
     """A patcher that kills rank 1, or the worker above it, in the third step; once."""
-    code = """
-        import os, pathlib, signal
-        import psutil
-        from swift_core import hookimpl
-
-        class Killing:
-            'A patcher of this test.'
-            swift_api = 1
-
-            @hookimpl
-            def patch_model(self, model):
-                seen, mark = [], pathlib.Path(os.environ["SWIFT_TEST_KILLED"])
-                def count(module, _):
-                    seen.append(module.training)
-                    if os.environ["RANK"] == "1" and seen.count(True) == 3 and not mark.exists():
-                        mark.touch()
-                        me = psutil.Process()
-                        victim = me.parent().parent() if "worker" in mark.name else me
-                        os.kill(victim.pid, signal.SIGKILL)
-                model.register_forward_pre_hook(count)
+    return patcher(
+        "killing",
         """
-    (tmp_path / "killing.py").write_text(textwrap.dedent(code))
-    info = tmp_path / "killing-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: killing\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[swift_core.patchers]\nkilling = killing:Killing\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.syspath_prepend(tmp_path)
-    return ["killing"]
+        import psutil
+        seen, mark = [], pathlib.Path(os.environ["SWIFT_TEST_KILLED"])
+        def count(module, _):
+            seen.append(module.training)
+            if os.environ["RANK"] == "1" and seen.count(True) == 3 and not mark.exists():
+                mark.touch()
+                me = psutil.Process()
+                victim = me.parent().parent() if "worker" in mark.name else me
+                os.kill(victim.pid, signal.SIGKILL)
+        model.register_forward_pre_hook(count)
+        """,
+    )
 
 
 @pytest.fixture(scope="module")
