@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from swift_testing import LauncherContract
 from swift_testing.contracts import bare_model
+from swift_testing.patching import patcher_in
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core.api import run
@@ -56,6 +57,11 @@ def train(place, name, **changes):
 def losses(folder):
     lines = [json.loads(line) for line in (folder / "logging.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.fixture
+def patcher(tmp_path, monkeypatch):
+    return patcher_in(tmp_path, monkeypatch)
 
 
 @pytest.fixture

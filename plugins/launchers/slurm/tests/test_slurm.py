@@ -14,6 +14,7 @@ from swift_plugin_slurm import Slurm, batch_script
 from swift_plugin_slurm.following import State, exit_code
 from swift_testing import LauncherContract
 from swift_testing.contracts import bare_model
+from swift_testing.patching import patcher_in
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core.api import run
@@ -135,6 +136,11 @@ def train(place, name, **changes):
         "max_steps": 6, "save_steps": 100, "per_device_train_batch_size": 1, "launcher": "slurm", "nproc_per_node": 2,
     }  # fmt: skip
     return run("sft", **{**options, **changes})
+
+
+@pytest.fixture
+def patcher(tmp_path, monkeypatch):
+    return patcher_in(tmp_path, monkeypatch)
 
 
 WARN = """

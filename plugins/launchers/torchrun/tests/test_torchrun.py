@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from swift_testing import LauncherContract, warm
 from swift_testing.contracts import bare_model
+from swift_testing.patching import patcher_in
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core.api import run
@@ -197,6 +198,11 @@ def test_bfloat16_weights_have_float32_masters_on_every_process(place, tmp_path,
     for file in ("model.safetensors", "master_weights.safetensors"):
         one, other = (load_file(Path(folder, "checkpoint-4", file)) for folder in (whole, parts))
         assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.fixture
+def patcher(tmp_path, monkeypatch):
+    return patcher_in(tmp_path, monkeypatch)
 
 
 @pytest.mark.usefixtures("warmly")
