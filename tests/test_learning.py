@@ -22,7 +22,7 @@ def load(name):
 
 
 def test_handwritten_digits_are_read(tmp_path):
-    assert load("multimodal/digits.py").main(tmp_path / "digits", epochs=6) >= 0.9
+    assert load("multimodal/digits.py").main(tmp_path / "digits", epochs=5) >= 0.9
 
 
 def test_boxes_are_answered_and_drawn(tmp_path):

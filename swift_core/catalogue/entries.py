@@ -105,6 +105,13 @@ class Entry:
         return f"{self.kind} {self.name!r} ({self.package} {self.version})"
 
 
+@functools.lru_cache(maxsize=1)
+def _remembered(text: str) -> tuple[tuple[Entry, ...], dict[str, dict[str, Any]]]:
+    """The entries and the cards' facts that a text of `Catalogue.remember` holds; jobs of one process read the same."""
+    remembered = json.loads(text)
+    return tuple(Entry(*row) for row in remembered["entries"]), remembered["facts"]
+
+
 _SOUND: dict[Entry, Any] = {}
 """Entry → the component that was found to keep the contract: jobs load the same ones again and again."""
 
@@ -143,8 +150,8 @@ class Catalogue:
         begun = time.time_ns()
         text, files = metadata_cache.read("installed")
         if text:
-            remembered = json.loads(text)
-            return cls([Entry(*row) for row in remembered["entries"]], remembered["facts"], files, begun)
+            entries, facts = _remembered(text)
+            return cls(list(entries), facts, files, begun)
         catalogue = cls(_scan(), begun=begun)
         catalogue.remember({}, [])
         return catalogue
@@ -224,10 +231,11 @@ def _scan() -> list[Entry]:
     groups = {k.group: k.name for k in KINDS.values()}
     seen: dict[tuple[str, str, str], Entry] = {}
     for dist in metadata.distributions():
-        for ep in dist.entry_points:
-            if ep.group in groups:
-                entry = _entry(groups[ep.group], ep, dist)
-                seen.setdefault((entry.kind, entry.name, entry.package), entry)
+        points = [ep for ep in dist.entry_points if ep.group in groups]
+        facts = dist.metadata if points else {}  # read from its file each time
+        for ep in points:
+            entry = _entry(groups[ep.group], ep, facts)
+            seen.setdefault((entry.kind, entry.name, entry.package), entry)
     return [seen[k] for k in sorted(seen)]
 
 
@@ -286,9 +294,8 @@ def _other_version(package: str, need: Requirement) -> list[str]:
     return [f"{package} needs {need}, found {need.name} {have}: pip install '{need}'"]
 
 
-def _entry(kind: str, ep: metadata.EntryPoint, dist: metadata.Distribution) -> Entry:
-    meta = dist.metadata
-    return Entry(kind, ep.name, meta["Name"], dist.version, meta["Summary"] or "", ep.value)
+def _entry(kind: str, ep: metadata.EntryPoint, facts: Any) -> Entry:
+    return Entry(kind, ep.name, facts["Name"], facts["Version"], facts["Summary"] or "", ep.value)
 
 
 def _same(one: str, other: str) -> bool:

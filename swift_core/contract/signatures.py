@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from swift_core.contract import hooks
@@ -24,15 +24,15 @@ def hook_specs() -> dict[str, inspect.Signature]:
 
 def implementations(component: Any) -> dict[str, Callable[..., Any]]:
     """The hooks that a component's class implements, by name."""
-    return dict(_marked(component if isinstance(component, type) else type(component)))
+    owner = component if isinstance(component, type) else type(component)
+    functions = {name: inspect.getattr_static(owner, name) for name in marked(owner)}
+    return {getattr(f, _IMPL_MARK).get("specname") or name: f for name, f in functions.items()}
 
 
-def _marked(owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for name in dir(owner):
-        function = inspect.getattr_static(owner, name)
-        options = getattr(function, _IMPL_MARK, None)
-        if options:
-            yield options.get("specname") or name, function
+@functools.cache
+def marked(owner: type) -> tuple[str, ...]:
+    """The names of a class's attributes that implement hooks, which need not be the hooks' names."""
+    return tuple(n for n in dir(owner) if getattr(inspect.getattr_static(owner, n), _IMPL_MARK, None))
 
 
 def broken_hooks(component: Any, kind: str) -> list[str]:

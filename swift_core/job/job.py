@@ -22,6 +22,7 @@ from swift_core.contract.components import Component, Tuner, declared
 from swift_core.contract.errors import SwiftError
 from swift_core.job.lockfile import lock_of, write_lock
 from swift_core.job.options import Given
+from swift_core.job.plugin_manager import Components
 from swift_core.job.selected import Selected
 from swift_core.job.specs import JobSpec
 
@@ -53,7 +54,7 @@ class PreparedJob:
 
     def __post_init__(self) -> None:
         self.selected = _depth_first(self.selected)
-        self.plugin_manager = pluggy.PluginManager("swift_core")
+        self.plugin_manager = Components("swift_core")
         self.plugin_manager.add_hookspecs(hooks)
         self.hook: Any = self.plugin_manager.hook
         for item in sorted(self.selected, key=lambda c: ORDER.index(c.kind)):

@@ -11,4 +11,6 @@ def __getattr__(name: str) -> Template:
     file = resources.files(__name__).joinpath("templates", f"{name}.toml")
     if name.startswith("_") or not file.is_file():
         raise AttributeError(f"the catalogue has no template {name!r}")
-    return read_template(file.read_text(encoding="utf-8"), name)
+    template = read_template(file.read_text(encoding="utf-8"), name)
+    globals()[name] = template  # read once
+    return template

@@ -9,7 +9,7 @@ from swift_core.contract.errors import SwiftError
 class TestEva(TunerContract):
     name = "eva"
     families = ("qwen2", "llama", "qwen2_vl")
-    options = {"lora_rank": 4, "eva_rows": 4, "eva_rho": 1.0}
+    options = {"lora_rank": 4, "eva_rows": 4, "eva_rho": 1.0, "eva_tau": 0.5}
     trains = r"\.lora_[AB]\."
     identity_at_start = True
     needs_rows = True

@@ -1,4 +1,4 @@
-"""`swift demo`: the whole pipeline on a model of a few million parameters, with nothing to download.
+"""`swift demo`: the whole pipeline on a small model of random weights, with nothing to download.
 
 A Qwen2-type model starts from random weights. Full fine-tuning teaches it to write numbers in words; then
 LoRA, on top and with those weights frozen, teaches it to read them backwards. The adapter is merged, the merged model

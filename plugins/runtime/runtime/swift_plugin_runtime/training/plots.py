@@ -45,11 +45,17 @@ def plot_log(log: Path, picture: Path) -> Path | None:
                 [p[0] for p in points], [p[1] for p in points], marker="." if len(points) < 30 else None, label=name
             )
         axis.set(title=title, xlabel="step")
+        axis.locator_params(nbins=4)  # drawing ticks is most of the time
+        axis.locator_params(axis="x", integer=True)
+        axis.ticklabel_format(axis="y", scilimits=(-3, 4))  # labels that fit into the margin
         axis.grid(alpha=0.3)
         if len(lines) > 1:
             axis.legend(fontsize=7)
-    figure.subplots_adjust(hspace=0.55, wspace=0.3)
-    figure.savefig(picture, dpi=100, bbox_inches="tight")
+    wide, high = figure.get_size_inches()  # margins in inches; "tight" ones draw everything twice
+    figure.subplots_adjust(
+        left=0.8 / wide, right=1 - 0.2 / wide, bottom=0.5 / high, top=1 - 0.35 / high, hspace=0.55, wspace=0.35
+    )
+    figure.savefig(picture, dpi=100)
     return picture
 
 
