@@ -23,11 +23,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from swift_plugin_demo.built import SIZE
-
 from swift_core import run
 
 HERE = Path(__file__).parent
+SIZE = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_key_value_heads": 4}
 SHARED = {"template": "chatml", "tuner": ["full"], "warmup_ratio": 0.1, "weight_decay": 0.0, "logging_steps": 2}
 PAIRS = {"per_device_train_batch_size": 16, "per_device_eval_batch_size": 50, "learning_rate": 1e-3}
 REWARDED = {
