@@ -83,23 +83,32 @@ def lock(descriptor: int, alone: bool = True, wait: bool = False) -> bool:
 
 
 def _lock_on_windows(descriptor: int, wait: bool) -> bool:
+    try:
+        _locking(descriptor, "LK_LOCK" if wait else "LK_NBLCK")
+    except PermissionError:
+        return False
+    return True
+
+
+def _locking(descriptor: int, how: str) -> None:
+    """Windows' lock of a byte. how: the name of its constant. Raises PermissionError where another process has it."""
     import msvcrt
 
     place = os.lseek(descriptor, 0, os.SEEK_CUR)
     os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
     try:
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except PermissionError:
-        return False
+        msvcrt.locking(descriptor, getattr(msvcrt, how), 1)  # type: ignore[attr-defined]
     finally:
         os.lseek(descriptor, place, os.SEEK_SET)
-    return True
 
 
 def unlock(descriptor: int) -> None:
     """Let go of a lock before the file is closed."""
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError:
+        _locking(descriptor, "LK_UNLCK")
+        return
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 

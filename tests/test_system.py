@@ -36,13 +36,16 @@ WINDOWS = """
         if hasattr(signal, name):
             delattr(signal, name)
     locks = types.ModuleType("msvcrt")
-    locks.LK_LOCK, locks.LK_NBLCK, held = 1, 2, set()
+    locks.LK_LOCK, locks.LK_NBLCK, locks.LK_UNLCK, held = 1, 2, 0, set()
 
     def locking(descriptor, how, count):
         place = (os.fstat(descriptor).st_ino, os.lseek(descriptor, 0, os.SEEK_CUR))
-        if place in held:
+        if how == locks.LK_UNLCK:
+            held.remove(place)
+        elif place in held:
             raise PermissionError(13, "Permission denied")
-        held.add(place)
+        else:
+            held.add(place)
 
     locks.locking = locking
     sys.modules["msvcrt"] = locks
@@ -95,13 +98,15 @@ def test_without_posix_a_folder_is_locked_and_environments_are_refused(tmp_path:
         from swift_core.catalogue.venv_lock import Lock
         with open(sys.argv[1], "w+") as one, open(sys.argv[1], "w+") as other:
             print(system.lock(one.fileno()), system.lock(other.fileno()), system.own_group(), system.processors() > 0)
+            system.unlock(one.fileno())
+            print(system.lock(other.fileno()))
         try:
             Lock(Path(sys.argv[1] + ".env"))
         except SwiftError as error:
             print(error)
     """
     said = on_windows(code, str(tmp_path / "lock"))
-    assert said.startswith("True False {'creationflags': 0} True\n") and "work in WSL" in said
+    assert said.startswith("True False {'creationflags': 0} True\nTrue\n") and "work in WSL" in said
 
 
 def test_a_group_ends_with_all_that_it_started(tmp_path: Path) -> None:
