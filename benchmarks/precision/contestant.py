@@ -44,7 +44,7 @@ def swift(folder: Path, mode: str, given: dict[str, Any], output: str) -> None:
     run(
         "sft", model=str(folder / "model"), template="chatml", dataset=[str(folder / "rows.jsonl")], tuner=[mode],
         val_dataset=[str(folder / "held.jsonl")], output_dir=output, device="cpu", training_args=extra,
-        **given,
+        data_seed=given["seed"], **given,
     )  # fmt: skip
 
 
