@@ -21,20 +21,25 @@ from benchmarks.measure import HERE, report, run, spread
 TOGETHER = 64
 
 
-def contestants(folder: Path) -> tuple[dict[str, Callable[[], Any]], int]:
-    """Name → one pass over all rows, and how many rows that is."""
+def prepared(given: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """(an sft job with these options, its rows, its tokenizer)."""
     import transformers
 
     from swift_core.job.options import Given
     from swift_core.job.prepare import prepare
     from swift_core.jobs.train import load_data
+
+    job = prepare("sft", [Given(k, v, "benchmark") for k, v in given.items()])
+    return job, load_data(job)[0], transformers.AutoTokenizer.from_pretrained(given["model"])
+
+
+def contestants(folder: Path) -> tuple[dict[str, Callable[[], Any]], int]:
+    """Name → one pass over all rows, and how many rows that is."""
     from swift_core.templates.encode import encode_spans
     from swift_core.templates.render import spans_of
 
     given = {"model": str(folder / "model"), "dataset": [str(folder / "rows.jsonl")], "template": "chatml"}
-    job = prepare("sft", [Given(k, v, "benchmark") for k, v in given.items()])
-    rows, _ = load_data(job)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
+    job, rows, tokenizer = prepared(given)
     groups = [rows[n : n + TOGETHER] for n in range(0, len(rows), TOGETHER)]
     spans = [[spans_of(job, row, tokenizer) for row in group] for group in groups]
     texts = [["".join(s.text for s in row) for row in group] for group in spans]
