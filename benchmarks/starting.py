@@ -1,13 +1,15 @@
-"""What a job costs until it begins. `python -m benchmarks.starting WHAT FOLDER`, FOLDER as train/material.py wrote it.
+"""What a job costs until it begins. `python -m benchmarks.starting WHAT FOLDER`, FOLDER as smoke/subjects.py wrote it.
 
 Prints the CPU seconds of this process, Python's own start among them, until the model is loaded (bare), Trainer and
-PEFT are imported as well (trained), the first optimizer step is due (sft), or one token is answered (infer).
+PEFT are imported as well (trained), the first optimizer step is due (sft), one token is answered (infer), or a server
+is ready (deploy).
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +34,7 @@ def trained(folder: Path) -> float:
 
 
 def sft(folder: Path) -> float:
-    """`swift sft` on 8 rows."""
+    """`swift sft` with LoRA on 8 rows."""
     import swift_plugin_runtime.training.trainer  # noqa: F401  as the job does
     import transformers.trainer
 
@@ -45,7 +47,8 @@ def sft(folder: Path) -> float:
             times.append(time.process_time())
 
     transformers.trainer.DEFAULT_CALLBACKS.append(Due)
-    said = ["--dataset", str(folder / "rows.jsonl"), "--output_dir", str(folder / "out"), "--max_steps", "1"]
+    out = tempfile.mkdtemp(dir=folder)
+    said = ["--dataset", str(folder / "chats.jsonl"), "--output_dir", out, "--max_steps", "1"]
     _run(["sft", *words(folder), *said])
     return times[0]
 
@@ -54,11 +57,19 @@ def infer(folder: Path) -> float:
     """`swift infer` answers one row with one token."""
     from swift_core.cli import _run
 
-    row = folder / "asked.jsonl"
-    row.write_text(json.dumps({"query": "ba be bi"}) + "\n", encoding="utf-8")
-    said = ["--dataset", str(row), "--max_new_tokens", "1", "--result_path", str(folder / "answers.jsonl")]
+    out = Path(tempfile.mkdtemp(dir=folder), "answers.jsonl")
+    said = ["--dataset", f"{folder / 'asked.jsonl'}#1", "--max_new_tokens", "1", "--result_path", str(out)]
     _run(["infer", *words(folder), *said])
     return time.process_time()
+
+
+def deploy(folder: Path) -> float:
+    """`swift deploy` answers that it is well."""
+    from benchmarks.smoke.subjects import deployed
+
+    times: list[float] = []
+    deployed(folder, lambda url: times.append(time.process_time()))
+    return times[0]
 
 
 def words(folder: Path) -> list[str]:
@@ -66,7 +77,13 @@ def words(folder: Path) -> list[str]:
     return ["--model", str(folder / "model"), "--template", "chatml"]
 
 
-WHAT: dict[str, Callable[[Path], float]] = {"bare": bare, "trained": trained, "sft": sft, "infer": infer}
+WHAT: dict[str, Callable[[Path], float]] = {
+    "bare": bare,
+    "trained": trained,
+    "sft": sft,
+    "infer": infer,
+    "deploy": deploy,
+}
 
 if __name__ == "__main__":
     print("\n" + json.dumps({"seconds": WHAT[sys.argv[1]](Path(sys.argv[2]))}))

@@ -81,46 +81,55 @@ def _together(folder: Path) -> None:
 
 def _served(folder: Path) -> None:
     """`swift deploy` answers two requests over HTTP, one after the other, and is stopped."""
+    import urllib.request
+
+    def ask(url: str) -> None:
+        said = {"model": "model", "messages": [{"role": "user", "content": "blue"}], "max_tokens": 6, "temperature": 0}
+        data, kind = json.dumps(said).encode(), {"Content-Type": "application/json"}
+        for _ in range(2):
+            urllib.request.urlopen(urllib.request.Request(f"{url}/v1/chat/completions", data, kind)).read()
+
+    deployed(folder, ask)
+
+
+def deployed(folder: Path, ask: Callable[[str], None]) -> None:
+    """`swift deploy`, which is stopped when `ask` has returned; `ask` gets its address as soon as it answers."""
     import os
     import signal
     import socket
     import threading
-    import time
-    import urllib.request
 
     from swift_core import run
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
 
-    def ask() -> None:
-        said = {"model": "model", "messages": [{"role": "user", "content": "blue"}], "max_tokens": 6, "temperature": 0}
-        data, kind = json.dumps(said).encode(), {"Content-Type": "application/json"}
-        while not _answers(f"{url}/health"):
-            time.sleep(0.1)
-        request = urllib.request.Request(f"{url}/v1/chat/completions", data, kind)
-        for _ in range(2):
-            urllib.request.urlopen(request).read()
-        os.kill(os.getpid(), signal.SIGTERM)
+    def client() -> None:
+        try:
+            ask(_ready(f"http://127.0.0.1:{port}"))
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    client = threading.Thread(target=ask, daemon=True)
-    client.start()
+    thread = threading.Thread(target=client, daemon=True)
+    thread.start()
     said = {k: v for k, v in _said(folder, "asked").items() if k != "dataset"}
     run("deploy", host="127.0.0.1", port=port, served_model_name="model", **said)
-    client.join()
+    thread.join()
 
 
-def _answers(url: str) -> bool:
+def _ready(url: str) -> str:
+    """The address, once a server answers there."""
+    import time
     import urllib.error
     import urllib.request
 
-    try:
-        with urllib.request.urlopen(url) as reply:
-            return bool(reply.status == 200)
-    except urllib.error.URLError:
-        return False
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/health"):
+                return url
+        except urllib.error.URLError:
+            time.sleep(0.1)
 
 
 def _encode(folder: Path) -> None:
