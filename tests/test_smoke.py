@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+
 from benchmarks.smoke.__main__ import compared, keep, read
 from benchmarks.smoke.counting import counting, modules
 from benchmarks.smoke.subjects import SUBJECTS, write
