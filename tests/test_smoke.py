@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,9 +20,12 @@ NAME = "sft lora"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("smoke")
+    (made / "planted_module.py").write_text("")
     write(made)
-    SUBJECTS[NAME](made)  # what is imported late is there from now on
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(made)  # first: what is remembered of the installation holds for one path
+        SUBJECTS[NAME](made)  # what is imported late is there from now on
+        yield made
 
 
 def counted(folder):
@@ -34,10 +36,8 @@ def counted(folder):
 
 
 @pytest.fixture
-def planted(monkeypatch, tmp_path):
+def planted(monkeypatch):
     """Each step calls the model once more, copies a number to Python, and imports a module."""
-    Path(tmp_path, "planted_module.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
     plain = transformers.Trainer.training_step
 
     def step(self, model, inputs, *args):
