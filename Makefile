@@ -52,6 +52,11 @@ lint: .venv/.ready
 check: lint .venv/.smollm2
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $$($(PY) tools/changed.py)
 
+# What each job does, counted, against the counts stored in benchmarks/smoke/stored.tsv: a minute of one thread.
+.PHONY: bench-smoke
+bench-smoke: .venv/.ready
+	$(PY) -m benchmarks.smoke
+
 generated: .venv/.ready
 	$(PY) tools/known.py
 	$(PY) tools/reference.py

@@ -9,19 +9,46 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.measure import alternate, ratios, report, spread
+from benchmarks.smoke.subjects import write
+from benchmarks.starting import WHAT
 
 
 def main() -> None:
     """Alternate the commands and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--jobs", action="store_true", help="Until work begins, instead: a step, a token, a server.")
     parser.add_argument("--out", help="JSON file for all figures.")
     arguments = parser.parse_args()
+    (jobs if arguments.jobs else commands)(arguments.rounds, arguments.out)
+
+
+def jobs(rounds: int, out: str | None) -> None:
+    """CPU seconds of a job until its work begins, against a bare script that loads the same tiny model."""
+    with tempfile.TemporaryDirectory() as place:
+        write(Path(place))
+        found = alternate({what: [sys.executable, "-m", "benchmarks.starting", what, place] for what in WHAT}, rounds)
+    seconds = {name: [used.report["seconds"] for used in runs] for name, runs in found.items()}
+    rows = [
+        {
+            "until": f"{WHAT[name].__doc__}".splitlines()[0],
+            "CPU s": f"{statistics.median(s):.2f}",
+            "x bare": spread(ratios(s, seconds["bare"])),
+            "x bare with Trainer and PEFT": spread(ratios(s, seconds["trained"])),
+        }
+        for name, s in seconds.items()
+    ]
+    report("Until work begins", rows, seconds, out)
+
+
+def commands(rounds: int, out: str | None) -> None:
+    """CPU time of commands, against an empty Python."""
     swift = str(Path(sys.executable).with_name("swift"))
-    commands = {
+    asked = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "swift --help": [swift, "--help"],
         "swift list models": [swift, "list", "models"],
@@ -29,14 +56,14 @@ def main() -> None:
         "resolve an id": [swift, "show", "model", "Qwen/Qwen2.5-7B-Instruct"],
         "swift sft --help": [swift, "sft", "--help"],
     }
-    found = alternate(commands, arguments.rounds)
+    found = alternate(asked, rounds)
     seconds = {name: [used.seconds for used in runs] for name, runs in found.items()}
     base = seconds["python -c pass"]
     rows = [
         {"command": n, "CPU ms": round(statistics.median(s) * 1000), "x python": spread(ratios(s, base))}
         for n, s in seconds.items()
     ]
-    report("Start-up", rows, seconds, arguments.out)
+    report("Start-up", rows, seconds, out)
 
 
 if __name__ == "__main__":

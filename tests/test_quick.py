@@ -167,3 +167,20 @@ def test_the_root_help_says_what_typer_says(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_plugins_command_is_read_by_typer(capsys: pytest.CaptureFixture[str]) -> None:
     application("demo")(["demo", "--help"], standalone_mode=False)
     assert "--folder" in capsys.readouterr().out
+
+
+def test_the_help_of_a_job_is_remembered_with_the_files_that_it_comes_from(tmp_path: Path) -> None:
+    wide = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "COLUMNS": "100", "PYTHONPROFILEIMPORTTIME": "1"}
+
+    def ask(columns: str = "100") -> tuple[str, str]:
+        command = [sys.executable, "-m", "swift_core", "sft", "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, env={**wide, "COLUMNS": columns}, check=True)
+        return done.stdout, done.stderr
+
+    (first, loaded), (again, loaded_again), (narrow, _) = ask(), ask(), ask("60")
+    assert first == again != narrow and "".join(first.split()) == "".join(narrow.split())
+    assert "swift_plugin_runtime" in loaded and "swift_core.job.options" in loaded
+    assert "swift_plugin" not in loaded_again and "swift_core.job" not in loaded_again
+    (file,) = tmp_path.glob("swift-core/help-sft-100-*")
+    named = json.loads(file.read_text().splitlines()[0])["files"]
+    assert {"swift_core", "swift_plugin_runtime", "swift_plugin_lora"} <= {Path(f).parent.name for f in named}

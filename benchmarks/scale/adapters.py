@@ -18,7 +18,7 @@ def curves(largest: int) -> list[Curve]:
             "adapters: start",
             "adapters",
             "CPU s",
-            "0, then 2: the model, then PEFT walks all adapters for each one more",
+            "0, then 1: the model, then as much again for each adapter",
         ),
         "seconds": Curve(
             "adapters: an answer", "adapters", "CPU s", "0 from 8 on: a batch of eight meets at most eight"

@@ -39,6 +39,11 @@ def _folded(text: str, margin: int) -> list[str]:
     return lines
 
 
+def help_key(job: str) -> str:
+    """What the help of a job is remembered as: its lines are as wide as the terminal."""
+    return f"help-{job}-{columns()}"
+
+
 def columns() -> int:
     """How wide the terminal is; 80 where there is none."""
     said = os.environ.get("COLUMNS", "")

@@ -1,4 +1,4 @@
-"""`swift --help`, `list` and `show` from what is remembered: Typer and the catalogue cost ten times as much."""
+"""`swift --help`, `JOB --help`, `list` and `show` from what is remembered; anything else costs much more."""
 
 from __future__ import annotations
 
@@ -20,9 +20,19 @@ def answer(words: list[str]) -> bool:
         print(printing.root_help(known("commands")))
     elif command == "--version":
         print(f"swift-core {__version__}")
+    elif words[1:] in (["--help"], ["-h"]):
+        return _help(command)
     else:
         return command in ("list", "show") and _ask(command, words[1:])
     return True
+
+
+def _help(job: str) -> bool:
+    """Print the help of a job as it was printed before; False where it is to be put together."""
+    text = metadata_cache.read(printing.help_key(job))[0] if job.replace("-", "").isalnum() else ""
+    if text:
+        print(text)
+    return bool(text)
 
 
 def _ask(command: str, rest: list[str]) -> bool:

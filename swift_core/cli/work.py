@@ -6,13 +6,15 @@ import contextlib
 import copy
 import inspect
 import os
-import shutil
 import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from swift_core.catalogue import metadata_cache
+from swift_core.catalogue.card_cache import sources
 from swift_core.catalogue.entries import Catalogue
 from swift_core.catalogue.venv_making import CONSENT
+from swift_core.cli import printing
 from swift_core.cli.mesh import mesh_lines
 from swift_core.contract.errors import SwiftError, SwiftErrors, attempt
 from swift_core.contract.kinds import KINDS
@@ -89,22 +91,33 @@ def _read_config(file: str | bool) -> list[Given]:
 
 
 def print_help(name: str, words: list[str]) -> None:
-    """Every option of the job, and of the components that the words on the command line name."""
-    spec = find_job(name)
-    print(f"swift {name}: {spec.summary}\n")
-    print("  --config FILE\n      A YAML file of options; the command line wins over it.")
-    print("  --yes\n      Make a missing isolated environment without a question, as SWIFT_YES=1 does.\n")
-    _print_options(f"Options of swift {name}", spec.options_class(), spec.defaults)
-    for item in _named_components(name, words):
+    """Every option of the job, and of the components that the words on the command line name.
+
+    Without such words it is remembered: `quick` prints it the next time.
+    """
+    spec, catalogue = find_job(name), Catalogue.installed()
+    named = _named_components(spec, words, catalogue)
+    text = "\n".join(_help_lines(spec, named))
+    print(text)
+    if not words and all(item.component for item in named):
+        metadata_cache.write(printing.help_key(name), text, sorted(sources(catalogue.entries)), catalogue.begun)
+
+
+def _help_lines(spec: JobSpec, named: list[Any]) -> list[str]:
+    lines = [f"swift {spec.name}: {spec.summary}", "", "  --config FILE"]
+    lines += ["      A YAML file of options; the command line wins over it.", "  --yes"]
+    lines += ["      Make a missing isolated environment without a question, as SWIFT_YES=1 does.", ""]
+    lines += _option_lines(f"Options of swift {spec.name}", spec.options_class(), spec.defaults)
+    for item in named:
         if isinstance(item.component, type) and describe_options(item.component):
-            _print_options(f"Options of {item.entry.title}", item.component, {})
+            lines += _option_lines(f"Options of {item.entry.title}", item.component, {})
+    return lines
 
 
-def _named_components(name: str, words: list[str]) -> list[Any]:
+def _named_components(spec: JobSpec, words: list[str], catalogue: Catalogue) -> list[Any]:
     """The components that the words choose; mistakes do not matter to a help text."""
-    spec = find_job(name)
-    options, sources = _lenient(spec, words)
-    selected = select_components(spec, options, sources, Catalogue.installed(), []).components
+    options, said = _lenient(spec, words)
+    selected = select_components(spec, options, said, catalogue, []).components
     for item in selected:
         with contextlib.suppress(SwiftError):
             item.component = item.component or item.entry.load()
@@ -121,15 +134,14 @@ def _lenient(spec: JobSpec, words: list[str]) -> tuple[Any, dict[str, str]]:
     return spec.options_class()(**copy.deepcopy(spec.defaults)), {}
 
 
-def _print_options(title: str, owner: type, defaults: dict[str, Any]) -> None:
+def _option_lines(title: str, owner: type, defaults: dict[str, Any]) -> list[str]:
     """Each option on a line with its type and default, its explanation below it."""
-    width = shutil.get_terminal_size().columns
-    print(title)
+    width, lines = printing.columns(), [title]
     for info in describe_options(owner):
         default = "required" if info.required else f"default {defaults.get(info.name, info.default)!r}"
-        print(f"  {_flag(info)}  ({info.type}, {default})")
-        print(textwrap.fill(info.help, width, initial_indent=" " * 6, subsequent_indent=" " * 6))
-    print()
+        lines.append(f"  {_flag(info)}  ({info.type}, {default})")
+        lines.append(textwrap.fill(info.help, width, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return [*lines, ""]
 
 
 def _flag(info: OptionInfo) -> str:

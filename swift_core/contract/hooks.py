@@ -7,7 +7,8 @@ is not None; the component registered last is asked first, so a family's own hoo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -157,6 +158,17 @@ def load_tuner(job: Job, model: Any, folder: str, name: str, trainable: bool) ->
 
     trainable: whether it is trained further; if not, nothing of it requires a gradient. None where the tuner saves
     nothing of its own.
+    """
+
+
+@hookspec(firstresult=True)
+def set_tuners_aside(job: Job, model: Any, folder: str) -> AbstractContextManager[Collection[str]] | None:
+    """A context in which earlier tuners are out of the model, while the one saved in `folder` is added, not to train.
+
+    Entering it gives their names. For tuners of which a server holds many: whoever walks through the model then meets
+    the new one alone. What is loaded must not change a name of theirs. None where they have to stay.
+
+    .. versionadded:: 0.2
     """
 
 

@@ -100,7 +100,8 @@ _ROWS = (
         "tuner",
         "tuners",
         "any",
-        "attach_tuner load_tuner save_tuner merge_tuner switch_tuner before_step after_step extra_loss",
+        "attach_tuner load_tuner set_tuners_aside save_tuner merge_tuner switch_tuner before_step after_step "
+        "extra_loss",
         "Decides which parameters train, and adds new ones.",
     ),
     _row(

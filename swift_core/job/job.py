@@ -105,10 +105,10 @@ class PreparedJob:
 
     def one(self, kind: str) -> Any:
         """The component of a kind that a job has once; SwiftError where it has none."""
-        selected = self.many(kind)
-        if not selected:
-            raise SwiftError(f"This job has no {kind}; say --{kind} NAME.")
-        return selected[0].component
+        for item in self.selected:  # asked for every row
+            if item.entry.kind == kind:
+                return item.component
+        raise SwiftError(f"This job has no {kind}; say --{kind} NAME.")
 
     def call(self, item: Selected, hook: str, **arguments: Any) -> Any:
         """Call one hook on one component only (kinds of which a job has several)."""

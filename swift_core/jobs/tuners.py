@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract.components import Tuner, declared
@@ -21,7 +21,15 @@ def attach_tuner(job: Job, model: Any, item: Selected) -> Any:
 
 def load_tuner(job: Job, model: Any, item: Selected, folder: str, trainable: bool) -> Any:
     """The model with the tuner that was saved in `folder`; None where this tuner saves nothing of its own."""
-    return _add(job, model, item, "load_tuner", trains=trainable, folder=folder, trainable=trainable)
+    given = {"folder": folder, "trainable": trainable}
+    with _others_aside(job, model, item, None if trainable else folder) as aside:
+        return _add(job, model, item, "load_tuner", trains=trainable, aside=aside, **given)
+
+
+def _others_aside(job: Job, model: Any, item: Selected, folder: str | None) -> AbstractContextManager[Collection[str]]:
+    """A context that gives the labels of tuners that are out of the model inside it."""
+    context = job.call(item, "set_tuners_aside", model=model, folder=folder) if folder else None
+    return nullcontext(()) if context is None else context
 
 
 def save_tuner(job: Job, model: Any, item: Selected, folder: str) -> bool:
@@ -62,9 +70,11 @@ def check_training(job: Job, model: Any, items: Sequence[Selected]) -> None:
             )
 
 
-def _add(job: Job, model: Any, item: Selected, hook: str, trains: bool, **arguments: Any) -> Any:
+def _add(
+    job: Job, model: Any, item: Selected, hook: str, trains: bool, aside: Collection[str] = (), **arguments: Any
+) -> Any:
     """Call a hook that adds a tuner, and note what it did. None where the hook gave no model."""
-    before = _Before(model, _begun(model))
+    before = _Before(model, _begun(model), aside)
     tuned = job.call(item, hook, model=model, name=item.label, **arguments)
     if tuned is None:
         return None
@@ -89,10 +99,13 @@ def _begun(model: Any) -> Tuning:
 
 
 class _Before:
-    """A model before a tuner is attached, to be compared with the model after it by the identity of its parts."""
+    """A model before a tuner is attached, to be compared with the model after it by the identity of its parts.
 
-    def __init__(self, model: Any, tuning: Tuning):
-        self.tuning = tuning
+    aside: labels of tuners that are out of the model meanwhile, and keep their names.
+    """
+
+    def __init__(self, model: Any, tuning: Tuning, aside: Collection[str]):
+        self.tuning, self.aside = tuning, aside
         self.parameters = dict(_tensors(model))
         self.modules = dict(model.named_modules())
         self.training = {id(p) for p in self.parameters.values() if p.requires_grad}
@@ -105,11 +118,12 @@ class _Before:
         parameters = {id(p): (name, p) for name, p in _tensors(tuned)}
         there = {key: name for key, (name, _) in parameters.items() if key not in replaced}
         modules = {id(m): name for name, m in tuned.named_modules() if not _holds(m, replaced)}
-        for other, names in tuning.owned.items():
+        earlier = {other: names for other, names in tuning.owned.items() if other not in self.aside}
+        for other, names in earlier.items():
             tuning.owned[other], self.lost[other] = _renamed(names, self.parameters, there)
         tuning.parameters, _ = _renamed(tuning.parameters, self.parameters, there)
         tuning.modules, _ = _renamed(tuning.modules, self.modules, modules)
-        taken = {name for names in tuning.owned.values() for name in names}
+        taken = {name for other in earlier for name in tuning.owned[other]}
         for key, name in there.items():
             if name in taken:
                 parameters[key][1].requires_grad_(key in self.training)

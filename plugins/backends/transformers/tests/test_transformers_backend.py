@@ -7,6 +7,7 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -571,3 +572,50 @@ def test_the_model_is_left_as_it_was(engine):
     assert engine.model.training and engine.model.get_base_model().config._attn_implementation == before
     assert not any(module._forward_hooks for module in engine.model.modules() if hasattr(module, "lora_A"))
     engine.model.eval()
+
+
+@pytest.fixture
+def walked(monkeypatch):
+    """Counts the modules that anybody walks through, under "modules"."""
+    counts = Counter()
+    for method in ("named_modules", "named_children", "_load_from_state_dict", "_save_to_state_dict"):
+        plain = getattr(torch.nn.Module, method)
+
+        def counted(self, *args, _plain=plain, **kwargs):
+            counts["modules"] += 1
+            return _plain(self, *args, **kwargs)
+
+        monkeypatch.setattr(torch.nn.Module, method, counted)
+    return counts
+
+
+def test_each_further_adapter_is_as_much_work_as_the_one_before(taught, loras, walked):
+    names = [(f"a{number}", folder) for number, folder in enumerate([*loras.values()] * 3)]
+    totals = []
+    for count in (2, 4, 6):
+        walked.clear()
+        engine = start(ckpt_dir=taught, adapters=[f"{name}={folder}" for name, folder in names[:count]])
+        totals.append(walked["modules"])
+    assert totals[2] - totals[1] == totals[1] - totals[0] > 0
+    late, single = start(ckpt_dir=taught), []
+    for name, folder in names:
+        walked.clear()
+        late.load_adapter(name, folder)
+        single.append(walked["modules"])
+    assert len(set(single[2:])) == 1, f"modules visited for one adapter more: {single}"
+    asked = [user(QUERIES[0], adapter=name) for name in (None, "a0", "a1", "a4", "a5")]
+    for many in (engine, late):
+        assert many.adapters.mix_tokens
+        assert [r.text for r in many.generate(asked)] == _by_peft_alone(taught, loras)
+
+
+def _by_peft_alone(taught, loras):
+    """What the plain model answers, and with each adapter on it by itself, twice over."""
+    import peft
+
+    tokenizer, plain = AutoTokenizer.from_pretrained(taught), AutoModelForCausalLM.from_pretrained(taught)
+    texts = [expected(plain, tokenizer, QUERIES[0])]
+    for folder in loras.values():
+        adapted = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(taught), folder)
+        texts.append(expected(adapted, tokenizer, QUERIES[0]))
+    return [texts[0], *texts[1:], *texts[1:]]

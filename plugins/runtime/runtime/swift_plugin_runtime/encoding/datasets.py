@@ -18,7 +18,7 @@ from swift_core.data.faults import NAMED, listed, unforeseen
 from swift_core.data.load import batches
 from swift_core.data.stream import RowStream, in_groups, shuffled
 from swift_plugin_runtime.encoding import arrow_cache
-from swift_plugin_runtime.encoding.forked import in_processes
+from swift_plugin_runtime.encoding.forked import in_processes, settled_heap
 from swift_plugin_runtime.options import training_options
 
 ENCODE_TOGETHER = 64
@@ -252,7 +252,8 @@ def _all(rows: list[Row], encoder: Encoder, what: str, keep: Callable[[list[Any]
     def work(mine: Iterable[list[Row]]) -> Iterator[list[Any]]:
         return (keep(encoder(group)) for group in mine)
 
-    with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < STORE_FROM, leave=False) as bar:
+    bar = tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < STORE_FROM, leave=False)
+    with bar, settled_heap():
         for made in in_processes(work, groups, encoder, training_options(encoder.job).dataset_num_proc):
             yield from made
             bar.update(min(ENCODE_TOGETHER, len(rows) - bar.n))

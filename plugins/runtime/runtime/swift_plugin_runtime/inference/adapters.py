@@ -15,6 +15,7 @@ from swift_core.contract.engine import Request
 from swift_core.contract.job import Job
 from swift_core.jobs.steps import adapters_by_name
 from swift_plugin_runtime.tuning.adapters import attach, fill
+from swift_plugin_runtime.tuning.aside import adapted_layers, set_aside, without_adapters
 
 NAME = re.compile(r"[\w-]{1,100}")
 """What an adapter may be called that is loaded while a server runs: PEFT makes it a name of modules."""
@@ -56,13 +57,14 @@ class Adapters:
         if not _mixes(config):
             raise SwiftError(f"The adapter {name!r} is no plain LoRA; only such are loaded while a server runs.")
         config.inference_mode = True
-        wrapped = attach(self.model, config, name)
-        try:
-            fill(wrapped, folder, name)
-        except Exception as error:
-            self.model = self._without(wrapped, name)
-            raise SwiftError(f"The adapter {name!r} does not fit this model: {str(error)[:300]}") from None
-        self.model = wrapped.eval()
+        with set_aside(self.model):
+            wrapped = attach(self.model, config, name)
+            try:
+                fill(wrapped, folder, name)
+            except Exception as error:
+                self.model = self._without(wrapped, name)
+                raise SwiftError(f"The adapter {name!r} does not fit this model: {str(error)[:300]}") from None
+            self.model = wrapped.eval()
         self.labels[name] = [name]
         self.mixes = self._mixing()
 
@@ -113,11 +115,12 @@ class Adapters:
         elif len(set(names)) > 1:
             yield {"adapter_names": [name or BASE for name in names]}
         elif names[0] is None:
-            with self.model.disable_adapter():
+            with without_adapters(self.model):
                 yield {}
         else:
             labels = self.labels[names[0]]
-            self.model.base_model.set_adapter(labels, inference_mode=True)
+            with set_aside(self.model, keep=labels):
+                self.model.base_model.set_adapter(labels, inference_mode=True)
             yield {}
 
 
@@ -129,7 +132,9 @@ class TokenAdapters:
 
     def __init__(self, model: Any, adapters: Adapters):
         self.model, self.labels = model, adapters.labels
-        self.layers = [module for module in model.modules() if isinstance(getattr(module, "lora_A", None), ModuleDict)]
+        self.layers = [
+            layer for layer in adapted_layers(model) if isinstance(getattr(layer, "lora_A", None), ModuleDict)
+        ]
         self.places: dict[str, torch.Tensor | None] = {}
 
     @contextmanager
@@ -137,7 +142,7 @@ class TokenAdapters:
         """Inside, calls of the model have the adapters that `of` says."""
         hooks = [layer.register_forward_hook(self._add) for layer in self.layers]
         try:
-            with self.model.disable_adapter():
+            with without_adapters(self.model):
                 yield
         finally:
             for hook in hooks:

@@ -191,11 +191,10 @@ class TransformersEngine:
             raise SwiftError(f"There is a model {name!r} already.")
         mixed = adapters.mix_tokens
         adapters.add(name, folder)
-        if mixed and not self._adapters_changed():
+        if not self._adapters_changed(added=name if mixed else None) and mixed:
             adapters.remove(name)
             self._adapters_changed(name)
             raise SwiftError(f"The adapter {name!r} does not mix with those that are loaded.")
-        self._adapters_changed()
 
     def _unload(self, name: str) -> None:
         adapters = self._changeable()
@@ -212,12 +211,16 @@ class TransformersEngine:
             raise SwiftError("This engine answers with its model as it is; it loads no adapters.")
         return self.adapters
 
-    def _adapters_changed(self, gone: str | None = None) -> bool:
-        """Make everything know the adapters of now; whether tokens of different ones may share a row."""
+    def _adapters_changed(self, gone: str | None = None, added: str | None = None) -> bool:
+        """Make everything know the adapters of now; whether tokens of different ones may share a row.
+
+        added: the new one among others that mix.
+        """
         assert self.adapters is not None
         adapters, self.model = self.adapters, self.adapters.model
         self.models = [self.models[0], *adapters.labels]
-        adapters.mix_tokens = adapters.mixes and self.continuous is not None and mixes_tokens(self.model, adapters)
+        tried = adapters.mixes and self.continuous is not None
+        adapters.mix_tokens = tried and mixes_tokens(self.model, adapters, added)
         if self.continuous:
             self.continuous.renew(self.model, gone)
         return adapters.mix_tokens

@@ -12,6 +12,7 @@ from swift_plugin_runtime.batching.separation import LEAST_EXACT, MARGIN, quiet,
 from swift_plugin_runtime.inference.adapters import Adapters, TokenAdapters
 from swift_plugin_runtime.inference.ragged import Part, Row, Store, attending
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+from swift_plugin_runtime.tuning.aside import set_aside
 
 LENGTHS = (16, 9)
 """Tokens of the two made-up sequences."""
@@ -114,12 +115,18 @@ def apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(((found - wanted).square().mean().sqrt() / wanted.std()).nan_to_num(torch.inf))
 
 
-def mixes_tokens(model: Any, adapters: Adapters) -> bool:
-    """Whether tokens of different adapters in one row have the logits that each adapter gives alone. Tries them."""
+def mixes_tokens(model: Any, adapters: Adapters, added: str | None = None) -> bool:
+    """Whether tokens of different adapters in one row have the logits that each adapter gives alone. Tries them.
+
+    added: the one that is new among others that do mix; it is tried beside one of them.
+    """
     names = [None, *adapters.labels]
-    ids = made_up(model)[1]
+    if added:
+        names = [None, *[name for name in names[1:] if name != added][-1:], added]
+    tried = [label for name in names if name for label in adapters.labels[name]]
     try:
-        with quiet(model), torch.no_grad():
+        with set_aside(model, keep=tried), quiet(model), torch.no_grad():
+            ids = made_up(model)[1]
             bound = rounding_bound(model, [{"input_ids": ids}])
             wanted = []
             for name in names:

@@ -13,9 +13,11 @@ import torch
 def evaluating(model: Any) -> Iterator[None]:
     """The model without dropout and without gradients, then in the mode it was in."""
     was = model.training
-    model.eval()
+    if was:  # every module is told: with many adapters that is a walk
+        model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was)
+        if was:
+            model.train()

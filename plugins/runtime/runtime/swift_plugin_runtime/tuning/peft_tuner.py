@@ -7,6 +7,8 @@ PEFT are imported by the functions that use them.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from swift_core.contract.job import Job
 from swift_core.job.options import describe_options
 from swift_plugin_runtime.loading import new_tokens
 from swift_plugin_runtime.tuning import adapters
+from swift_plugin_runtime.tuning.aside import is_plain, set_aside
 from swift_plugin_runtime.tuning.offload import switch_adapter
 
 TRAINING_FILE = "training.safetensors"
@@ -41,6 +44,12 @@ class PeftTuner(Tuner):
     @hookimpl
     def load_tuner(self, job: Job, model: Any, folder: str, name: str, trainable: bool) -> Any:
         return adapters.load(model, folder, name, trainable)
+
+    @hookimpl
+    def set_tuners_aside(self, model: Any, folder: str) -> AbstractContextManager[Collection[str]] | None:
+        import peft
+
+        return set_aside(model) if is_plain(peft.PeftConfig.from_pretrained(folder)) else None
 
     @hookimpl
     def save_tuner(self, job: Job, model: Any, folder: str, name: str) -> bool:
