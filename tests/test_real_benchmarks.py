@@ -10,6 +10,7 @@ from swift_plugin_bfcl.cases import case_of
 from benchmarks.bfcl.columns import COLUMNS, as_right, columns, table
 from benchmarks.bfcl.material import REFUSAL, connected, functions, right_calls, training_rows
 from benchmarks.kept import Kept
+from benchmarks.precision.__main__ import type_for
 from benchmarks.quantizers.__main__ import agreement, bytes_of
 
 TRUTH = [{"trip.plan": {"city": ["Paris", "Paris, France"], "days": [3], "mode": ["train", ""]}}]
@@ -83,3 +84,9 @@ def test_agreement_and_bytes():
     assert bytes_of(tied) == 2 * 64
     tied[1].weight = tied[0].weight
     assert bytes_of(tied) == 64
+
+
+def test_a_file_of_mixed_types_is_loaded_without_a_loss():
+    assert (type_for("BF16"), type_for("F32"), type_for("BF16, F32")) == ("bfloat16", "float32", "float32")
+    with pytest.raises(SystemExit, match="weights of the type U8"):
+        type_for("F32, U8")
