@@ -11,7 +11,7 @@ from benchmarks.bfcl.columns import COLUMNS, as_right, columns, table
 from benchmarks.bfcl.material import REFUSAL, connected, functions, right_calls, training_rows
 from benchmarks.kept import Kept
 from benchmarks.precision.__main__ import type_for
-from benchmarks.quantizers.__main__ import agreement, bytes_of
+from benchmarks.quantizers.__main__ import before_difference, bytes_of
 
 TRUTH = [{"trip.plan": {"city": ["Paris", "Paris, France"], "days": [3], "mode": ["train", ""]}}]
 
@@ -79,7 +79,7 @@ def test_figures_are_kept_and_other_settings_refused(tmp_path):
 def test_agreement_and_bytes():
     import torch
 
-    assert agreement([[1, 2, 3, 4], [5, 6]], [[1, 2, 9, 4], [5, 6]]) == 4 / 6
+    assert before_difference([1, 2, 9, 4], [1, 2, 3, 4]) == 2 and before_difference([5, 6], [5, 6]) == 2
     tied = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 4, bias=False))
     assert bytes_of(tied) == 2 * 64
     tied[1].weight = tied[0].weight

@@ -87,14 +87,19 @@ def perplexity(model: Any, tokenizer: Any, count: int) -> float:
     return math.exp(torch.cat(losses).mean())
 
 
+def asked_ids(tokenizer: Any, question: str) -> Any:
+    """The ids of a question as a chat, [1, tokens]."""
+    chat = [{"role": "user", "content": question}]
+    return tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+
+
 def greedy(model: Any, tokenizer: Any) -> list[list[int]]:
     """The ids of the greedy answers."""
     import torch
 
     answers = []
     for question in QUESTIONS:
-        chat = [{"role": "user", "content": question}]
-        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+        ids = asked_ids(tokenizer, question)
         made = model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
@@ -103,13 +108,25 @@ def greedy(model: Any, tokenizer: Any) -> list[list[int]]:
     return answers
 
 
-def agreement(answers: list[list[int]], others: list[list[int]]) -> float:
-    """Of the tokens of `answers`, the share that stands before the first difference in each answer."""
+def agreement(model: Any, tokenizer: Any, answers: list[list[int]]) -> float:
+    """Of the tokens of the original's greedy answers, the share before the first that the model would not say.
+
+    The model reads each answer at once: up to the first difference its own greedy answer is the same.
+    """
+    import torch
+
     same = 0
-    for one, other in zip(answers, others, strict=True):
-        pairs = list(zip(one, other, strict=False))
-        same += next((place for place, (a, b) in enumerate(pairs) if a != b), len(pairs))
+    for question, answer in zip(QUESTIONS, answers, strict=True):
+        ids = asked_ids(tokenizer, question)
+        with torch.no_grad():
+            logits = model(input_ids=torch.cat([ids, torch.tensor([answer])], 1), use_cache=False).logits
+        same += before_difference(logits[0, ids.shape[1] - 1 : -1].argmax(-1).tolist(), answer)
     return same / sum(map(len, answers))
+
+
+def before_difference(said: list[int], answer: list[int]) -> int:
+    """How many ids stand before the first that differs."""
+    return next((place for place, (a, b) in enumerate(zip(said, answer, strict=True)) if a != b), len(answer))
 
 
 def bytes_of(model: Any) -> int:
@@ -143,15 +160,16 @@ def loaded(model: str, options: Json) -> tuple[Any, Any, Any]:
     return job, *load_model(job)
 
 
-def damage(model: str, plain: str, options: Json, tokens: int) -> Json:
-    """What the model holds, says and gives as gradients. plain: the original."""
+def damage(model: str, plain: str, options: Json, tokens: int, answers: list[list[int]]) -> Json:
+    """What the model holds, says and gives as gradients. plain: the original; answers: its own, empty where it is asked."""
     job, quantized, tokenizer = loaded(model, options)
     quantized.eval()
     told = {
         "bytes": bytes_of(quantized),
         "perplexity": perplexity(quantized, tokenizer, tokens),
-        "answers": greedy(quantized, tokenizer),
+        "answers": answers or greedy(quantized, tokenizer),
     }
+    told["same"] = agreement(quantized, tokenizer, told["answers"])
     own_job, own, _ = loaded(plain, {})
     own, quantized = attach_tuners(own_job, own), attach_tuners(job, quantized)
     share_random_adapter(own, quantized)
@@ -185,8 +203,8 @@ def merged(adapter: str, held: str, folder: Path) -> Json:
         return {"refused": str(error)}
 
 
-def line(name: str, options: Json, plain: str, asked: argparse.Namespace) -> Json:
-    """All figures of a line, or its error."""
+def line(name: str, options: Json, plain: str, asked: argparse.Namespace, answers: list[list[int]]) -> Json:
+    """All figures of a line, or its error. answers: the original's."""
     folder = asked.folder / "runs" / name.replace(" ", "-")
     try:
         model, at_load = plain, options
@@ -197,7 +215,7 @@ def line(name: str, options: Json, plain: str, asked: argparse.Namespace) -> Jso
             )  # fmt: skip
             model, at_load = done["folders"][options["quantizer"]], {}
         return {
-            **damage(model, plain, at_load, asked.tokens),
+            **damage(model, plain, at_load, asked.tokens, answers),
             **learn(model, at_load, folder, asked.folder, asked.steps),
         }
     except Exception as error:  # a line that fails must not end the table
@@ -211,7 +229,7 @@ def apart(measure: Callable[..., Json], *given: Any) -> Json:
         return pool.apply(measure, given)
 
 
-def row(name: str, found: Json, original: Json) -> list[str]:
+def row(name: str, found: Json) -> list[str]:
     """A line of the table."""
     if "error" in found:
         return [name, found["error"], *[""] * 5]
@@ -220,7 +238,7 @@ def row(name: str, found: Json, original: Json) -> list[str]:
         name,
         f"{found['bytes'] / 2**20:.0f}",
         f"{found['perplexity']:.2f}",
-        f"{agreement(original['answers'], found['answers']):.0%}",
+        f"{found['same']:.0%}",
         f"{found['cosine']:.3f}, {least:.2f}-{most:.2f}",
         f"{found['before']:.3f} → {found['after']:.3f}",
         f"{found['merged']:.3f}" if "merged" in found else found["refused"],
@@ -247,8 +265,11 @@ def main() -> None:
     lines = {**AT_LOAD, **(OFFLINE if asked.offline else {})}
     for name, options in lines.items():
         if name == ORIGINAL or not asked.only or name in asked.only:
-            kept.once(name, lambda n=name, o=options: apart(line, n, o, plain, asked))
-    rows = [row(name, found, kept.lines[ORIGINAL]) for name, found in kept.lines.items()]
+            if name != ORIGINAL and "error" in kept.lines[ORIGINAL]:
+                sys.exit(f"The original fails, so that there is nothing to compare with: {kept.lines[ORIGINAL]['error']}")
+            answers = kept.lines.get(ORIGINAL, {}).get("answers", [])
+            kept.once(name, lambda n=name, o=options, a=answers: apart(line, n, o, plain, asked, a))
+    rows = [row(name, found) for name, found in kept.lines.items()]
     text = "\n".join("| " + " | ".join(cells) + " |" for cells in [HEADS, ["---"] * len(HEADS), *rows])
     (asked.folder / "table.md").write_text(text + "\n", encoding="utf-8")
     print(f"{text}\n\nTable: {asked.folder / 'table.md'}, figures: {kept.file}, runs: {asked.folder / 'runs'}")
