@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 import multiprocessing
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -206,6 +207,7 @@ def merged(adapter: str, held: str, folder: Path) -> Json:
 def line(name: str, options: Json, plain: str, asked: argparse.Namespace, answers: list[list[int]]) -> Json:
     """All figures of a line, or its error. answers: the original's."""
     folder = asked.folder / "runs" / name.replace(" ", "-")
+    shutil.rmtree(folder, ignore_errors=True)  # what a run that was stopped left
     try:
         model, at_load = plain, options
         if name in OFFLINE:
@@ -223,7 +225,10 @@ def line(name: str, options: Json, plain: str, asked: argparse.Namespace, answer
 
 
 def apart(measure: Callable[..., Json], *given: Any) -> Json:
-    """What `measure` returns, in a process of its own."""
+    """What `measure` returns, in a copy of this process, which starts with everything imported."""
+    import peft  # noqa: F401
+    import swift_plugin_runtime.training.trainer  # noqa: F401
+
     context = multiprocessing.get_context("fork")
     with context.Pool(1) as pool:
         return pool.apply(measure, given)
