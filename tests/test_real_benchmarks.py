@@ -73,7 +73,7 @@ def test_figures_are_kept_and_other_settings_refused(tmp_path):
     assert Kept(file, {"steps": 2}).once("a", lambda: {"loss": 1.5}) == {"loss": 1.5}
     assert Kept(file, {"steps": 2}).once("a", lambda: pytest.fail("measured again")) == {"loss": 1.5}
     assert Kept(file, {"steps": 2}).once("b", lambda: {"error": "no memory"})["error"]
-    assert Kept(file, {"steps": 2}).once("b", lambda: {"loss": 2.0}) == {"loss": 2.0}, "a line that failed is tried again"
+    assert Kept(file, {"steps": 2}).once("b", lambda: {"loss": 2.0}) == {"loss": 2.0}  # one that failed is tried again
     with pytest.raises(SystemExit, match="is of other settings"):
         Kept(file, {"steps": 3})
 

@@ -162,7 +162,7 @@ def loaded(model: str, options: Json) -> tuple[Any, Any, Any]:
 
 
 def damage(model: str, plain: str, options: Json, tokens: int, answers: list[list[int]]) -> Json:
-    """What the model holds, says and gives as gradients. plain: the original; answers: its own, empty where it is asked."""
+    """What the model holds, says and gives as gradients. plain: the original; answers: its own, if they are known."""
     job, quantized, tokenizer = loaded(model, options)
     quantized.eval()
     told = {
@@ -271,7 +271,7 @@ def main() -> None:
     for name, options in lines.items():
         if name == ORIGINAL or not asked.only or name in asked.only:
             if name != ORIGINAL and "error" in kept.lines[ORIGINAL]:
-                sys.exit(f"The original fails, so that there is nothing to compare with: {kept.lines[ORIGINAL]['error']}")
+                sys.exit(f"Nothing to compare with, for the original fails: {kept.lines[ORIGINAL]['error']}")
             answers = kept.lines.get(ORIGINAL, {}).get("answers", [])
             kept.once(name, lambda n=name, o=options, a=answers: apart(line, n, o, plain, asked, a))
     rows = [row(name, found) for name, found in kept.lines.items()]

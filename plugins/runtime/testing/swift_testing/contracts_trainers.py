@@ -139,7 +139,7 @@ class TrainerInvariants(TrainerContract):
         assert self.figures_of(single) == near(self.figures_of(whole))
 
     def test_the_config_says_of_the_cache_what_it_said(self, ran: Callable[[int], Any]) -> None:
-        """transformers' Trainer turns `use_cache` off; a checkpoint's config.json would hand that on to who serves it."""
+        """transformers' Trainer turns `use_cache` off; a checkpoint's config.json would hand that on."""
         config = ran(self.batch).model.config
         before = type(config).from_pretrained(ran(self.batch).job.options.model)
         assert config.to_dict().get("use_cache") == before.to_dict().get("use_cache")

@@ -187,7 +187,7 @@ def encoder(folder: Path, places: int) -> str:
 
 
 def test_a_text_beyond_the_positions_is_cut_dropped_or_named(tmp_path: Path) -> None:
-    """RoBERTa counts from behind the padding's row: 66 rows are 64 places, no more (the 65th would be an IndexError)."""
+    """RoBERTa counts from behind the padding's row: 66 rows are 64 places (the 65th is an IndexError)."""
     model = encoder(tmp_path / "model", 64)
     told = {"trainer": "embedding", "model_type": "bert_emb", "template": "dummy"}
     rows = [ROWS[2], {"query": "a", "positive": "word " * 80}]
