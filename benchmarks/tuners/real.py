@@ -21,6 +21,7 @@ from swift_plugin_demo.orders import write_orders
 from swift_testing.smollm2 import smollm2
 
 from benchmarks.kept import Kept
+from benchmarks.measure import import_training
 from benchmarks.tuners.run import COLUMNS, WHOLE, Line, apart, jobs, rate_of_products
 from swift_core.catalogue.entries import Catalogue
 
@@ -97,6 +98,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     kept = Kept(asked.folder / "figures.json", {k: getattr(asked, k) for k in ("steps", "batch", "held")})
+    import_training()  # each run is a copy of this process; its memory is counted from here
     shared, rate = settings(asked), rate_of_products()
     for seed in range(asked.seeds):
         for name in asked.only:
