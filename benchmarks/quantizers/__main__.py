@@ -163,7 +163,7 @@ def loaded(model: str, options: Json) -> tuple[Any, Any, Any]:
     return job, *load_model(job)
 
 
-def damage(model: str, plain: str, options: Json, tokens: int, answers: list[list[int]]) -> Json:
+def damage(model: str, options: Json, plain: str, tokens: int, answers: list[list[int]]) -> Json:
     """What the model holds, says and gives as gradients. plain: the original; answers: its own, if they are known."""
     job, quantized, tokenizer = loaded(model, options)
     quantized.eval()

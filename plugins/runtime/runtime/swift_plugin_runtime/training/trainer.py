@@ -945,12 +945,11 @@ class TunerSteps(transformers.TrainerCallback):
 @contextlib.contextmanager
 def cache_as_said(model: Any) -> Iterator[None]:
     """Keep the `use_cache` of the model's config: transformers' Trainer sets it, and config.json would tell so."""
-    said = vars(model.config).copy()
+    config: dict[str, Any] = vars(model.config) if hasattr(model, "config") else {}
+    said = {name: config[name] for name in config.keys() & {"use_cache"}}
     yield
-    if "use_cache" in said:
-        model.config.use_cache = said["use_cache"]
-    else:
-        vars(model.config).pop("use_cache", None)
+    config.pop("use_cache", None)
+    config.update(said)
 
 
 SHOWN = {
