@@ -15,18 +15,18 @@ def positions_of(model: Any) -> int | None:
 
     RoBERTa and its kin begin to count behind the padding's row, so that their 514 rows hold 512 tokens.
     """
-    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    stated = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0)
     for name, table in model.named_modules():
         if isinstance(table, torch.nn.Embedding) and _is_table(name.rpartition(".")[2], table, stated):
             behind = 0 if table.padding_idx is None else table.padding_idx + 1
-            return min(table.num_embeddings - behind, int(stated))
+            return min(table.num_embeddings - behind, stated)
     return None
 
 
-def _is_table(name: str, table: torch.nn.Embedding, stated: int | None) -> bool:
+def _is_table(name: str, table: torch.nn.Embedding, stated: int) -> bool:
     """Whether a table of vectors is that of the text's positions; OPT's has two rows more than its config states."""
     named = name == "wpe" or "pos" in name
-    return named and stated is not None and table.num_embeddings in (stated, stated + 2)
+    return named and stated > 0 and table.num_embeddings in (stated, stated + 2)
 
 
 def longest_text(model: Any, max_length: int | None) -> int | None:
