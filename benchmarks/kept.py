@@ -23,8 +23,8 @@ class Kept:
         self.lines: dict[str, Any] = found.get("lines", {})
 
     def once(self, key: str, measure: Callable[[], Any]) -> Any:
-        """The figures of a line: those that are there, else measured now and kept."""
-        if key not in self.lines:
+        """The figures of a line: those that are there, else measured now; one that failed is tried again."""
+        if self.lines.get(key, {"error": "none yet"}).get("error"):
             print(f"{key} …", file=sys.stderr, flush=True)
             self.lines[key] = json.loads(json.dumps(measure()))
             whole = {"settings": self.settings, "lines": self.lines}

@@ -94,3 +94,9 @@ def report(title: str, rows: list[dict[str, Any]], raw: Any, out: str | None) ->
             json.dumps({"on": machine(), "table": rows, "raw": raw}, indent=1, default=vars) + "\n", encoding="utf-8"
         )
         print(f"\nall figures: {out}")
+
+
+def import_training() -> None:
+    """Import what a training job needs, so that copies of this process (fork) need not."""
+    import peft  # noqa: F401
+    import swift_plugin_runtime.training.trainer  # noqa: F401

@@ -10,7 +10,8 @@ from swift_plugin_bfcl.cases import case_of
 from benchmarks.bfcl.columns import COLUMNS, as_right, columns, table
 from benchmarks.bfcl.material import REFUSAL, connected, functions, right_calls, training_rows
 from benchmarks.kept import Kept
-from benchmarks.quantizers.__main__ import agreement, bytes_of
+from benchmarks.precision.__main__ import type_for
+from benchmarks.quantizers.__main__ import before_difference, bytes_of
 
 TRUTH = [{"trip.plan": {"city": ["Paris", "Paris, France"], "days": [3], "mode": ["train", ""]}}]
 
@@ -71,6 +72,8 @@ def test_figures_are_kept_and_other_settings_refused(tmp_path):
     file = tmp_path / "figures.json"
     assert Kept(file, {"steps": 2}).once("a", lambda: {"loss": 1.5}) == {"loss": 1.5}
     assert Kept(file, {"steps": 2}).once("a", lambda: pytest.fail("measured again")) == {"loss": 1.5}
+    assert Kept(file, {"steps": 2}).once("b", lambda: {"error": "no memory"})["error"]
+    assert Kept(file, {"steps": 2}).once("b", lambda: {"loss": 2.0}) == {"loss": 2.0}  # one that failed is tried again
     with pytest.raises(SystemExit, match="is of other settings"):
         Kept(file, {"steps": 3})
 
@@ -78,8 +81,14 @@ def test_figures_are_kept_and_other_settings_refused(tmp_path):
 def test_agreement_and_bytes():
     import torch
 
-    assert agreement([[1, 2, 3, 4], [5, 6]], [[1, 2, 9, 4], [5, 6]]) == 4 / 6
+    assert before_difference([1, 2, 9, 4], [1, 2, 3, 4]) == 2 and before_difference([5, 6], [5, 6]) == 2
     tied = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 4, bias=False))
     assert bytes_of(tied) == 2 * 64
     tied[1].weight = tied[0].weight
     assert bytes_of(tied) == 64
+
+
+def test_a_file_of_mixed_types_is_loaded_without_a_loss():
+    assert (type_for("BF16"), type_for("F32"), type_for("BF16, F32")) == ("bfloat16", "float32", "float32")
+    with pytest.raises(SystemExit, match="weights of the type U8"):
+        type_for("F32, U8")

@@ -44,7 +44,7 @@ SCHEMES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 ENVIRONMENTS = {"trainer": "transformers", "trl": "trl", "ms_swift": "ms-swift", "llamafactory": "llamafactory"}
 
-TYPES = {"F32": "float32", "BF16": "bfloat16"}
+TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 RATES = {"full": 1e-5, "lora": 1e-4}
 
@@ -109,7 +109,7 @@ def one(place: Path, name: str, seed: int, asked: Any) -> dict[str, Any]:
         if mode == "lora":
             saved = loss_of(held, model=str(place / "model"), adapters=[checkpoint])
         else:  # some config.json tells another type than the file has
-            saved = loss_of(held, model=checkpoint, torch_dtype=TYPES[kept])
+            saved = loss_of(held, model=checkpoint, torch_dtype=type_for(kept))
         return {**figures, "saved": saved, "file": kept}
 
 
@@ -133,6 +133,14 @@ def stored(checkpoint: Path) -> str:
         with safe_open(file, "pt") as opened:
             names |= {opened.get_slice(key).get_dtype() for key in list(opened.keys())}
     return ", ".join(sorted(names))
+
+
+def type_for(kept: str) -> str:
+    """The type to load weights of these types in without a loss: float32 where they are several. SystemExit else."""
+    names = kept.split(", ")
+    if strange := sorted({*names} - TYPES.keys()):
+        sys.exit(f"a checkpoint holds weights of the type {', '.join(strange)}, which no loss is measured of")
+    return TYPES[names[0]] if len(names) == 1 else "float32"
 
 
 def loss_of(rows: str, **model: Any) -> float:

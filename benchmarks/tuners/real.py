@@ -10,6 +10,7 @@ rows and new weights. Lines and columns are those of `benchmarks.tuners.run`.
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import sys
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from swift_plugin_demo.orders import write_orders
 from swift_testing.smollm2 import smollm2
 
 from benchmarks.kept import Kept
+from benchmarks.measure import import_training
 from benchmarks.tuners.run import COLUMNS, WHOLE, Line, apart, jobs, rate_of_products
 from swift_core.catalogue.entries import Catalogue
 
@@ -78,6 +80,12 @@ def spread(values: list[float]) -> str:
     return f"{statistics.fmean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
 
 
+def trained(name: str, given: dict[str, Any], place: str, rate: float) -> dict[str, Any]:
+    """The figures of one run; what a run that was stopped left in `place` is made anew."""
+    shutil.rmtree(place, ignore_errors=True)
+    return asdict(apart(name, given, place, rate))
+
+
 def main() -> None:
     """Measure what is left, print the table and write it to `folder/table.md`."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -90,12 +98,13 @@ def main() -> None:
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     kept = Kept(asked.folder / "figures.json", {k: getattr(asked, k) for k in ("steps", "batch", "held")})
+    import_training()  # each run is a copy of this process; its memory is counted from here
     shared, rate = settings(asked), rate_of_products()
     for seed in range(asked.seeds):
         for name in asked.only:
             place = str(asked.folder / "runs" / f"{name}-{seed}".replace(" ", ""))
             given = {**shared, **options_of(name), "seed": seed, "data_seed": seed}
-            kept.once(f"{name}, seed {seed}", lambda n=name, g=given, p=place: asdict(apart(n, g, p, rate)))
+            kept.once(f"{name}, seed {seed}", lambda n=name, g=given, p=place: trained(n, g, p, rate))
     rows = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     for name in TEN:
         lines = [Line(**found) for key, found in kept.lines.items() if key.startswith(f"{name}, seed")]

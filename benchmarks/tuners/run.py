@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import import_training
+from benchmarks.train.marks import Marks, watch_trainer
 from swift_core.catalogue.entries import Catalogue
 
 TUNERS: dict[str, dict[str, Any]] = {
@@ -142,10 +144,17 @@ def write_data(folder: Path, count: int, words: int, seed: int) -> str:
 
 
 def measure(name: str, options: dict[str, Any], folder: str, rate: float) -> Line:
-    """One training job. Memory is what it needed at most above what the process held before."""
+    """One training job. Memory is what it needed at most above what the process held before.
+
+    Speeds are per second on a GPU, and per CPU second elsewhere: other work on the machine does not stretch those.
+    """
+    import torch
+
     from swift_core.contract.errors import SwiftError
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    import_training()
+    watch_trainer(marks := Marks())
     train = plain_run if name in PEERS else swift_run
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
@@ -155,6 +164,7 @@ def measure(name: str, options: dict[str, Any], folder: str, rate: float) -> Lin
         return Line(name, error=str(error))
     except Exception as error:  # a line that fails must not end the table
         return Line(name, error=f"{type(error).__name__}: {error}"[:100])
+    seconds = seconds if torch.cuda.is_available() else marks.last - marks.start
     logs = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     steps, mean = trainer.state.global_step, sum(lengths) / len(lengths)
     seen = steps * options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] / seconds

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.capability import Unsupported
 from swift_core.contract.components import Quantizer, declared
 from swift_core.contract.errors import SwiftError
+from swift_core.contract.signatures import implementations
 from swift_core.data.load import load_all
 from swift_core.job.lockfile import LOCK_FILE
 from swift_core.jobs.steps import go_on_from, without_quantizer
@@ -26,6 +28,8 @@ def run(job: Job) -> dict[str, Any]:
     Raises SwiftError where there is nothing to run or to upload, and for --push_to_hub without --hub_model_id.
     """
     step, offline = _split_quantizer(job)
+    if offline:
+        check_writes(offline)
     if job.options.push_to_hub and not job.options.hub_model_id:
         raise SwiftError("--push_to_hub uploads to a repository: say --hub_model_id owner/name.")
     if not (job.many("exporter") or offline or job.options.push_to_hub):
@@ -70,6 +74,18 @@ def _split_quantizer(job: Job) -> tuple[Job, Any]:
     return without_quantizer(job), quantizers[0]
 
 
+def check_writes(quantizer: Any) -> None:
+    """Raises SwiftError, before rows are asked for or a model is read, for a quantizer that writes no checkpoint."""
+    if "quantize_model" in implementations(quantizer.component):
+        return
+    stage = declared(quantizer.component, Quantizer, "stages").get("PTQ")
+    reason = f" ({stage.reason.rstrip('.')})" if isinstance(stage, Unsupported) else ""
+    raise SwiftError(
+        f"{quantizer.entry.title} quantizes only while a model loads, not into a checkpoint{reason}. Say --quantizer "
+        f"{quantizer.entry.name} when you train, ask or serve the model."
+    )
+
+
 def _placed(job: Job, label: str, several: bool) -> Job:
     """The job writing into a subfolder of --output_dir where several exports would share it."""
     if not (several and job.options.output_dir):
@@ -90,7 +106,6 @@ def _quantize(job: Job, quantizer: Any) -> str:
     path = job.hook.resolve_checkpoint(job=job, model=job.options.model, revision=job.options.model_revision)
     job = job.changed(selected=[*job.selected, quantizer])
     with writing(job, quantizer.entry.name) as place:
-        if job.call(quantizer, "quantize_model", path=path, rows=rows, folder=str(place.staging)) is None:
-            raise SwiftError(f"{quantizer.entry.title} quantizes only while a model loads, not into a checkpoint.")
+        job.call(quantizer, "quantize_model", path=path, rows=rows, folder=str(place.staging))
         job.write_lock(place.staging)
     return str(place.final)

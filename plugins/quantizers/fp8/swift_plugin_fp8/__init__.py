@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
+from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.components import Quantizer
 from swift_core.contract.job import Job
 
@@ -18,7 +18,7 @@ class Fp8(Quantizer):
     stages = {
         "QAT": Unsupported("its products have no backward pass."),
         "QLoRA": Unsupported("its products have no backward pass."),
-        "PTQ": Supported("by loading and saving; not run here"),
+        "PTQ": Unsupported("its blocks are made at every load; llm_compressor writes FP8 checkpoints."),
     }
     fp8_block_size: int = option(128, "Rows and columns of a block with one scale.", ge=16, symbol="")
 

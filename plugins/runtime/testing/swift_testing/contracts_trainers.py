@@ -138,6 +138,12 @@ class TrainerInvariants(TrainerContract):
         assert all(x["grad_norm"] > 0 for x in whole.state.log_history if "loss" in x), "Nothing was learnt."
         assert self.figures_of(single) == near(self.figures_of(whole))
 
+    def test_the_config_says_of_the_cache_what_it_said(self, ran: Callable[[int], Any]) -> None:
+        """transformers' Trainer turns `use_cache` off; a checkpoint's config.json would hand that on."""
+        config = ran(self.batch).model.config
+        before = type(config).from_pretrained(ran(self.batch).job.options.model)
+        assert config.to_dict().get("use_cache") == before.to_dict().get("use_cache")
+
     def test_figures_follow_the_stored_trajectory(self, ran: Callable[[int], Any]) -> None:
         """What a whole run logs at each step is what it logged when `make trajectories` last wrote it down."""
         figures = self.figures_of(ran(self.batch))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from swift_core.contract.capability import Supported
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.signatures import implementations
@@ -22,7 +23,7 @@ from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import attach_tuners, load_model
 from swift_testing import tiny
-from swift_testing.contracts import CHAT, ComponentContract, write_rows
+from swift_testing.contracts import CHAT, ComponentContract, tiny_model, write_rows
 
 LAYERS = 4
 """Depth of the tiny models: enough that a gradient lost on its way down is seen."""
@@ -84,6 +85,14 @@ class QuantizerContract(ComponentContract):
         job = self.job("export", dataset=[write_rows(folder, self.rows)], **options)
         made: str = job.run()["folders"][self.name]
         return made
+
+    def test_export_writes_a_checkpoint_or_refuses_before_it_asks_for_rows(self) -> None:
+        """A quantizer that works at load alone says so at once, and its `stages` say the same."""
+        writes = "quantize_model" in implementations(self.component)
+        assert isinstance(self.component.stages["PTQ"], Supported) == writes
+        if not writes:
+            with pytest.raises(SwiftError, match="quantizes only while a model loads, not into a checkpoint"):
+                self.job("export", model=tiny_model("qwen2")).run()
 
     @pytest.mark.parametrize("when", ["fresh", "after an evaluation"])
     def test_gradients_are_right(self, pair: Pair, when: str) -> None:

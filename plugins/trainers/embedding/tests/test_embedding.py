@@ -11,11 +11,13 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_runtime.scoring.scorer import Scorer
+from swift_plugin_runtime.scoring.texts import text_row
 from swift_testing import TrainerInvariants
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import build_trainer, unsettle
 
 from swift_core import SwiftError
+from swift_core.contract.errors import TooLong
 
 ROWS = [
     {"query": "What is the answer?", "positive": "The answer is here.", "negative": ["city Paris", "add 7"]},
@@ -167,3 +169,35 @@ def test_a_pooling_that_we_do_not_have_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model" / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
     with pytest.raises(SwiftError, match="pools by max_tokens, which we do not have: say --pooling"):
         build_trainer(str(tmp_path / "model"), ROWS, tmp_path / "run", trainer="embedding")
+
+
+def encoder(folder: Path, places: int) -> str:
+    """A RoBERTa of random weights with positions for `places` tokens, whose tokenizer states no limit."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model("qwen2"))
+    tokenizer.model_max_length = 10**30
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=places + 2, pad_token_id=1, **sizes
+    )
+    transformers.RobertaModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_text_beyond_the_positions_is_cut_dropped_or_named(tmp_path: Path) -> None:
+    """RoBERTa counts from behind the padding's row: 66 rows are 64 places (the 65th is an IndexError)."""
+    model = encoder(tmp_path / "model", 64)
+    told = {"trainer": "embedding", "model_type": "bert_emb", "template": "dummy"}
+    rows = [ROWS[2], {"query": "a", "positive": "word " * 80}]
+    trainer = build_trainer(model, rows, tmp_path / "drop", **told)
+    assert len(trainer.train_dataset) == 1 and "1 of 2 training rows longer than 64 tokens" in trainer.job.notes[-1]
+    trainer = build_trainer(model, rows, tmp_path / "cut", truncation_strategy="right", **told)
+    loss = trainer.compute_loss(trainer.model, trainer.data_collator(list(trainer.train_dataset)))
+    assert torch.isfinite(loss)
+    scorer = Scorer(trainer.job, trainer.model, trainer.processing_class)
+    with pytest.raises(TooLong, match=r"rows.jsonl:2: the text has \d+ tokens, more than 64, the most that can be"):
+        scorer.vectors([text_row(trainer.train_dataset[1].row, "word " * 80)])
+    with pytest.raises(SwiftError, match="--max_length 65: the model has positions for 64 tokens"):
+        build_trainer(model, rows, tmp_path / "more", max_length=65, **told)

@@ -22,6 +22,7 @@ from swift_core.job.prepare import prepare
 from swift_core.jobs.steps import load_adapters, load_model
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.inference.known_ids import known_ids
+from swift_plugin_runtime.loading.positions import check_length, longest_text
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.scoring.relevance import Judge
 from swift_plugin_runtime.scoring.texts import embed, own_pooling
@@ -42,6 +43,7 @@ class Scorer:
         self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
         self.model.config.get_text_config().pad_token_id = self.pad  # heads look for the last token before padding
         self.judge = judge_of(job, tokenizer)
+        self.longest = longest_text(self.model, job.options.max_length)
 
     @classmethod
     def open(cls, folder: str, **options: Any) -> Scorer:
@@ -71,10 +73,15 @@ class Scorer:
         return self._each(encoded, size, lambda inputs: embed(self.model, inputs, pooling))
 
     def encoded(self, rows: list[Row]) -> list[Encoded]:
-        """The tokens of each conversation; a generative reranker's are those of its question."""
+        """The tokens of each conversation; a generative reranker's are those of its question.
+
+        Raises TooLong for one that is longer than --max_length or the model's table of positions.
+        """
         judge, hook = self.judge, self.job.hook
         rows = rows if judge is None else [judge.question(row) for row in rows]
         made = hook.encode(job=self.job, rows=rows, processor=self.processor, generation=judge is not None)
+        for row, one in zip(rows, made, strict=True):
+            check_length(row.where, len(one["input_ids"]), self.longest)
         return [{k: v for k, v in e.items() if k not in ("labels", "loss_scale")} for e in made]
 
     @torch.no_grad()
@@ -124,6 +131,7 @@ class ScoringEngine:
         if isinstance(request.prompt, dict):
             return request.prompt
         if isinstance(request.prompt, list):
+            check_length(request.where, len(request.prompt), self.scorer.longest)
             return {"input_ids": known_ids(request.prompt, self.vocabulary, request.where)}
         row = check_row(request.row)
         asked = row.prompt() if self.embeds or self.kind else row  # classifiers were taught without answers

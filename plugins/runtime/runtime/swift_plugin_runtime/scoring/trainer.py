@@ -16,6 +16,7 @@ from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
 from swift_plugin_runtime.batching.lending import refuse_media_where_split
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encoded_by, row_limit
+from swift_plugin_runtime.loading.positions import longest_text
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
@@ -30,13 +31,20 @@ class Group:
 
 
 def encode_groups(
-    job: Job, rows: list[Row], processor: Any, texts: Callable[[Row], list[Row]], what: str, asked: bool = False
+    job: Job,
+    rows: list[Row],
+    processor: Any,
+    texts: Callable[[Row], list[Row]],
+    what: str,
+    asked: bool = False,
+    places: int | None = None,
 ) -> EncodedRows:
     """A `Group` per row; one with a text over max_length is dropped, cut or an error by --truncation_strategy.
 
-    asked: the texts are questions, encoded up to where the answer begins. Raises SwiftError where no row is left.
+    asked: the texts are questions, encoded up to where the answer begins. places: most tokens that the model can read,
+    None where there is no end. Raises SwiftError where no row is left.
     """
-    limit = row_limit(job, processor)
+    limit = min(filter(None, (row_limit(job, processor), places)), default=None)
     items, short = [], 0
     with tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < 512, leave=False) as bar:
         for part in batches(rows, ENCODE_TOGETHER):
@@ -127,8 +135,9 @@ def build_scoring_trainer(
     asked: they are questions, encoded up to where the answer begins.
     """
     refuse_media_where_split(job, rows)
-    train = encode_groups(job, rows, processor, texts, "training rows", asked)
-    held = encode_groups(job, eval_rows, processor, texts, "evaluation rows", asked) if eval_rows else None
+    places = longest_text(model, job.options.max_length)
+    train = encode_groups(job, rows, processor, texts, "training rows", asked, places)
+    held = encode_groups(job, eval_rows, processor, texts, "evaluation rows", asked, places) if eval_rows else None
     tokenizer = tokenizer_of(processor)
     # heads find the last token of a text as the last that is not padding
     model.config.get_text_config().pad_token_id = _pad_id(tokenizer)

@@ -101,7 +101,8 @@ class Trainer(transformers.Trainer):
     def __init__(self, job: Job, processor: Any, **arguments: Any):
         hold_frozen(job, arguments["model"])
         check_rows_train(job, arguments["model"], tokenizer_of(processor))
-        super().__init__(processing_class=processor, **arguments)
+        with cache_as_said(arguments["model"]):
+            super().__init__(processing_class=processor, **arguments)
         self.job = job
         self.masters = self._hold_masters()
         self.share = share_of(job)
@@ -939,6 +940,16 @@ class TunerSteps(transformers.TrainerCallback):
         optimizer = getattr(given["optimizer"], "optimizer", given["optimizer"])
         step, total = state.global_step, state.max_steps
         hook(job=self.job, model=given["model"], optimizer=optimizer, step=step, total=total)
+
+
+@contextlib.contextmanager
+def cache_as_said(model: Any) -> Iterator[None]:
+    """Keep the `use_cache` of the model's config: transformers' Trainer sets it, and config.json would tell so."""
+    config: dict[str, Any] = vars(model.config) if hasattr(model, "config") else {}
+    said = {name: config[name] for name in config.keys() & {"use_cache"}}
+    yield
+    config.pop("use_cache", None)
+    config.update(said)
 
 
 SHOWN = {
