@@ -37,9 +37,8 @@ class TorchAo(Quantizer):
         from torchao.quantization.granularity import PerGroup
         from torchao.quantization.quant_primitives import MappingType
 
-        if (
-            self.torchao_type == "int4_weight_only"
-        ):  # a group's own zero takes a fifth off the error of torchao's default
+        if self.torchao_type == "int4_weight_only":
+            # a group's own zero takes a fifth off the error of torchao's default
             made = quantization.IntxWeightOnlyConfig(
                 weight_dtype=torch.int4,
                 granularity=PerGroup(self.torchao_group_size),
