@@ -77,6 +77,16 @@ strategies: .venv/.ready .venv/deepspeed/.ready
 hardware: .venv/.ready
 	$(PY) tools/hardware.py
 
+# What a machine with one GPU and no network needs, in output/gpu-bundle.tar; HAS: what it has beside torch, transformers
+# and accelerate. See docs/hardware.md.
+.PHONY: gpu-bundle test-gpu-bundle
+gpu-bundle: .venv/.ready
+	$(PY) -m benchmarks.gpu.bundle --has $(HAS)
+
+# The bundle for this machine's Python, and its script on the CPU with a tiny model, in a fresh environment.
+test-gpu-bundle: .venv/.ready
+	SWIFT_TEST_GPU_BUNDLE=1 $(PY) -m pytest tests/test_gpu_bundle.py
+
 # The documentation as a site, in output/site; a page or heading that a link does not find stops it.
 .PHONY: docs
 docs: .venv/docs/.ready

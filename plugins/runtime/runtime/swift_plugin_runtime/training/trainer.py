@@ -993,7 +993,10 @@ class Progress(transformers.TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.bar is not None:
             self.bar.close()
-            plot_log(self.folder / LOG_FILE, self.folder / "curves.png")
+            try:
+                plot_log(self.folder / LOG_FILE, self.folder / "curves.png")
+            except ImportError as error:  # nor are curves
+                tqdm.write(f"curves.png is not drawn ({error}); the figures are in {self.folder / LOG_FILE}")
 
 
 def _forget_after(file: Path, step: int) -> None:
