@@ -75,9 +75,10 @@ def test_rows_end_to_end_have_the_losses_of_padded_ones(place, attention):
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 @pytest.mark.parametrize("tuner", ["lora", "full"])
 def test_losses_are_those_of_a_cpu(place, method, tuner):
-    rows = {"dataset": [str(place / ("pairs.jsonl" if method == "dpo" else "rows.jsonl"))], "tuner": [tuner]}
-    here, _ = train(place, f"{method}-{tuner}", method, **rows)
-    there, _ = train(place, f"{method}-{tuner}-cpu", method, **rows, device="cpu")
+    pairs = {"rlhf_type": "dpo", "dataset": [str(place / "pairs.jsonl")]}
+    job, given = ("rlhf", pairs) if method == "dpo" else ("sft", {})
+    here, _ = train(place, f"{method}-{tuner}", job, **given, tuner=[tuner])
+    there, _ = train(place, f"{method}-{tuner}-cpu", job, **given, tuner=[tuner], device="cpu")
     assert here == pytest.approx(there, rel=1e-3)
 
 

@@ -39,15 +39,20 @@ ALWAYS = ("pydantic",)
 LEFT_OUT = {
     "modelscope": "a hub, and there is no network",
     "matplotlib": "draws the curves of a run alone",
+    "datasets": "a hub again",
+    "sacrebleu": "a metric of evaluations",
 }
 """What our distributions ask for and the script does without; what only these ask for stays out as well."""
 
 TRIMMED = {
     "bitsandbytes": ("_rocm", "_xpu", "_cuda11", "_cuda12"),
-    "pyarrow": ("/include/", "/tests/", "libarrow_flight", "libarrow_s3", "libarrow_substrait", "_flight.", "_s3fs."),
+    "pyarrow": (
+        *("/include/", "/tests/", "libarrow_flight", "libarrow_s3", "libarrow_substrait", "_flight.", "_s3fs."),
+        *("parquet", "libarrow_python.so.2600.1"),
+    ),
 }
 """Wheels that are too large → marks in the names of files that the script does without: other machines' kernels,
-headers, tests, clients of services."""
+headers, tests, clients of services, formats that are not read, the second name of a library."""
 
 LIMIT = 60 * 10**6
 """Bytes that all wheels may have."""
@@ -81,7 +86,7 @@ def resolved(requirements: list[str], python: str) -> dict[str, str]:
     """Name → version of all that `requirements` ask for on Linux. Raises CalledProcessError where they cannot meet."""
     command = [
         *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--only-binary"),
-        *(":all:", "--python-version", python, "--python-platform", "x86_64-manylinux_2_28", "--no-emit-index-url", "-"),
+        *(":all:", "--python-version", python, "--python-platform", "x86_64-manylinux_2_39", "--no-emit-index-url", "-"),
     ]
     done = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True)
     if done.returncode:
