@@ -157,13 +157,13 @@ test-newest: .venv/newest/.ready
 	touch $@
 
 # DeepSpeed's ZeRO on two processes of a CPU; its first run builds an operator with g++, which takes a minute.
-test-deepspeed: .venv/deepspeed/.ready
+test-deepspeed: .venv/deepspeed/.ready .venv/conformance/.ready
 	SWIFT_TEST_STRATEGIES=zero2 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
-	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest plugins/parallel/fsdp -k zero3
+	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed:$(CURDIR)/.venv/conformance PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest plugins/parallel/fsdp -k zero3
 
-# Four processes, every family with media in every way, and the methods that share matrix products.
-test-parallel: .venv/.ready
-	SWIFT_TEST_WIDE=1 $(PY) -m pytest plugins/parallel
+# Four processes, every family with media in every way, video among them, and the methods that share matrix products.
+test-parallel: .venv/conformance/.ready
+	SWIFT_TEST_WIDE=1 PYTHONPATH=$(CURDIR)/.venv/conformance $(PY) -m pytest plugins/parallel
 	SWIFT_TEST_STRATEGIES=tensor $(PY) -m pytest tests/test_whole_runs.py
 
 .venv/deepspeed/.ready: .venv/.ready tools/deepspeed.txt

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from importlib.util import find_spec
@@ -134,8 +135,9 @@ def test_a_trained_adapter_answers_as_its_merge(place):
     """The adapter of a run on the device, merged there."""
     _, checkpoint = train(place, "taught", max_steps=8, learning_rate=1e-2)
     merged = run("merge-lora", ckpt_dir=str(checkpoint), device=DEVICE)["folders"]["merge-lora"]
-    asked = [Request.of([{"role": "user", "content": "Count to 3."}], max_new_tokens=8, temperature=0.0)]
+    asked = Request.of([{"role": "user", "content": "Count to 3."}], max_new_tokens=8, temperature=0.0)
     given = {"ckpt_dir": str(checkpoint), "device": DEVICE}
     job = prepare("infer", [Given(name, value, "test") for name, value in given.items()])
-    adapted = job.hook.start_engine(job=job).generate(asked)[0].ids
-    assert adapted == engine_of(str(merged), DEVICE).generate(asked)[0].ids
+    adapted = job.hook.start_engine(job=job).generate([dataclasses.replace(asked, adapter=checkpoint.name)])[0].ids
+    plain = engine_of(str(place / "base"), DEVICE).generate([asked])[0].ids
+    assert adapted == engine_of(str(merged), DEVICE).generate([asked])[0].ids != plain

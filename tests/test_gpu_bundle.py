@@ -57,13 +57,15 @@ def test_a_trimmed_wheel_lists_what_it_holds(tmp_path):
     wheel = tmp_path / "big-1.0-py3-none-any.whl"
     files = {"big/__init__.py": "", "big/lib_rocm70.so": "x" * 99, "big/tests/one.py": ""}
     listed = "".join(f"{name},,\n" for name in [*files, "big-1.0.dist-info/RECORD"])
+    asked = "Name: big\nRequires-Dist: modelscope>=1.30\nRequires-Dist: torch\n"
     with zipfile.ZipFile(wheel, "w") as new:
-        for name, text in {**files, "big-1.0.dist-info/RECORD": listed}.items():
+        for name, text in {**files, "big-1.0.dist-info/METADATA": asked, "big-1.0.dist-info/RECORD": listed}.items():
             new.writestr(name, text)
-    trim(wheel, ("_rocm", "/tests/"))
+    trim(wheel, ("_rocm", "/tests/"), {"modelscope"})
     with zipfile.ZipFile(wheel) as trimmed:
-        assert trimmed.namelist() == ["big/__init__.py", "big-1.0.dist-info/RECORD"]
+        assert trimmed.namelist() == ["big/__init__.py", "big-1.0.dist-info/METADATA", "big-1.0.dist-info/RECORD"]
         assert trimmed.read("big-1.0.dist-info/RECORD").decode() == "big/__init__.py,,\nbig-1.0.dist-info/RECORD,,\n"
+        assert trimmed.read("big-1.0.dist-info/METADATA").decode() == "Name: big\nRequires-Dist: torch\n"
 
 
 def test_ours_bring_what_they_ask_for():

@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Container
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -42,7 +43,8 @@ LEFT_OUT = {
     "datasets": "a hub again",
     "sacrebleu": "a metric of evaluations",
 }
-"""What our distributions ask for and the script does without; what only these ask for stays out as well."""
+"""What our distributions ask for and the script does without; what only these ask for stays out as well. The wheels
+of the bundle do not ask for them."""
 
 TRIMMED = {
     "bitsandbytes": ("_rocm", "_xpu", "_cuda11", "_cuda12"),
@@ -112,19 +114,36 @@ def download(wanted: dict[str, str], python: str, folder: Path) -> None:
     subprocess.run([*command, *place, *pins], check=True)
 
 
-def trim(wheel: Path, marks: tuple[str, ...]) -> None:
-    """Take the files with a mark in their name out of a wheel, and out of its list of files."""
+def trim(wheel: Path, marks: tuple[str, ...], without: Container[str] = ()) -> None:
+    """Take the files with a mark in their name out of a wheel, and out of its list of files.
+
+    without: names of requirements that its metadata no longer asks for: what asks for a package that is not there is
+    refused when it is used.
+    """
     kept = io.BytesIO()
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(kept, "w", zipfile.ZIP_DEFLATED) as new:
         for entry in old.infolist():
-            if any(mark in f"/{entry.filename}" for mark in marks):
-                continue
-            content = old.read(entry)
-            if entry.filename.endswith(".dist-info/RECORD"):
-                lines = content.decode().splitlines(keepends=True)
-                content = "".join(n for n in lines if not any(m in f"/{n.split(',')[0]}" for m in marks)).encode()
-            new.writestr(entry, content)
+            if not _marked(entry.filename, marks):
+                new.writestr(entry, _rewritten(entry.filename, old.read(entry), marks, without))
     wheel.write_bytes(kept.getvalue())
+
+
+def _marked(name: str, marks: tuple[str, ...]) -> bool:
+    return any(mark in f"/{name}" for mark in marks)
+
+
+def _rewritten(name: str, content: bytes, marks: tuple[str, ...], without: Container[str]) -> bytes:
+    if not name.endswith((".dist-info/RECORD", ".dist-info/METADATA")):
+        return content
+    lines = content.decode().splitlines(keepends=True)
+    if name.endswith("RECORD"):
+        return "".join(line for line in lines if not _marked(line.split(",")[0], marks)).encode()
+    return "".join(line for line in lines if _asked(line) not in without).encode()
+
+
+def _asked(line: str) -> str | None:
+    field, _, value = line.partition(": ")
+    return canonicalize_name(Requirement(value.strip()).name) if field == "Requires-Dist" else None
 
 
 def collect(folder: Path, python: str, has: list[str], versions: dict[str, str]) -> list[Path]:
@@ -135,9 +154,9 @@ def collect(folder: Path, python: str, has: list[str], versions: dict[str, str])
         build(place, folder)
     wheels = sorted(folder.glob("*.whl"))
     for wheel in wheels:
-        marks = TRIMMED.get(parse_wheel_filename(wheel.name)[0])
-        if marks:
-            trim(wheel, marks)
+        name = parse_wheel_filename(wheel.name)[0]
+        if name in TRIMMED or name.startswith("swift-"):
+            trim(wheel, TRIMMED.get(name, ()), LEFT_OUT)
     size = sum(wheel.stat().st_size for wheel in wheels)
     if size > LIMIT:
         raise SystemExit(f"The wheels take {size / 1e6:.1f} MB of {LIMIT / 1e6:.0f}; name what the machine has (HAS).")
