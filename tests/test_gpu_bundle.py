@@ -25,11 +25,13 @@ def stage(tmp_path, code, limit=30.0):
 
 
 def test_a_stage_tells_its_figures_or_why_it_has_none(tmp_path):
-    well = stage(tmp_path, "print('words'); print('{\"tokens_per_second\": 12.4, \"first_loss\": 2, \"last_loss\": 1}')")
+    figures = json.dumps({"tokens_per_second": 12.4, "first_loss": 2, "last_loss": 1})
+    well = stage(tmp_path, f"print('words'); print({figures!r})")
     assert well.result == "ok" and well.figures["tokens_per_second"] == 12.4
     torn = stage(tmp_path, "print('setting up'); raise MemoryError('CUDA out | of memory')")
     assert torn.result.startswith("failed: MemoryError: CUDA out | of memory (exit code 1, ")
-    assert stage(tmp_path, "import os; os.kill(os.getpid(), 9)").result.startswith("failed: it said nothing (exit code -9")
+    killed = stage(tmp_path, "import os; os.kill(os.getpid(), 9)")
+    assert killed.result.startswith("failed: it said nothing (exit code -9")
     assert stage(tmp_path, "import time; time.sleep(60)", 1).result == "stopped: over its 1 s"
     assert stage(tmp_path, "", 0.5).result == "not run: no time is left"
     lines = table([well, torn]).splitlines()
@@ -93,6 +95,6 @@ def test_the_script_runs_from_a_bundle_in_a_bare_environment(tmp_path):
     done = {s["name"]: s["result"] for s in json.loads((tmp_path / "results" / "results.json").read_text())["stages"]}
     assert list(done) == list(STAGES)
     assert " failed" not in done.pop("tests") and " 48 rows" in done.pop("material")
-    assert done.pop("lora, swift, liger").startswith("failed: ") and "need a GPU" in (tmp_path / "results" / "results.md").read_text()
+    assert "written in Triton and need a GPU" in done.pop("lora, swift, liger")
     assert {done.pop(name) for name in list(done) if "flash" in name} == {"not run: flash_attn is not installed"}
     assert set(done.values()) == {"ok"}

@@ -88,7 +88,7 @@ def resolved(requirements: list[str], python: str) -> dict[str, str]:
     """Name → version of all that `requirements` ask for on Linux. Raises CalledProcessError where they cannot meet."""
     command = [
         *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--only-binary"),
-        *(":all:", "--python-version", python, "--python-platform", "x86_64-manylinux_2_39", "--no-emit-index-url", "-"),
+        *(":all:", "--python-version", python, "--python-platform", "x86_64-manylinux_2_39", "-"),
     ]
     done = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True)
     if done.returncode:

@@ -48,6 +48,9 @@ STAGES: dict[str, int] = {
 }
 """Stage → the seconds that it may take, in the order of running: what matters most comes first."""
 
+ON_CPU = 10
+"""How many times as long a stage may take on a CPU, where the script itself is tried."""
+
 COLUMNS = {
     "stage": "{name}",
     "seconds": "{seconds:.0f}",
@@ -115,7 +118,7 @@ def run(name: str, command: list[str], limit: float, log: Path, **environment: s
 
 
 def reason(lines: list[str]) -> str:
-    """The line of a log that says best why a process failed: the last that begins with an error's name, else the last."""
+    """Why a process failed, as its log says best: the last line that begins with an error's name, else the last."""
     told = [line for line in lines if FAULT.match(line)] or lines[-1:]
     return (told[-1] if told else "it said nothing")[:240]
 
@@ -182,7 +185,8 @@ def write(out: Path, on: dict[str, Any], stages: list[Stage]) -> str:
         json.dumps({"on": on, "stages": [asdict(s) for s in stages]}, indent=1) + "\n", encoding="utf-8"
     )
     versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
-    said = f"{on['date']}, GPU: {on['gpu']}; {on['cores']} cores, Python {on['python']}; {versions}.\n\n{table(stages)}\n"
+    where = f"{on['date']}, GPU: {on['gpu']}; {on['cores']} cores, Python {on['python']}; {versions}."
+    said = f"{where}\n\n{table(stages)}\n"
     (out / "results.md").write_text(said, encoding="utf-8")
     return said
 
@@ -210,7 +214,7 @@ def main() -> None:
             if asked.only and name not in ("material", *asked.only):
                 continue
             log = asked.out / f"{name.replace(', ', '-').replace(' + ', '-').replace(' ', '-')}.log"
-            left = min(limit, end - time.monotonic())
+            left = min(limit * (1 if asked.device == "cuda" else ON_CPU), end - time.monotonic())
             command = command_of(name, asked, Path(place))
             stages.append(run(name, command, left, log, PYTHONPATH=path, HF_HUB_OFFLINE="1", XDG_CACHE_HOME=place))
             print(" | ".join(stages[-1].cells()), flush=True)

@@ -115,13 +115,14 @@ def by_swift(folder: Path, device: str, tuner: str, quantized: bool, more: list[
     done = run(
         "sft", model=str(folder / "model"), dataset=[str(folder / "rows.jsonl")], tuner=[tuner], device=device,
         output_dir=str(folder / "run"), max_steps=STEPS, save_strategy="no", logging_steps=1, max_length=2048,
-        dataset_shuffle=False, torch_dtype="bfloat16", warmup_ratio=0, lr_scheduler_type="constant", **options, **TABLE_3,
+        dataset_shuffle=False, torch_dtype="bfloat16", warmup_ratio=0, lr_scheduler_type="constant", **options,
+        **TABLE_3,
     )  # fmt: skip
     return done["trainer"]
 
 
 def by_transformers(folder: Path, device: str, tuner: str, quantized: bool, more: list[str]) -> Any:
-    """The Trainer of transformers after its steps, with PEFT's LoRA or bfloat16 weights, as their documentation has it."""
+    """The Trainer of transformers after its steps, set up as its and PEFT's documentation have it."""
     import peft
     import transformers
 

@@ -1,4 +1,4 @@
-"""The tests that need a device, `python -m benchmarks.gpu.tested cuda|cpu`, with what came of them as JSON at the end."""
+"""The tests that need a device: `python -m benchmarks.gpu.tested cuda|cpu`. The last line says what came of them."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ def write(case: str, folder: Path) -> None:
     if len(kinds) == 1:
         rows = [_shown(kinds[0], folder, 0), *text, _shown(kinds[0], folder, 1)]
     else:
-        rows = [*(_shown(kind, folder, number) for number, kind in enumerate(kinds)), text[0], _shown(kinds[0], folder, 2)]
+        first, second = kinds
+        rows = [_shown(first, folder, 0), _shown(second, folder, 1), text[0], _shown(first, folder, 2)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
