@@ -42,19 +42,20 @@ LEFT_OUT = {
     "matplotlib": "draws the curves of a run alone",
     "datasets": "a hub again",
     "sacrebleu": "a metric of evaluations",
+    "openai": "a client of servers",
 }
 """What our distributions ask for and the script does without; what only these ask for stays out as well. The wheels
 of the bundle do not ask for them."""
 
 TRIMMED = {
-    "bitsandbytes": ("_rocm", "_xpu", "_cuda11", "_cuda12"),
+    "bitsandbytes": ("_rocm", "_xpu", "_cuda11", "_cuda12", "_cuda132"),
     "pyarrow": (
-        *("/include/", "/tests/", "libarrow_flight", "libarrow_s3", "libarrow_substrait", "_flight.", "_s3fs."),
-        *("parquet", "libarrow_python.so.2600.1"),
+        *("/include/", "/tests/", "libarrow_flight", "libarrow_s3", "_flight.", "_s3fs.", "_encryption."),
+        *("libarrow_python_", "libarrow_python.so.2600.1", ".pxi", ".pyx"),
     ),
 }
 """Wheels that are too large → marks in the names of files that the script does without: other machines' kernels,
-headers, tests, clients of services, formats that are not read, the second name of a library."""
+headers and sources, tests, clients of services, the second name of a library."""
 
 LIMIT = 60 * 10**6
 """Bytes that all wheels may have."""
