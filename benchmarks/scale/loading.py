@@ -1,7 +1,7 @@
 """What a process takes to read a model that 1, 2 or 4 processes split (FSDP2, ZeRO 3), until it is ready to train.
 
 The most of its own memory (Linux: RssAnon, sampled) above what it had before: files that are mapped do not count, and
-malloc gives back at once what is freed. ZeRO 3 is measured where DeepSpeed is installed (`make test-deepspeed` says how).
+malloc gives back at once what is freed. ZeRO 3 is measured where DeepSpeed is installed (see `make test-deepspeed`).
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_zero_3_learns_what_one_process_learns(two, tmp_path, tuner):
 
 @heavy
 def test_zero_3_computes_in_bfloat16_where_it_is_asked(two, tmp_path):
-    """Adapters in float32 beside bfloat16 weights: DeepSpeed computes in one type, and changes none that it has taken."""
+    """Adapters in float32 beside bfloat16 weights: DeepSpeed computes in one type, and casts none that it has taken."""
     zero_runs.write(tmp_path)
     more = {"torch_dtype": "bfloat16", "bf16": True}
     whole = zero_runs.learnt(str(tmp_path), "whole", 2, "lora", **more)
