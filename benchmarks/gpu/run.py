@@ -152,7 +152,7 @@ def _plain(name: str) -> str:
 def machine() -> dict[str, Any]:
     """Date, machine and the versions that decide."""
     names = ("torch", "transformers", "accelerate", "peft", "bitsandbytes", "liger-kernel", "flash-attn", "triton")
-    found = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
+    found = {_plain(d.metadata["Name"] or ""): d.version for d in distributions()}
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
