@@ -82,6 +82,16 @@ strategies: .venv/.ready .venv/deepspeed/.ready
 hardware: .venv/.ready
 	$(PY) tools/hardware.py
 
+# What a machine with one GPU and no network needs, in output/gpu-bundle.tar; HAS: what it has beside torch, transformers
+# and accelerate. See docs/hardware.md.
+.PHONY: gpu-bundle test-gpu-bundle
+gpu-bundle: .venv/.ready
+	$(PY) -m benchmarks.gpu.bundle --has $(HAS)
+
+# The bundle for this machine's Python, and its script on the CPU with a tiny model, in a fresh environment.
+test-gpu-bundle: .venv/.ready
+	SWIFT_TEST_GPU_BUNDLE=1 $(PY) -m pytest tests/test_gpu_bundle.py
+
 # The documentation as a site, in output/site; a page or heading that a link does not find stops it.
 .PHONY: docs
 docs: .venv/docs/.ready
@@ -152,13 +162,14 @@ test-newest: .venv/newest/.ready
 	touch $@
 
 # DeepSpeed's ZeRO on two processes of a CPU; its first run builds an operator with g++, which takes a minute.
-test-deepspeed: .venv/deepspeed/.ready
+test-deepspeed: .venv/deepspeed/.ready .venv/conformance/.ready
+	PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -c 'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder; ShareMemCommBuilder().load()'
 	SWIFT_TEST_STRATEGIES=zero2 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
-	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest plugins/parallel/fsdp -k zero3
+	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed:$(CURDIR)/.venv/conformance PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest plugins/parallel/fsdp plugins/parallel/deepspeed -k "zero3 or zero_3"
 
-# Four processes, every family with media in every way, and the methods that share matrix products.
-test-parallel: .venv/.ready
-	SWIFT_TEST_WIDE=1 $(PY) -m pytest plugins/parallel
+# Four processes, every family with media in every way, video among them, and the methods that share matrix products.
+test-parallel: .venv/conformance/.ready
+	SWIFT_TEST_WIDE=1 PYTHONPATH=$(CURDIR)/.venv/conformance $(PY) -m pytest plugins/parallel
 	SWIFT_TEST_STRATEGIES=tensor $(PY) -m pytest tests/test_whole_runs.py
 
 .venv/deepspeed/.ready: .venv/.ready tools/deepspeed.txt

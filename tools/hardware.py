@@ -69,6 +69,8 @@ OUTRO = """
   ([several GPUs](how-to/several-gpus.md)).
 - The figures come from counting, not from runs on these GPUs; how near plans come on a CPU is in
   [benchmarks](benchmarks.md#plans-against-what-is-held).
+- To measure on a GPU of your own, also without a network: `make gpu-bundle`
+  ([benchmarks](benchmarks.md#one-gpu-in-eight-minutes)).
 """
 
 

@@ -1,12 +1,13 @@
-"""What a process takes to read a model that 2 or 4 processes split (FSDP2), until it is ready to train.
+"""What a process takes to read a model that 1, 2 or 4 processes split (FSDP2, ZeRO 3), until it is ready to train.
 
 The most of its own memory (Linux: RssAnon, sampled) above what it had before: files that are mapped do not count, and
-malloc gives back at once what is freed.
+malloc gives back at once what is freed. ZeRO 3 is measured where DeepSpeed is installed (see `make test-deepspeed`).
 """
 
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import tempfile
 import threading
@@ -16,8 +17,9 @@ from typing import Any
 
 from benchmarks.scale.fit import Curve, measured
 
-PROCESSES = (2, 4)
+PROCESSES = (1, 2, 4)
 TUNERS = ("full", "lora")
+STRATEGIES = {"fsdp": {"fsdp": True}, "zero3": {"deepspeed": "zero3", "launcher": "torchrun"}}
 SIZES = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 12}
 """A model of 69 million weights in float32; a block is a tenth of it, each end a twelfth."""
 
@@ -26,20 +28,25 @@ SMALL = {"hidden_size": 48, "intermediate_size": 48, "num_hidden_layers": 1, "nu
 
 
 def curves(largest: int) -> list[Curve]:
-    """MiB that each process takes, for whole weights and for an adapter. largest: processes."""
+    """MiB that each process takes, for whole weights and for an adapter, by strategy. largest: processes."""
     from swift_testing.processes import Processes
 
     theory = "near -1: a part, and one block at a time"
-    found = {t: Curve(f"loading, {t}: most memory", "processes", "MiB", theory) for t in TUNERS}
+    ways = [w for w in STRATEGIES if w != "zero3" or importlib.util.find_spec("deepspeed")]
+    found = {
+        (way, tuner): Curve(f"loading, {way}, {tuner}: most memory", "processes", "MiB", theory)
+        for way in ways
+        for tuner in TUNERS
+    }
     os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)  # of the processes to be started
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as small:
         write(small, SMALL)
         print(f"the weights: {write(folder, SIZES) / 2**20:.0f} MiB")
         for count in (c for c in PROCESSES if c <= largest):
             with Processes(count) as processes:
-                for tuner, curve in found.items():
-                    processes.call(load, small, tuner)
-                    taken = max(processes.call(load, folder, tuner))
+                for (way, tuner), curve in found.items():
+                    processes.call(load, small, way, tuner)
+                    taken = max(processes.call(load, folder, way, tuner))
                     measured(curve, [count], lambda _, t=taken: t / 2**20)
     return list(found.values())
 
@@ -58,12 +65,9 @@ def write(folder: str, sizes: dict[str, int]) -> int:
     return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
 
 
-def load(folder: str, tuner: str) -> int:
+def load(folder: str, way: str, tuner: str) -> int:
     """The most bytes that this process took until the model was ready to train."""
-    import torch
     import torch.distributed as dist
-    from swift_plugin_runtime.training.mesh import meshes_of
-    from swift_plugin_runtime.training.sharding import shard
 
     from swift_core.job.options import Given
     from swift_core.job.prepare import prepare
@@ -72,13 +76,34 @@ def load(folder: str, tuner: str) -> int:
     if not dist.is_initialized():
         dist.init_process_group("gloo")
     given = {"model": folder, "model_type": "llama", "device": "cpu", "torch_dtype": "float32", "tuner": tuner}
-    job = prepare("sft", [Given(key, value, "benchmark") for key, value in {**given, "fsdp": True}.items()])
+    job = prepare("sft", [Given(key, value, "benchmark") for key, value in {**given, **STRATEGIES[way]}.items()])
     gc.collect()
     dist.barrier()
     with Sampled() as taken:
-        model = attach_tuners(job, load_model(job)[0])
-        shard(model, meshes_of(job, torch.device("cpu")).splitting)
+        SPLITS[way](job, attach_tuners(job, load_model(job)[0]))
     return taken.most
+
+
+def by_fsdp(job: Any, model: Any) -> None:
+    """The model as FSDP2 trains it."""
+    import torch
+    from swift_plugin_runtime.training.mesh import meshes_of
+    from swift_plugin_runtime.training.sharding import shard
+
+    shard(model, meshes_of(job, torch.device("cpu")).splitting)
+
+
+def by_zero(job: Any, model: Any) -> None:
+    """The weights as DeepSpeed keeps them under ZeRO 3."""
+    from swift_plugin_runtime.options import deepspeed_settings
+    from swift_plugin_runtime.training import zero
+    from transformers.integrations.deepspeed import HfDeepSpeedConfig
+
+    float32 = {"bf16": {"enabled": False}, "fp16": {"enabled": False}}
+    zero.split(model, HfDeepSpeedConfig({**(deepspeed_settings(job) or {}), **float32}))
+
+
+SPLITS = {"fsdp": by_fsdp, "zero3": by_zero}
 
 
 class Sampled:

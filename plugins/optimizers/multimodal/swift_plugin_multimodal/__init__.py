@@ -32,7 +32,8 @@ class Multimodal(Optimizer):
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 rate = self.rate_of(job, name) or settings["lr"]
-                decay = training_options(job).weight_decay if parameter.dim() > 1 else 0.0
+                shape = getattr(parameter, "ds_shape", parameter.shape)  # ZeRO 3 leaves an empty row in its place
+                decay = training_options(job).weight_decay if len(shape) > 1 else 0.0
                 made.setdefault((rate, decay), []).append(parameter)
         groups = [{"params": ps, "lr": rate, "weight_decay": decay} for (rate, decay), ps in made.items()]
         return torch.optim.AdamW(groups, **settings)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 from swift_plugin_deepspeed import STAGES, zero_settings
@@ -12,6 +15,10 @@ from swift_testing.contracts import bare_model
 from swift_core.contract.errors import SwiftError
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import zero_runs
 
 
 class TestDeepSpeed(ParallelContract):
@@ -59,3 +66,36 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, monkeypatch):
             checked("rlhf", rlhf_type="gkd", teacher_model=bare_model(), deepspeed=stage, launcher="torchrun")
     with pytest.raises(SwiftError, match="DeepSpeed would make a step after each"):
         checked("rlhf", rlhf_type="grpo", reward=["accuracy"], deepspeed="zero2", launcher="torchrun")
+
+
+# -- ZeRO 3: two processes read their parts of the weights ------------------------------------------------------
+heavy = pytest.mark.skipif(os.environ.get("SWIFT_TEST_DEEPSPEED") != "1", reason="make test-deepspeed")
+
+
+@heavy
+@pytest.mark.parametrize("tuner", ["full", "lora"])
+def test_zero_3_learns_what_one_process_learns(two, tmp_path, tuner):
+    """No process reads the whole; losses and saved weights are those of one process, also across a stop."""
+    zero_runs.write(tmp_path)
+    whole = zero_runs.learnt(str(tmp_path), "whole", 2, tuner)
+    for found in two.call(zero_runs.learnt, str(tmp_path), "split", 1, tuner, deepspeed="zero3"):
+        assert found["losses"] == pytest.approx(whole["losses"], abs=1e-5)
+        assert zero_runs.apart(found["weights"], whole["weights"]) < 2e-5
+        assert not any("reads the whole checkpoint" in line for line in found["said"])
+        (line,) = (line for line in found["said"] if line.startswith("ZeRO 3: this process holds "))
+        held, _, count = line.removeprefix("ZeRO 3: this process holds ").split()[:3]
+        assert int(held) < 0.51 * int(count)
+    zero_runs.stop(tmp_path / "split", 2)
+    go_on = {"deepspeed": "zero3", "resume_from_checkpoint": "last"}
+    for found in two.call(zero_runs.learnt, str(tmp_path), "split", 1, tuner, **go_on):
+        assert zero_runs.apart(found["weights"], whole["weights"]) < 2e-5
+
+
+@heavy
+def test_zero_3_computes_in_bfloat16_where_it_is_asked(two, tmp_path):
+    """Adapters in float32 beside bfloat16 weights: DeepSpeed computes in one type, and casts none that it has taken."""
+    zero_runs.write(tmp_path)
+    more = {"torch_dtype": "bfloat16", "bf16": True}
+    whole = zero_runs.learnt(str(tmp_path), "whole", 2, "lora", **more)
+    for found in two.call(zero_runs.learnt, str(tmp_path), "split", 1, "lora", deepspeed="zero3", **more):
+        assert found["losses"] == pytest.approx(whole["losses"], abs=0.05)

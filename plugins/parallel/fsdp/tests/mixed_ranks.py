@@ -13,27 +13,45 @@ FAMILIES = {
     "llama3_2_vision": "image",
     "qwen2_audio": "audio",
     "qwen2_vl, video": "video",
+    "qwen2_5_vl, video": "video",
+    "llava_next_video_hf, video": "video",
+    "qwen2_vl, both": "image video",
+    "llava_next_video_hf, both": "image video",
 }
-"""One of each way in which media reach a model → its medium: grids and positions along three axes, plain features,
-attention in both directions within a picture, cross-attention, sound, frames."""
+"""One of each way in which media reach a model → its media: grids and positions along three axes, plain features,
+attention in both directions within a picture, cross-attention, sound, frames (in windows, pooled), and a picture in one
+process while the other has frames."""
 
 COLUMNS = {"image": "images", "video": "videos", "audio": "audios"}
 
 
 def write(case: str, folder: Path) -> None:
-    """A tiny checkpoint, media and rows in `folder`: a medium and text, then the other way round."""
+    """A tiny checkpoint, media and rows in `folder`: a medium and text, then the other way round.
+
+    Where a case has two media: one and the other, then text and the first.
+    """
+    from swift_testing.conformance.libraries import let_torchvision_import
     from swift_testing.conformance.processors import make_processor
     from swift_testing.conformance.tiny_family import write_checkpoint
     from swift_testing.contracts import catalogue
 
-    modality = FAMILIES[case]
+    let_torchvision_import()
     card = catalogue().find("model", family_of(case)).load()
     processor, changes = make_processor(card)
     write_checkpoint(card, folder / "model", processor, **changes)
-    media = [{COLUMNS[modality]: [_medium(modality, folder, number)]} for number in (0, 1)]
-    rows = [_row(f"<{modality}>What is it?", "A dog.", **column) for column in media]
-    rows[1:1] = [_row("What is 1 + 2?", "The answer is 3."), _row("And 2 + 2?", "It is 4.")]
+    text = [_row("What is 1 + 2?", "The answer is 3."), _row("And 2 + 2?", "It is 4.")]
+    kinds = FAMILIES[case].split()
+    if len(kinds) == 1:
+        rows = [_shown(kinds[0], folder, 0), *text, _shown(kinds[0], folder, 1)]
+    else:
+        first, second = kinds
+        rows = [_shown(first, folder, 0), _shown(second, folder, 1), text[0], _shown(first, folder, 2)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _shown(modality: str, folder: Path, number: int) -> dict[str, Any]:
+    medium = {COLUMNS[modality]: [_medium(modality, folder, number)]}
+    return _row(f"<{modality}>What is it?", "A dog.", **medium)
 
 
 def family_of(case: str) -> str:
@@ -62,8 +80,11 @@ def _row(question: str, answer: str, **media: list[Any]) -> dict[str, Any]:
 def moved(case: str, folder: str, name: str, size: int, **more: Any) -> dict[str, Any]:
     """The losses of two steps of plain gradient descent, towers included, and the weights that they end with."""
     from safetensors.torch import load_file
+    from swift_testing.conformance.libraries import let_torchvision_import
 
     from swift_core.api import run
+
+    let_torchvision_import()
 
     plain = {
         "model": f"{folder}/model", "model_type": family_of(case), "dataset": f"{folder}/rows.jsonl", "tuner": "full",

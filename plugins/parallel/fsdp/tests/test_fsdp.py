@@ -42,12 +42,12 @@ WAYS = {
 ALWAYS = {
     ("qwen2_vl", "ddp"),
     ("llava1_5_hf", "ddp, recomputing"),
-    *((family, "fsdp") for family, modality in mixed_ranks.FAMILIES.items() if modality != "video"),
+    *((case, "fsdp") for case, media in mixed_ranks.FAMILIES.items() if "video" not in media),
 }
 """What `make test` runs; `make test-parallel` runs every family in every way."""
 
 WIDE = bool(os.environ.get("SWIFT_TEST_WIDE"))
-READY = [f for f, modality in mixed_ranks.FAMILIES.items() if modality != "video" or find_spec("torchvision")]
+READY = [c for c, media in mixed_ranks.FAMILIES.items() if "video" not in media or find_spec("torchvision")]
 CASES = [(family, way) for family in READY for way in WAYS if WIDE or (family, way) in ALWAYS]
 
 

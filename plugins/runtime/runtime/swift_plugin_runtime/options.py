@@ -198,6 +198,11 @@ def deepspeed_settings(job: Job) -> dict[str, Any] | None:
     return dict(engines[0].engine_settings()) if engines else None
 
 
+def zero_stage(job: Job) -> int:
+    """The stage of DeepSpeed's ZeRO: 3 where each process holds a part of every weight; 0 without DeepSpeed."""
+    return int((deepspeed_settings(job) or {}).get("zero_optimization", {}).get("stage", 0))
+
+
 def share_of(job: Job) -> tuple[int, int]:
     """(which share of the rows this process trains on, how many shares there are)."""
     own = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

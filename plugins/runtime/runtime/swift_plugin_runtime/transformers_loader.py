@@ -78,8 +78,8 @@ class Transformers(Loader):
     def load_model(self, job: Job, path: str, config: Any, quantization: Any) -> Any:
         import transformers
 
-        from swift_plugin_runtime.options import splits_weights
-        from swift_plugin_runtime.training import parts
+        from swift_plugin_runtime.options import splits_weights, zero_stage
+        from swift_plugin_runtime.training import parts, zero
 
         options = job.options
         transformers.set_seed(options.seed)  # new heads and adapters start the same in every run
@@ -92,9 +92,10 @@ class Transformers(Loader):
         made = model_class(config, task)
         reason = parts.why_whole(job, quantization, task)
         split = reason is None
-        if reason and splits_weights(job):
+        if reason and (splits_weights(job) or zero_stage(job) == 3):
             job.say(f"each process reads the whole checkpoint, and keeps its part afterwards: {reason}")
         if split:
+            zero.forget()
             arguments |= parts.reading(made, config)
         with late_bars():
             model = made.from_pretrained(path, trust_remote_code=options.trust_remote_code, **arguments)

@@ -27,6 +27,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+from swift_testing.conformance.libraries import let_torchvision_import
+
 PRELOADED = ("swift_plugin_runtime.training.trainer", "swift_testing.contracts_model", "peft", "pytest", "datasets")
 ADDRESS = "SWIFT_TESTING_WARM"
 """Variable that tells a warm command the address of the process that it is a fork of."""
@@ -93,6 +95,7 @@ def path(folder: Path, venv: Path | None = None) -> Path:
 
 def main(address: str) -> None:
     """Import, then fork for everyone who asks, until the test process is gone."""
+    let_torchvision_import()
     for module in PRELOADED:
         importlib.import_module(module)
     gc.collect()

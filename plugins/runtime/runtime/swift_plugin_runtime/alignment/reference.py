@@ -17,7 +17,7 @@ from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.cutting import cut_of, joined_losses
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.modes import evaluating
-from swift_plugin_runtime.options import deepspeed_settings
+from swift_plugin_runtime.options import zero_stage
 from swift_plugin_runtime.training.masters import lift
 from swift_plugin_runtime.training.parts import copy_of
 from swift_plugin_runtime.training.trainer import Trainer
@@ -76,8 +76,7 @@ class Reference:
 
         Raises SwiftError where DeepSpeed has taken the weights apart, of which it keeps no copy.
         """
-        zero = (deepspeed_settings(trainer.job) or {}).get("zero_optimization", {})
-        if self.model is not None and zero.get("stage") == 3:
+        if self.model is not None and zero_stage(trainer.job) == 3:
             raise SwiftError(
                 "The reference of a model whose own weights train is a copy of it, and ZeRO 3 keeps none. Say "
                 "--deepspeed zero2, --fsdp true, or train an adapter."

@@ -14,13 +14,12 @@ from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.encoding.media_check import media_in
-from swift_plugin_runtime.options import deepspeed_settings, splits_weights
+from swift_plugin_runtime.options import splits_weights, zero_stage
 
 
 def needs_lending(job: Job) -> bool:
     """Whether a module that only some processes run would let the others wait for ever."""
-    zero = (deepspeed_settings(job) or {}).get("zero_optimization", {})
-    return splits_weights(job) or zero.get("stage") == 3
+    return splits_weights(job) or zero_stage(job) == 3
 
 
 class Lending:

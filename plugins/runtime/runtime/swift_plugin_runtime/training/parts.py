@@ -18,7 +18,7 @@ import torch
 
 from swift_core.contract.components import Tuner, declared
 from swift_core.contract.job import Job
-from swift_plugin_runtime.options import splits_weights
+from swift_plugin_runtime.options import splits_weights, zero_stage
 
 STYLE, MESH = "swift_part", "fsdp"
 """The name of our way to share a weight, and that of the mesh among which it is: PEFT knows by it that layers stay as
@@ -33,7 +33,7 @@ _APART: WeakKeyDictionary[Any, list[tuple[Any, str, Any]]] = WeakKeyDictionary()
 
 def why_whole(job: Job, quantization: Any, task: str) -> str | None:
     """Why each process reads the whole checkpoint; None where it reads its part."""
-    if not splits_weights(job) or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not (splits_weights(job) or zero_stage(job) == 3) or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return "there is nothing to split them among"
     if quantization is not None or task != "causal_lm" or job.options.new_special_tokens:
         return "weights are made anew or packed while they load"

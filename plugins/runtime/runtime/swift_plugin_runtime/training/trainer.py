@@ -30,6 +30,7 @@ from swift_core import SwiftError
 from swift_core.contract.components import Tuner, declared
 from swift_core.contract.job import Job
 from swift_core.jobs import checkpoints
+from swift_core.jobs.announce import size_of
 from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.batching.collate import pad_batch
@@ -58,8 +59,9 @@ from swift_plugin_runtime.options import (
     share_of,
     splits_weights,
     training_options,
+    zero_stage,
 )
-from swift_plugin_runtime.training import sharded_saving, sharding
+from swift_plugin_runtime.training import parts, sharded_saving, sharding, zero
 from swift_plugin_runtime.training.announce import Announce, tokens_of
 from swift_plugin_runtime.training.benchmarks import Benchmarks
 from swift_plugin_runtime.training.finite import check_loss, check_weights
@@ -458,6 +460,8 @@ class Trainer(transformers.Trainer):
         """Let the job's strategies share the work of a model among the processes; each says how."""
         for line in self.job.hook.split_model(job=self.job, model=model, device=self.args.device):
             self.job.say(line)
+        if zero_stage(self.job) == 3 and any(map(parts.is_part, model.parameters())):
+            self.job.say(zero.split(model, self.args.hf_deepspeed_config))
 
     def _split(self) -> None:
         self.job.memo[sharding.GATHERED] = self.masters.type()
@@ -699,7 +703,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 def _check_room(trainer: Trainer) -> None:
     """SwiftError where the disk has no room for the weights that train: better now than after the first hours."""
     folder = Path(trainer.args.output_dir)
-    need = sum(p.numel() * p.element_size() for p in trainer.model.parameters() if p.requires_grad)
+    need = sum(size_of(p) * p.element_size() for p in trainer.model.parameters() if p.requires_grad)
     need *= 1 if training_options(trainer.job).save_only_model else 3  # AdamW keeps two numbers for each weight
     free = shutil.disk_usage(folder if folder.is_dir() else Path.cwd()).free
     if free < need and trainer.args.should_save:
@@ -1004,7 +1008,10 @@ class Progress(transformers.TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.bar is not None:
             self.bar.close()
-            plot_log(self.folder / LOG_FILE, self.folder / "curves.png")
+            try:
+                plot_log(self.folder / LOG_FILE, self.folder / "curves.png")
+            except ImportError as error:  # nor are curves
+                tqdm.write(f"curves.png is not drawn ({error}); the figures are in {self.folder / LOG_FILE}")
 
 
 def _forget_after(file: Path, step: int) -> None:

@@ -12,7 +12,7 @@ def load() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
-    _define_torchvision_operators()
+    let_torchvision_import()
     import peft  # noqa: F401
     import transformers
     from swift_plugin_runtime.batching import collate  # noqa: F401
@@ -23,7 +23,7 @@ def load() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def _define_torchvision_operators() -> None:
+def let_torchvision_import() -> None:
     """Let torchvision import where its compiled half does not fit this torch: processors need only the other."""
     import importlib.util
 

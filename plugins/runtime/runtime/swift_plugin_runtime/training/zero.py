@@ -1,0 +1,48 @@
+"""ZeRO 3 of a model that was read in parts (`parts`): DeepSpeed takes the weights over block by block.
+
+By itself DeepSpeed splits a model that each process holds whole. Here no process does: a block becomes whole, its
+weights are given to DeepSpeed, which keeps this process's part of them, and then the next one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from swift_plugin_runtime.training import parts
+
+PRECISIONS = {"bf16.enabled": torch.bfloat16, "fp16.enabled": torch.float16}
+
+
+def split(model: Any, settings: Any) -> str:
+    """Give every weight of `model` to DeepSpeed in place; returns a line that says how much this process keeps.
+
+    settings: transformers' HfDeepSpeedConfig with the job's precision filled in. All processes must call.
+    """
+    import deepspeed
+
+    precision = next((kind for name, kind in PRECISIONS.items() if settings.is_true(name)), None)
+    zero = {key: value for key, value in settings.config["zero_optimization"].items() if value != "auto"}
+    facts = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": zero}
+    blocks = getattr(model, "_no_split_modules", None) or ()
+    for module in [*(m for m in model.modules() if type(m).__name__ in blocks), model]:
+        parts.join(module)
+        _cast(module, precision)
+        deepspeed.zero.Init(module=module, dtype=precision, config_dict_or_path=facts)
+    held = sum(p.ds_tensor.numel() for p in model.parameters())
+    return f"ZeRO 3: this process holds {held} of {sum(p.ds_numel for p in model.parameters())} parameters"
+
+
+def _cast(module: Any, precision: torch.dtype | None) -> None:
+    """Weights that DeepSpeed has not taken yet get the type that it computes with; it changes none afterwards."""
+    for parameter in module.parameters():
+        if precision is not None and parameter.is_floating_point() and not hasattr(parameter, "ds_id"):
+            parameter.data = parameter.data.to(precision)
+
+
+def forget() -> None:
+    """Let transformers read a model as if there were no DeepSpeed, also after another job of this process."""
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
