@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from swift_core import SwiftError
+from swift_core import SwiftError, Unsupported
+from swift_core.contract.components import Component, declared
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_plugin_runtime.batching.attention import NAME
@@ -39,9 +40,10 @@ class FlatRows:
         self.proven = proven
         self.count = counter_of(model)
 
-    def __call__(self, items: list[Any]) -> dict[str, Any]:
+    def __call__(self, items: list[Any], next_positions: Any = None) -> dict[str, Any]:
+        """The batch. next_positions: gives the positions of each row in turn, of pieces of rows; else they are counted."""
         rows = [row for item in items for row in (item if isinstance(item, list) else [item])]
-        batch = flat_batch(rows, self.count)
+        batch = flat_batch(rows, self.count if next_positions is None else lambda _: next_positions())
         unknown = set(media_in(batch)) - self.proven
         if unknown:
             raise SwiftError(
@@ -79,7 +81,16 @@ def _axes(get_rope_index: Any, row: dict[str, Any]) -> torch.Tensor:
 
 def why_padded(job: Job, model: Any) -> str | None:
     """Why the batches of a job cannot be laid end to end, in a sentence; None where that has to be tried."""
-    return why_never_flat(model) or job.objection("padding_free") or job.objection("packing")
+    return why_never_flat(model) or job.objection("padding_free") or _why_not_packed(job)
+
+
+def _why_not_packed(job: Job) -> str | None:
+    """Why a model or tuner takes no rows behind each other. A method that packs none may lay them end to end."""
+    for item in [*job.many("model"), *job.many("tuner")]:
+        answer = declared(item.component, Component, "capabilities").get("packing")
+        if isinstance(answer, Unsupported):
+            return f"{item.entry.title} does not support packing: {answer.reason}"
+    return None
 
 
 def why_never_flat(model: Any) -> str | None:

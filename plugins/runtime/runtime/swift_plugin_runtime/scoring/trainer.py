@@ -16,7 +16,7 @@ from swift_core.data.load import batches
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
 from swift_plugin_runtime.batching.lending import refuse_media_where_split
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encoded_by, row_limit
-from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.loading.processor import pad_id_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.training.trainer import build_arguments, make_collator
 
@@ -129,9 +129,8 @@ def build_scoring_trainer(
     refuse_media_where_split(job, rows)
     train = encode_groups(job, rows, processor, texts, "training rows", asked)
     held = encode_groups(job, eval_rows, processor, texts, "evaluation rows", asked) if eval_rows else None
-    tokenizer = tokenizer_of(processor)
     # heads find the last token of a text as the last that is not padding
-    model.config.get_text_config().pad_token_id = _pad_id(tokenizer)
+    model.config.get_text_config().pad_token_id = pad_id_of(processor)
     join = make_collator(job, model, processor)
 
     def collate(groups: list[Group]) -> dict[str, Any]:
@@ -151,8 +150,3 @@ def build_scoring_trainer(
         eval_dataset=held,
         data_collator=collate,
     )
-
-
-def _pad_id(tokenizer: Any) -> int:
-    """The id that the collator pads with."""
-    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
