@@ -8,7 +8,7 @@ from typing import Any
 
 from swift_core.contract.job import Job
 from swift_plugin_runtime.batching.attention import NAME
-from swift_plugin_runtime.batching.padding_free import FlatRows, set_attention, why_joined, why_never_flat
+from swift_plugin_runtime.batching.padding_free import FlatRows, probe_rows, set_attention, why_joined, why_never_flat
 from swift_plugin_runtime.batching.separation import why_not_shared
 from swift_plugin_runtime.batching.shared_rows import BESIDE, Join, LaidRows, PaddedRows
 from swift_plugin_runtime.loading.layers import base_of
@@ -33,7 +33,7 @@ def choose_join(
         job.say("batches are padded: several processes share the work of each row")
         return padded
     flat = choose_collator(job, model, processor, rows)
-    if flat is None or not _takes_flat(job, teacher):
+    if flat is None or not _takes_flat(job, teacher, processor, rows):
         return padded
     fuse_logps(model, training_options(job).fused_loss)
     reason = _why_not_shared(model, flat) or (teacher is not None and _why_not_shared(teacher, flat))
@@ -42,9 +42,11 @@ def choose_join(
     return LaidRows(flat, not reason, beside)
 
 
-def _takes_flat(job: Job, teacher: Any) -> bool:
+def _takes_flat(job: Job, teacher: Any, processor: Any, rows: Any) -> bool:
     """Whether another model takes the same flat batches, if there is one; it is prepared for them."""
-    reason = teacher is not None and (why_never_flat(teacher) or why_joined(teacher))
+    if teacher is None:
+        return True
+    reason = why_never_flat(teacher) or why_joined(teacher, probe_rows(job, rows, processor))
     if reason:
         job.say(f"batches are padded: in the teacher {reason}")
     return not reason

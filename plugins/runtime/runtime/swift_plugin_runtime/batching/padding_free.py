@@ -18,7 +18,7 @@ from swift_core.contract.row import Row
 from swift_plugin_runtime.batching.attention import NAME
 from swift_plugin_runtime.batching.collate import flat_batch
 from swift_plugin_runtime.batching.separation import why_together
-from swift_plugin_runtime.encoding.datasets import encode_some, fit, row_limit
+from swift_plugin_runtime.encoding.datasets import encode_some, encoded_by, fit, row_limit
 from swift_plugin_runtime.encoding.media_check import media_in
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.options import training_options
@@ -115,9 +115,16 @@ def probe_rows(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]
     if not chosen:
         return []
     limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
-    encoded = zip(chosen.values(), encode_some(job, list(chosen.values()), processor), strict=True)
+    encoded = [(row, _encoded(job, row, processor)) for row in chosen.values()]
     fitting = [fit(item, limit, strategy, row.where) for row, item in encoded]
     return [item for item in fitting if item is not None]
+
+
+def _encoded(job: Job, row: Row, processor: Any) -> dict[str, Any]:
+    """A row as it is trained, or where answers are drawn its question."""
+    if row.answer:
+        return encode_some(job, [row], processor)[0]
+    return encoded_by(job, [row.prompt()], processor, generation=True)[0]
 
 
 def keep_rows_apart(model: Any, rows: list[dict[str, Any]] | None = None) -> bool:
