@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks
-from material import TEMPLATE, answered, chat, read, real_tokens
+from material import TEMPLATE, answered, chat, prompts, read, real_tokens
 
 MARKS = Marks()
 
@@ -144,7 +144,7 @@ def main(method: str, folder: Path, batch: int) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="limit")
     add_lora(model)
     model.train()
-    rows = read(folder)
+    rows = prompts(folder) if method == "grpo" else read(folder)
     items = list(zip(rows, [*rows[1:], rows[0]], strict=True)) if method == "kto" else rows
     size = PROMPTS if method == "grpo" else batch
     parameters = [p for p in model.parameters() if p.requires_grad]

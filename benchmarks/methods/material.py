@@ -50,6 +50,11 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "pairs.jsonl").open()]
 
 
+def prompts(folder: Path) -> list[dict[str, Any]]:
+    """Every other pair, for methods that draw eight answers to each prompt."""
+    return read(folder)[::2]
+
+
 def chat(row: dict[str, Any], side: str = "chosen") -> list[dict[str, str]]:
     """A prompt and one of its answers as messages."""
     return [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row[side]}]

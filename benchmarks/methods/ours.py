@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from marks import Marks, watch_trainer
-from material import answered, chat, read, real_tokens
+from material import answered, chat, prompts, read, real_tokens
 
 MARKS = Marks()
 
@@ -29,7 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def rows(method: str, folder: Path) -> list[dict[str, Any]]:
     """The pairs as rows of our data format."""
     if method in ("grpo", "rloo"):
-        return [{"query": row["prompt"]} for row in read(folder)]
+        return [{"query": row["prompt"]} for row in prompts(folder)]
     if method == "kto":
         return [{"messages": chat(row, answered(row)), "label": row["label"]} for row in read(folder)]
     single = method in ("gkd", "qlora")
@@ -50,9 +51,10 @@ def main(method: str, folder: Path, batch: int) -> None:
         options["teacher_model"] = str(folder / "model")
     command = ("sft", {}) if method == "qlora" else ("rlhf", {"rlhf_type": method})
     with tempfile.TemporaryDirectory() as output:
-        done = run(
-            command[0], model=str(folder / "model"), dataset=rows(method, folder), output_dir=output, **command[1], **options
-        )
+        data = Path(output, "rows.jsonl")
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows(method, folder)))
+        model = str(folder / "model")
+        done = run(command[0], model=model, dataset=[str(data)], output_dir=f"{output}/run", **command[1], **options)
         tell(method, folder, done["trainer"])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks, watch_trainer
-from material import TEMPLATE, answered, chat, read, real_tokens
+from material import TEMPLATE, answered, chat, prompts, read, real_tokens
 
 MARKS = Marks()
 
@@ -43,6 +43,8 @@ def rows(method: str, folder: Path) -> list[dict[str, Any]]:
         talk = chat(row, side)
         return talk[:1], talk[1:]
 
+    if method in ("grpo", "rloo"):
+        return [{"prompt": chat(row)[:1]} for row in prompts(folder)]
     made = []
     for row in read(folder):
         prompt, chosen = parts(row, "chosen")
@@ -54,7 +56,7 @@ def rows(method: str, folder: Path) -> list[dict[str, Any]]:
             made.append({"prompt": prompt, "completion": chosen})
         else:
             made.append({"prompt": prompt, "chosen": chosen, "rejected": parts(row, "rejected")[1]})
-    return [{"prompt": row["prompt"]} for row in made] if method in ("grpo", "rloo") else made
+    return made
 
 
 def longer(completions: list[Any], **_: Any) -> list[float]:

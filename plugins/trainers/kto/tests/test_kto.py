@@ -117,6 +117,7 @@ def test_loss_and_gradients_equal_trl(trainers: dict[str, Any], tmp_path: Path) 
     # a reference that finds all answers less likely makes the divergence positive, so that it takes part
     with torch.no_grad():
         ours.reference.model.lm_head.weight.mul_(8)
+    ours.remembered.known.clear()
     settings = KTOConfig(
         output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to=[], remove_unused_columns=False,
         max_length=None, train_sampling_strategy="sequential", beta=0.1, per_device_train_batch_size=4,

@@ -268,8 +268,12 @@ def fuse_logps(model: Any, wanted: str) -> None:
 
 
 def logps_head(model: Any) -> tuple[nn.Linear, str] | None:
-    """(head, kernel) of a model, wrapped or not, whose log-probabilities are computed in its head; else None."""
-    return _HEADS.get(base_of(model))
+    """(head, kernel) of a model, wrapped or not, whose log-probabilities are computed in its head; else None.
+
+    A head that something else listens to makes logits.
+    """
+    found = _HEADS.get(base_of(model))
+    return None if found is None or found[0]._forward_hooks else found
 
 
 @contextmanager
