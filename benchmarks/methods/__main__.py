@@ -87,7 +87,11 @@ def row(method: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
             return ""
         return spread(ratios(ours, theirs) if turned else ratios(theirs, ours))
 
-    costs, peaks, starts = (lambda u: cost(_Used(u)), lambda u: u["report"]["peak"], lambda u: u["report"]["to_first_step"])
+    costs, peaks, starts = (
+        lambda u: cost(_Used(u)),
+        lambda u: u["report"]["peak"],
+        lambda u: u["report"]["to_first_step"],
+    )
     return {
         "method": method,
         "CPU s per 1k tokens": f"{statistics.median(values('ours', costs)):.2f}",

@@ -1,4 +1,6 @@
-"""dpo, kto and grpo by hand: flat batches, the reference is the model with LoRA off. `python loop.py METHOD FOLDER BATCH`.
+"""dpo, kto and grpo by hand, with flat batches; the reference is the model with LoRA off.
+
+`python loop.py METHOD FOLDER BATCH`.
 
 It does the work and nothing else: no logging, saving or checking. It shares no prompts and remembers nothing.
 """
@@ -78,7 +80,8 @@ def kto(model: Any, rows: Any, tokenizer: Any) -> torch.Tensor:
     """KTO's loss; the reference point comes from answers to the next question."""
     answers = [encoded(tokenizer, chat(row, answered(row))) for row, _ in rows]
     others = [
-        encoded(tokenizer, [chat(row)[0], {"role": "assistant", "content": other[answered(other)]}]) for row, other in rows
+        encoded(tokenizer, [chat(row)[0], {"role": "assistant", "content": other[answered(other)]}])
+        for row, other in rows
     ]
     with Reference(model):
         before = logps(model, answers + others)

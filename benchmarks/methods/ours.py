@@ -34,7 +34,9 @@ def rows(method: str, folder: Path) -> list[dict[str, Any]]:
     if method == "kto":
         return [{"messages": chat(row, answered(row)), "label": row["label"]} for row in read(folder)]
     single = method in ("gkd", "qlora")
-    return [{"messages": chat(row)} | ({} if single else {"rejected_response": row["rejected"]}) for row in read(folder)]
+    return [
+        {"messages": chat(row)} | ({} if single else {"rejected_response": row["rejected"]}) for row in read(folder)
+    ]
 
 
 def main(method: str, folder: Path, batch: int) -> None:
@@ -52,7 +54,7 @@ def main(method: str, folder: Path, batch: int) -> None:
     command = ("sft", {}) if method == "qlora" else ("rlhf", {"rlhf_type": method})
     with tempfile.TemporaryDirectory() as output:
         data = Path(output, "rows.jsonl")
-        data.write_text("".join(json.dumps(row) + "\n" for row in rows(method, folder)))
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows(method, folder)), encoding="utf-8")
         model = str(folder / "model")
         done = run(command[0], model=model, dataset=[str(data)], output_dir=f"{output}/run", **command[1], **options)
         tell(method, folder, done["trainer"])

@@ -103,8 +103,8 @@ def main(method: str, folder: Path, batch: int) -> None:
         settings = {"per_device_train_batch_size": batch, **SHARED, **OPTIONS[method]}
         trainer = getattr(library, f"{name}Trainer")(
             model=model, args=getattr(library, f"{name}Config")(output_dir=output, **settings),
-            train_dataset=datasets.Dataset.from_list(rows(method, folder)), processing_class=tokenizer, peft_config=lora,
-            **more,
+            train_dataset=datasets.Dataset.from_list(rows(method, folder)), processing_class=tokenizer,
+            peft_config=lora, **more,
         )  # fmt: skip
         trainer.train()
     tell(method, folder, trainer, tokenizer)

@@ -1,4 +1,4 @@
-"""How the answers that a method compares are laid out: end to end with shared prompts wherever that is exact, or padded."""
+"""How the answers that a method compares are laid out: end to end behind their prompts wherever that is exact."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def choose_join(
     reason = _why_not_shared(model, flat) or (teacher is not None and _why_not_shared(teacher, flat))
     if reason:
         job.say(f"a prompt is computed once for each of its answers: {reason}")
+    elif any(row.media for row in rows):
+        job.say("a prompt with media is computed once for each of its answers")
     return LaidRows(flat, not reason, beside)
 
 

@@ -13,10 +13,11 @@ In bfloat16 on a CPU, short causal segments take three plain products instead: t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -31,10 +32,10 @@ SHORT, BLOCK = 1024, 256
 """Tokens of the longest segment that takes products, whose weights are kept for the gradient; queries in a block."""
 
 
-Beginnings = dict[int, tuple[int, int]]
+Beginnings = Mapping[int, tuple[int, int]]
 """Where a segment starts → (first, behind) of the tokens of another one from which it goes on."""
 
-BEGINNINGS: ContextVar[Beginnings] = ContextVar("BEGINNINGS", default={})
+BEGINNINGS: ContextVar[Beginnings] = ContextVar("BEGINNINGS", default=MappingProxyType({}))
 """Those of the flat batch that a model is called with."""
 
 
@@ -58,7 +59,7 @@ class Segments(torch.Tensor):
     """
 
     parts: list[tuple[int, int, torch.Tensor | None]]
-    beginnings: Beginnings = {}
+    beginnings: Beginnings = MappingProxyType({})
 
 
 def segment_mask(

@@ -41,7 +41,10 @@ class FlatRows:
         self.count = counter_of(model)
 
     def __call__(self, items: list[Any], next_positions: Any = None) -> dict[str, Any]:
-        """The batch. next_positions: gives the positions of each row in turn, of pieces of rows; else they are counted."""
+        """The batch. next_positions: gives those of each row in turn, where pieces of rows are given; else they count.
+
+        Raises SwiftError for media of a kind that was not tried.
+        """
         rows = [row for item in items for row in (item if isinstance(item, list) else [item])]
         batch = flat_batch(rows, self.count if next_positions is None else lambda _: next_positions())
         unknown = set(media_in(batch)) - self.proven

@@ -4,8 +4,8 @@ A chosen and a rejected answer, or the answers of a group, follow one prompt. In
 group stands whole, the others from where they part, with the positions that they have alone; the attention of
 segments gives them the keys and values of the beginning. Losses and gradients are those of separate rows.
 
-What belongs to a row and not to the model (labels, weights, advantages) stays [rows, tokens]. `Layout` tells where in the
-flat row each of a row's tokens stands.
+What belongs to a row and not to the model (labels, weights, advantages) stays [rows, tokens]. `Layout` tells where in
+the flat row each of a row's tokens stands.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any, Protocol
 
 import torch
@@ -111,7 +110,8 @@ def laid_batch(rows: Rows, groups: Groups, flat: Any, beside: Collection[str] = 
             end += length - skipped
     batch: dict[str, Any] = flat(pieces, iter(positions).__next__)
     own = {k: padded([row[k] for row in rows], longest, FILL.get(k, 0), False) for k in beside if k in rows[0]}
-    return {**batch, **own, "layout": Layout(places, beginnings)}
+    # rows of evaluation batches are counted by the first tensor
+    return {**own, **batch, "layout": Layout(places, beginnings)}
 
 
 def _behind(value: Any, first: int, length: int) -> Any:
@@ -127,7 +127,8 @@ def common_beginning(rows: Rows) -> int:
     if len(rows) < 2 or any(media_in(row) for row in rows):
         return 0
     own = min(_untrained(row) for row in rows) - 1
-    common = len(commonprefix([row["input_ids"][: max(own, 0)] for row in rows]))
+    columns = enumerate(zip(*(row["input_ids"][: max(own, 0)] for row in rows), strict=True))
+    common = next((n for n, column in columns if len({*column}) > 1), max(own, 0))
     along = {k for row in rows for k, v in row.items() if isinstance(v, list) and len(v) == len(row["input_ids"])}
     same = all(row.get(k, [])[:common] == rows[0].get(k, [])[:common] for row in rows for k in along - {*BESIDE})
     return common if same and common >= LEAST else 0

@@ -154,6 +154,7 @@ def build_scoring_trainer(
         sizes = [len(group.texts) for group in groups]
         ends = accumulate(sizes)
         return {
+            "count": torch.arange(len(groups)),  # by the first tensor the rows of evaluation batches are counted
             "texts": join(
                 [text for group in groups for text in group.texts],
                 [range(end - size, end) for size, end in zip(sizes, ends, strict=True)],

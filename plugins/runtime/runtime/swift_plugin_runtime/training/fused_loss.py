@@ -188,9 +188,7 @@ class HeadLogps(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Any, weight: Any, bias: Any, targets: Any, temperature: float
-    ) -> torch.Tensor:
+    def forward(ctx: Any, hidden: Any, weight: Any, bias: Any, targets: Any, temperature: float) -> torch.Tensor:
         """One log-probability per token. The class names the shapes."""
         ctx.types, wanted = [None if t is None else t.dtype for t in (hidden, weight, bias)], ctx.needs_input_grad
         states, head = (t.to(_precision(t)) for t in (hidden, weight))
