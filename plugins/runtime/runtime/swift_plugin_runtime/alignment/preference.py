@@ -16,6 +16,7 @@ from swift_plugin_runtime.alignment.laying import choose_join
 from swift_plugin_runtime.alignment.reference import (
     AlignmentTrainer,
     Reference,
+    Remembered,
     number_rows,
     numbered,
     remembering,
@@ -79,7 +80,7 @@ class PairTrainer(AlignmentTrainer):
     def __init__(self, job: Job, processor: Any, method: PairMethod, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, reference, **arguments)
         self.method = method
-        self.remembered = remembering(job)
+        self.remembered = Remembered(False) if reference is None else remembering(job)
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """Pairs in a batch."""
