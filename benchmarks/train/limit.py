@@ -36,12 +36,14 @@ class LoRA(nn.Module):
 
     def __init__(self, base: nn.Linear, rank: int = 8, alpha: int = 32):
         super().__init__()
-        self.base, self.scale = base, alpha / rank
+        self.base, self.scale, self.on = base, alpha / rank, True
         self.a = nn.Parameter(torch.empty(rank, base.in_features))
         self.b = nn.Parameter(torch.zeros(base.out_features, rank))
         nn.init.kaiming_uniform_(self.a, a=5**0.5)
 
     def forward(self, x):
+        if not self.on:
+            return self.base(x)
         low = functional.linear(x, self.a.to(x.dtype))
         return self.base(x) + functional.linear(low, self.b.to(x.dtype)) * self.scale
 

@@ -20,7 +20,6 @@ class Cpo(TrainingOptions):
     needs_reference: ClassVar[bool] = False
     capabilities = {
         "packing": Unsupported("a pair is compared as two separate rows."),
-        "padding_free": Unsupported("a pair is compared as two separate rows."),
     }
 
     beta: float = option(0.1, "β: steepness of the loss over the difference of log-likelihoods.", gt=0)

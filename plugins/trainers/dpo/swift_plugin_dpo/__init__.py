@@ -37,7 +37,6 @@ class Dpo(TrainingOptions):
     ignores = ("label",)
     capabilities = {
         "packing": Unsupported("a pair is compared as two separate rows."),
-        "padding_free": Unsupported("a pair is compared as two separate rows."),
     }
 
     loss_type: list[Loss] = option(

@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 from swift_plugin_dpo.losses import LOSSES
-from swift_plugin_runtime.alignment.preference import Answers, encode_pairs
+from swift_plugin_runtime.alignment.preference import Answers, encode_pairs, joined_pairs
+from swift_plugin_runtime.batching.shared_rows import PaddedRows
 from swift_testing import TrainerInvariants
 from swift_testing.contracts_trainers import unsettle
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
@@ -62,10 +63,12 @@ def write(folder: Path, rows: list[dict[str, Any]]) -> str:
 
 @dataclass
 class Bench:
-    """A built DPO trainer whose policy has moved away from its reference, one batch, and TRL's trainer on copies."""
+    """A built DPO trainer whose policy has moved away from its reference, one batch, the same one padded, and TRL's
+    trainer on copies."""
 
     trainer: Any
     batch: dict[str, Any]
+    padded: dict[str, Any]
     trl: Any
 
     def ours(self, loss: str, smoothing: float) -> tuple[float, dict[str, torch.Tensor]]:
@@ -76,7 +79,7 @@ class Bench:
 
     def theirs(self, loss: str, smoothing: float) -> tuple[float, dict[str, torch.Tensor]]:
         """(loss, gradients) of TRL's trainer on the same batch."""
-        batch = dict(self.batch)
+        batch = {k: v for k, v in self.padded.items() if k != "numbers"}
         labels = batch.pop("labels")
         batch["completion_mask"] = (labels != -100).long()
         self.trl.loss_types, self.trl.loss_weights, self.trl.label_smoothing = [loss], [1.0], smoothing
@@ -111,8 +114,10 @@ def bench(model: str, rows: list[dict[str, Any]], folder: Path) -> Bench:
     with torch.no_grad():
         for parameter in trainer.model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(len(rows))])
-    return Bench(trainer, batch, trl_trainer(trainer, folder))
+    pairs = [trainer.train_dataset[i] for i in range(len(rows))]
+    batch = trainer.data_collator(pairs)
+    assert "layout" in batch
+    return Bench(trainer, batch, joined_pairs(PaddedRows(0), pairs), trl_trainer(trainer, folder))
 
 
 def trl_trainer(trainer: Any, folder: Path) -> Any:
@@ -204,7 +209,7 @@ def test_loss_equals_a_plain_computation_row_by_row(kind: str, request: Any) -> 
     found: Bench = request.getfixturevalue(kind)
     trainer = found.trainer
     trainer.method.loss_type, trainer.method.label_smoothing = ["sigmoid"], 0.0
-    pairs = [tuple({**side, "loss_scale": halved(side)} for side in pair) for pair in trainer.train_dataset]
+    pairs = [tuple(weighed(side) for side in pair) for pair in trainer.train_dataset]
     batch = trainer.data_collator(pairs)
     policy, reference = trainer.model.eval(), trainer.reference.model
     expected = []
@@ -213,6 +218,11 @@ def test_loss_equals_a_plain_computation_row_by_row(kind: str, request: Any) -> 
         expected.append(-logsigmoid(0.1 * (ahead[0] - ahead[1])))
     loss = trainer.compute_loss(policy, batch)
     assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-4)
+
+
+def weighed(side: dict[str, Any]) -> dict[str, Any]:
+    """A row of its own, of which nothing is remembered, with a loss scale."""
+    return {**{k: v for k, v in side.items() if k != "number"}, "loss_scale": halved(side)}
 
 
 def halved(side: dict[str, Any]) -> list[float]:
@@ -249,7 +259,7 @@ def test_tokens_are_those_of_sft(text_bench: Bench) -> None:
         for p in PAIRS[:2]
     ]
     encoded = trainer.job.hook.encode(job=trainer.job, rows=rows, processor=trainer.processing_class, generation=False)
-    assert [dict(trainer.train_dataset[i][0]) for i in range(2)] == encoded
+    assert [{k: v for k, v in trainer.train_dataset[i][0].items() if k != "number"} for i in range(2)] == encoded
     decode = trainer.processing_class.decode
     chosen = trainer.train_dataset[2][0]
     trained = decode(
@@ -293,7 +303,9 @@ def test_reference_is_the_model_at_the_start(text: str, tmp_path: Path, tuner: l
     assert torch.allclose(rejected.ratio, torch.zeros(3), atol=1e-4)
     assert chosen.reference.abs().min() > 1
     unsettle(trainer)
-    moved = trainer.compare(trainer.model, batch)[0]
+    asked_anew = {k: v for k, v in batch.items() if k != "numbers"}
+    moved = trainer.compare(trainer.model, asked_anew)[0]
+    assert torch.equal(trainer.compare(trainer.model, batch)[0].reference, chosen.reference)  # as it was remembered
     assert torch.allclose(moved.reference, chosen.reference, atol=1e-5)
     assert not torch.allclose(moved.logp, chosen.logp, atol=1e-2)
 

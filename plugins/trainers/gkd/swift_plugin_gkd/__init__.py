@@ -19,7 +19,6 @@ class Gkd(TrainingOptions):
     ignores = ("rejected", "label")
     capabilities = {
         "packing": Unsupported("answers that the student draws cannot be packed beforehand."),
-        "padding_free": Unsupported("answers are drawn and compared in padded batches."),
         "fsdp": Unsupported(
             "a process draws answers by as many calls of the model as they are long, and each call of a split model "
             "waits for all processes."

@@ -7,12 +7,14 @@ import random
 from typing import Any
 
 import torch
+from swift_plugin_runtime.alignment.laying import choose_join
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer, trained_logits
+from swift_plugin_runtime.batching.shared_rows import Join
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rollouts.rollout import PolicyEngine, encode_prompts, learning_row, media_tokens, roll_out
-from swift_plugin_runtime.training.trainer import build_arguments, make_collator
+from swift_plugin_runtime.training.trainer import build_arguments
 from torch.nn import functional
 
 from swift_core import SwiftError
@@ -52,8 +54,8 @@ def divergence(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 class DistillationTrainer(AlignmentTrainer):
     """Batches bring rows and their prompts; with probability λ the student answers the prompts itself."""
 
-    def __init__(self, job: Job, processor: Any, method: Any, teacher: Any, **arguments: Any):
-        self.join = make_collator(job, arguments["model"], processor)
+    def __init__(self, job: Job, processor: Any, method: Any, teacher: Any, join: Join, **arguments: Any):
+        self.join = join
         super().__init__(job, processor, None, **arguments)
         self.method = method
         self.teacher = self.accelerator.prepare_model(teacher, evaluation_mode=True)
@@ -137,11 +139,13 @@ def build_distillation_trainer(
     """Rows and their prompts encoded, the teacher loaded."""
     train = encode_both(job, rows, processor, method, "training rows")
     held = encode_both(job, eval_rows, processor, method, "evaluation rows") if eval_rows else None
+    teacher = load_teacher(job, method.teacher_model, processor)
     return DistillationTrainer(
         job,
         processor,
         method,
-        load_teacher(job, method.teacher_model, processor),
+        teacher,
+        choose_join(job, model, processor, rows, teacher=teacher),
         model=model,
         args=build_arguments(job, eval_strategy=training_options(job).save_strategy if held else "no"),
         train_dataset=train,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_gkd.trainer import jensen_shannon
+from swift_plugin_runtime.batching.shared_rows import PaddedRows
 from swift_plugin_runtime.rollouts.rollout import learning_row, roll_out
 from swift_testing import ToldInvariants, tiny
 from swift_testing.contracts import tiny_model
@@ -92,9 +93,10 @@ def test_loss_and_gradients_equal_trl(kind: str, beta: float, teacher: str, pict
     told = {"trainer": "gkd", "teacher_model": source, "beta": beta, "lmbda": 0.0, "distill_temperature": 0.7}
     trainer = build_trainer(model, rows, tmp_path, **told)
     batch = trainer.batch_of(list(trainer.train_dataset), 0)
+    padded = PaddedRows(0)([row for row, _ in trainer.train_dataset])
 
     def theirs() -> torch.Tensor:
-        inputs = {k: v for k, v in batch.items() if k not in ("labels", "drawn")}
+        inputs = {k: v for k, v in padded.items() if k != "labels"}
         with torch.no_grad():
             wanted = trainer.teacher(**inputs).logits[:, :-1]
         logits, labels = trainer.model(**inputs).logits[:, :-1], batch["labels"][:, 1:]
@@ -175,7 +177,7 @@ def test_own_loss_is_added_on_given_answers(teacher: str, tmp_path: Path) -> Non
     trainer = build_trainer(tiny_model("qwen2"), ROWS, tmp_path, **told)
     unsettle(trainer)
     batch = trainer.batch_of(list(trainer.train_dataset), 0)
-    inputs = {k: v for k, v in batch.items() if k != "drawn"}
+    inputs = PaddedRows(0)([row for row, _ in trainer.train_dataset])
     alone = trainer.compute_loss(trainer.model, batch).item()
     trainer.method.sft_alpha = 0.5
     both = trainer.compute_loss(trainer.model, batch).item()

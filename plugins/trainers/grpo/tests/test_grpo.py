@@ -387,7 +387,7 @@ def test_a_group_drawn_is_likely_under_the_model(
         row = learning_row(rollout)
         start = len(request.prompt["input_ids"])
         assert row["labels"] == [-100] * start + reply.ids
-        inputs = {k: v for k, v in trainer.join([row]).items() if k != "labels"}
+        inputs = {k: v for k, v in trainer.join([row]).items() if k not in ("labels", "layout")}
         never = torch.tensor(media_tokens(trainer.model.config), dtype=torch.long)
         logits = trainer.model(**inputs).logits[0, start - 1 : -1].index_fill(-1, never, -torch.inf)
         assert logits.argmax(-1).tolist() == reply.ids

@@ -19,7 +19,6 @@ class Kto(TrainingOptions):
     ignores = ("rejected",)
     capabilities = {
         "packing": Unsupported("each answer is compared with the reference as a row of its own."),
-        "padding_free": Unsupported("each answer is compared with the reference as a row of its own."),
     }
 
     loss_type: Literal["kto", "apo_zero_unpaired"] = option(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from swift_plugin_runtime.alignment.laying import choose_join
 from swift_plugin_runtime.alignment.preference import answer_logps, silenced
-from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference
+from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, number_rows, numbered, remembering
 from swift_plugin_runtime.batching.lending import refuse_media_where_split
+from swift_plugin_runtime.batching.shared_rows import Join, side_by_side
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.training.trainer import build_arguments, make_collator
+from swift_plugin_runtime.training.trainer import build_arguments
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job
@@ -31,12 +34,30 @@ def kto_losses(ratio: torch.Tensor, good: torch.Tensor, divergence: torch.Tensor
     return weight * (1 - value)
 
 
+@dataclass(frozen=True)
+class Aside:
+    """A batch of rows that stand in other batches as well, and are counted there."""
+
+    batch: dict[str, Any]
+
+    def to(self, device: Any, **more: Any) -> Aside:
+        """The same on a device; arguments as those of a tensor's `to`."""
+        return Aside({k: v.to(device, **more) if hasattr(v, "to") else v for k, v in self.batch.items()})
+
+
+def logps_of(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """Σ weight · log p of each row's trained tokens, [rows], in nats."""
+    inputs = dict(inputs)
+    return answer_logps(model, inputs, inputs.pop("loss_scale", None))[0]
+
+
 class LabelTrainer(AlignmentTrainer):
     """Batches hold answers with labels; the `mismatched` half tells how far policy and reference are apart."""
 
     def __init__(self, job: Job, processor: Any, method: Any, reference: Reference, **arguments: Any):
         super().__init__(job, processor, reference, **arguments)
         self.method = method
+        self.remembered = remembering(job)
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """Answers in a batch."""
@@ -46,34 +67,36 @@ class LabelTrainer(AlignmentTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The mean of the answers' losses over the accumulated batch, on all ranks."""
-        good = inputs["good"]
-        ratio, logp = self.ratio(model, inputs["answers"])
-        divergence = self.divergence(model, inputs["mismatched"])
+        good, answers, mismatched = inputs["good"], inputs["answers"], inputs["mismatched"]
+        logp = logps_of(model, answers)
+        before = self.before(model, inputs).to(logp)
+        ratio = logp - before[: len(good)]
+        divergence = self.divergence(model, mismatched, before[len(good) :])
         losses = kto_losses(ratio, good, divergence, self.method)
         self.note_answers(ratio, logp, good, divergence)
         count = len(losses) if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
         loss = losses.sum() / count
         return (loss, {}) if return_outputs else loss
 
-    def ratio(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(log π/π_ref, log π), both [answers]."""
-        inputs = dict(inputs)
-        scale = inputs.pop("loss_scale", None)
-        logp = answer_logps(model, inputs, scale)[0]
-        assert self.reference is not None  # this trainer is always given one
-        with self.reference.of(model, self.accelerator.unwrap_model(model)) as reference:
-            before = answer_logps(reference, inputs, scale)[0]
-        return logp - before, logp
+    def before(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """What the reference finds of the answers and of the mismatched ones behind them, [2 answers], in nats."""
 
-    def divergence(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        def ask() -> torch.Tensor:
+            assert self.reference is not None  # this trainer is always given one
+            with self.reference.of(model, self.accelerator.unwrap_model(model)) as reference:
+                return logps_of(reference, inputs["both"].batch)
+
+        return self.remembered.of(inputs["numbers"], ask)
+
+    def divergence(self, model: Any, inputs: dict[str, Any], before: torch.Tensor) -> torch.Tensor:
         """z₀: the mean log ratio of answers that do not belong to their questions, over all ranks, at least 0.
 
-        A scalar, in nats.
+        before: the reference's log-likelihoods of them, [answers]. A scalar, in nats.
         """
         if self.method.loss_type != "kto":
             return torch.zeros((), device=self.args.device)
         with torch.no_grad():
-            ratio, _ = self.ratio(model, inputs)
+            ratio = logps_of(model, inputs) - before
         total, count = self.over_ranks([ratio.sum().item(), len(ratio)])
         return (total / count).clamp(min=0)
 
@@ -97,12 +120,10 @@ class LabelTrainer(AlignmentTrainer):
 def build_label_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any, method: Any) -> LabelTrainer:
     """Rows checked and encoded, the reference kept."""
     refuse_media_where_split(job, rows)
-    join = make_collator(job, model, processor)
-
-    def collate(items: list[Any]) -> dict[str, Any]:
-        answers, mismatched, labels = zip(*items, strict=True)
-        return {"answers": join(list(answers)), "mismatched": join(list(mismatched)), "good": torch.tensor(labels)}
-
+    train = encode_labelled(job, rows, processor, "training rows")
+    held = encode_labelled(job, eval_rows, processor, "evaluation rows") if eval_rows else None
+    number_rows([row for items in (train, held) for item in items or () for row in item[:2]])
+    join, paired = choose_join(job, model, processor, rows), method.loss_type == "kto"
     return LabelTrainer(
         job,
         processor,
@@ -110,10 +131,24 @@ def build_label_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
         Reference(job, model),
         model=model,
         args=build_arguments(job, eval_strategy=training_options(job).save_strategy if eval_rows else "no"),
-        train_dataset=encode_labelled(job, rows, processor, "training rows"),
-        eval_dataset=encode_labelled(job, eval_rows, processor, "evaluation rows") if eval_rows else None,
-        data_collator=collate,
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=lambda items: joined_answers(join, items, paired),
     )
+
+
+def joined_answers(join: Join, items: list[Any], paired: bool) -> dict[str, Any]:
+    """The batch of some answers, of their mismatched ones, and for the reference of both, which share their questions.
+
+    paired: whether mismatched ones are asked about at all.
+    """
+    answers, mismatched, labels = (list(column) for column in zip(*items, strict=True))
+    both = numbered(join, answers + mismatched * paired, side_by_side(len(items)) if paired else [])
+    numbers = both.pop("numbers", None)
+    parts = {"answers": numbered(join, answers, []), "mismatched": numbered(join, mismatched, [])}
+    for part in parts.values():
+        part.pop("numbers", None)
+    return {**parts, "both": Aside(both), "good": torch.tensor(labels), "numbers": numbers}
 
 
 def encode_labelled(job: Job, rows: list[Row], processor: Any, what: str) -> EncodedRows:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from swift_plugin_kto.trainer import joined_answers
+from swift_plugin_runtime.batching.shared_rows import PaddedRows
 from swift_testing import TrainerInvariants
 from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
@@ -115,6 +117,7 @@ def test_loss_and_gradients_equal_trl(trainers: dict[str, Any], tmp_path: Path) 
     # a reference that finds all answers less likely makes the divergence positive, so that it takes part
     with torch.no_grad():
         ours.reference.model.lm_head.weight.mul_(8)
+    ours.remembered.known.clear()
     settings = KTOConfig(
         output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to=[], remove_unused_columns=False,
         max_length=None, train_sampling_strategy="sequential", beta=0.1, per_device_train_batch_size=4,
@@ -123,8 +126,9 @@ def test_loss_and_gradients_equal_trl(trainers: dict[str, Any], tmp_path: Path) 
         copy.deepcopy(ours.model), ref_model=copy.deepcopy(ours.reference.model), args=settings,
         train_dataset=Dataset.from_dict({"i": [0]}), data_collator=list, processing_class=ours.processing_class,
     )  # fmt: skip
-    inputs = {**masked(batch["answers"]), "label": batch["good"]}
-    inputs |= {f"KL_{k}": v for k, v in masked(batch["mismatched"]).items()}
+    padded = joined_answers(PaddedRows(0), list(ours.train_dataset), True)
+    inputs = {**masked(padded["answers"]), "label": batch["good"]}
+    inputs |= {f"KL_{k}": v for k, v in masked(padded["mismatched"]).items()}
     losses = []
     for trainer, compute in [
         (ours, lambda: ours.compute_loss(ours.model, batch)),

@@ -20,7 +20,6 @@ class Orpo(TrainingOptions):
     needs_reference: ClassVar[bool] = False
     capabilities = {
         "packing": Unsupported("a pair is compared as two separate rows."),
-        "padding_free": Unsupported("a pair is compared as two separate rows."),
     }
 
     beta: float = option(0.1, "Weight of the odds-ratio term (λ in the paper).", ge=0, aliases=("orpo_lambda",))

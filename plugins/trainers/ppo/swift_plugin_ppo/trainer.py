@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_runtime.alignment.reference import labelled_logps
+from swift_plugin_runtime.batching.shared_rows import called
 from swift_plugin_runtime.rollouts.policy import PolicyTrainer, build_policy_trainer, clipped_losses, token_rewards
 from swift_plugin_runtime.tuning.adapters import hold_frozen
 from transformers.utils import ModelOutput
@@ -102,10 +103,15 @@ class ActorCriticTrainer(PolicyTrainer):
     def judged(self, model: Any, inputs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(log-probabilities, values before each token, mask), all [answers, tokens - 1]."""
         inputs = dict(inputs)
-        labels = inputs.pop("labels")[:, 1:]
-        output = model(**inputs, use_cache=False)
-        logps, mask = labelled_logps(output.logits[:, :-1][labels != IGNORED], labels, self.method.temperature)
-        return logps, output.expected[:, :-1], mask
+        labels, layout = inputs.pop("labels")[:, 1:], inputs.pop("layout", None)
+        if layout is None:
+            output = model(**inputs, use_cache=False)
+            logits, values = output.logits[:, :-1], output.expected[:, :-1]
+        else:
+            output, places = called(model, inputs, layout), layout.places[:, :-1]
+            logits, values = output.logits[0][places], output.expected[0][places]
+        logps, mask = labelled_logps(logits[labels != IGNORED], labels, self.method.temperature)
+        return logps, values, mask
 
     def compute_advantages(self, rows: list[dict[str, Any]], rewards: torch.Tensor) -> None:
         """Each token's `advantages` and the `returns` that its value is to foretell. rewards: [answers]."""

@@ -24,7 +24,6 @@ class Rm(TrainingOptions):
     num_labels: ClassVar[int] = 1
     capabilities = {
         "packing": Unsupported("each text is scored by itself, at its last token."),
-        "padding_free": Unsupported("each text is scored by itself, at its last token."),
         "sequence": Unsupported("one token of a text is read, which one process alone would hold."),
     }
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from swift_plugin_rm import pair_losses
+from swift_plugin_runtime.batching.shared_rows import PaddedRows
+from swift_plugin_runtime.loading.processor import pad_id_of
 from swift_testing import TrainerInvariants
 from swift_testing.contracts import tiny_model
 from swift_testing.contracts_trainers import assert_same_gradients, build_trainer, gradients, unsettle, with_pictures
@@ -57,6 +59,12 @@ def whole(trainer: Any) -> dict[str, Any]:
     return trainer.data_collator(list(trainer.train_dataset))
 
 
+def padded(trainer: Any) -> dict[str, Any]:
+    """The texts of all rows, padded."""
+    texts = [text for group in trainer.train_dataset for text in group.texts]
+    return PaddedRows(pad_id_of(trainer.processing_class))(texts)
+
+
 def test_loss_and_gradients_equal_trl(trainer: Any, tmp_path: Path) -> None:
     """Bradley-Terry with margins and centring."""
     from datasets import Dataset
@@ -76,7 +84,8 @@ def test_loss_and_gradients_equal_trl(trainer: Any, tmp_path: Path) -> None:
     )  # fmt: skip
     batch = whole(trainer)
     order = torch.tensor([0, 2, 4, 6, 1, 3, 5, 7])  # theirs has all chosen answers first
-    inputs = {k: v[order] for k, v in batch["texts"].items()} | {"margin": torch.tensor([0.5, 0.0, 1.0, 0.0])}
+    assert "layout" in batch["texts"]
+    inputs = {k: v[order] for k, v in padded(trainer).items()} | {"margin": torch.tensor([0.5, 0.0, 1.0, 0.0])}
     trainer.method.center_rewards_coefficient = 0.1
     assert_same_gradients(
         gradients(trainer.model, lambda: trainer.compute_loss(trainer.model, batch)),
@@ -128,7 +137,7 @@ def test_an_adapter_with_its_head_gives_the_same_scores(family: str, tmp_path: P
     job = prepare("export", [Given(k, v, "test") for k, v in told.items()])
     again = load_adapters(job, load_model(job)[0]).eval()
     again.config.get_text_config().pad_token_id = trainer.model.config.get_text_config().pad_token_id
-    batch = whole(trainer)
+    batch = {"texts": padded(trainer)}
     with torch.no_grad():
         assert torch.allclose(trainer.scores(again, batch), trainer.scores(trainer.model.eval(), batch), atol=1e-4)
 

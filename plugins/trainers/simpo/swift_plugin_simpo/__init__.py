@@ -19,7 +19,6 @@ class SimPo(TrainingOptions):
     needs_reference: ClassVar[bool] = False
     capabilities = {
         "packing": Unsupported("a pair is compared as two separate rows."),
-        "padding_free": Unsupported("a pair is compared as two separate rows."),
     }
 
     beta: float = option(2.0, "β: scale of the reward β·log π / tokens.", gt=0)

@@ -12,12 +12,22 @@ from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
-from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, token_logps
+from swift_plugin_runtime.alignment.laying import choose_join
+from swift_plugin_runtime.alignment.reference import (
+    AlignmentTrainer,
+    Reference,
+    Remembered,
+    number_rows,
+    numbered,
+    remembering,
+    token_logps,
+)
 from swift_plugin_runtime.batching.lending import refuse_media_where_split
+from swift_plugin_runtime.batching.shared_rows import Join, side_by_side
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.training.trainer import build_arguments, make_collator
+from swift_plugin_runtime.training.trainer import build_arguments
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,7 @@ class PairTrainer(AlignmentTrainer):
     def __init__(self, job: Job, processor: Any, method: PairMethod, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, reference, **arguments)
         self.method = method
+        self.remembered = Remembered(False) if reference is None else remembering(job)
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """Pairs in a batch."""
@@ -91,15 +102,20 @@ class PairTrainer(AlignmentTrainer):
     def compare(self, model: Any, inputs: dict[str, Any]) -> tuple[Answers, Answers]:
         """(chosen, rejected) of one batch."""
         inputs = dict(inputs)
-        scale = inputs.pop("loss_scale", None)
+        scale, numbers = inputs.pop("loss_scale", None), inputs.pop("numbers", None)
         logp, tokens = answer_logps(model, inputs, scale)
         before = torch.zeros_like(logp)
         if self.reference is not None:
-            with self.reference.of(model, self.accelerator.unwrap_model(model)) as reference:
-                before = answer_logps(reference, inputs, scale)[0]
+            before = self.remembered.of(numbers, lambda: self.before(model, inputs, scale)).to(logp)
         sides = zip(logp.chunk(2), before.chunk(2), tokens.chunk(2), strict=True)
         chosen, rejected = (Answers(*side) for side in sides)
         return chosen, rejected
+
+    def before(self, model: Any, inputs: dict[str, Any], scale: torch.Tensor | None) -> torch.Tensor:
+        """What the reference finds of the answers of a batch, [rows]."""
+        assert self.reference is not None
+        with self.reference.of(model, self.accelerator.unwrap_model(model)) as reference:
+            return answer_logps(reference, inputs, scale)[0]
 
     def note_pairs(self, chosen: Answers, rejected: Answers) -> None:
         """Implicit rewards, their margin, how often the chosen answer wins, and the log-likelihoods."""
@@ -128,7 +144,9 @@ def build_pair_trainer(
     refuse_media_where_split(job, rows)
     train = encode_pairs(job, rows, processor, "training pairs")
     held = encode_pairs(job, eval_rows, processor, "evaluation pairs") if eval_rows else None
-    join = make_collator(job, model, processor)
+    join = choose_join(job, model, processor, rows)
+    if method.needs_reference:
+        number_rows([row for pairs in (train, held) for pair in pairs or () for row in pair])
     return PairTrainer(
         job,
         processor,
@@ -138,8 +156,14 @@ def build_pair_trainer(
         args=build_arguments(job, eval_strategy=training_options(job).save_strategy if held else "no"),
         train_dataset=train,
         eval_dataset=held,
-        data_collator=lambda pairs: join([pair[0] for pair in pairs] + [pair[1] for pair in pairs]),
+        data_collator=lambda pairs: joined_pairs(join, pairs),
     )
+
+
+def joined_pairs(join: Join, pairs: list[Any]) -> dict[str, Any]:
+    """The batch of some pairs of encoded rows, and in `numbers` those of its rows where they have some."""
+    rows = [side for place in (0, 1) for side in (pair[place] for pair in pairs)]
+    return numbered(join, rows, side_by_side(len(pairs)))
 
 
 def encode_pairs(job: Job, rows: list[Row], processor: Any, what: str = "pairs") -> EncodedRows:

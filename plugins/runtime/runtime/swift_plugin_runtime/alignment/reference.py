@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,13 +15,19 @@ from swift_core.contract.job import Job
 from swift_core.jobs.resume import RESUMED
 from swift_core.jobs.steps import attach_tuners, load_model
 from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.alignment.laying import lay_as
 from swift_plugin_runtime.batching.cutting import cut_of, joined_losses
+from swift_plugin_runtime.batching.shared_rows import Groups, Join, called
 from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.modes import evaluating
-from swift_plugin_runtime.options import zero_stage
+from swift_plugin_runtime.options import training_options, zero_stage
+from swift_plugin_runtime.training.fused_loss import logps_head, logps_in_head
 from swift_plugin_runtime.training.masters import lift
 from swift_plugin_runtime.training.parts import copy_of
 from swift_plugin_runtime.training.trainer import Trainer
+
+NUMBER = "number"
+"""Key of an encoded row: which one it is among all that the reference is asked about."""
 
 
 def token_logps(model: Any, inputs: dict[str, Any], temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,6 +37,8 @@ def token_logps(model: Any, inputs: dict[str, Any], temperature: float = 1.0) ->
     0 elsewhere. temperature: the logits are divided by it, as they are when the tokens are drawn.
     """
     cut = cut_of(model)
+    if "layout" in inputs and logps_head(model) is not None:
+        return _logps_in_head(model, inputs, temperature)
     if cut is None:
         return labelled_logps(*trained_logits(model, inputs), temperature)
     others = {name: value for name, value in inputs.items() if name != "labels"}
@@ -46,11 +55,29 @@ def labelled_logps(
     return logps.new_zeros(labels.shape).masked_scatter(wanted, logps), wanted.float()
 
 
+def _logps_in_head(model: Any, inputs: dict[str, Any], temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `token_logps`, of a flat row, in the head of the model."""
+    inputs = dict(inputs)
+    labels, layout, head = inputs.pop("labels")[:, 1:], inputs.pop("layout"), logps_head(model)
+    assert head is not None
+    wanted = labels != IGNORED
+    places = layout.places[:, :-1][wanted]
+    chosen = {"logits_to_keep": places} if keeps_logits(model) else {}
+    with logps_in_head(*head, None if chosen else places, labels[wanted], temperature):
+        logps = called(model, inputs, layout, **chosen).logits[0, :, 0]
+    return logps.new_zeros(labels.shape).masked_scatter(wanted, logps), wanted.float()
+
+
 def trained_logits(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """(logits that predict the labelled tokens, [trained, vocabulary]; their labels, [rows, tokens - 1])."""
     inputs = dict(inputs)
-    labels = inputs.pop("labels")[:, 1:]
+    labels, layout = inputs.pop("labels")[:, 1:], inputs.pop("layout", None)
     wanted = labels != IGNORED
+    if layout is not None:
+        places = layout.places[:, :-1][wanted]
+        if keeps_logits(model):
+            return called(model, inputs, layout, logits_to_keep=places).logits[0], labels
+        return called(model, inputs, layout).logits[0, places], labels
     if not keeps_logits(model):
         return model(**inputs, use_cache=False).logits[:, :-1][wanted], labels
     places = wanted.any(0).nonzero()[:, 0]
@@ -70,6 +97,7 @@ class Reference:
         self.model: Any = None
         if not _adapters_are_neutral(start):
             self.model = (copy_of(model) if start is model else start).eval().requires_grad_(False)
+            lay_as(self.model, model, training_options(job).fused_loss)
 
     def prepared(self, trainer: Trainer) -> Reference:
         """Itself, its copy of the model where the run wants it, its work shared as that of the trained model is.
@@ -95,6 +123,52 @@ class Reference:
             else:
                 with evaluating(unwrapped), unwrapped.disable_adapter():
                     yield model
+
+
+class Remembered:
+    """What the reference says of each row, kept from the first time on: neither of them ever changes.
+
+    A resumed run asks anew, so nothing that is kept can be of another reference. keeps: not where several processes
+    would then call the model unequally often.
+    """
+
+    def __init__(self, keeps: bool):
+        self.keeps = keeps
+        self.known: dict[int, float] = {}
+
+    def of(self, numbers: list[int] | None, ask: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """What is known of all these rows, [rows]; else what `ask` gives, which is kept.
+
+        numbers: of the rows; None: they have none, and nothing is kept.
+        """
+        if numbers is None or not self.keeps:
+            return ask()
+        if not self.known.keys() >= {*numbers}:
+            values = ask()
+            self.known.update(zip(numbers, values.tolist(), strict=True))
+            return values
+        return torch.tensor([self.known[number] for number in numbers])
+
+
+def remembering(job: Job) -> Remembered:
+    """The memory of a job's reference; it keeps nothing on several processes, which is said where epochs repeat."""
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if not alone and training_options(job).num_train_epochs > 1:
+        job.say("the reference is asked in every epoch anew, as several processes learn")
+    return Remembered(alone)
+
+
+def number_rows(rows: list[dict[str, Any]]) -> None:
+    """Give encoded rows numbers, by which the reference remembers them."""
+    for number, row in enumerate(rows):
+        row[NUMBER] = number
+
+
+def numbered(join: Join, rows: list[dict[str, Any]], groups: Groups) -> dict[str, Any]:
+    """The batch of rows, and in `numbers` those that they have."""
+    numbers = [row[NUMBER] for row in rows if NUMBER in row]
+    batch = join([{key: value for key, value in row.items() if key != NUMBER} for row in rows], groups)
+    return {**batch, "numbers": numbers} if numbers else batch
 
 
 def _adapters_are_neutral(model: Any) -> bool:

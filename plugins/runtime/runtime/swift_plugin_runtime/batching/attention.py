@@ -5,12 +5,19 @@ under sdpa. Here the mask function is asked where one token stops seeing the one
 into segments, and each is handed to sdpa with the part of the mask that is its own. Windows, chunks and other
 patterns hold inside a segment as they were. Any batch that is not one flat row takes transformers' own path.
 
+A segment may go on from the first tokens of another one, whose keys and values it then sees before its own: rows that
+begin alike are computed once up to where they part (`shared_rows`).
+
 In bfloat16 on a CPU, short causal segments take three plain products instead: torch's kernel spends twice their time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,10 +32,34 @@ SHORT, BLOCK = 1024, 256
 """Tokens of the longest segment that takes products, whose weights are kept for the gradient; queries in a block."""
 
 
+Beginnings = Mapping[int, tuple[int, int]]
+"""Where a segment starts → (first, behind) of the tokens of another one from which it goes on."""
+
+BEGINNINGS: ContextVar[Beginnings] = ContextVar("BEGINNINGS", default=MappingProxyType({}))
+"""Those of the flat batch that a model is called with."""
+
+
+@contextmanager
+def going_on_from(beginnings: Beginnings) -> Iterator[None]:
+    """Inside, the model may be called with a flat batch whose segments go on from others.
+
+    The segment that is gone on from must be as long as the row it lends to, or longer: masks are read off it.
+    """
+    token = BEGINNINGS.set(beginnings)
+    try:
+        yield
+    finally:
+        BEGINNINGS.reset(token)
+
+
 class Segments(torch.Tensor):
-    """An empty tensor that stands where a mask would, with `parts`: (first, behind, mask or None) per segment."""
+    """An empty tensor that stands where a mask would, with `parts`: (first, behind, mask or None) per segment.
+
+    A mask is [1, 1, tokens, keys]: those of its beginning, of which `beginnings` tells, stand before its own.
+    """
 
     parts: list[tuple[int, int, torch.Tensor | None]]
+    beginnings: Beginnings = MappingProxyType({})
 
 
 def segment_mask(
@@ -63,11 +94,12 @@ def _segments(mask_function: Any, length: int, device: Any) -> Segments:
     starts = (~(seen(places[1:], places[:-1]) | ahead)).nonzero()[:, 0] + 1
     borders = [0, *starts.tolist(), length]
     segments = torch.empty(0, dtype=torch.bool, device=device).as_subclass(Segments)  # FSDP2 casts what is floating
-    segments.parts = []
+    segments.parts, segments.beginnings = [], BEGINNINGS.get()
     for first, behind in pairwise(borders):
-        inside = places[first:behind]
-        causal = bool(seen(inside[-1:], inside).all()) and not bool(ahead[first : behind - 1].any())
-        segments.parts.append((first, behind, None if causal else seen(inside[:, None], inside[None, :])[None, None]))
+        start, end = segments.beginnings.get(first, (first, first))
+        past, row = end - start, places[start : end + behind - first]  # as it would lie behind its beginning
+        causal = bool(seen(row[-1:], row).all()) and not bool(ahead[start : start + len(row) - 1].any())
+        segments.parts.append((first, behind, None if causal else seen(row[past:, None], row[None, :])[None, None]))
     return segments
 
 
@@ -79,19 +111,33 @@ def segment_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
     parts = []
     for first, behind, mask in attention_mask.parts:
-        q, k, v = (t[:, :, first:behind] for t in (query, key, value))
-        if mask is None and _by_products(module, q, **more):
+        q, start = query[:, :, first:behind], attention_mask.beginnings.get(first)
+        k, v = (_keys(t, first, behind, start) for t in (key, value))
+        if mask is None and _by_products(module, q, k, **more):
             parts.append(products(q, k, v, more.get("scaling")))
-        else:
-            parts.append(sdpa_attention_forward(module, q, k, v, mask, **more)[0])
+            continue
+        if mask is None and start is not None:
+            mask = lower_right(q.shape[2], k.shape[2], q.device)[None, None]
+        parts.append(sdpa_attention_forward(module, q, k, v, mask, **more)[0])
     return torch.cat(parts, dim=1), None
 
 
+def _keys(states: torch.Tensor, first: int, behind: int, start: tuple[int, int] | None) -> torch.Tensor:
+    """Keys or values of a segment, those of its beginning before them, [1, heads, tokens, width]."""
+    own = states[:, :, first:behind]
+    return own if start is None else torch.cat([states[:, :, start[0] : start[1]], own], dim=2)
+
+
+def lower_right(count: int, length: int, device: Any) -> torch.Tensor:
+    """What the last `count` of `length` tokens see, themselves included: bool [count, length]."""
+    return torch.ones(count, length, dtype=torch.bool, device=device).tril(length - count)
+
+
 def _by_products(
-    module: Any, query: torch.Tensor, dropout: float = 0.0, is_causal: bool | None = None, **_: Any
+    module: Any, query: torch.Tensor, key: torch.Tensor, dropout: float = 0.0, is_causal: bool | None = None, **_: Any
 ) -> bool:
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    cheap = query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] <= SHORT
+    cheap = query.device.type == "cpu" and query.dtype == torch.bfloat16 and key.shape[2] <= SHORT
     return bool(cheap and causal and not dropout)
 
 

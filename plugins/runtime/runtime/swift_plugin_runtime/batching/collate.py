@@ -32,14 +32,14 @@ def pad_batch(rows: list[dict[str, Any]], pad_id: int, left: bool = False) -> di
 
     left: pad before the text (generation) rather than behind it (training).
     """
-    rows = _same_layout(_same_keys(rows))
+    rows = _same_layout(same_keys(rows))
     longest = max(len(row["input_ids"]) for row in rows)
-    batch = {"attention_mask": _padded([[1] * len(r["input_ids"]) for r in rows], longest, 0, left)}
+    batch = {"attention_mask": padded([[1] * len(r["input_ids"]) for r in rows], longest, 0, left)}
     for key in _keys(rows):
         values = [row[key] for row in rows if key in row]
         if _along_tokens(rows, key):
             fill = pad_id if key == "input_ids" else FILL.get(key, 0)
-            batch[key] = _padded(values, longest, fill, left)
+            batch[key] = padded(values, longest, fill, left)
         else:
             batch[key] = join_media(key, values, rows)
     return batch
@@ -54,7 +54,7 @@ def flat_batch(rows: list[dict[str, Any]], positions: Any = None) -> dict[str, A
         places = torch.tensor([[i for row in rows for i in range(len(row["input_ids"]))]])
     else:
         places = torch.cat([positions(row) for row in rows], dim=-1)
-    rows = _same_keys(rows)
+    rows = same_keys(rows)
     batch: dict[str, Any] = {"position_ids": places}
     for key in _keys(rows):
         if _along_tokens(rows, key):
@@ -90,7 +90,7 @@ def _grown(value: torch.Tensor, shape: list[int]) -> torch.Tensor:
     return out
 
 
-def _same_keys(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def same_keys(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows where a token-aligned key that only some carry is filled in for the others."""
     aligned = {k for row in rows for k, v in row.items() if isinstance(v, list) and len(v) == len(row["input_ids"])}
     out = []
@@ -126,7 +126,8 @@ def _along_tokens(rows: list[dict[str, Any]], key: str) -> bool:
     return all(isinstance(row.get(key), list) and len(row[key]) == len(row["input_ids"]) for row in rows)
 
 
-def _padded(values: list[list[Any]], longest: int, fill: Any, left: bool) -> torch.Tensor:
+def padded(values: list[list[Any]], longest: int, fill: Any, left: bool) -> torch.Tensor:
+    """Lists of numbers as [rows, longest], filled up with `fill` behind them, or before them where `left`."""
     out = []
     for value in values:
         space = [fill] * (longest - len(value))

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from swift_core import SwiftError
+from swift_core import SwiftError, Unsupported
+from swift_core.contract.components import Component, declared
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_plugin_runtime.batching.attention import NAME
 from swift_plugin_runtime.batching.collate import flat_batch
 from swift_plugin_runtime.batching.separation import why_together
-from swift_plugin_runtime.encoding.datasets import encode_some, fit, row_limit
+from swift_plugin_runtime.encoding.datasets import encode_some, encoded_by, fit, row_limit
 from swift_plugin_runtime.encoding.media_check import media_in
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.options import training_options
@@ -39,9 +40,13 @@ class FlatRows:
         self.proven = proven
         self.count = counter_of(model)
 
-    def __call__(self, items: list[Any]) -> dict[str, Any]:
+    def __call__(self, items: list[Any], next_positions: Any = None) -> dict[str, Any]:
+        """The batch. next_positions: gives those of each row in turn, where pieces of rows are given; else they count.
+
+        Raises SwiftError for media of a kind that was not tried.
+        """
         rows = [row for item in items for row in (item if isinstance(item, list) else [item])]
-        batch = flat_batch(rows, self.count)
+        batch = flat_batch(rows, self.count if next_positions is None else lambda _: next_positions())
         unknown = set(media_in(batch)) - self.proven
         if unknown:
             raise SwiftError(
@@ -79,7 +84,16 @@ def _axes(get_rope_index: Any, row: dict[str, Any]) -> torch.Tensor:
 
 def why_padded(job: Job, model: Any) -> str | None:
     """Why the batches of a job cannot be laid end to end, in a sentence; None where that has to be tried."""
-    return why_never_flat(model) or job.objection("padding_free") or job.objection("packing")
+    return why_never_flat(model) or job.objection("padding_free") or _why_not_packed(job)
+
+
+def _why_not_packed(job: Job) -> str | None:
+    """Why a model or tuner takes no rows behind each other. A method that packs none may lay them end to end."""
+    for item in [*job.many("model"), *job.many("tuner")]:
+        answer = declared(item.component, Component, "capabilities").get("packing")
+        if isinstance(answer, Unsupported):
+            return f"{item.entry.title} does not support packing: {answer.reason}"
+    return None
 
 
 def why_never_flat(model: Any) -> str | None:
@@ -104,9 +118,16 @@ def probe_rows(job: Job, rows: list[Row], processor: Any) -> list[dict[str, Any]
     if not chosen:
         return []
     limit, strategy = row_limit(job, processor), training_options(job).truncation_strategy
-    encoded = zip(chosen.values(), encode_some(job, list(chosen.values()), processor), strict=True)
+    encoded = [(row, _encoded(job, row, processor)) for row in chosen.values()]
     fitting = [fit(item, limit, strategy, row.where) for row, item in encoded]
     return [item for item in fitting if item is not None]
+
+
+def _encoded(job: Job, row: Row, processor: Any) -> dict[str, Any]:
+    """A row as it is trained, or where answers are drawn its question."""
+    if row.answer:
+        return encode_some(job, [row], processor)[0]
+    return encoded_by(job, [row.prompt()], processor, generation=True)[0]
 
 
 def keep_rows_apart(model: Any, rows: list[dict[str, Any]] | None = None) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
+from swift_plugin_runtime.batching.shared_rows import BESIDE, laid_batch
 from swift_plugin_runtime.encoding.media_check import media_in
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
 
@@ -128,6 +129,64 @@ def _reach(model: Any, positions: Any, rows: Rows) -> bool:
     return False
 
 
+def why_not_shared(model: Any, flat: Any) -> str | None:
+    """Why rows that begin alike cannot share their beginning in a flat batch, in words; None where they can.
+
+    Two made-up rows are tried, of which the shorter one goes on from the other's beginning: each must have the logits
+    that it has alone, and gradients by its own tokens only. flat: the collator of flat batches (`FlatRows`).
+    """
+    one, other = (row["input_ids"] for row in made_up(model))
+    rows: Rows = [{"input_ids": [*one, *other]}, {"input_ids": [*one, *other[: PROBE // 2 : -1]]}]
+    try:
+        with quiet(model):
+            return _tried_shared(model, flat, rows)
+    except (IndexError, RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        return f"the model takes no such rows ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+
+
+def _tried_shared(model: Any, flat: Any, rows: Rows) -> str | None:
+    batch = laid_batch(rows, [[0, 1]], flat)
+    layout = batch.pop("layout").to(model.device)
+    inputs = _Inputs(model, batch, [{"input_ids": batch["input_ids"][0].tolist()}])
+    own = [line[: len(row["input_ids"])] for line, row in zip(layout.places, rows, strict=True)]
+    asked = torch.cat([line[-PROBE // 3 :] for line in own])
+    with torch.enable_grad(), inputs.watched(), layout.attended(model):
+        shared = outputs_at(model, _on(model, inputs.batch), asked)
+    for line, logits in zip(own, shared.chunk(len(own)), strict=True):
+        if reason := _foreign(logits, inputs.leaves[-1][0], line):
+            return reason
+    with torch.no_grad():
+        alone = [outputs_at(model, _on(model, pad_batch([row], 0)), line) for row, line in _last(model, rows)]
+    wanted = torch.cat(alone)
+    difference = (shared.detach() - wanted).square().mean().sqrt() / wanted.std()
+    if not difference <= rounding_bound(model, made_up(model)):
+        return "an answer behind a shared beginning has other logits than alone"
+    return None
+
+
+def _last(model: Any, rows: Rows) -> Iterator[tuple[dict[str, Any], torch.Tensor]]:
+    """Each row with the places of its last tokens in a batch of its own."""
+    for row in rows:
+        length = len(row["input_ids"])
+        yield row, torch.arange(length - PROBE // 3, length, device=model.device)
+
+
+def _foreign(logits: torch.Tensor, embeddings: torch.Tensor, own: torch.Tensor) -> str | None:
+    """In what way the gradient of a row's logits by the embeddings [1, tokens, size] is not of its own places alone."""
+    chance = torch.Generator().manual_seed(0)
+    weights = torch.randn(logits.shape, generator=chance).to(logits.device) / logits.numel() ** 0.5
+    (gradient,) = torch.autograd.grad((logits * weights).sum(), embeddings, retain_graph=True)
+    sizes = gradient[0].abs().amax(1)
+    if not bool(sizes[own].any()) or not bool(sizes.isfinite().all()):
+        raise ValueError("its logits have no gradient by its inputs")
+    sizes[own] = 0
+    return "one answer reaches into the next" if bool(sizes.any()) else None
+
+
+def _on(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+
+
 class _Inputs:
     """A flat batch of `rows` by whose embeddings and media tensors a gradient can be asked for."""
 
@@ -193,11 +252,14 @@ def _ends(model: Any, batch: dict[str, Any], rows: Rows) -> torch.Tensor:
     ends = list(accumulate(len(row["input_ids"]) for row in rows))
     spans = [range(end - min(PROBE, len(row["input_ids"])), end) for row, end in zip(rows, ends, strict=True)]
     places = torch.tensor([place for span in spans for place in span], device=model.device)
-    batch = {
-        k: v.to(model.device) if isinstance(v, torch.Tensor) else v
-        for k, v in batch.items()
-        if k not in ("labels", "loss_scale")
-    }
+    return outputs_at(model, _on(model, {k: v for k, v in batch.items() if k not in BESIDE}), places)
+
+
+def outputs_at(model: Any, batch: dict[str, Any], places: torch.Tensor) -> torch.Tensor:
+    """What a model says at places of its first row, as float32 [places, …]: logits, or where its head reads whole
+    texts, the hidden states that the head is given."""
     if keeps_logits(model):
         return model(**batch, logits_to_keep=places, use_cache=False).logits[0].float()
+    if base_of(model).get_output_embeddings() is None:
+        return base_of(model).get_decoder()(**batch, use_cache=False).last_hidden_state[0, places].float()
     return model(**batch, use_cache=False).logits[0, places].float()

@@ -24,7 +24,7 @@ from transformers import AttentionInterface, Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, causal_mask_function
 
-from swift_plugin_runtime.batching.attention import products, segment_attention, segment_mask
+from swift_plugin_runtime.batching.attention import lower_right, products, segment_attention, segment_mask
 from swift_plugin_runtime.batching.collate import on_device, pad_batch
 from swift_plugin_runtime.batching.padding_free import set_attention
 from swift_plugin_runtime.loading.layers import base_of
@@ -262,14 +262,9 @@ def _chunk(
         return products(query, keys, values, more.get("scaling"))
     count, length = query.shape[2], keys.shape[2]
     if mask is None and length > count:
-        mask = _before(count, length, query.device)
+        mask = lower_right(count, length, query.device)
     mask = None if mask is None else mask[None, None]
     return sdpa_attention_forward(module, query, keys, values, mask, scaling=more.get("scaling"))[0]
-
-
-def _before(count: int, length: int, device: torch.device) -> torch.Tensor:
-    """What the last `count` of `length` tokens see, themselves included: bool [count, length]."""
-    return torch.ones(count, length, dtype=torch.bool, device=device).tril(length - count)
 
 
 def _capped(
@@ -281,7 +276,7 @@ def _capped(
     asked = query.transpose(0, 1).reshape(groups, -1, width)
     scores = asked @ keys[0].mT * (more.get("scaling") or width**-0.5)
     scores = (torch.tanh(scores / cap) * cap).view(heads, count, length)
-    seen = _before(count, length, query.device) if mask is None else mask
+    seen = lower_right(count, length, query.device) if mask is None else mask
     weights = scores.masked_fill(~seen, -torch.inf).softmax(-1, dtype=torch.float32).to(query.dtype)
     return (weights.view(groups, -1, length) @ values[0]).view(heads, count, -1).transpose(0, 1)
 

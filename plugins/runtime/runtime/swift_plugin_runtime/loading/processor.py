@@ -97,3 +97,9 @@ def is_processor(processor: Any) -> bool:
 def tokenizer_of(processor: Any) -> Any:
     """The tokenizer, whether it stands alone or inside a processor."""
     return getattr(processor, "tokenizer", processor)
+
+
+def pad_id_of(processor: Any) -> int:
+    """The id that rows are padded with."""
+    tokenizer = tokenizer_of(processor)
+    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)

@@ -17,7 +17,6 @@ class RolloutOptions(TrainingOptions):
     draws = True
     capabilities = {
         "packing": Unsupported("answers are drawn during training and cannot be packed beforehand."),
-        "padding_free": Unsupported("answers are drawn and scored in padded batches."),
         "deepspeed": Unsupported(
             "a step's answers go through the model in several passes, and DeepSpeed would make a step after each."
         ),

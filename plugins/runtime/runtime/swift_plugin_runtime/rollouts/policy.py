@@ -17,8 +17,11 @@ from swift_core.data.load import batches
 from swift_core.evaluation.rewards import score_all
 from swift_core.inference.conversation import sampling
 from swift_core.templates.encode import IGNORED
+from swift_plugin_runtime.alignment.laying import choose_join
 from swift_plugin_runtime.alignment.reference import Reference, token_logps
+from swift_plugin_runtime.batching.shared_rows import BESIDE, Join, PaddedRows, by_prompt
 from swift_plugin_runtime.loading.modes import evaluating
+from swift_plugin_runtime.loading.processor import pad_id_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rollouts.rollout import (
     PolicyEngine,
@@ -28,7 +31,7 @@ from swift_plugin_runtime.rollouts.rollout import (
     media_tokens,
     roll_out,
 )
-from swift_plugin_runtime.training.trainer import Trainer, build_arguments, make_collator
+from swift_plugin_runtime.training.trainer import Trainer, build_arguments
 
 Batch = dict[str, Any]
 
@@ -46,7 +49,7 @@ class PolicyTrainer(Trainer):
     """Whether the first step on a rollout, too, compares with the policy that drew it (else: only later ones)."""
 
     def __init__(self, job: Job, processor: Any, method: Any, reference: Reference | None, **arguments: Any):
-        self.join = make_collator(job, arguments["model"], processor)
+        self.join: Join = arguments.pop("join", None) or PaddedRows(pad_id_of(processor))
         super().__init__(job, processor, **arguments)
         self.method = method
         self.reference = None if reference is None else reference.prepared(self)
@@ -207,7 +210,7 @@ class PolicyTrainer(Trainer):
     def collate(self, rows: list[dict[str, Any]]) -> Batch:
         """Model inputs with labels, and what the rows brought beside them; see the class."""
         numbers = [name for name, value in rows[0].items() if isinstance(value, float)]
-        batch: Batch = self.join([{k: v for k, v in row.items() if k not in numbers} for row in rows])
+        batch = self.join([{k: v for k, v in row.items() if k not in numbers} for row in rows], by_prompt(rows))
         return {**batch, **{f"{name}s": torch.tensor([[row[name]] for row in rows]) for name in numbers}}
 
     def split(self, batch: Batch) -> tuple[Batch, Batch]:
@@ -318,6 +321,8 @@ def build_policy_trainer(
     trainer: the subclass. policy: the model without what the method wraps around it, for the reference.
     """
     check_rewards(job, method)
+    policy = model if policy is None else policy
+    join = choose_join(job, policy, processor, rows, (*BESIDE, *ROLLOUT_TENSORS))
     room = method.max_completion_length
     train = encode_prompts(job, rows, processor, room, "training prompts")
     held = encode_prompts(job, eval_rows, processor, room, "evaluation prompts") if eval_rows else None
@@ -326,12 +331,13 @@ def build_policy_trainer(
         job,
         processor,
         method,
-        Reference(job, model if policy is None else policy) if method.beta else None,
+        Reference(job, policy) if method.beta else None,
         model=model,
         args=build_arguments(job, eval_strategy=training_options(job).save_strategy if held else "no", **best),
         train_dataset=train,
         eval_dataset=held,
         data_collator=lambda prompts: {"prompts": prompts},
+        join=join,
     )
     return built
 

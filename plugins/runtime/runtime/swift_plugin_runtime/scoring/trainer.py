@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -13,13 +14,17 @@ from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_core.contract.row import Row
 from swift_core.data.load import batches
+from swift_plugin_runtime.alignment.laying import choose_join
 from swift_plugin_runtime.alignment.reference import AlignmentTrainer
 from swift_plugin_runtime.batching.lending import refuse_media_where_split
+from swift_plugin_runtime.batching.shared_rows import Join, PaddedRows, called
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encoded_by, row_limit
+from swift_plugin_runtime.loading.heads import heads_in
+from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.loading.positions import longest_text
-from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.loading.processor import pad_id_of
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.training.trainer import build_arguments, make_collator
+from swift_plugin_runtime.training.trainer import build_arguments
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,19 @@ class ScoringTrainer(AlignmentTrainer):
 
     def scores(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
         """What the head says of each text, [texts, labels], in float32."""
-        return model(**batch["texts"], use_cache=False).logits.float()
+        inputs = dict(batch["texts"])
+        layout = inputs.pop("layout", None)
+        if layout is None:
+            return model(**inputs, use_cache=False).logits.float()
+        told: list[torch.Tensor] = []
+        head = base_of(model).get_submodule(heads_in(base_of(model))[0])
+        handle = head.register_forward_hook(lambda _, __, output: told.append(output))
+        try:
+            called(model, inputs, layout)
+        finally:
+            handle.remove()
+        last = layout.places.amax(1)  # places rise along a row, and stand at 0 behind its end
+        return told[0][0, last].float()
 
     def by_row(self, values: torch.Tensor, batch: dict[str, Any]) -> tuple[torch.Tensor, ...]:
         """Values of texts [texts, …] split into those of each row."""
@@ -138,15 +155,20 @@ def build_scoring_trainer(
     places = longest_text(model, job.options.max_length)
     train = encode_groups(job, rows, processor, texts, "training rows", asked, places)
     held = encode_groups(job, eval_rows, processor, texts, "evaluation rows", asked, places) if eval_rows else None
-    tokenizer = tokenizer_of(processor)
     # heads find the last token of a text as the last that is not padding
-    model.config.get_text_config().pad_token_id = _pad_id(tokenizer)
-    join = make_collator(job, model, processor)
+    model.config.get_text_config().pad_token_id = pad_id_of(processor)
+    join = _join(job, model, processor, rows)
 
     def collate(groups: list[Group]) -> dict[str, Any]:
+        sizes = [len(group.texts) for group in groups]
+        ends = accumulate(sizes)
         return {
-            "texts": join([text for group in groups for text in group.texts]),
-            "sizes": [len(group.texts) for group in groups],
+            "count": torch.arange(len(groups)),  # by the first tensor the rows of evaluation batches are counted
+            "texts": join(
+                [text for group in groups for text in group.texts],
+                [range(end - size, end) for size, end in zip(sizes, ends, strict=True)],
+            ),
+            "sizes": sizes,
             "rows": [group.row for group in groups],
         }
 
@@ -162,6 +184,8 @@ def build_scoring_trainer(
     )
 
 
-def _pad_id(tokenizer: Any) -> int:
-    """The id that the collator pads with."""
-    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
+def _join(job: Job, model: Any, processor: Any, rows: list[Row]) -> Join:
+    """How the texts of a batch are laid out: padded for methods that say so, and where a head is no linear layer."""
+    if job.objection("padding_free") or not heads_in(base_of(model)):
+        return PaddedRows(pad_id_of(processor))
+    return choose_join(job, model, processor, rows)

@@ -4,6 +4,8 @@ With a vocabulary of 150,000 the logits of 2,000 tokens, their softmax and its g
 is handed the positions that are trained alone, goes through them part by part, and keeps of each part its share of
 the gradient, which it knows as soon as it knows the logits (as Liger's kernel does, Hsu et al., arXiv 2410.10989).
 The rest of the model does not notice: inside `fused_loss_in_head`, its head answers with a loss where logits would be.
+
+Methods that compare answers want the log-probability of each token: inside `logps_in_head` the head answers with those.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -171,6 +174,125 @@ def fused_loss_in_head(head: nn.Linear, kernel: str, targets: torch.Tensor, weig
         if not torch.is_grad_enabled():  # a Function sees requires_grad alone, and would compute gradients for nobody
             parts = tuple(None if t is None else t.detach() for t in parts)
         return KERNELS[kernel](*parts, targets[wanted], weights)[None, None, None]
+
+    with answering(head, forward=forward):
+        yield
+
+
+class HeadLogps(torch.autograd.Function):
+    """log softmax((W hᵢ + b) / t) at yᵢ in nats, [tokens] in float32, without all logits at a time.
+
+    hidden: [tokens, size]; weight: [vocabulary, size]; bias: [vocabulary] or None; targets: [tokens]; t: temperature.
+    Where the head is frozen, the slope by each hidden state is kept from the first pass; where it trains, logits are
+    made again for the gradients.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Any, weight: Any, bias: Any, targets: Any, temperature: float) -> torch.Tensor:
+        """One log-probability per token. The class names the shapes."""
+        ctx.types, wanted = [None if t is None else t.dtype for t in (hidden, weight, bias)], ctx.needs_input_grad
+        states, head = (t.to(_precision(t)) for t in (hidden, weight))
+        ctx.again = any(wanted[1:3])
+        slopes = torch.empty_like(states) if wanted[0] and not ctx.again else None
+        logps = torch.empty(len(targets), device=hidden.device)
+        for place in _parts(len(targets), len(head)):
+            chances, logps[place] = _chances(states[place], head, bias, targets[place], temperature)
+            if slopes is not None:
+                slopes[place] = _slopes(chances, targets[place], temperature).to(states.dtype) @ head
+        ctx.temperature = temperature
+        ctx.save_for_backward(slopes, *((states, head, bias, targets) if ctx.again else ()))
+        return logps
+
+    @staticmethod
+    def backward(ctx: Any, scale: Any) -> Any:
+        slopes, *given = ctx.saved_tensors
+        grads = [None if slopes is None else slopes * scale[:, None], None, None]
+        if ctx.again:
+            states, head, bias, targets = given
+            shapes = zip((states, head, bias), ctx.needs_input_grad, strict=False)
+            grads = [torch.zeros_like(t, dtype=torch.float32) if w else None for t, w in shapes]
+            for place in _parts(len(targets), len(head)):
+                chances, _ = _chances(states[place], head, bias, targets[place], ctx.temperature)
+                slope = _slopes(chances, targets[place], ctx.temperature).mul_(scale[place, None])
+                _collect(grads, place, slope.to(states.dtype), states[place], head)
+        return (*(None if g is None else g.to(t) for g, t in zip(grads, ctx.types, strict=True)), None, None)
+
+
+def _parts(tokens: int, vocabulary: int) -> Iterator[slice]:
+    step = max(1, TOGETHER // vocabulary)
+    return (slice(first, first + step) for first in range(0, tokens, step))
+
+
+def _chances(states: Any, head: Any, bias: Any, targets: Any, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """(logits less the logarithm of their sum, [tokens, vocabulary]; what of it belongs to the targets, [tokens])."""
+    logits = functional.linear(states, head, bias).float()
+    logits = logits.div_(temperature) if temperature != 1 else logits
+    logits = logits.sub_(logits.logsumexp(-1, keepdim=True))
+    return logits, logits.gather(1, targets[:, None])[:, 0]
+
+
+def _slopes(chances: Any, targets: Any, temperature: float) -> torch.Tensor:
+    """The derivative of log-probabilities by logits, from logarithms of probabilities, in their place."""
+    slopes: torch.Tensor = chances.exp_().neg_()
+    slopes[torch.arange(len(targets), device=targets.device), targets] += 1
+    return slopes if temperature == 1 else slopes.div_(temperature)
+
+
+def _cut_logps(hidden: Any, weight: Any, bias: Any, targets: Any, temperature: float) -> torch.Tensor:
+    """The same through Cut Cross-Entropy's kernel, which needs a GPU."""
+    from cut_cross_entropy import linear_cross_entropy
+
+    scaled = hidden if temperature == 1 else hidden / temperature
+    bias = bias if bias is None or temperature == 1 else bias / temperature
+    losses: torch.Tensor = linear_cross_entropy(scaled, weight, targets, bias=bias, reduction="none")
+    return -losses
+
+
+LOGPS: dict[str, Any] = {"auto": HeadLogps.apply, "chunked": HeadLogps.apply, "cce": _cut_logps}
+"""Values of --fused_loss → what computes log-probabilities in the head."""
+
+_HEADS: WeakKeyDictionary[Any, tuple[nn.Linear, str]] = WeakKeyDictionary()
+"""Model without its wrappers → (head, kernel) by which it answers with log-probabilities."""
+
+
+def fuse_logps(model: Any, wanted: str) -> None:
+    """From now on `logps_head` knows the head of a model, if it can answer with log-probabilities.
+
+    wanted: --fused_loss, as for `head_for`, which raises SwiftError.
+    """
+    head = head_for(model, wanted)
+    if head is not None:
+        _HEADS[base_of(model)] = head, wanted
+
+
+def logps_head(model: Any) -> tuple[nn.Linear, str] | None:
+    """(head, kernel) of a model, wrapped or not, whose log-probabilities are computed in its head; else None.
+
+    A head that something else listens to makes logits.
+    """
+    found = _HEADS.get(base_of(model))
+    return None if found is None or found[0]._forward_hooks else found
+
+
+@contextmanager
+def logps_in_head(
+    head: nn.Linear, kernel: str, places: torch.Tensor | None, targets: torch.Tensor, temperature: float
+) -> Iterator[None]:
+    """Inside, the head answers with the log-probabilities of the targets, [1, targets, 1], instead of logits.
+
+    places: where in the flat row the hidden states are that foretell the targets; None: it is handed those alone.
+    """
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        states = hidden[0] if places is None else hidden[0, places]
+        if not isinstance(head.weight, nn.Parameter) and hasattr(head.weight, "full_tensor"):  # split among processes
+            logits = nn.Linear.forward(head, states).float() / temperature
+            return -functional.cross_entropy(logits, targets, reduction="none")[None, :, None]
+        parts: tuple[torch.Tensor | None, ...] = (states, head.weight, head.bias)
+        if not torch.is_grad_enabled():
+            parts = tuple(None if t is None else t.detach() for t in parts)
+        logps: torch.Tensor = LOGPS[kernel](*parts, targets, temperature)
+        return logps[None, :, None]
 
     with answering(head, forward=forward):
         yield

@@ -52,7 +52,7 @@ from swift_plugin_runtime.encoding.media_check import media_in, reaching
 from swift_plugin_runtime.loading import hub
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
 from swift_plugin_runtime.loading.new_tokens import check_rows_train
-from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.loading.processor import pad_id_of, tokenizer_of
 from swift_plugin_runtime.options import (
     TrainingOptions,
     deepspeed_settings,
@@ -920,8 +920,7 @@ def choose_collator(job: Job, model: Any, processor: Any, rows: Any) -> FlatRows
 
 def make_collator(job: Job, model: Any, processor: Any) -> Any:
     """A function from rows to a padded batch."""
-    tokenizer = tokenizer_of(processor)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    pad_id = pad_id_of(processor)
     return lambda items: pad_batch(items, pad_id)
 
 

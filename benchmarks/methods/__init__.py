@@ -1,0 +1,1 @@
+"""Methods that compare answers, beside TRL and loops by hand."""

@@ -1,0 +1,73 @@
+"""swift-core as a user runs it: `swift rlhf --rlhf_type METHOD`. `python ours.py METHOD FOLDER BATCH`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from marks import Marks, watch_trainer
+from material import answered, chat, prompts, read, real_tokens
+
+MARKS = Marks()
+
+SHARED: dict[str, Any] = {
+    "template": "chatml", "tuner": ["lora"], "num_train_epochs": 1, "dataset_shuffle": False, "logging_steps": 1,
+    "learning_rate": 1e-4, "warmup_ratio": 0.0, "weight_decay": 0.0, "adam_beta2": 0.999,
+}  # fmt: skip
+DRAWN = {"num_generations": 8, "max_completion_length": 32, "beta": 0.04, "reward": ["repetition"]}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "grpo": DRAWN,
+    "rloo": {**DRAWN, "micro_batch_size": 8},
+    "gkd": {"lmbda": 0.0},
+    "qlora": {"quantizer": "bnb", "bnb_4bit_compute_dtype": "float32"},
+}
+"""Method → options of its own."""
+
+
+def rows(method: str, folder: Path) -> list[dict[str, Any]]:
+    """The pairs as rows of our data format."""
+    if method in ("grpo", "rloo"):
+        return [{"query": row["prompt"]} for row in prompts(folder)]
+    if method == "kto":
+        return [{"messages": chat(row, answered(row)), "label": row["label"]} for row in read(folder)]
+    single = method in ("gkd", "qlora")
+    return [
+        {"messages": chat(row)} | ({} if single else {"rejected_response": row["rejected"]}) for row in read(folder)
+    ]
+
+
+def main(method: str, folder: Path, batch: int) -> None:
+    """One pass over the rows."""
+    import swift_plugin_runtime.training.trainer  # noqa: F401  as the job does; the Trainer that is watched comes with it
+
+    watch_trainer(MARKS)
+    from swift_core import run
+
+    options = {**SHARED, **OPTIONS.get(method, {}), "per_device_train_batch_size": batch}
+    if method in ("grpo", "rloo"):
+        options["per_device_train_batch_size"] = 2
+    if method == "gkd":
+        options["teacher_model"] = str(folder / "model")
+    command = ("sft", {}) if method == "qlora" else ("rlhf", {"rlhf_type": method})
+    with tempfile.TemporaryDirectory() as output:
+        data = Path(output, "rows.jsonl")
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows(method, folder)), encoding="utf-8")
+        model = str(folder / "model")
+        done = run(command[0], model=model, dataset=[str(data)], output_dir=f"{output}/run", **command[1], **options)
+        tell(method, folder, done["trainer"])
+
+
+def tell(method: str, folder: Path, trainer: Any) -> None:
+    """The report: tokens, steps, losses; of drawn answers their tokens."""
+    history = [line for line in trainer.state.log_history if "loss" in line]
+    tokens = real_tokens(method, folder, trainer.processing_class)
+    if "completions/length" in history[0]:
+        tokens = round(sum(line["completions/length"] for line in history) * 2 * DRAWN["num_generations"])
+    MARKS.tell(tokens=tokens, steps=trainer.state.global_step, losses=[line["loss"] for line in history])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
