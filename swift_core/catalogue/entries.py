@@ -232,7 +232,7 @@ def _scan() -> list[Entry]:
     seen: dict[tuple[str, str, str], Entry] = {}
     for dist in metadata.distributions():
         points = [ep for ep in dist.entry_points if ep.group in groups]
-        facts = dist.metadata if points else {}  # read from its file each time
+        facts: Any = dist.metadata if points else {}  # read from its file each time
         for ep in points:
             entry = _entry(groups[ep.group], ep, facts)
             seen.setdefault((entry.kind, entry.name, entry.package), entry)

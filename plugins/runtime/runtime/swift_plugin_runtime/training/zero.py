@@ -6,6 +6,7 @@ weights are given to DeepSpeed, which keeps this process's part of them, and the
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ def split(model: Any, settings: Any) -> str:
 
     settings: transformers' HfDeepSpeedConfig with the job's precision filled in. All processes must call.
     """
-    import deepspeed
+    deepspeed: Any = importlib.import_module("deepspeed")  # a folder of this repository has its name, and no types
 
     precision = next((kind for name, kind in PRECISIONS.items() if settings.is_true(name)), None)
     zero = {key: value for key, value in settings.config["zero_optimization"].items() if value != "auto"}
