@@ -19,7 +19,7 @@ class Components(pluggy.PluginManager):
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
         """pluggy's: how an attribute of a component implements a hook; None where it does not."""
-        owner: type[object] = type(plugin)
+        owner: Any = type(plugin)
         if name not in marked(owner) and name not in getattr(plugin, "__dict__", ()):
             return None
         return super().parse_hookimpl_opts(plugin, name)
