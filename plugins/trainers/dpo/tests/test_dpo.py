@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -356,3 +357,28 @@ def test_long_pairs_are_dropped_whole(text_bench: Bench) -> None:
     assert "1 of 2 pairs longer than 40" in job.notes[-1]
     with pytest.raises(SwiftError, match="all 1 are longer"):
         encode_pairs(job, [long], text_bench.trainer.processing_class)
+
+
+def test_what_the_reference_said_is_in_the_checkpoint(tmp_path, monkeypatch):
+    """Stopped in the second of three epochs and resumed: the same weights to the bit, and no row is asked twice."""
+    from swift_plugin_runtime.alignment.preference import PairTrainer
+
+    from swift_core.api import run
+
+    rows = [{**PAIRS[n % 2], "query": f"What is {'so ' * n}{n}?"} for n in range(6)]
+    asked, ask = [], PairTrainer.before
+    monkeypatch.setattr(PairTrainer, "before", lambda self, *rest: asked.append(1) or ask(self, *rest))
+    shared = {
+        "rlhf_type": "dpo", "model": tiny_qwen2(tmp_path / "model"), "dataset": [write(tmp_path, rows)],
+        "per_device_train_batch_size": 2, "num_train_epochs": 3, "save_steps": 1, "save_total_limit": 20,
+        "learning_rate": 1e-3, "warmup_ratio": 0, "dataset_shuffle": True, "logging_steps": 1,
+    }  # fmt: skip
+    run("rlhf", output_dir=str(tmp_path / "whole"), **shared)
+    assert len(asked) == 3, "Three batches are all rows."
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    for step in range(5, 10):
+        shutil.rmtree(tmp_path / "again" / f"checkpoint-{step}")
+    run("rlhf", output_dir=str(tmp_path / "again"), resume_from_checkpoint="last", **shared)
+    assert len(asked) == 3
+    files = [(tmp_path / n / "checkpoint-9" / "adapter_model.safetensors").read_bytes() for n in ("whole", "again")]
+    assert files[0] == files[1]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from swift_plugin_runtime.alignment.laying import choose_join
 from swift_plugin_runtime.alignment.preference import answer_logps, silenced
-from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, number_rows, numbered, remembering
+from swift_plugin_runtime.alignment.reference import AlignmentTrainer, Reference, number_rows, numbered
 from swift_plugin_runtime.batching.lending import refuse_media_where_split
 from swift_plugin_runtime.batching.shared_rows import Join, side_by_side
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
@@ -57,7 +57,6 @@ class LabelTrainer(AlignmentTrainer):
     def __init__(self, job: Job, processor: Any, method: Any, reference: Reference, **arguments: Any):
         super().__init__(job, processor, reference, **arguments)
         self.method = method
-        self.remembered = remembering(job)
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """Answers in a batch."""

@@ -16,10 +16,8 @@ from swift_plugin_runtime.alignment.laying import choose_join
 from swift_plugin_runtime.alignment.reference import (
     AlignmentTrainer,
     Reference,
-    Remembered,
     number_rows,
     numbered,
-    remembering,
     token_logps,
 )
 from swift_plugin_runtime.batching.lending import refuse_media_where_split
@@ -80,7 +78,6 @@ class PairTrainer(AlignmentTrainer):
     def __init__(self, job: Job, processor: Any, method: PairMethod, reference: Reference | None, **arguments: Any):
         super().__init__(job, processor, reference, **arguments)
         self.method = method
-        self.remembered = Remembered(False) if reference is None else remembering(job)
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """Pairs in a batch."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from swift_core import SwiftError
@@ -25,6 +27,9 @@ from swift_plugin_runtime.training.fused_loss import logps_head, logps_in_head
 from swift_plugin_runtime.training.masters import lift
 from swift_plugin_runtime.training.parts import copy_of
 from swift_plugin_runtime.training.trainer import Trainer
+
+REFERENCE_FILE = "reference.safetensors"
+"""In a checkpoint: `numbers` of rows, int64, and the log-likelihoods that the reference finds of them, float32."""
 
 NUMBER = "number"
 """Key of an encoded row: which one it is among all that the reference is asked about."""
@@ -128,13 +133,26 @@ class Reference:
 class Remembered:
     """What the reference says of each row, kept from the first time on: neither of them ever changes.
 
-    A resumed run asks anew, so nothing that is kept can be of another reference. keeps: not where several processes
-    would then call the model unequally often.
+    Checkpoints hold it: asked anew in other batches, a resumed run would get other last digits. keeps: not where
+    several processes would then call the model unequally often.
     """
 
     def __init__(self, keeps: bool):
         self.keeps = keeps
         self.known: dict[int, float] = {}
+
+    def save(self, folder: str) -> None:
+        """Write what is known into a checkpoint."""
+        if self.known:
+            numbers, values = (torch.tensor(list(side)) for side in (self.known.keys(), self.known.values()))
+            save_file({"numbers": numbers, "values": values}, Path(folder, REFERENCE_FILE))
+
+    def load(self, folder: str) -> None:
+        """Know again what a checkpoint holds."""
+        file = Path(folder, REFERENCE_FILE)
+        if self.keeps and file.is_file():
+            held = load_file(file)
+            self.known = dict(zip(held["numbers"].tolist(), held["values"].tolist(), strict=True))
 
     def of(self, numbers: list[int] | None, ask: Callable[[], torch.Tensor]) -> torch.Tensor:
         """What is known of all these rows, [rows]; else what `ask` gives, which is kept.
@@ -210,6 +228,17 @@ class AlignmentTrainer(Trainer):
         if reference is not None and reference.model is not None and self.masters.lifted and self.masters.whole:
             lift(reference.model)  # so that both compute in the same precision
         self.reference = None if reference is None else reference.prepared(self)
+        self.remembered = Remembered(False) if reference is None else remembering(job)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            self.remembered.save(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.remembered.load(checkpoint)
 
     def count_items(self, batch: dict[str, Any]) -> int:
         """How many items of the method one batch holds; the loss is a mean over them."""
