@@ -75,10 +75,10 @@ def until(store, name, *states, seconds=60):
     return job
 
 
-def asking(url, store, **secrets):
+def asking(url, store, *devices, **secrets):
     """An evaluation: a real job without torch, which is under way as long as the server does not answer."""
     file = str(store.folder.parent / "my set_val.csv")
-    return WrittenJob("eval", {"eval_url": url, "eval_dataset": [file], "system": 'be "brief" 你好'}, secrets)
+    return WrittenJob("eval", {"eval_url": url, "eval_dataset": [file], "system": 'be "brief" 你好'}, secrets, [*devices])
 
 
 def asks(job, count):
@@ -92,9 +92,9 @@ def test_a_job_outlives_its_server_and_others_wait_for_its_device(store, url):
     """Another server finds it, and those behind it on its GPU; it is stopped, the next begins; all are deleted."""
     Slow.let.clear()
     count = len(Slow.keys)
-    first = store.start(asking(url, store), devices=["0"])
-    second = store.start(WrittenJob("sft", {"model": "./nothing"}), devices=["0", "1"], waits=True)
-    third = store.start(WrittenJob("sft", {"model": "./nothing"}), devices=["1"], waits=True)
+    first = store.start(asking(url, store, "0"))
+    second = store.start(WrittenJob("sft", {"model": "./nothing"}, devices=["0", "1"]), waits=True)
+    third = store.start(WrittenJob("sft", {"model": "./nothing"}, devices=["1"]), waits=True)
     asks(first, count + 1)
 
     other = Store(store.folder, store.places)

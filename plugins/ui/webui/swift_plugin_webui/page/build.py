@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
 
 from swift_core.catalogue.entries import Catalogue
@@ -13,6 +15,9 @@ from swift_plugin_webui.page.job_tab import JobTab
 from swift_plugin_webui.page.models_tab import ModelsTab
 from swift_plugin_webui.page.runs_tab import RunsTab
 from swift_plugin_webui.page.texts import LANGUAGES, Texts
+
+KEPT = (3600, 86400)
+"""How often files of the page (uploads, pictures of chats) are looked at, and how old they become, in seconds."""
 
 FONTS = ["system-ui", "sans-serif"]
 
@@ -76,13 +81,13 @@ DARK = "() => { document.body.classList.toggle('dark'); }"
 TRAINS = ("sft", "pt", "rlhf", "train")
 
 
-def page(store: Store, t: Texts) -> gr.Blocks:
-    """The page in one language."""
-    with gr.Blocks(title="swift", analytics_enabled=False) as blocks:
+def page(store: Store, t: Texts, gpus: Sequence[tuple[str, str]] = ()) -> gr.Blocks:
+    """The page in one language. gpus: number and name of those of this machine."""
+    with gr.Blocks(title="swift", analytics_enabled=False, delete_cache=KEPT) as blocks:
         _head(t)
         with gr.Tabs(selected="train", elem_id="tabs") as tabs:
             picked = gr.Dropdown([], label=t("Job"), elem_id="runs-picked", allow_custom_value=True, render=False)
-            context = Context(store, t, Catalogue.installed(), blocks, tabs, picked)
+            context = Context(store, t, Catalogue.installed(), blocks, tabs, picked, [*gpus])
             _tabs(context)
     return blocks
 

@@ -13,9 +13,12 @@ from swift_plugin_webui.forms.written import WrittenJob
 from swift_plugin_webui.jobs import log
 from swift_plugin_webui.jobs.record import LOG
 from swift_plugin_webui.page import pickers, talk
-from swift_plugin_webui.page.context import Context
+from swift_plugin_webui.page.context import QUIET, Context
 
 SIDES = ("A", "B")
+
+MANY = {**QUIET, "concurrency_limit": 16}
+"""For answers: visitors need not wait for one another's."""
 
 
 class Side:
@@ -40,6 +43,12 @@ class Side:
             label=f"{t('Chat')} {self.name}", elem_id=f"chat-{low}", height=420, editable="user",
             buttons=["copy", "copy_all"], allow_tags=False, feedback_options=None,
         )  # fmt: skip
+        with gr.Row(visible=False) as self.asks:
+            self.result = gr.Textbox(
+                lines=2, max_lines=8, scale=4, elem_id=f"chat-result-{low}", label=t("Tool result"),
+                placeholder=t("What the tool gave: text or JSON"),
+            )  # fmt: skip
+            self.give = gr.Button(t("Give the result"), elem_id=f"chat-give-{low}", min_width=120)
 
 
 class ChatTab:
@@ -93,29 +102,31 @@ class ChatTab:
 
     def _events(self, tab: gr.Tab, sides: list[Side]) -> None:
         one, two = sides
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         choices = [self.path, one.server, two.server]
-        tab.select(self._servers, [one.server, two.server], choices, **quiet)
+        tab.select(self._servers, [one.server, two.server], choices, **QUIET)
         for side in sides:
-            side.server.change(self._models, [side.server, self.key], side.model, **quiet)
+            side.server.change(self._models, [side.server, self.key], side.model, **QUIET)
         self.load.click(self._load, self.path, one.server, api_visibility="private")
-        self.both.change(lambda both: gr.update(visible=both), self.both, two.column, **quiet)  # type: ignore[attr-defined]
+        self.both.change(lambda both: gr.update(visible=both), self.both, two.column, **QUIET)  # type: ignore[attr-defined]
         wishes = [
             self.key, self.system, self.temperature, self.top_p, self.most, self.thinking, self.tools,
         ]  # fmt: skip
         asked = self.entry.submit(
-            self._said, [self.entry, one.chat, two.chat, self.both], [self.entry, one.chat, two.chat], **quiet
+            self._said, [self.entry, one.chat, two.chat, self.both], [self.entry, one.chat, two.chat], **QUIET
         )
+        cleared = self.clear.click(lambda: ([], []), None, [one.chat, two.chat], **QUIET)
         running = []
         for side in sides:
             inputs = [side.chat, side.server, side.model, self.both, gr.State(side.name), *wishes]
-            running.append(asked.then(self._answer, inputs, side.chat, **quiet))
-            running.append(side.chat.retry(self._answer_again, inputs, side.chat, **quiet))
-            edited = side.chat.edit(self._edited, side.chat, side.chat, **quiet)
-            running.append(edited.then(self._answer, inputs, side.chat, **quiet))
-            side.chat.undo(self._undone, side.chat, side.chat, **quiet)
+            edited = side.chat.edit(self._edited, side.chat, side.chat, **QUIET)
+            given = side.give.click(self._given, [side.chat, side.result], [side.chat, side.result], **QUIET)
+            answers = [event.then(self._answer, inputs, side.chat, **MANY) for event in (asked, edited, given)]
+            answers.append(side.chat.retry(self._answer_again, inputs, side.chat, **MANY))
+            undone = side.chat.undo(self._undone, side.chat, side.chat, **QUIET)
+            for event in (*answers, undone, cleared):
+                event.then(self._asks, side.chat, [side.asks, side.result], **QUIET)
+            running += answers
         self.stop.click(None, None, None, cancels=running, api_visibility="private")
-        self.clear.click(lambda: ([], []), None, [one.chat, two.chat], **quiet)
 
     def _servers(self, one: str | None, two: str | None) -> tuple[Any, Any, Any]:
         serving = self._serving()
@@ -165,14 +176,14 @@ class ChatTab:
     def _answer(
         self, history: list[Any], server: str, model: str, both: bool, side: str, key: str, *wishes: Any
     ) -> Iterator[Any]:
-        if (side == "B" and not both) or not history or history[-1]["role"] != "user":
+        if (side == "B" and not both) or not talk.awaits_answer(history):
             yield gr.skip()
             return
         if not server or not model:
             raise gr.Error(self.t("Choose a server and a model first."), print_exception=False)
         asked = talk.Wishes(model, *_wished(*wishes))
         try:
-            yield from talk.answers(server, key, history, asked)
+            yield from talk.answers(server, key, history, asked, self.t)
         except SwiftError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from None
 
@@ -182,6 +193,19 @@ class ChatTab:
     def _edited(self, history: list[Any], event: gr.EditData) -> list[Any]:
         number = event.index if isinstance(event.index, int) else event.index[0]
         return [*history[:number], {"role": "user", "content": event.value}]
+
+    def _given(self, history: list[Any], text: str) -> tuple[list[Any], str]:
+        """The history with the result of the first tool that has none."""
+        calls = talk.unanswered(history)
+        if not calls or not text.strip():
+            raise gr.Error(self.t("Write the tool's result first."), print_exception=False)
+        return [*history, talk.result_of(calls[0], text, self.t)], ""
+
+    def _asks(self, history: list[Any]) -> tuple[Any, Any]:
+        """Where the model has called a tool: a box for what it gave."""
+        calls = talk.unanswered(history)
+        label = f"{self.t('Result of')} {calls[0]['name']}" if calls else self.t("Tool result")
+        return gr.update(visible=bool(calls)), gr.update(label=label)
 
     def _undone(self, history: list[Any]) -> list[Any]:
         return _until_user(history)[:-1]
