@@ -50,7 +50,7 @@ def serve(
 
 
 def _cache(folder: str) -> str:
-    """Where uploads and pictures of chats lie for a day: among the jobs, where other users of the machine read nothing."""
+    """Where uploads and pictures of chats lie for a day: among the jobs, closed to other users."""
     cache = Path(folder, CACHE).resolve()
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     return str(cache)

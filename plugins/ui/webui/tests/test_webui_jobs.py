@@ -78,7 +78,9 @@ def until(store, name, *states, seconds=60):
 def asking(url, store, *devices, **secrets):
     """An evaluation: a real job without torch, which is under way as long as the server does not answer."""
     file = str(store.folder.parent / "my set_val.csv")
-    return WrittenJob("eval", {"eval_url": url, "eval_dataset": [file], "system": 'be "brief" 你好'}, secrets, [*devices])
+    return WrittenJob(
+        "eval", {"eval_url": url, "eval_dataset": [file], "system": 'be "brief" 你好'}, secrets, [*devices]
+    )
 
 
 def asks(job, count):

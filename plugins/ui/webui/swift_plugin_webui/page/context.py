@@ -11,7 +11,6 @@ from swift_core.catalogue.entries import Catalogue
 from swift_plugin_webui.jobs.store import Store
 from swift_plugin_webui.page.texts import Texts
 
-
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """For events that show no bar, and that no client calls by name."""
 

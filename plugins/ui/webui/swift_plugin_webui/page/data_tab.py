@@ -52,7 +52,9 @@ class DataTab:
         tab.select(self._choices, None, [self.dataset, self.model], **QUIET)
         self.upload.upload(self._uploaded, self.upload, self.dataset, **QUIET)
         shown = [self.error, self.said, self.rows, self.lengths]
-        self.show.click(self._look, [self.dataset, self.model, self.first], shown, api_visibility="private", concurrency_limit=4)
+        self.show.click(
+            self._look, [self.dataset, self.model, self.first], shown, api_visibility="private", concurrency_limit=4
+        )
 
     def _choices(self) -> tuple[Any, Any]:
         data, models = pickers.datasets(self.store), pickers.models(self.store)

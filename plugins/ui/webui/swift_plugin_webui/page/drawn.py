@@ -17,7 +17,10 @@ Draw = Callable[["Drawing"], Any]
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is drawn. choices: what the field's list offers; value: as the component takes it; mark: of a changed one."""
+    """What is drawn.
+
+    value: as the component takes it. choices: what the field's list offers. mark: before the name of a changed one.
+    """
 
     field: Field
     value: Any
@@ -48,7 +51,9 @@ def default_text(field: Field) -> str:
     value = field.default
     if value in (None, "", [], {}) or field.sort == "secret":
         return ""
-    text = (", ".join(map(str, value)) if isinstance(value, list) else str(shown_value(field, value))).replace("\n", " ")
+    text = (", ".join(map(str, value)) if isinstance(value, list) else str(shown_value(field, value))).replace(
+        "\n", " "
+    )
     return text if len(text) < 60 else text[:57] + "…"
 
 

@@ -1,0 +1,194 @@
+"""The chat in a real Chromium, with real servers whose engines are a few lines: `make test-webui`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from selenium.webdriver.common.keys import Keys
+from serving_engines import Echo
+from swift_plugin_serving.server import running_server
+
+from swift_core.contract.engine import Reply
+
+sys.path.insert(0, str(Path(__file__).parent))
+from webui_person import Person, started
+
+PICTURES = os.environ.get("SWIFT_TEST_WEBUI", "")
+pytestmark = pytest.mark.skipif(not PICTURES, reason="make test-webui")
+
+TOOLS = '[{"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}]'
+CALLS = [{"name": "weather", "arguments": {"city": "巴黎"}}, {"name": "weather", "arguments": {"city": "Bern"}}]
+
+
+class Several(Echo):
+    """Echo with two adapters that calls tools when it is asked about the weather, and keeps what it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.models, self.asked = ["base", "kind", "terse"], []
+
+    def _say(self, place, request, listen):
+        self.asked.append(request)
+        said = request.row.messages[-1]
+        if said["role"] == "user" and said["content"] == "weather?":
+            return Reply("I look.", "tool_calls", 1, 2, calls=CALLS, content="I look.")
+        if said["role"] == "tool":
+            text = f"It is {said['content']} there."
+            if listen:
+                listen(place, text)
+            return Reply(text, "stop", 1, 4)
+        return super()._say(place, request, listen)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Several()
+
+
+@pytest.fixture(scope="module")
+def person(engine, tmp_path_factory):
+    """Somebody in the Chat tab, whose server A is the engine's."""
+    folder = tmp_path_factory.mktemp("chat")
+    with started(folder, "jobs") as (page, _), running_server(engine) as url:
+        one = Person(page)
+        one.open()
+        one.tab("Chat")
+        one.pick("chat-server-a", url)
+        one.until(lambda: one.text("chat-model-a") == "terse", "the last adapter", 30)
+        yield one
+        one.browser.quit()
+
+
+@pytest.fixture(autouse=True)
+def anew(person, request):
+    """An empty conversation; a picture of the end."""
+    person.press("chat-clear")
+    person.until(lambda: not turns(person), "an empty conversation", 30)
+    yield
+    person.picture(Path(PICTURES, f"{request.node.name}.png"))
+
+
+def say(person, text):
+    box = person.find("#chat-entry textarea")
+    box.send_keys(text, Keys.ENTER)
+
+
+def turns(person, side="a"):
+    """(who, what) of each message; what is folded has its title alone."""
+    shown = person.all(f"#chat-{side} .message")
+    return [("user" if "user" in m.get_attribute("class").split() else "bot", m.text.strip()) for m in shown]
+
+
+def answered(person, *texts, side="a"):
+    """Wait until the conversation is this: what is said, in turn."""
+    person.until(
+        lambda: [text for _, text in turns(person, side)] == [*texts], f"{texts}, not {turns(person, side)}", 40
+    )
+
+
+def test_an_answer_is_asked_again_edited_and_taken_back(person, engine):
+    say(person, "one")
+    answered(person, "one", "one")
+    say(person, "two")
+    answered(person, "one", "one", "two", "two")
+    count = len(engine.asked)
+    person.labelled("#chat-a", "Retry")[-1].click()
+    person.until(lambda: len(engine.asked) == count + 1, "a second answer", 30)
+    answered(person, "one", "one", "two", "two")
+    assert [m["content"].strip() for m in engine.asked[-1].row.messages] == ["one", "one", "two"]
+    person.labelled("#chat-a", "Edit")[0].click()
+    box = person.find("#chat-a textarea")
+    box.send_keys(Keys.CONTROL + "a", Keys.DELETE)
+    box.send_keys('three "3"')
+    person.labelled("#chat-a", "Submit")[-1].click()
+    answered(person, 'three "3"', 'three "3"')
+    assert [m["content"] for m in engine.asked[-1].row.messages] == ['three "3"']
+    person.labelled("#chat-a", "Undo")[-1].click()
+    person.until(lambda: not turns(person), "an empty conversation", 30)
+
+
+def test_a_tool_is_called_and_its_result_goes_back(person, engine):
+    """Two calls at once: the page asks for each result in turn, and then for the answer."""
+    person.open_part("Settings")
+    person.code("chat-tools", TOOLS)
+    say(person, "weather?")
+    person.sees("chat-result-a", "", 30)
+    person.until(lambda: person.all("#chat-a .message")[-1].text.count("Tool call: weather") >= 1, "the calls", 30)
+    assert engine.asked[-1].row.tools[0]["function"]["name"] == "weather"
+    for result in ('{"sky": "晴 & \\"clear\\""}', "rain"):
+        person.type("chat-result-a", result)
+        person.press("chat-give-a")
+        person.until(lambda: person.text("chat-result-a") == "", "an empty box", 30)
+    person.until(lambda: any("It is rain there." in text for _, text in turns(person)), "the answer", 30)
+    assert not person.all("#chat-give-a") or not person.all("#chat-give-a")[0].is_displayed()
+    sent = engine.asked[-1].row.messages
+    assert [m["role"] for m in sent] == ["user", "assistant", "tool", "tool"]
+    assert [m["content"] for m in sent[2:]] == ['{"sky": "晴 & \\"clear\\""}', "rain"]
+    assert [c["function"]["arguments"] for c in sent[1]["tool_calls"]] == [c["arguments"] for c in CALLS]
+    assert "Tool result: weather" in person.find("#chat-a").text
+    person.code("chat-tools", "")
+
+
+def test_thoughts_are_folded(person):
+    say(person, "<think>Hm, hard.</think>Easy.")
+    person.until(lambda: any("Easy." in text for _, text in turns(person)), "the answer", 30)
+    page = person.find("#chat-a").text
+    assert "Thinking" in page
+
+
+def test_an_answer_is_stopped(person, engine):
+    say(person, "slow 2000")
+    person.until(lambda: any(who == "bot" and "more more" in text for who, text in turns(person)), "words", 30)
+    person.press("chat-stop")
+    person.until(lambda: engine.running == 0, "the server to stop", 30)
+    assert turns(person)[-1][1].count("more") < 2000
+    say(person, "on")
+    person.until(lambda: turns(person)[-1] == ("bot", "on"), "the next answer", 30)
+
+
+def test_an_adapter_is_chosen_by_name_and_two_answer_side_by_side(person, engine):
+    person.pick("chat-model-a", "kind")
+    person.find("#chat-both input").click()
+    person.find("#chat-server-b")
+    person.pick("chat-server-b", person.text("chat-server-a").split()[-1])
+    person.until(lambda: person.text("chat-model-b") == "terse", "its models", 30)
+    person.pick("chat-model-b", "base")
+    say(person, "both")
+    for side in "ab":
+        answered(person, "both", "both", side=side)
+    assert {request.adapter for request in engine.asked[-2:]} == {"kind", None}
+    person.find("#chat-both input").click()
+
+
+def test_a_picture_a_sound_and_a_video_arrive(person, engine, tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
+    with wave.open(str(tmp_path / "beep.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(b"\0\1" * 800)
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    for name in ("red.png", "beep.wav", "clip.mp4"):
+        person.all("#chat-entry input[type=file]")[0].send_keys(str(tmp_path / name))
+        person.until(lambda: person.all("#chat-entry .thumbnail-item, #chat-entry .thumbnail-wrapper *"), name, 30)
+    say(person, "What is it?")
+    person.until(lambda: turns(person) and turns(person)[-1][0] == "bot", "an answer", 30)
+    media = engine.asked[-1].row.media
+    assert {sort: len(items) for sort, items in media.items() if items} == {"images": 1, "audios": 1, "videos": 1}
+
+
+def test_what_is_wrong_is_said(person):
+    say(person, "bad")
+    assert "that is bad" in person.until(lambda: person.notice(), "a notice", 30)
+    person.open_part("Settings")
+    person.code("chat-tools", "[{broken")
+    say(person, "again")
+    person.until(lambda: "not valid JSON" in person.notice(), "a notice", 30)
+    person.code("chat-tools", "")
+    person.pick("chat-server-a", "http://example.com:80")
+    person.until(lambda: "no server on this machine" in person.notice(), "a notice", 30)
