@@ -70,25 +70,31 @@ def anew(person, request):
     person.press("chat-clear")
     person.until(lambda: not turns(person), "an empty conversation", 30)
     yield
+    person.browser.execute_script("document.querySelectorAll('.toast-close').forEach(e => e.click())")
     person.picture(Path(PICTURES, f"{request.node.name}.png"))
 
 
+def idle(person):
+    """Wait until no answer is on its way."""
+    person.until(lambda: not person.find("#chat-stop").is_enabled(), "the end of the answer", 60)
+
+
 def say(person, text):
+    idle(person)
     box = person.find("#chat-entry textarea")
     box.send_keys(text, Keys.ENTER)
 
 
 def turns(person, side="a"):
-    """(who, what) of each message; what is folded has its title alone."""
-    shown = person.all(f"#chat-{side} .message")
-    return [("user" if "user" in m.get_attribute("class").split() else "bot", m.text.strip()) for m in shown]
+    """(who, what) of each message; of what is folded its title alone."""
+    shown = person.all(f"#chat-{side} [data-testid=user], #chat-{side} [data-testid=bot]")
+    return [(m.get_attribute("data-testid"), m.text.strip()) for m in shown]
 
 
 def answered(person, *texts, side="a"):
     """Wait until the conversation is this: what is said, in turn."""
-    person.until(
-        lambda: [text for _, text in turns(person, side)] == [*texts], f"{texts}, not {turns(person, side)}", 40
-    )
+    idle(person)
+    person.until(lambda: [text for _, text in turns(person, side)] == [*texts], f"{texts} in {side}", 40)
 
 
 def test_an_answer_is_asked_again_edited_and_taken_back(person, engine):
@@ -118,7 +124,7 @@ def test_a_tool_is_called_and_its_result_goes_back(person, engine):
     person.code("chat-tools", TOOLS)
     say(person, "weather?")
     person.sees("chat-result-a", "", 30)
-    person.until(lambda: person.all("#chat-a .message")[-1].text.count("Tool call: weather") >= 1, "the calls", 30)
+    person.until(lambda: "Tool call: weather" in person.find("#chat-a").text, "the calls", 30)
     assert engine.asked[-1].row.tools[0]["function"]["name"] == "weather"
     for result in ('{"sky": "晴 & \\"clear\\""}', "rain"):
         person.type("chat-result-a", result)
@@ -129,21 +135,27 @@ def test_a_tool_is_called_and_its_result_goes_back(person, engine):
     sent = engine.asked[-1].row.messages
     assert [m["role"] for m in sent] == ["user", "assistant", "tool", "tool"]
     assert [m["content"] for m in sent[2:]] == ['{"sky": "晴 & \\"clear\\""}', "rain"]
-    assert [c["function"]["arguments"] for c in sent[1]["tool_calls"]] == [c["arguments"] for c in CALLS]
+    assert [call["arguments"] for call in sent[1]["tool_calls"]] == [call["arguments"] for call in CALLS]
     assert "Tool result: weather" in person.find("#chat-a").text
     person.code("chat-tools", "")
 
 
 def test_thoughts_are_folded(person):
     say(person, "<think>Hm, hard.</think>Easy.")
-    person.until(lambda: any("Easy." in text for _, text in turns(person)), "the answer", 30)
+    idle(person)
     page = person.find("#chat-a").text
-    assert "Thinking" in page
+    assert "Thinking" in page and page.count("Hm, hard.") == 1, "the user's own words, and no thoughts beside them"
+    assert turns(person)[-1][1].endswith("Easy.") and "<think>" not in turns(person)[-1][1]
 
 
 def test_an_answer_is_stopped(person, engine):
     say(person, "slow 2000")
     person.until(lambda: any(who == "bot" and "more more" in text for who, text in turns(person)), "words", 30)
+    box = person.find("#chat-entry textarea")
+    box.send_keys("too early", Keys.ENTER)
+    person.until(lambda: "Wait for the answer" in person.notice(), "a notice", 30)
+    assert "too early" not in person.find("#chat-a").text and box.get_attribute("value") == "too early"
+    box.send_keys(Keys.CONTROL + "a", Keys.DELETE)
     person.press("chat-stop")
     person.until(lambda: engine.running == 0, "the server to stop", 30)
     assert turns(person)[-1][1].count("more") < 2000
@@ -173,18 +185,19 @@ def test_a_picture_a_sound_and_a_video_arrive(person, engine, tmp_path):
         sound.setframerate(8000)
         sound.writeframes(b"\0\1" * 800)
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
-    for name in ("red.png", "beep.wav", "clip.mp4"):
-        person.all("#chat-entry input[type=file]")[0].send_keys(str(tmp_path / name))
-        person.until(lambda: person.all("#chat-entry .thumbnail-item, #chat-entry .thumbnail-wrapper *"), name, 30)
+    files = [str(tmp_path / name) for name in ("red.png", "beep.wav", "clip.mp4")]
+    person.all("#chat-entry input[type=file]")[0].send_keys("\n".join(files))
+    person.until(lambda: len(person.all("#chat-entry button[aria-label^='Remove']")) == 3, "three files", 30)
     say(person, "What is it?")
     person.until(lambda: turns(person) and turns(person)[-1][0] == "bot", "an answer", 30)
+    idle(person)
     media = engine.asked[-1].row.media
-    assert {sort: len(items) for sort, items in media.items() if items} == {"images": 1, "audios": 1, "videos": 1}
+    assert {sort: len(items) for sort, items in media.items() if items} == {"image": 1, "audio": 1, "video": 1}
 
 
 def test_what_is_wrong_is_said(person):
     say(person, "bad")
-    assert "that is bad" in person.until(lambda: person.notice(), "a notice", 30)
+    person.until(lambda: "that is bad" in person.notice(), "a notice", 30)
     person.open_part("Settings")
     person.code("chat-tools", "[{broken")
     say(person, "again")

@@ -25,7 +25,7 @@ class Side:
     """One of two chats: which server, which of its models, and what was said."""
 
     def __init__(self, tab: ChatTab, name: str):
-        self.tab, self.name = tab, name
+        self.tab, self.name, self.busy = tab, name, gr.State(False)
 
     def build(self) -> None:
         """Draw it within the open block."""
@@ -41,7 +41,7 @@ class Side:
             )  # fmt: skip
         self.chat = gr.Chatbot(
             label=f"{t('Chat')} {self.name}", elem_id=f"chat-{low}", height=420, editable="user",
-            buttons=["copy", "copy_all"], allow_tags=False, feedback_options=None,
+            buttons=["copy", "copy_all"], allow_tags=True, feedback_options=None,
         )  # fmt: skip
         with gr.Row(visible=False) as self.asks:
             self.result = gr.Textbox(
@@ -77,7 +77,7 @@ class ChatTab:
             sources=["upload", "microphone"],
         )  # fmt: skip
         with gr.Row():
-            self.stop = gr.Button(t("Stop"), variant="stop", elem_id="chat-stop")
+            self.stop = gr.Button(t("Stop"), variant="stop", elem_id="chat-stop", interactive=False)
             self.clear = gr.Button(t("New conversation"), elem_id="chat-clear")
         self._settings()
         self._events(tab, sides)
@@ -112,21 +112,34 @@ class ChatTab:
             self.key, self.system, self.temperature, self.top_p, self.most, self.thinking, self.tools,
         ]  # fmt: skip
         asked = self.entry.submit(
-            self._said, [self.entry, one.chat, two.chat, self.both], [self.entry, one.chat, two.chat], **QUIET
+            self._said,
+            [self.entry, one.chat, two.chat, self.both, one.busy, two.busy],
+            [self.entry, one.chat, two.chat, one.busy, two.busy, self.stop],
+            **QUIET,
         )
-        cleared = self.clear.click(lambda: ([], []), None, [one.chat, two.chat], **QUIET)
         running = []
-        for side in sides:
-            inputs = [side.chat, side.server, side.model, self.both, gr.State(side.name), *wishes]
-            edited = side.chat.edit(self._edited, side.chat, side.chat, **QUIET)
-            given = side.give.click(self._given, [side.chat, side.result], [side.chat, side.result], **QUIET)
-            answers = [event.then(self._answer, inputs, side.chat, **MANY) for event in (asked, edited, given)]
-            answers.append(side.chat.retry(self._answer_again, inputs, side.chat, **MANY))
-            undone = side.chat.undo(self._undone, side.chat, side.chat, **QUIET)
-            for event in (*answers, undone, cleared):
-                event.then(self._asks, side.chat, [side.asks, side.result], **QUIET)
-            running += answers
-        self.stop.click(None, None, None, cancels=running, api_visibility="private")
+        for side, other in ((one, two), (two, one)):
+            running += self._answers(side, other, asked, wishes)
+        for button in (self.stop, self.clear):
+            after = [one.chat, two.chat] if button is self.clear else []
+            ended = [*after, one.busy, two.busy, self.stop]
+            values = [*([] for _ in after), False, False, gr.update(interactive=False)]
+            button.click(lambda values=values: tuple(values), None, ended, cancels=running, **QUIET).then(
+                self._both_ask, [one.chat, two.chat], [one.asks, one.result, two.asks, two.result], **QUIET
+            )
+
+    def _answers(self, side: Side, other: Side, asked: Any, wishes: list[Any]) -> list[Any]:
+        """The events of one chat in which a model answers."""
+        inputs = [side.chat, side.server, side.model, self.both, gr.State(side.name), *wishes]
+        began = [side.chat, side.busy, self.stop]
+        edited = side.chat.edit(self._edited, side.chat, began, **QUIET)
+        again = side.chat.retry(self._again, side.chat, began, **QUIET)
+        given = side.give.click(self._given, [side.chat, side.result], [*began, side.result], **QUIET)
+        undone = side.chat.undo(self._undone, side.chat, side.chat, **QUIET)
+        answers = [event.then(self._answer, inputs, side.chat, **MANY) for event in (asked, edited, again, given)]
+        for event in (*answers, undone):
+            event.then(self._ended, [side.chat, other.busy], [side.busy, self.stop, side.asks, side.result], **QUIET)
+        return answers
 
     def _servers(self, one: str | None, two: str | None) -> tuple[Any, Any, Any]:
         serving = self._serving()
@@ -168,10 +181,16 @@ class ChatTab:
             time.sleep(0.5)
         raise gr.Error(log.reason(now.folder / LOG) or now.state, duration=None, print_exception=False)
 
-    def _said(self, entry: dict[str, Any], one: list[Any], two: list[Any], both: bool) -> tuple[Any, ...]:
+    def _said(self, entry: dict[str, Any], one: list[Any], two: list[Any], both: bool, *busy: bool) -> tuple[Any, ...]:
+        """Take a message; not while an answer is on its way, which would overwrite it."""
+        if any(busy):
+            gr.Info(self.t("Wait for the answer, or press Stop."))
+            return (gr.skip(),) * 6
         new = [{"role": "user", "content": {"path": file}} for file in entry.get("files", [])]
         new += [{"role": "user", "content": entry["text"]}] if entry.get("text") else []
-        return {"text": "", "files": []}, [*one, *new], [*two, *new] if both else two
+        busy = bool(new)
+        says = gr.update(interactive=busy)
+        return {"text": "", "files": []}, [*one, *new], [*two, *new] if both else two, busy, busy and both, says
 
     def _answer(
         self, history: list[Any], server: str, model: str, both: bool, side: str, key: str, *wishes: Any
@@ -187,28 +206,38 @@ class ChatTab:
         except SwiftError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from None
 
-    def _answer_again(self, history: list[Any], *given: Any) -> Iterator[Any]:
-        yield from self._answer(_until_user(history), *given)
+    def _again(self, history: list[Any]) -> tuple[Any, ...]:
+        return _until_user(history), True, gr.update(interactive=True)
 
-    def _edited(self, history: list[Any], event: gr.EditData) -> list[Any]:
+    def _edited(self, history: list[Any], event: gr.EditData) -> tuple[Any, ...]:
         number = event.index if isinstance(event.index, int) else event.index[0]
-        return [*history[:number], {"role": "user", "content": event.value}]
+        said = {"role": "user", "content": event.value}
+        return [*history[:number], said], True, gr.update(interactive=True)
 
-    def _given(self, history: list[Any], text: str) -> tuple[list[Any], str]:
+    def _given(self, history: list[Any], text: str) -> tuple[Any, ...]:
         """The history with the result of the first tool that has none."""
         calls = talk.unanswered(history)
         if not calls or not text.strip():
             raise gr.Error(self.t("Write the tool's result first."), print_exception=False)
-        return [*history, talk.result_of(calls[0], text, self.t)], ""
-
-    def _asks(self, history: list[Any]) -> tuple[Any, Any]:
-        """Where the model has called a tool: a box for what it gave."""
-        calls = talk.unanswered(history)
-        label = f"{self.t('Result of')} {calls[0]['name']}" if calls else self.t("Tool result")
-        return gr.update(visible=bool(calls)), gr.update(label=label)
+        now = [*history, talk.result_of(calls[0], text, self.t)]
+        answers = talk.awaits_answer(now)
+        return now, answers, gr.update(interactive=answers), ""
 
     def _undone(self, history: list[Any]) -> list[Any]:
         return _until_user(history)[:-1]
+
+    def _ended(self, history: list[Any], other: bool) -> tuple[Any, ...]:
+        """Nothing is on its way any more in this chat; where the model has called a tool, the page asks for more."""
+        return (False, gr.update(interactive=other), *self._asks(history))
+
+    def _both_ask(self, one: list[Any], two: list[Any]) -> tuple[Any, ...]:
+        return (*self._asks(one), *self._asks(two))
+
+    def _asks(self, history: list[Any]) -> tuple[Any, Any]:
+        """A box for what a tool gave, if one is called."""
+        calls = talk.unanswered(history)
+        label = f"{self.t('Result of')} {calls[0]['name']}" if calls else self.t("Tool result")
+        return gr.update(visible=bool(calls)), gr.update(label=label)
 
 
 def _until_user(history: list[Any]) -> list[Any]:

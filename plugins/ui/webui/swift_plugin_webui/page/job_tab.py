@@ -25,6 +25,9 @@ LATER = "async (...given) => { await new Promise(done => setTimeout(done, 400));
 
 FILES = [".yaml", ".yml", ".json", ".sh"]
 
+ALONE: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "draw"}
+"""Forms are drawn one after the other: Gradio counts the events of a page while it adds some."""
+
 NO_FORM = ("model", "template", "bbox", "dataset")
 """Kinds whose choice brings no other fields."""
 
@@ -70,7 +73,7 @@ class JobTab:
             self.group = gr.Dropdown([], label=t("More options of"), value=None, elem_id=self._id("group"))
 
     def _fields(self) -> None:
-        @gr.render([self.draft, self.search, self.group], triggers=[self.redraw.change], show_progress="hidden")
+        @gr.render([self.draft, self.search, self.group], triggers=[self.redraw.change], **ALONE)
         def show(draft: Draft, search: str | None, group: str | None) -> None:
             form = draft.form(self.catalogue)
             if search:
@@ -170,7 +173,7 @@ class JobTab:
                     info=t("Behind jobs that came earlier on the same devices"),
                 )  # fmt: skip
 
-            @gr.render([self.draft], triggers=[self.redraw.change], show_progress="hidden")
+            @gr.render([self.draft], triggers=[self.redraw.change], **ALONE)
             def show(draft: Draft) -> None:
                 fields = draft.form(self.catalogue).spread()
                 if fields:

@@ -60,12 +60,21 @@ class Answer:
     def messages(self, done: bool) -> list[dict[str, Any]]:
         """As messages of the page: thoughts folded, then the text, then the calls."""
         shown: list[dict[str, Any]] = []
-        if self.thought:
-            state = "done" if done or self.text else "pending"
-            shown.append(_folded(self.thought, self.t("Thinking"), THOUGHTS, state))
-        if self.text or not (self.thought or self.calls):
-            shown.append({"role": "assistant", "content": self.text})
+        thought, text = self._apart()
+        if thought:
+            state = "done" if done or text else "pending"
+            shown.append(_folded(thought, self.t("Thinking"), THOUGHTS, state))
+        if text or not (thought or self.calls):
+            shown.append({"role": "assistant", "content": text})
         return [*shown, *(self._call(call) for call in self.calls.values())]
+
+    def _apart(self) -> tuple[str, str]:
+        """(thought, words); some servers leave the thought in the words."""
+        opened = self.text.lstrip()
+        if not opened.startswith("<think>"):
+            return self.thought, self.text
+        thought, _, words = opened.removeprefix("<think>").partition("</think>")
+        return (self.thought + thought).strip(), words.lstrip()
 
     def _call(self, call: dict[str, str]) -> dict[str, Any]:
         said = json.dumps(call, ensure_ascii=False)

@@ -103,6 +103,7 @@ CHINESE = {
     "Tool result": "工具结果",
     "Result of": "工具结果:",
     "What the tool gave: text or JSON": "工具返回的文本或 JSON",
+    "Wait for the answer, or press Stop.": "请等待回答,或按“停止”。",
     "Give the result": "提交结果",
     "Write the tool's result first.": "请先填写工具结果。",
     "Files": "文件",
