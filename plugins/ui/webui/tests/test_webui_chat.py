@@ -142,7 +142,7 @@ def test_a_tool_is_called_and_its_result_goes_back(person, engine):
 
 def test_thoughts_are_folded(person):
     say(person, "<think>Hm, hard.</think>Easy.")
-    idle(person)
+    person.until(lambda: turns(person)[-1][0] == "bot" and turns(person)[-1][1].endswith("Easy."), "the answer", 30)
     page = person.find("#chat-a").text
     assert "Thinking" in page and page.count("Hm, hard.") == 1, "the user's own words, and no thoughts beside them"
     assert turns(person)[-1][1].endswith("Easy.") and "<think>" not in turns(person)[-1][1]

@@ -98,19 +98,18 @@ class Person:
         return WebDriverWait(self.browser, seconds, poll_frequency=0.1).until(tried, message=what)
 
     def tab(self, name: str) -> None:
-        """Go to a tab."""
-        self.until(lambda: self._tab(name), name)
-        self._tab(name).click()
+        """Go to a tab; on a narrow screen it may stand in a menu."""
+        self.until(lambda: self._tab(name) or self._menu(), name)
+        if self._tab(name) is None:
+            self._menu().click()
+        self.until(lambda: self._tab(name), name).click()
 
-    def tab_at(self, number: int) -> None:
-        """Go to a tab by its place among all; on a narrow screen some are in a menu."""
-        names = self.browser.execute_script(
-            "const all = [...document.querySelectorAll('button[role=tab]')];"
-            "const b = all.filter(e => e.getAttribute('data-tab-id') || e.id)[arguments[0]] || all[arguments[0]];"
-            "b.click(); return b.textContent;",
-            number,
-        )
-        self.until(lambda: names, "a tab")
+    def _menu(self):
+        return next((b for b in self.all(".overflow-menu > button") if b.is_displayed()), None)
+
+    def _tab(self, name: str):
+        buttons = [b for b in self.all("button[role=tab], .overflow-dropdown button") if b.is_displayed()]
+        return next((b for b in buttons if b.text.strip() == name), None)
 
     def keys(self, *pressed: str) -> None:
         """Press keys, wherever the focus is."""
@@ -140,13 +139,15 @@ class Person:
             self.pressed += 1
         raise AssertionError(f"Tab does not lead to {selector}")
 
+    def empty(self) -> None:
+        """Reset the form, and wait until it is drawn anew."""
+        self.press("train-reset")
+        self.until(lambda: self.text("train-command") == "swift sft", "an empty form", 30)
+        time.sleep(2)
+
     def job(self) -> str:
         """The name of the job that is shown."""
         return self.text("runs-head").partition(":")[0].strip()
-
-    def _tab(self, name: str):
-        tabs = [b for b in self.all("button[role=tab]") if b.is_displayed()]
-        return next((b for b in tabs if b.text.strip() == name), None)
 
     def type(self, field: str, text: str) -> None:
         """Write a text into a field, in place of what is there."""

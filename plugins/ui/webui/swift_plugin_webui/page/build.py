@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 
 import gradio as gr
 
@@ -75,7 +76,9 @@ button[aria-label="Share"] { display: none !important; }
   .swift-grid > .form, .swift-plots { grid-template-columns: 1fr !important; } }
 """
 
-HEAD = '<link rel="icon" href="data:,">'
+FOCUS = resources.files(__package__).joinpath("focus.js").read_text(encoding="utf-8")
+
+HEAD = f'<link rel="icon" href="data:,"><script>{FOCUS}</script>'
 
 DARK = "() => { document.body.classList.toggle('dark'); }"
 

@@ -199,12 +199,14 @@ class ChatTab:
             yield gr.skip()
             return
         if not server or not model:
-            raise gr.Error(self.t("Choose a server and a model first."), print_exception=False)
-        asked = talk.Wishes(model, *_wished(*wishes))
+            gr.Warning(self.t("Choose a server and a model first."))
+            yield gr.skip()
+            return
         try:
-            yield from talk.answers(server, key, history, asked, self.t)
-        except SwiftError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from None
+            yield from talk.answers(server, key, history, talk.Wishes(model, *_wished(*wishes)), self.t)
+        except SwiftError as error:  # a warning: what follows an error of Gradio's would not be done
+            gr.Warning(str(error), duration=None)
+            yield gr.skip()
 
     def _again(self, history: list[Any]) -> tuple[Any, ...]:
         return _until_user(history), True, gr.update(interactive=True)

@@ -9,6 +9,7 @@ import base64
 import ipaddress
 import json
 import mimetypes
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from swift_core import SwiftError
 
 SORTS = {"image": "image_url", "video": "video_url", "audio": "audio_url"}
 """First half of a file's media type → the type of a part of a message."""
+
+EVERY = 0.1
+"""Seconds between two pictures of a growing answer: a browser that draws each token has no time for its user."""
 
 THOUGHTS, CALL, RESULT = "thinking ", "call ", "result "
 """How the ids of messages begin that show thoughts, calls and results of tools; what follows is the call as JSON."""
@@ -154,17 +158,20 @@ def answers(
     url: str, key: str, history: list[dict[str, Any]], wishes: Wishes, t: Callable[[str], str] = str
 ) -> Iterator[list[dict[str, Any]]]:
     """The history with the answer as it grows. Raises SwiftError for what the server refuses, and for broken tools."""
+    import httpx
     import openai
 
     body = body_of(history, wishes)
-    answer = Answer(t=t)
+    answer, shown = Answer(t=t), 0.0
     try:
         with _client(url, key).chat.completions.create(stream=True, **body) as stream:
             for piece in stream:
                 if piece.choices:
                     answer.add(piece.choices[0].delta)
-                    yield [*history, *answer.messages(False)]
-    except openai.OpenAIError as error:
+                    if time.monotonic() - shown > EVERY:
+                        yield [*history, *answer.messages(False)]
+                        shown = time.monotonic()
+    except (openai.OpenAIError, httpx.HTTPError) as error:  # httpx's: the server went away in the middle
         raise SwiftError(_said(error)) from None
     yield [*history, *answer.messages(True)]
 
