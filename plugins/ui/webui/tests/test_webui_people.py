@@ -208,7 +208,7 @@ def test_a_queue(person, place):
     first = trains(person, 4000)
     person.sees("runs-head", ": running", 120)
     person.tab("Train")
-    person.open_part("Devices and processes")
+    person.find("#train-spread input").click()
     person.find("#train-waits input").click()
     person.type("train-search", "max_steps\n")
     person.type("train-max_steps", "2")
@@ -249,10 +249,10 @@ def test_two_processes_by_a_launcher(person, place):
     """Chosen with the devices; the launcher's own fields appear beside it."""
     person.open()
     person.empty()
-    person.open_part("Devices and processes")
-    person.pick("train-spread-launcher", "torchrun")
-    person.find("#train-spread-nproc_per_node", 60)
-    person.type("train-spread-nproc_per_node", "2")
+    person.find("#train-spread input").click()
+    person.pick("train-launcher", "torchrun")
+    person.find("#train-nproc_per_node", 60)
+    person.type("train-nproc_per_node", "2")
     person.until(lambda: "nproc_per_node 2" in person.text("train-command"), "the option", 30)
     name = trains(person, 2)
     person.sees("runs-head", ": done", 400)
@@ -292,7 +292,8 @@ def test_gpus_are_chosen_and_jobs_wait_for_theirs(place, tmp_path):
             names = []
             for gpu, state in ((0, "running"), (1, "running"), (0, "queued")):
                 one.open()
-                one.open_part("Devices and processes")
+                one.find("#train-spread input").click()
+                one.find("#train-gpus")
                 boxes = one.all("#train-gpus input")
                 assert len(boxes) == 2 and "H100" in one.find("#train-gpus").text
                 boxes[gpu].click()

@@ -137,6 +137,7 @@ class Person:
                 Keys.SHIFT
             ).perform() if back else ActionChains(self.browser).send_keys(Keys.TAB).perform()
             self.pressed += 1
+            time.sleep(0.1)  # as people do
         raise AssertionError(f"Tab does not lead to {selector}")
 
     def empty(self) -> None:

@@ -71,10 +71,15 @@ class JobTab:
             said = t("A name, or words of its explanation; then Enter")
             self.search = gr.Textbox(label=t("Search options"), placeholder=said, elem_id=self._id("search"))
             self.group = gr.Dropdown([], label=t("More options of"), value=None, elem_id=self._id("group"))
+            self.spreads = gr.Checkbox(
+                False, label=t("Devices and processes"), elem_id=self._id("spread"), min_width=200
+            )
 
     def _fields(self) -> None:
-        @gr.render([self.draft, self.search, self.group], triggers=[self.redraw.change], **ALONE)
-        def show(draft: Draft, search: str | None, group: str | None) -> None:
+        asked = [self.draft, self.search, self.group, self.spreads]
+
+        @gr.render(asked, triggers=[self.redraw.change], **ALONE)
+        def show(draft: Draft, search: str | None, group: str | None, spreads: bool) -> None:
             form = draft.form(self.catalogue)
             if search:
                 self._found(form, draft, search)
@@ -84,6 +89,9 @@ class JobTab:
             if group in [part.title for part in form.groups]:
                 gr.Markdown(f"### {group}")
                 self._grid(form.rest(group or ""), draft)
+            if spreads and form.spread():
+                gr.Markdown(f"### {self.t('How a step is shared')}")
+                self._grid(form.spread(), draft)
 
     def _found(self, form: Form, draft: Draft, search: str) -> None:
         left = MOST_FOUND
@@ -95,17 +103,14 @@ class JobTab:
         if left == MOST_FOUND:
             gr.Markdown(self.t("No option fits."))
 
-    def _grid(self, fields: list[Field], draft: Draft, place: str = "") -> None:
-        """place: tells a field from itself where it is drawn twice."""
+    def _grid(self, fields: list[Field], draft: Draft) -> None:
         with gr.Row(elem_classes="swift-grid"):
             for field in fields:
-                self._one(field, draft, place)
+                self._one(field, draft)
 
-    def _one(self, field: Field, draft: Draft, place: str) -> None:
-        elem_id = self._id(place + field.key)
-        drawing = Drawing(
-            field, self._value(field, draft), self._choices(field), self.t, self._mark(field, draft), elem_id
-        )
+    def _one(self, field: Field, draft: Draft) -> None:
+        shown, mark = self._value(field, draft), self._mark(field, draft)
+        drawing = Drawing(field, shown, self._choices(field), self.t, mark, self._id(field.key))
         component = drawing.draw()
         several = isinstance(component, gr.Dropdown) and component.multiselect
         event = component.change if several else component.input  # a value of one's own among several is no input
@@ -158,27 +163,19 @@ class JobTab:
         return found(self.store) if found else [*field.choices]
 
     def _spread(self) -> None:
-        """GPUs, the queue, and what says how a step is shared."""
+        """GPUs and the queue; the fields that say how a step is shared are drawn with the others."""
         t, gpus = self.t, self.context.gpus
-        with gr.Accordion(t("Devices and processes"), open=False, elem_id=self._id("spread")):
+        with gr.Row(visible=False) as self.places:
+            self.devices = gr.CheckboxGroup(
+                [(text, number) for number, text in gpus], label=t("GPUs"), info=t("None chosen: all of them"),
+                visible=bool(gpus), elem_id=self._id("gpus"),
+            )  # fmt: skip
+            self.waits = gr.Checkbox(
+                bool(gpus), label=t("Queue while a device is busy"), elem_id=self._id("waits"),
+                info=t("Behind jobs that came earlier on the same devices"),
+            )  # fmt: skip
             if not gpus:
                 gr.Markdown(t("No NVIDIA GPU was found here: jobs take what torch finds."))
-            with gr.Row():
-                self.devices = gr.CheckboxGroup(
-                    [(text, number) for number, text in gpus], label=t("GPUs"), info=t("None chosen: all of them"),
-                    visible=bool(gpus), elem_id=self._id("gpus"),
-                )  # fmt: skip
-                self.waits = gr.Checkbox(
-                    bool(gpus), label=t("Queue while a device is busy"), elem_id=self._id("waits"),
-                    info=t("Behind jobs that came earlier on the same devices"),
-                )  # fmt: skip
-
-            @gr.render([self.draft], triggers=[self.redraw.change], **ALONE)
-            def show(draft: Draft) -> None:
-                fields = draft.form(self.catalogue).spread()
-                if fields:
-                    gr.Markdown(f"### {t('How a step is shared')}")
-                    self._grid(fields, draft, "spread-")
 
     def _ends(self) -> None:
         t = self.t
@@ -215,6 +212,7 @@ class JobTab:
         self.redraw.change(lambda draft, count: self._refreshed(draft, count)[2], own, self.group, **QUIET)
         for asked in (self.search.submit, self.group.input):
             asked(lambda count: count + 1, self.redraw, self.redraw, js=LATER, **QUIET)
+        self.spreads.input(self._spread_out, [self.spreads, self.redraw], [self.places, self.redraw], **QUIET)
         for box in (self.preset, self.memory):
             box.input(self._begun, [self.preset, self.memory, *own], again, **QUIET)
         self.read.upload(self._read, [self.read, *own], [*again, self.devices], **QUIET)
@@ -243,6 +241,9 @@ class JobTab:
         before, draft.job = draft.form(self.catalogue), job
         self._left_out(draft, before)
         return (*self._refreshed(draft, count), gr.update(choices=[*TASKS.get(job, {})], value=None))
+
+    def _spread_out(self, on: bool, count: int) -> tuple[Any, int]:
+        return gr.update(visible=on), count + 1
 
     def _begun(self, preset: str | None, memory: str | None, draft: Draft, count: int) -> tuple[Any, ...]:
         draft.add({**MEMORY.get(memory or "", {}), **TASKS.get(draft.job, {}).get(preset or "", {})})
