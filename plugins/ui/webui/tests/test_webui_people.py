@@ -79,13 +79,12 @@ def test_with_the_keyboard_alone(person, place):
     person.until(lambda: "dora" in person.text("train-command"), "dora", 30)
     time.sleep(2)
     assert person.focus("#train-tuner"), "the form was drawn anew, and one is still at the same field"
-    person.keys(Keys.BACKSPACE, Keys.BACKSPACE)
     for name, value in (("max_steps", "2000"), ("template", "chatml")):
         person.tab_to("#train-search textarea, #train-search input", back=True)
-        person.keys(Keys.CONTROL + "a", name, Keys.ENTER)
+        person.keys(name, Keys.ENTER, everything=True)
         person.find(f"#train-{name}", 30)
         person.tab_to(f"#train-{name} input, #train-{name} textarea")
-        person.keys(Keys.CONTROL + "a", value, Keys.TAB)
+        person.keys(value, Keys.TAB, everything=True)
         person.until(lambda value=value: value in person.text("train-command"), value, 30)
     person.tab_to("#train-run")
     person.keys(Keys.ENTER)

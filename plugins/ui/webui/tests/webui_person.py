@@ -111,12 +111,13 @@ class Person:
         buttons = [b for b in self.all("button[role=tab], .overflow-dropdown button") if b.is_displayed()]
         return next((b for b in buttons if b.text.strip() == name), None)
 
-    def keys(self, *pressed: str) -> None:
-        """Press keys, wherever the focus is."""
-        ActionChains(self.browser).send_keys(*pressed).perform() if Keys.CONTROL not in "".join(pressed) else (
-            self.browser.switch_to.active_element.send_keys(*pressed)
-        )
-        self.pressed += len(pressed)
+    def keys(self, *pressed: str, everything: bool = False) -> None:
+        """Press keys, wherever the focus is. everything: in place of what is there."""
+        keys = ActionChains(self.browser)
+        if everything:
+            keys = keys.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL)
+        keys.send_keys(*pressed).perform()
+        self.pressed += sum(map(len, pressed))
         time.sleep(0.3)
 
     def focus(self, selector: str) -> bool:
@@ -133,9 +134,11 @@ class Person:
                 )
                 assert seen, f"{selector} has the focus and is not on the screen"
                 return
-            ActionChains(self.browser).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(
-                Keys.SHIFT
-            ).perform() if back else ActionChains(self.browser).send_keys(Keys.TAB).perform()
+            keys = ActionChains(self.browser)
+            keys = (
+                keys.key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT) if back else keys.send_keys(Keys.TAB)
+            )
+            keys.perform()
             self.pressed += 1
             time.sleep(0.1)  # as people do
         raise AssertionError(f"Tab does not lead to {selector}")

@@ -18,12 +18,16 @@ SETTINGS = "settings"
 
 @dataclass
 class Draft:
-    """One visitor's settings in one tab. raw: option → what the form holds. devices: GPUs by number; none: all."""
+    """One visitor's settings in one tab.
+
+    raw: option → what the form holds. devices: GPUs by number; none: all. asked: the words and the group that are drawn.
+    """
 
     tab: str
     job: str
     raw: dict[str, Any] = field(default_factory=dict)
     devices: list[str] = field(default_factory=list)
+    asked: tuple[str, str] = ("", "")
 
     def form(self, catalogue: Catalogue | None = None) -> Form:
         """The form for what is chosen."""

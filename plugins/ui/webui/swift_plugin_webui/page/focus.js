@@ -1,16 +1,26 @@
-// A choice may draw the form anew while one is in it. Who came there by keyboard finds the focus where it was.
+// For those who use the keyboard. A choice may draw the form anew while one is in it: the focus stays where it was.
+// A list that opened when it got the focus closes when it loses it.
 (() => {
-  let field = "", keyboard = false;
+  let held = null, field = "", keyboard = false;
+  const close = (box) => {
+    const escape = { key: "Escape", code: "Escape", bubbles: true };
+    setTimeout(() => box.dispatchEvent(new KeyboardEvent("keydown", escape)), 50);
+  };
   const inForm = (element) => (element.closest ? element.closest(".swift-grid [id]") : null);
   document.addEventListener("keydown", () => { keyboard = true; }, true);
   document.addEventListener("pointerdown", () => { keyboard = false; }, true);
-  document.addEventListener("focusin", (event) => { field = inForm(event.target)?.id ?? ""; }, true);
+  document.addEventListener("focusin", (event) => {
+    held = event.target;
+    field = inForm(held)?.id ?? "";
+  }, true);
+  document.addEventListener("focusout", (event) => {
+    if (keyboard && event.target.getAttribute("role") === "combobox") close(event.target);
+  }, true);
   new MutationObserver(() => {
-    if (!keyboard || !field || document.activeElement !== document.body) return;
+    if (!keyboard || !field || held.isConnected || document.activeElement !== document.body) return;
     const box = document.getElementById(field)?.querySelector("input, textarea, [contenteditable=true]");
     if (!box) return;
     box.focus();
-    const escape = { key: "Escape", code: "Escape", bubbles: true };  // lists open when they get the focus
-    setTimeout(() => box.dispatchEvent(new KeyboardEvent("keydown", escape)), 50);
+    close(box);
   }).observe(document.documentElement, { childList: true, subtree: true });
 })();

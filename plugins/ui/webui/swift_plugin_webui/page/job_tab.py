@@ -211,7 +211,7 @@ class JobTab:
         self.job.input(self._other_job, [self.job, *own], [*again, self.preset], **QUIET)
         self.redraw.change(lambda draft, count: self._refreshed(draft, count)[2], own, self.group, **QUIET)
         for asked in (self.search.submit, self.group.input):
-            asked(lambda count: count + 1, self.redraw, self.redraw, js=LATER, **QUIET)
+            asked(self._asked, [self.search, self.group, *own], self.redraw, js=LATER, **QUIET)
         self.spreads.input(self._spread_out, [self.spreads, self.redraw], [self.places, self.redraw], **QUIET)
         for box in (self.preset, self.memory):
             box.input(self._begun, [self.preset, self.memory, *own], again, **QUIET)
@@ -242,11 +242,21 @@ class JobTab:
         self._left_out(draft, before)
         return (*self._refreshed(draft, count), gr.update(choices=[*TASKS.get(job, {})], value=None))
 
+    def _asked(self, search: str | None, group: str | None, draft: Draft, count: int) -> Any:
+        """Draw what is searched for, if it is not there: lists also speak up when one only passes through them."""
+        if draft.asked == (search or "", group or ""):
+            return gr.skip()
+        draft.asked = (search or "", group or "")
+        return count + 1
+
     def _spread_out(self, on: bool, count: int) -> tuple[Any, int]:
         return gr.update(visible=on), count + 1
 
     def _begun(self, preset: str | None, memory: str | None, draft: Draft, count: int) -> tuple[Any, ...]:
-        draft.add({**MEMORY.get(memory or "", {}), **TASKS.get(draft.job, {}).get(preset or "", {})})
+        values = {**MEMORY.get(memory or "", {}), **TASKS.get(draft.job, {}).get(preset or "", {})}
+        if all(draft.raw.get(key) == value for key, value in values.items()):
+            return (gr.skip(),) * 6
+        draft.add(values)
         return self._refreshed(draft, count)
 
     def _read(self, file: str, draft: Draft, count: int) -> tuple[Any, ...]:
