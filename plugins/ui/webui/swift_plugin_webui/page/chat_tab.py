@@ -188,9 +188,9 @@ class ChatTab:
             return (gr.skip(),) * 6
         new = [{"role": "user", "content": {"path": file}} for file in entry.get("files", [])]
         new += [{"role": "user", "content": entry["text"]}] if entry.get("text") else []
-        busy = bool(new)
-        says = gr.update(interactive=busy)
-        return {"text": "", "files": []}, [*one, *new], [*two, *new] if both else two, busy, busy and both, says
+        begun = bool(new)
+        stop = gr.update(interactive=begun)
+        return {"text": "", "files": []}, [*one, *new], [*two, *new] if both else two, begun, begun and both, stop
 
     def _answer(
         self, history: list[Any], server: str, model: str, both: bool, side: str, key: str, *wishes: Any

@@ -20,7 +20,7 @@ SETTINGS = "settings"
 class Draft:
     """One visitor's settings in one tab.
 
-    raw: option → what the form holds. devices: GPUs by number; none: all. asked: the words and the group that are drawn.
+    raw: option → what the form holds. devices: GPUs by number; none: all. asked: words and group that are drawn.
     """
 
     tab: str
