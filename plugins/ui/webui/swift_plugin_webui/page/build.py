@@ -57,6 +57,8 @@ CSS = """
 .swift-plot i { display: inline-block; width: 0.7rem; height: 0.7rem; border-radius: 2px; margin-right: 0.3rem; }
 .cm-content span { color: inherit !important; }
 button[aria-label="Share"] { display: none !important; }
+button[role="tab"].selected { color: var(--primary-700) !important; }
+.dark button[role="tab"].selected { color: var(--primary-300) !important; }
 .swift-head { align-items: baseline; }
 .swift-grid .info-text { min-height: 2.7em; }
 .swift-info { font-size: 0.85rem; opacity: 0.8; }
