@@ -22,6 +22,9 @@ AUTH, TOKEN = "SWIFT_APP_AUTH", "SWIFT_APP_TOKEN"
 
 CACHE = "cache"
 
+CLOSING = 3
+"""Seconds that open pages have once the server is asked to end: they listen for as long as they are open."""
+
 
 @app.callback()
 def serve(
@@ -67,5 +70,6 @@ def _run(host: str, port: int, folder: str, allow: list[str], rules: Rules, uplo
     with bind(host, port) as listening:
         application = site(Store(folder, Places([".", folder, *allow])), rules, upload_mb)
         print(f"Web-UI on {address(listening)}{'/?token=…' if rules.token else ''}", flush=True)
-        server = uvicorn.Server(uvicorn.Config(application, log_level="warning", server_header=False))
+        told = {"log_level": "warning", "server_header": False, "timeout_graceful_shutdown": CLOSING}
+        server = uvicorn.Server(uvicorn.Config(application, **told))
         server.run(sockets=[listening])

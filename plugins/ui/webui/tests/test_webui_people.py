@@ -316,5 +316,5 @@ def trains_here(person):
     person.type("train-max_steps", "4000")
     before = person.job()
     person.press("train-run")
-    person.until(lambda: person.job() not in ("", before), "another job", 60)
+    person.until(lambda: person.job().startswith("sft-") and person.job() != before, "another job", 60)
     return person.job()
