@@ -70,6 +70,7 @@ def _run(host: str, port: int, folder: str, allow: list[str], rules: Rules, uplo
     with bind(host, port) as listening:
         application = site(Store(folder, Places([".", folder, *allow])), rules, upload_mb)
         print(f"Web-UI on {address(listening)}{'/?token=…' if rules.token else ''}", flush=True)
-        told = {"log_level": "warning", "server_header": False, "timeout_graceful_shutdown": CLOSING}
-        server = uvicorn.Server(uvicorn.Config(application, **told))
-        server.run(sockets=[listening])
+        config = uvicorn.Config(
+            application, log_level="warning", server_header=False, timeout_graceful_shutdown=CLOSING
+        )
+        uvicorn.Server(config).run(sockets=[listening])
