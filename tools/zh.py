@@ -1,23 +1,25 @@
-"""Write `docs/zh/cli.md`: commands and the options of every job, in Chinese, from code and `tools/zh_options.tsv`.
+"""Write `docs/zh/cli.md`: commands and the options of every job, in Chinese, from code and the Web-UI's table.
 
-A line of the table is a mark of the English help, the option's name, and the Chinese text. A help that changes has
-another mark, so that no translation goes stale unseen: the tool then names what to translate. Run by `make generated`.
+The table (`zh_options.tsv` beside `swift_plugin_webui/forms/chinese.py`) must hold every option of a job, and may hold
+those of components, which only the Web-UI shows. A help that changes has another mark: this tool then names what to
+translate. Run by `make generated`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from swift_plugin_runtime.options import TrainingOptions
+from swift_plugin_webui.forms.chinese import mark, translations
+from swift_plugin_webui.forms.shown import NO_OPTIONS
 
+from swift_core.catalogue.entries import Catalogue
 from swift_core.job.options import OptionInfo, describe_options
 from swift_core.jobs import options as jobs
 
 ROOT = Path(__file__).parent.parent
-TABLE = ROOT / "tools" / "zh_options.tsv"
 PAGE = ROOT / "docs" / "zh" / "cli.md"
 
 SECTIONS: dict[str, tuple[str, list[type]]] = {
@@ -33,7 +35,7 @@ SECTIONS: dict[str, tuple[str, list[type]]] = {
 }
 """Heading → what stands below it, and the classes whose options it lists."""
 
-INTRO = """<!-- Written by tools/zh.py from the code and tools/zh_options.tsv: then run `make generated`. -->
+INTRO = """<!-- Written by tools/zh.py from the code and zh_options.tsv of the Web-UI: then run `make generated`. -->
 
 # 命令行
 
@@ -63,15 +65,11 @@ INTRO = """<!-- Written by tools/zh.py from the code and tools/zh_options.tsv: t
 """
 
 
-def mark(option: OptionInfo) -> str:
-    """The mark of an option's English help."""
-    return hashlib.sha256(option.help.encode()).hexdigest()[:8]
-
-
-def translations() -> dict[tuple[str, str], str]:
-    """(name, mark of the English help) → Chinese text."""
-    lines = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines()]
-    return {(name, of): text for of, name, text in lines}
+def of_components() -> set[tuple[str, str]]:
+    """(name, mark of the English help) of every option of an installed component."""
+    owners = [entry.load() for entry in Catalogue.installed().entries if entry.kind not in NO_OPTIONS]
+    options = [option for owner in owners if isinstance(owner, type) for option in describe_options(owner)]
+    return {(option.name, mark(option.help)) for option in options}
 
 
 def page() -> str:
@@ -79,13 +77,14 @@ def page() -> str:
     known, seen, missing = translations(), set[tuple[str, str]](), list[str]()
     parts = [INTRO]
     for title, (said, owners) in SECTIONS.items():
-        new = [o for owner in owners for o in describe_options(owner) if (o.name, mark(o)) not in seen]
-        seen |= {(o.name, mark(o)) for o in new}
-        missing += [f"{mark(o)}\t{o.name}\t{o.help}" for o in new if (o.name, mark(o)) not in known]
+        new = [o for owner in owners for o in describe_options(owner) if (o.name, mark(o.help)) not in seen]
+        seen |= {(o.name, mark(o.help)) for o in new}
+        missing += [f"{mark(o.help)}\t{o.name}\t{o.help}" for o in new if (o.name, mark(o.help)) not in known]
         parts.append("\n".join([f"\n## {title}\n", said, "", *_table(new, known)]) + "\n")
-    stale = [f"{of}\t{name}\tno option has this help" for name, of in known.keys() - seen]
+    left = known.keys() - seen
+    stale = [f"{of}\t{name}\tno option has this help" for name, of in left - (of_components() if left else set())]
     if missing or stale:
-        raise SystemExit("\n".join(["tools/zh_options.tsv:", *missing, *stale]))
+        raise SystemExit("\n".join(["zh_options.tsv:", *missing, *stale]))
     return "".join(parts)
 
 
@@ -93,7 +92,7 @@ def _table(options: list[OptionInfo], known: dict[tuple[str, str], str]) -> Iter
     yield "| 选项 | 默认值 | 含义 |"
     yield "|---|---|---|"
     for option in options:
-        text = known.get((option.name, mark(option)), "").replace("|", "\\|").replace("<", "&lt;")
+        text = known.get((option.name, mark(option.help)), "").replace("|", "\\|").replace("<", "&lt;")
         names = ", ".join(f"`--{name}`" for name in (option.name, *option.aliases))
         yield f"| {names} | {_default(option)} | {text} |"
 

@@ -6,6 +6,7 @@ The forms are made from the same option fields as `--help`, so a third party's c
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,12 @@ app = typer.Typer(invoke_without_command=True)
 
 AUTH, TOKEN = "SWIFT_APP_AUTH", "SWIFT_APP_TOKEN"
 """Environment variables that no list of processes shows to others, as command lines are."""
+
+
+CACHE = "cache"
+
+CLOSING = 3
+"""Seconds that open pages have once the server is asked to end: they listen for as long as they are open."""
 
 
 @app.callback()
@@ -35,7 +42,7 @@ def serve(
     """Start the Web-UI."""
     for name in (AUTH, TOKEN):  # jobs that it starts need not know
         os.environ.pop(name, None)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": _cache(folder)}
     from swift_plugin_serving.component import is_loopback
 
     from swift_plugin_webui.safety.gate import Rules, check
@@ -43,6 +50,13 @@ def serve(
     rules = Rules(is_loopback(host), tuple(name.lower() for name in allowed_host or ()), auth, token)
     check(rules, host)
     _run(host, port, folder, allow or [], rules, upload_mb)
+
+
+def _cache(folder: str) -> str:
+    """Where uploads and pictures of chats lie for a day: among the jobs, closed to other users."""
+    cache = Path(folder, CACHE).resolve()
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return str(cache)
 
 
 def _run(host: str, port: int, folder: str, allow: list[str], rules: Rules, upload_mb: int) -> None:
@@ -56,5 +70,7 @@ def _run(host: str, port: int, folder: str, allow: list[str], rules: Rules, uplo
     with bind(host, port) as listening:
         application = site(Store(folder, Places([".", folder, *allow])), rules, upload_mb)
         print(f"Web-UI on {address(listening)}{'/?token=…' if rules.token else ''}", flush=True)
-        server = uvicorn.Server(uvicorn.Config(application, log_level="warning", server_header=False))
-        server.run(sockets=[listening])
+        config = uvicorn.Config(
+            application, log_level="warning", server_header=False, timeout_graceful_shutdown=CLOSING
+        )
+        uvicorn.Server(config).run(sockets=[listening])

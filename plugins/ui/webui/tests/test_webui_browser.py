@@ -5,23 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
-from importlib import util
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from PIL import Image
 from selenium.webdriver.common.keys import Keys
-from swift_plugin_demo.built import SIZE, copy_rows
-from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 sys.path.insert(0, str(Path(__file__).parent))
-from webui_person import TABS, Person
+from webui_person import Person, started
 
 PICTURES = os.environ.get("SWIFT_TEST_WEBUI", "")
 pytestmark = pytest.mark.skipif(not PICTURES, reason="make test-webui")
@@ -30,34 +24,11 @@ SYSTEM = 'Be "brief", don\'t {"chat": true}.\n请用中文回答 $HOME `ls`'
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder to work in: the demo's rows, its untrained model, a tiny model that sees, a picture, a bad file."""
-    folder = tmp_path_factory.mktemp("web ui")
-    data = copy_rows(folder)
-    texts = [text for file in data.glob("*.jsonl") for line in file.open() for text in json.loads(line).values()]
-    tiny_qwen2(folder / "base model", [*texts, "system user assistant"], **SIZE)
-    tiny_qwen2_vl(folder / "seeing model")
-    Image.new("RGB", (64, 48), "red").save(folder / "red.png")
-    (folder / "broken.jsonl").write_text('{"query": "q", "response": "r"}\n{"query": "q"\n{"query": "no answer"}\n')
-    rows = "".join(f"{n},What is {n}?,{n},{n + 1},{n + 2},{n + 3},A\n" for n in range(4))
-    (folder / "numbers_val.csv").write_text("id,question,A,B,C,D,answer\n" + rows)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def site(place):
     """The address of a running `swift app`, its process and how long it took to answer."""
-    command = [sys.executable, "-u", "-m", "swift_core", "app", "--port", "0", "--folder", "jobs", "--upload-mb", "8"]
     begun = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=place)
-    url = re.search(r"http://\S+", process.stdout.readline())[0]
-    yield url, process, time.monotonic() - begun
-    for name in (place / "jobs").glob("*/process.json"):
-        number = json.loads(name.read_text())["pid"]
-        if psutil.pid_exists(number):
-            os.killpg(number, signal.SIGKILL)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+    with started(place, "jobs", "--upload-mb", "8") as (url, process):
+        yield url, process, time.monotonic() - begun
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +51,6 @@ def picture_of_the_end(request):
 def ends(person, state, seconds=240):
     """Wait until the job that is shown is in a state."""
     return person.sees("runs-head", f": {state}", seconds)
-
-
-def named(person):
-    """The name of the job that is shown."""
-    return person.text("runs-head").partition(":")[0].strip()
 
 
 def say(person, text):
@@ -128,12 +94,12 @@ def test_train_with_a_hard_value_reload_stop_and_resume(person, place):
     """The value arrives as typed; a reload finds the run; a stop saves; a resume ends it."""
     train(person, max_steps="160", logging_steps="5", template="chatml", learning_rate="2e-3", system=SYSTEM)
     ends(person, "running")
-    name = named(person)
+    name = person.job()
     person.until(lambda: "training:" in person.text("runs-log"), "a bar", 120)
     person.open()
     person.tab("Runs")
     ends(person, "running")
-    assert named(person) == name
+    assert person.job() == name
     person.find("#runs-plots polyline", 60)
     person.press("runs-stop")
     ends(person, "stopped")
@@ -175,7 +141,7 @@ def test_two_runs_compared(person):
     train(person, max_steps="60", logging_steps="5", template="chatml", learning_rate="1e-3")
     ends(person, "done")
     names = [re.search(r"sft-\d+-\d+", row.text) for row in person.all("#runs-table [role=row]")]
-    other = next(name[0] for name in names if name and name[0] != named(person))
+    other = next(name[0] for name in names if name and name[0] != person.job())
     person.pick("runs-beside", other)
     person.until(lambda: len(person.all("#runs-plots figure:first-child polyline")) == 2, "two curves in one panel", 30)
     assert other in person.find("#runs-plots figcaption").text
@@ -320,14 +286,14 @@ def test_deleting_asks_first(person, place):
     person.pick("export-model", "nothing here")
     person.press("export-run")
     ends(person, "failed")
-    name = named(person)
+    name = person.job()
     for agree in (False, True):
         person.press("runs-delete")
         question = person.until(lambda: person.browser.switch_to.alert, "a question")
         question.accept() if agree else question.dismiss()
         time.sleep(2)
         assert (place / "jobs" / name).exists() is not agree
-    person.until(lambda: named(person) != name, "another job")
+    person.until(lambda: person.job() != name, "another job")
 
 
 def test_chinese_dark_and_phone(site, place):
@@ -344,25 +310,6 @@ def test_chinese_dark_and_phone(site, place):
         one.picture(Path(PICTURES, "phone-dark.png"))
     finally:
         one.browser.quit()
-
-
-def test_no_serious_fault_of_accessibility(person):
-    """axe-core on every tab."""
-    spec = util.find_spec("axe_core_python")
-    if spec is None:
-        pytest.skip("axe-core is not installed")
-    script = Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8")
-    person.open()
-    found = {}
-    for tab in TABS:
-        person.tab(tab)
-        time.sleep(1.5)
-        person.browser.execute_script(script)
-        told = person.browser.execute_async_script("axe.run().then(arguments[0])")
-        for fault in told["violations"]:
-            if fault["impact"] in ("serious", "critical"):
-                found.setdefault(fault["id"], set()).update(f"{tab}: {n['html'][:160]}" for n in fault["nodes"])
-    assert not found, json.dumps({name: sorted(places)[:4] for name, places in found.items()}, indent=1)
 
 
 def test_attempts_on_the_real_server(site, place):

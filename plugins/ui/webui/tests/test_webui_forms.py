@@ -14,6 +14,7 @@ from swift_plugin_webui.forms.presets import MEMORY, TASKS
 from swift_plugin_webui.forms.shown import FIRST, GROUP, components_of, form_of
 from swift_plugin_webui.forms.written import WrittenJob, read_command, read_yaml
 from swift_plugin_webui.page.drafts import Draft
+from swift_plugin_webui.page.texts import Texts
 
 from swift_core import SwiftError, option
 from swift_core.catalogue.entries import Catalogue, Entry
@@ -161,6 +162,44 @@ def test_search_finds_by_name_and_by_help():
         field.key == "learning_rate" for group in form_of("sft", {}).search("learning rate") for field in group.fields
     )
     assert form_of("sft", {}).search("no such words at all") == []
+
+
+def test_how_a_job_is_spread_is_asked_in_one_place():
+    """Strategies that options alone choose are there without being named; a launcher brings its own when it is."""
+    form = form_of("sft", {"launcher": "torchrun"})
+    keys = [field.key for field in form.spread()]
+    assert {"launcher", "nproc_per_node", "deepspeed", "fsdp", "sequence_parallel_size", "tensor_parallel_size"} <= {
+        *keys
+    }
+    assert not {*keys} & {field.key for group in form.groups for field in form.rest(group.title)}
+    written = form.written({"launcher": "torchrun", "nproc_per_node": "2", "deepspeed": "zero2"})
+    assert written.values == {"launcher": "torchrun", "nproc_per_node": 2, "deepspeed": "zero2"}
+    written.devices = ["0", "3"]
+    assert written.command().startswith("CUDA_VISIBLE_DEVICES=0,3 swift sft --launcher torchrun")
+    draft = Draft("train", "sft")
+    draft.load(written.as_shell(), ("sft",))
+    assert draft.devices == ["0", "3"] and draft.written().values == written.values
+
+
+def test_options_say_themselves_in_chinese_and_are_found_so():
+    fields, told = form_of("sft", {}).fields(), Texts("中文").help
+    assert (
+        told(fields["model"]) == "模型在社区的 id 或本地文件夹。"
+        and Texts().help(fields["model"]) == fields["model"].help
+    )
+    found = [field.key for group in form_of("sft", {}).search("学习率", told) for field in group.fields]
+    assert "learning_rate" in found and form_of("sft", {}).search("学习率") == []
+    of_jobs = [f for job in JOBS for f in form_of(job, {}).groups[0].fields]
+    assert [f.key for f in of_jobs if told(f) == f.help] == [], "every option of a job is translated"
+
+
+def test_values_go_with_the_component_that_took_them():
+    draft = Draft("train", "sft", {"model": "m", "lora_rank": "4", "unknown": 1})
+    before = draft.form()
+    draft.take("tuner", ["full"])
+    assert draft.leave_out(before) == ["lora_rank"] and draft.written().values == {
+        "model": "m", "unknown": 1, "tuner": ["full"]
+    }  # fmt: skip
 
 
 def test_secrets_stand_nowhere():

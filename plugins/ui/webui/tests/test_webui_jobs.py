@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,8 +18,8 @@ import pytest
 from swift_plugin_webui.forms.written import WrittenJob
 from swift_plugin_webui.jobs import curves, log
 from swift_plugin_webui.jobs.record import ENDED, LOG, process_in
-from swift_plugin_webui.jobs.store import Store
-from swift_plugin_webui.safety.files import archive, found, offered
+from swift_plugin_webui.jobs.store import Store, why
+from swift_plugin_webui.safety.files import archive, below, found, offered
 from swift_plugin_webui.safety.paths import Places
 
 from swift_core import SwiftError
@@ -75,10 +76,12 @@ def until(store, name, *states, seconds=60):
     return job
 
 
-def asking(url, store, **secrets):
+def asking(url, store, *devices, **secrets):
     """An evaluation: a real job without torch, which is under way as long as the server does not answer."""
     file = str(store.folder.parent / "my set_val.csv")
-    return WrittenJob("eval", {"eval_url": url, "eval_dataset": [file], "system": 'be "brief" 你好'}, secrets)
+    return WrittenJob(
+        "eval", {"eval_url": url, "eval_dataset": [file], "system": 'be "brief" 你好'}, secrets, [*devices]
+    )
 
 
 def asks(job, count):
@@ -92,9 +95,9 @@ def test_a_job_outlives_its_server_and_others_wait_for_its_device(store, url):
     """Another server finds it, and those behind it on its GPU; it is stopped, the next begins; all are deleted."""
     Slow.let.clear()
     count = len(Slow.keys)
-    first = store.start(asking(url, store), devices=["0"])
-    second = store.start(WrittenJob("sft", {"model": "./nothing"}), devices=["0", "1"], waits=True)
-    third = store.start(WrittenJob("sft", {"model": "./nothing"}), devices=["1"], waits=True)
+    first = store.start(asking(url, store, "0"))
+    second = store.start(WrittenJob("sft", {"model": "./nothing"}, devices=["0", "1"]), waits=True)
+    third = store.start(WrittenJob("sft", {"model": "./nothing"}, devices=["1"]), waits=True)
     asks(first, count + 1)
 
     other = Store(store.folder, store.places)
@@ -151,6 +154,8 @@ def test_what_a_job_wrote_is_offered_and_nothing_else(store, url):
     with tarfile.open(packed) as tar:
         assert tar.getnames() == ["checkpoint-3", "checkpoint-3/trainer_state.json"]
     os.symlink("/etc/hostname", job.output / "host.txt")
+    assert below(job)["checkpoint-3/trainer_state.json"] == 2 and "host.txt" not in below(job)
+    assert found(store, job.name, "checkpoint-3/trainer_state.json").read_text() == "{}"
     for what in ("../job.json", "job.json", "/etc/passwd", "..", "nothing", "host.txt"):
         with pytest.raises(SwiftError):
             found(store, job.name, what)
@@ -195,6 +200,20 @@ def test_a_job_whose_processes_are_gone_is_lost_not_running(store):
     store.stop(job.name)
     assert stranger.poll() is None
     stranger.communicate(b"\n")
+
+
+def test_a_job_that_is_killed_says_so_and_folders_may_go(store, url):
+    Slow.let.clear()
+    count = len(Slow.keys)
+    job = store.start(asking(url, store))
+    asks(job, count + 1)
+    process_in(job.folder / "process.json").kill()
+    failed = until(store, job.name, "failed")
+    assert "signal 9" in why(failed) and "memory" in why(failed)
+    shutil.rmtree(store.folder)
+    assert store.all() == []
+    again = store.start(WrittenJob("sft", {"model": "./nothing"}))
+    assert "neither a local folder" in why(until(store, again.name, "failed"))
 
 
 def test_logs_as_a_terminal_shows_them(tmp_path):

@@ -63,6 +63,7 @@ def test_pickers_show_what_is_here_and_nothing_outside(store, tmp_path):
     assert [value for _, value in pickers.checkpoints_here(store)] == ["output/run/checkpoint-5"]
     models = dict(pickers.models(store))
     assert models["model"] == "model" and not any("link" in value or "outside" in value for value in models.values())
+    assert "alpaca-en" in [value for _, value in pickers.datasets(store)], "a published data set, by its name"
     label = next(label for label, value in models.items() if value == "Qwen/Qwen2-VL-2B-Instruct")
     assert "image" in label and "media" in label
 
@@ -109,6 +110,14 @@ def test_what_is_sent_of_a_conversation(tmp_path):
     assert base64.b64decode(data) == (tmp_path / "red.png").read_bytes()
     assert assistant["content"] == "I ask."
     assert assistant["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "巴黎"}'}
+    assert [c["id"] for c in talk.unanswered(history)] == ["c1"] and not talk.awaits_answer(history)
+    answered = [*history, talk.result_of(talk.unanswered(history)[0], '{"sky": "`晴`"}')]
+    assert talk.awaits_answer(answered) and not talk.unanswered(answered)
+    assert talk.messages_of(answered)[-1] == {"role": "tool", "tool_call_id": "c1", "content": '{"sky": "`晴`"}'}
+    assert not talk.unanswered([*history, {"role": "user", "content": "Leave it."}])
+    for name, sort in (("a.mp4", "video_url"), ("a.wav", "audio_url")):
+        (tmp_path / name).write_bytes(b"x")
+        assert talk.medium(str(tmp_path / name))["type"] == sort
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(SwiftError, match="no picture, video or sound"):
         talk.messages_of([{"role": "user", "content": {"path": str(tmp_path / "a.txt")}}])

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
+import time
 
+import httpx
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from swift_plugin_serving.server import address, bind
+from swift_plugin_webui.jobs.store import Store
+from swift_plugin_webui.page.site import site
 from swift_plugin_webui.safety.gate import COOKIE, Gate, Rules, check, host_name
 from swift_plugin_webui.safety.paths import Places, paths_in
 
@@ -72,6 +80,69 @@ def test_the_pages_own_requests_and_links_to_it_come_through():
     assert asked(Rules(), "POST", origin=HERE, sec_fetch_site="same-origin").status_code == 200
     assert asked(Rules(), "GET", sec_fetch_site="cross-site", sec_fetch_mode="navigate").status_code == 200
     assert asked(Rules(), "GET", sec_fetch_site="cross-site", sec_fetch_mode="no-cors").status_code == 403
+
+
+def test_routes_that_the_page_has_no_use_for_are_closed():
+    for path in ("/", "/zh/", "/zh", "/config", "/gradio_api/queue/join", "/zh/gradio_api/file=/x", "/download/a/b/c"):
+        assert asked(Rules(), path=path).status_code == 200, path
+    for path in (
+        "/gradio_api/proxy=http://10.0.0.1/", "/gradio_api/file=http://evil.example/", "/gradio_api/vibe-edit",
+        "/gradio_api/process_recording", "/gradio_api/component_server", "/monitoring", "/gradio_api/run/predict",
+        "/gradio_api/runs", "/gradio_api/dev/reload", "/login", "/docs", "/gradio_api/mcp",
+    ):  # fmt: skip
+        assert asked(Rules(), "POST", path).status_code == 404, path
+
+
+@contextlib.contextmanager
+def real_site(folder):
+    """The address of the whole site, served in a thread."""
+    listening = bind("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(site(Store(folder, Places([folder])), Rules()), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield address(listening)
+    server.should_exit = True
+    thread.join(30)
+
+
+def event_of(config, name, event):
+    """The number of the function behind an event of the element of a name, and how many values it takes."""
+    element = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == name)
+    found = next(d for d in config["dependencies"] if [element, event] in [list(t) for t in d["targets"]])
+    return found["id"], len(found["inputs"])
+
+
+def called(client, name, event, *values):
+    """What the server sends for an event, as text."""
+    number, count = event_of(client.get("/config").json(), name, event)
+    data = [*values, *[None] * (count - len(values))]
+    asks = {"fn_index": number, "data": data, "session_hash": f"{name}{event}"}
+    assert client.post("/gradio_api/queue/join", json=asks).status_code == 200
+    with client.stream("GET", f"/gradio_api/queue/data?session_hash={name}{event}") as lines:
+        return next(line for line in lines.iter_lines() if "process_completed" in line)
+
+
+def test_a_path_of_the_host_is_no_upload(tmp_path, monkeypatch):
+    """Whoever writes requests by hand names files that were never uploaded: pictures, job files, data, addresses."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    for name in ("secret.png", "secret.yaml"):
+        (tmp_path / name).write_text("system: s3cr3t")
+    with real_site(tmp_path / "jobs") as url, httpx.Client(base_url=url, timeout=60) as client:
+        for path in (str(tmp_path / "secret.png"), f"{url}/config#secret.png", "/proc/self/environ"):
+            file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+            history = [{"role": "user", "content": [{"type": "file", "file": file}]}]
+            for said in (
+                called(client, "chat-entry", "submit", {"text": "", "files": [file]}, [], [], False),
+                called(client, "chat-entry", "submit", {"text": "", "files": []}, history, [], False),
+            ):
+                assert "was not uploaded" in said or "failed validation" in said, (path, said)
+        for name in ("train-upload", "train-load"):
+            file = {"path": str(tmp_path / "secret.yaml"), "meta": {"_type": "gradio.FileData"}}
+            said = called(client, name, "upload", file)
+            assert "was not uploaded" in said and "s3cr3t" not in said
+    assert not list(tmp_path.glob("cache/**/secret*")) and not (tmp_path / "jobs" / "uploads").exists()
 
 
 def test_strangers_stay_outside():

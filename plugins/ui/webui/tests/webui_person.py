@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import (
@@ -12,6 +22,7 @@ from selenium.common.exceptions import (
     StaleElementReferenceException,
     WebDriverException,
 )
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -36,11 +47,31 @@ def chromium(phone: bool = False):
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
+@contextlib.contextmanager
+def started(
+    place: Path, folder: str, *more: str, port: str = "0", path: Path | None = None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A running `swift app` and its address; in the end it and its jobs are killed. path: programs of its own."""
+    environment = {**os.environ, **({"PATH": f"{path}:{os.environ['PATH']}"} if path else {})}
+    command = [sys.executable, "-u", "-m", "swift_core", "app", "--port", port, "--folder", folder, *more]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=place, env=environment)
+    try:
+        yield re.search(r"http://[\d.:]+", process.stdout.readline())[0], process
+    finally:
+        for file in (*(place / folder).glob("*/keeper.json"), *(place / folder).glob("*/process.json")):
+            number = json.loads(file.read_text())["pid"]
+            if psutil.pid_exists(number):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(number, signal.SIGKILL)
+        process.terminate()
+        process.wait(timeout=30)
+
+
 class Person:
     """Opens the page, fills it in, reads it."""
 
     def __init__(self, url: str, phone: bool = False):
-        self.url, self.browser = url, chromium(phone)
+        self.url, self.browser, self.pressed = url, chromium(phone), 0
 
     def open(self, path: str = "") -> None:
         """Open the page and wait for its first field."""
@@ -67,13 +98,60 @@ class Person:
         return WebDriverWait(self.browser, seconds, poll_frequency=0.1).until(tried, message=what)
 
     def tab(self, name: str) -> None:
-        """Go to a tab."""
-        self.until(lambda: self._tab(name), name)
-        self._tab(name).click()
+        """Go to a tab; on a narrow screen it may stand in a menu."""
+        self.until(lambda: self._tab(name) or self._menu(), name)
+        if self._tab(name) is None:
+            self._menu().click()
+        self.until(lambda: self._tab(name), name).click()
+
+    def _menu(self):
+        return next((b for b in self.all(".overflow-menu > button") if b.is_displayed()), None)
 
     def _tab(self, name: str):
-        tabs = [b for b in self.all("button[role=tab]") if b.is_displayed()]
-        return next((b for b in tabs if b.text.strip() == name), None)
+        buttons = [b for b in self.all("button[role=tab], .overflow-dropdown button") if b.is_displayed()]
+        return next((b for b in buttons if b.text.strip() == name), None)
+
+    def keys(self, *pressed: str, everything: bool = False) -> None:
+        """Press keys, wherever the focus is. everything: in place of what is there."""
+        keys = ActionChains(self.browser)
+        if everything:
+            keys = keys.key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL)
+        keys.send_keys(*pressed).perform()
+        self.pressed += sum(map(len, pressed))
+        time.sleep(0.3)
+
+    def focus(self, selector: str) -> bool:
+        """Whether what has the focus fits, or is within what fits."""
+        return bool(self.browser.execute_script("return !!document.activeElement.closest(arguments[0])", selector))
+
+    def tab_to(self, selector: str, back: bool = False) -> None:
+        """Press Tab until the focus is at an element that can be seen."""
+        for _ in range(150):
+            if self.focus(selector):
+                seen = self.browser.execute_script(
+                    "const e = document.activeElement; const r = e.getBoundingClientRect();"
+                    "return r.bottom > 0 && r.top < innerHeight"
+                )
+                assert seen, f"{selector} has the focus and is not on the screen"
+                return
+            keys = ActionChains(self.browser)
+            keys = (
+                keys.key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT) if back else keys.send_keys(Keys.TAB)
+            )
+            keys.perform()
+            self.pressed += 1
+            time.sleep(0.1)  # as people do
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    def empty(self) -> None:
+        """Reset the form, and wait until it is drawn anew."""
+        self.press("train-reset")
+        self.until(lambda: self.text("train-command") == "swift sft", "an empty form", 30)
+        time.sleep(2)
+
+    def job(self) -> str:
+        """The name of the job that is shown."""
+        return self.text("runs-head").partition(":")[0].strip()
 
     def type(self, field: str, text: str) -> None:
         """Write a text into a field, in place of what is there."""
@@ -109,6 +187,22 @@ class Person:
         self.until(lambda: self.find(f"#{button}").is_enabled(), button)
         self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", self.find(f"#{button}"))
         self.find(f"#{button}").click()
+
+    def labelled(self, field: str, label: str):
+        """The buttons within an element whose label or title begins so."""
+        words = ", ".join(f"{field} button[{name}^='{label}']" for name in ("aria-label", "title"))
+        return self.until(lambda: self.all(words), f"{label} in {field}")
+
+    def open_part(self, title: str) -> None:
+        """Unfold a part of the page, if it is folded."""
+        button = next(b for b in self.all("button.label-wrap") if b.is_displayed() and b.text.strip().startswith(title))
+        if "open" not in button.get_attribute("class").split():
+            button.click()
+            time.sleep(0.5)
+
+    def notice(self) -> str:
+        """What the page says in its corner."""
+        return " ".join(e.text for e in self.all(".toast-wrap, .toast-body"))
 
     def give(self, button: str, file) -> None:
         """Give a file to an upload button."""

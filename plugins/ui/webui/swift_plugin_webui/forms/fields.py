@@ -43,9 +43,9 @@ class Field:
         """The option's own name, without a namespace."""
         return self.key.rpartition(".")[2]
 
-    def matches(self, text: str) -> bool:
-        """Whether all words of a search are in its name, its help or its owner."""
-        place = f"{self.key} {self.help} {self.owner}".lower().replace("_", " ")
+    def matches(self, text: str, told: str = "") -> bool:
+        """Whether all words of a search are in its name, its help, its owner, or in the help as it is `told`."""
+        place = f"{self.key} {self.help} {told} {self.owner}".lower().replace("_", " ")
         return all(word in place for word in text.lower().replace("_", " ").replace("--", "").split())
 
     def read(self, raw: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,9 @@ FIRST = {
 GROUP = {"pt": "train", "sft": "train", "rlhf": "train", "merge-lora": "export"}
 """Jobs whose first fields are those of another."""
 
+SPREADS = ("launcher", "parallel")
+"""Kinds whose components spread a job over processes."""
+
 NO_OPTIONS = ("model", "template", "bbox", "dataset")
 """Kinds whose components are facts, or take no options."""
 
@@ -43,6 +47,16 @@ class Group:
 
     title: str
     fields: tuple[Field, ...]
+
+    @property
+    def spreads(self) -> bool:
+        """Whether it belongs to a launcher or a parallel strategy."""
+        return self.title.partition(" ")[0] in SPREADS
+
+
+def is_spread(field: Field) -> bool:
+    """Whether an option of a job or of an engine says how work is spread: `--launcher`, `--tensor_parallel_size`."""
+    return field.kind in SPREADS or field.name.endswith("_parallel_size")
 
 
 @dataclass(frozen=True)
@@ -57,10 +71,19 @@ class Form:
         """Every field by its key."""
         return {field.key: field for group in self.groups for field in group.fields}
 
-    def search(self, text: str) -> list[Group]:
-        """The groups with the fields that a text fits; empty ones left out."""
-        found = [Group(g.title, tuple(f for f in g.fields if f.matches(text))) for g in self.groups]
+    def search(self, text: str, told: Callable[[Field], str] = lambda field: field.help) -> list[Group]:
+        """The groups with the fields that a text fits; empty ones left out. told: the help as it is shown."""
+        found = [Group(g.title, tuple(f for f in g.fields if f.matches(text, told(f)))) for g in self.groups]
         return [group for group in found if group.fields]
+
+    def spread(self) -> list[Field]:
+        """The fields that say how many processes work, where, and how they share a step."""
+        return [f for group in self.groups for f in group.fields if group.spreads or is_spread(f)]
+
+    def rest(self, title: str) -> list[Field]:
+        """The fields of a group that are neither among the first nor shown with the devices."""
+        fields = [f for group in self.groups if group.title == title and not group.spreads for f in group.fields]
+        return [field for field in fields if field.key not in self.first and not is_spread(field)]
 
     def written(self, raw: dict[str, Any]) -> WrittenJob:
         """What was filled in, as a job: values that differ from their defaults, secrets apart.
@@ -99,7 +122,7 @@ def form_of(job: str, chosen: dict[str, Any], catalogue: Catalogue | None = None
     names = names_of(catalogue)
     own = fields_of_owner(spec.options_class(), f"swift {job}", spec.defaults, names)
     groups = [Group(f"swift {job}", tuple(own))]
-    for kind, name in components_of(own, chosen):
+    for kind, name in dict.fromkeys([*components_of(own, chosen), *_by_options(own, names)]):
         with contextlib.suppress(SwiftError):
             component = catalogue.find(kind, name).load()
             if isinstance(component, type):
@@ -107,6 +130,11 @@ def form_of(job: str, chosen: dict[str, Any], catalogue: Catalogue | None = None
                 groups.append(Group(f"{kind} {name}", tuple(fields)))
     first = FIRST[GROUP.get(job, job)]
     return Form(job, tuple(_told_apart([g for g in groups if g.fields])), first)
+
+
+def _by_options(own: list[Field], names: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """(kind, name) of the components that a job takes by their options alone: `--deepspeed zero2` names its own."""
+    return [("parallel", name) for field in own if field.kind == "parallel" for name in names.get("parallel", ())]
 
 
 def names_of(catalogue: Catalogue) -> dict[str, list[str]]:

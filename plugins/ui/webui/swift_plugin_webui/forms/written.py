@@ -18,17 +18,32 @@ from swift_core import SwiftError
 from swift_core.job.options import split_arguments
 from swift_core.job.specs import JOBS, find_job
 
+GPUS = "CUDA_VISIBLE_DEVICES"
+"""The variable that names the GPUs of a process."""
+
+COMMAND = re.compile(rf"\s*(?:{GPUS}=(\S*)\s+)?swift(?:\s|$)")
+"""How a command begins: perhaps with its GPUs."""
+
 KEY_OF_JOB = "# swift "
 """How the first line of a job file begins, which says for which job it is."""
 
 
 @dataclass
 class WrittenJob:
-    """A job and what is said to it. values: option → value, typed. secrets: options that are written nowhere."""
+    """A job and what is said to it.
+
+    values: option → value, typed. secrets: options that are written nowhere. devices: GPUs by number; none: all.
+    """
 
     job: str
     values: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=list)
+
+    @property
+    def program(self) -> str:
+        """What a command begins with."""
+        return f"{GPUS}={','.join(self.devices)} swift" if self.devices else "swift"
 
     def words(self) -> list[str]:
         """The words behind `swift`, without secrets."""
@@ -36,12 +51,12 @@ class WrittenJob:
 
     def command(self) -> str:
         """One line for a POSIX shell."""
-        return "swift " + shlex.join(self.words())
+        return f"{self.program} {shlex.join(self.words())}"
 
     def shown(self) -> str:
         """The command with an option a line, as it is shown before it runs; secrets are named, not told."""
         groups = [shlex.join(words_of(key, value)) for key, value in self.values.items()]
-        lines = " \\\n  ".join([f"swift {self.job}", *groups])
+        lines = " \\\n  ".join([f"{self.program} {self.job}", *groups])
         return lines + "".join(f"\n# --{name}: typed in the page, told to the job alone" for name in self.secrets)
 
     def as_shell(self) -> str:
@@ -110,13 +125,19 @@ def read_command(text: str) -> WrittenJob:
         words = shlex.split(_without_comments(text))
     except ValueError as error:
         raise SwiftError(f"The command cannot be taken apart: {error}.") from None
+    devices = _devices(words.pop(0)) if words and words[0].startswith(f"{GPUS}=") else []
     if len(words) < 2 or words[0] != "swift":
         raise SwiftError("A command begins with `swift JOB`, for instance swift sft --model ID.")
     spec = find_job(words[1])
     given, mistakes = split_arguments(words[2:])
     if mistakes:
         raise SwiftError(" ".join(mistakes))
-    return WrittenJob(spec.name, {g.key: g.value for g in given})
+    return WrittenJob(spec.name, {g.key: g.value for g in given}, devices=devices)
+
+
+def _devices(word: str) -> list[str]:
+    """The numbers in `CUDA_VISIBLE_DEVICES=0,1`."""
+    return [number for number in word.partition("=")[2].split(",") if number]
 
 
 PIECE = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|(?P<broken>\\\n)|\\.|(?P<comment>(?<!\S)#[^\n]*)|.""", re.DOTALL)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from swift_core import SwiftError
 from swift_core.job.specs import find_job
 from swift_core.system import end_group, own_group
 from swift_plugin_webui.forms.written import WrittenJob
+from swift_plugin_webui.jobs import log
 from swift_plugin_webui.jobs.record import (
     ENDED,
     EXIT,
@@ -102,7 +104,7 @@ class Store:
         self.lock = threading.Lock()
         self.keepers: list[subprocess.Popen[bytes]] = []
 
-    def start(self, written: WrittenJob, devices: list[str] | None = None, waits: bool = False) -> Job:
+    def start(self, written: WrittenJob, waits: bool = False) -> Job:
         """Start a job, or queue it behind those that hold its devices.
 
         Raises SwiftError for a job that is not known, and for a value that names a place outside the folders allowed.
@@ -118,7 +120,7 @@ class Store:
         whole = WrittenJob(written.job, values, written.secrets)
         (folder / YAML).write_text(whole.as_yaml(), encoding="utf-8")
         names = sorted(written.secrets)
-        asked = (folder.name, written.job, whole.words(), values, names, list(devices or []), waits, time.time())
+        asked = (folder.name, written.job, whole.words(), values, names, written.devices, waits, time.time())
         record = Record(*asked, place=os.getcwd())
         save(folder, record)
         (folder / LOG).touch()
@@ -127,6 +129,7 @@ class Store:
 
     def _made(self, job: str) -> Path:
         """A folder that nobody had before."""
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         stem, number = f"{job}-{time.strftime('%Y%m%d-%H%M%S')}", 1
         while True:
             folder = self.folder / (stem if number == 1 else f"{stem}-{number}")
@@ -153,7 +156,8 @@ class Store:
     def all(self) -> list[Job]:
         """Every job, the youngest first."""
         self.keepers = [keeper for keeper in self.keepers if keeper.poll() is None]  # ended children are no longer kept
-        folders = [path for path in self.folder.iterdir() if NAME.fullmatch(path.name) and path.is_dir()]
+        there = self.folder.iterdir() if self.folder.is_dir() else ()
+        folders = [path for path in there if NAME.fullmatch(path.name) and path.is_dir()]
         found = [(path, load(path)) for path in folders]
         jobs = [Job(path, record, state_of(path)) for path, record in found if record is not None]
         return sorted(jobs, key=lambda job: (job.record.created, job.name), reverse=True)
@@ -218,6 +222,17 @@ class Store:
         if job.state not in ENDED:
             raise SwiftError(f"{name} is {job.state}: stop it first.")
         shutil.rmtree(job.folder)
+
+
+def why(job: Job) -> str:
+    """Why a job came to no good end, in a sentence or its own words; empty where it did, or is not over."""
+    if job.state == "lost":
+        return "Nobody saw how it ended: its processes are gone. Perhaps they were killed, or the machine started anew."
+    if job.state != "failed":
+        return ""
+    killed = f"It was ended from outside by signal {-job.code}." if job.code is not None and job.code < 0 else ""
+    memory = " The system does that to programs when memory runs out." if job.code == -signal.SIGKILL else ""
+    return killed + memory or log.reason(job.folder / LOG)
 
 
 def shown(path: Path) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import resources
+
 import gradio as gr
 
 from swift_core.catalogue.entries import Catalogue
@@ -13,6 +16,9 @@ from swift_plugin_webui.page.job_tab import JobTab
 from swift_plugin_webui.page.models_tab import ModelsTab
 from swift_plugin_webui.page.runs_tab import RunsTab
 from swift_plugin_webui.page.texts import LANGUAGES, Texts
+
+KEPT = (3600, 86400)
+"""How often files of the page (uploads, pictures of chats) are looked at, and how old they become, in seconds."""
 
 FONTS = ["system-ui", "sans-serif"]
 
@@ -51,7 +57,10 @@ CSS = """
 .swift-plot i { display: inline-block; width: 0.7rem; height: 0.7rem; border-radius: 2px; margin-right: 0.3rem; }
 .cm-content span { color: inherit !important; }
 button[aria-label="Share"] { display: none !important; }
+button[role="tab"].selected { color: var(--primary-700) !important; }
+.dark button[role="tab"].selected { color: var(--primary-300) !important; }
 .swift-head { align-items: baseline; }
+.swift-grid .info-text { min-height: 2.7em; }
 .swift-info { font-size: 0.85rem; opacity: 0.8; }
 .swift-error { white-space: pre-wrap; border-left: 4px solid #b91c1c; background: rgba(185, 28, 28, 0.1);
   padding: 0.6rem 0.8rem; margin: 0.3rem 0; font-weight: 600; }
@@ -69,20 +78,22 @@ button[aria-label="Share"] { display: none !important; }
   .swift-grid > .form, .swift-plots { grid-template-columns: 1fr !important; } }
 """
 
-HEAD = '<link rel="icon" href="data:,">'
+FOCUS = resources.files(__package__).joinpath("focus.js").read_text(encoding="utf-8")
+
+HEAD = f'<link rel="icon" href="data:,"><script>{FOCUS}</script>'
 
 DARK = "() => { document.body.classList.toggle('dark'); }"
 
 TRAINS = ("sft", "pt", "rlhf", "train")
 
 
-def page(store: Store, t: Texts) -> gr.Blocks:
-    """The page in one language."""
-    with gr.Blocks(title="swift", analytics_enabled=False) as blocks:
+def page(store: Store, t: Texts, gpus: Sequence[tuple[str, str]] = ()) -> gr.Blocks:
+    """The page in one language. gpus: number and name of those of this machine."""
+    with gr.Blocks(title="swift", analytics_enabled=False, delete_cache=KEPT) as blocks:
         _head(t)
         with gr.Tabs(selected="train", elem_id="tabs") as tabs:
             picked = gr.Dropdown([], label=t("Job"), elem_id="runs-picked", allow_custom_value=True, render=False)
-            context = Context(store, t, Catalogue.installed(), blocks, tabs, picked)
+            context = Context(store, t, Catalogue.installed(), blocks, tabs, picked, [*gpus])
             _tabs(context)
     return blocks
 

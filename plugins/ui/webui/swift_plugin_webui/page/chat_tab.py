@@ -13,16 +13,19 @@ from swift_plugin_webui.forms.written import WrittenJob
 from swift_plugin_webui.jobs import log
 from swift_plugin_webui.jobs.record import LOG
 from swift_plugin_webui.page import pickers, talk
-from swift_plugin_webui.page.context import Context
+from swift_plugin_webui.page.context import QUIET, Context
 
 SIDES = ("A", "B")
+
+MANY = {**QUIET, "concurrency_limit": 16}
+"""For answers: visitors need not wait for one another's."""
 
 
 class Side:
     """One of two chats: which server, which of its models, and what was said."""
 
     def __init__(self, tab: ChatTab, name: str):
-        self.tab, self.name = tab, name
+        self.tab, self.name, self.busy = tab, name, gr.State(False)
 
     def build(self) -> None:
         """Draw it within the open block."""
@@ -38,8 +41,14 @@ class Side:
             )  # fmt: skip
         self.chat = gr.Chatbot(
             label=f"{t('Chat')} {self.name}", elem_id=f"chat-{low}", height=420, editable="user",
-            buttons=["copy", "copy_all"], allow_tags=False, feedback_options=None,
+            buttons=["copy", "copy_all"], allow_tags=True, feedback_options=None,
         )  # fmt: skip
+        with gr.Row(visible=False) as self.asks:
+            self.result = gr.Textbox(
+                lines=2, max_lines=8, scale=4, elem_id=f"chat-result-{low}", label=t("Tool result"),
+                placeholder=t("What the tool gave: text or JSON"),
+            )  # fmt: skip
+            self.give = gr.Button(t("Give the result"), elem_id=f"chat-give-{low}", min_width=120)
 
 
 class ChatTab:
@@ -68,7 +77,7 @@ class ChatTab:
             sources=["upload", "microphone"],
         )  # fmt: skip
         with gr.Row():
-            self.stop = gr.Button(t("Stop"), variant="stop", elem_id="chat-stop")
+            self.stop = gr.Button(t("Stop"), variant="stop", elem_id="chat-stop", interactive=False)
             self.clear = gr.Button(t("New conversation"), elem_id="chat-clear")
         self._settings()
         self._events(tab, sides)
@@ -93,29 +102,44 @@ class ChatTab:
 
     def _events(self, tab: gr.Tab, sides: list[Side]) -> None:
         one, two = sides
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         choices = [self.path, one.server, two.server]
-        tab.select(self._servers, [one.server, two.server], choices, **quiet)
+        tab.select(self._servers, [one.server, two.server], choices, **QUIET)
         for side in sides:
-            side.server.change(self._models, [side.server, self.key], side.model, **quiet)
+            side.server.change(self._models, [side.server, self.key], side.model, **QUIET)
         self.load.click(self._load, self.path, one.server, api_visibility="private")
-        self.both.change(lambda both: gr.update(visible=both), self.both, two.column, **quiet)  # type: ignore[attr-defined]
+        self.both.change(lambda both: gr.update(visible=both), self.both, two.column, **QUIET)  # type: ignore[attr-defined]
         wishes = [
             self.key, self.system, self.temperature, self.top_p, self.most, self.thinking, self.tools,
         ]  # fmt: skip
         asked = self.entry.submit(
-            self._said, [self.entry, one.chat, two.chat, self.both], [self.entry, one.chat, two.chat], **quiet
+            self._said,
+            [self.entry, one.chat, two.chat, self.both, one.busy, two.busy],
+            [self.entry, one.chat, two.chat, one.busy, two.busy, self.stop],
+            **QUIET,
         )
         running = []
-        for side in sides:
-            inputs = [side.chat, side.server, side.model, self.both, gr.State(side.name), *wishes]
-            running.append(asked.then(self._answer, inputs, side.chat, **quiet))
-            running.append(side.chat.retry(self._answer_again, inputs, side.chat, **quiet))
-            edited = side.chat.edit(self._edited, side.chat, side.chat, **quiet)
-            running.append(edited.then(self._answer, inputs, side.chat, **quiet))
-            side.chat.undo(self._undone, side.chat, side.chat, **quiet)
-        self.stop.click(None, None, None, cancels=running, api_visibility="private")
-        self.clear.click(lambda: ([], []), None, [one.chat, two.chat], **quiet)
+        for side, other in ((one, two), (two, one)):
+            running += self._answers(side, other, asked, wishes)
+        for button in (self.stop, self.clear):
+            after = [one.chat, two.chat] if button is self.clear else []
+            ended = [*after, one.busy, two.busy, self.stop]
+            values = [*([] for _ in after), False, False, gr.update(interactive=False)]
+            button.click(lambda values=values: tuple(values), None, ended, cancels=running, **QUIET).then(
+                self._both_ask, [one.chat, two.chat], [one.asks, one.result, two.asks, two.result], **QUIET
+            )
+
+    def _answers(self, side: Side, other: Side, asked: Any, wishes: list[Any]) -> list[Any]:
+        """The events of one chat in which a model answers."""
+        inputs = [side.chat, side.server, side.model, self.both, gr.State(side.name), *wishes]
+        began = [side.chat, side.busy, self.stop]
+        edited = side.chat.edit(self._edited, side.chat, began, **QUIET)
+        again = side.chat.retry(self._again, side.chat, began, **QUIET)
+        given = side.give.click(self._given, [side.chat, side.result], [*began, side.result], **QUIET)
+        undone = side.chat.undo(self._undone, side.chat, side.chat, **QUIET)
+        answers = [event.then(self._answer, inputs, side.chat, **MANY) for event in (asked, edited, again, given)]
+        for event in (*answers, undone):
+            event.then(self._ended, [side.chat, other.busy], [side.busy, self.stop, side.asks, side.result], **QUIET)
+        return answers
 
     def _servers(self, one: str | None, two: str | None) -> tuple[Any, Any, Any]:
         serving = self._serving()
@@ -157,34 +181,65 @@ class ChatTab:
             time.sleep(0.5)
         raise gr.Error(log.reason(now.folder / LOG) or now.state, duration=None, print_exception=False)
 
-    def _said(self, entry: dict[str, Any], one: list[Any], two: list[Any], both: bool) -> tuple[Any, ...]:
+    def _said(self, entry: dict[str, Any], one: list[Any], two: list[Any], both: bool, *busy: bool) -> tuple[Any, ...]:
+        """Take a message; not while an answer is on its way, which would overwrite it."""
+        if any(busy):
+            gr.Info(self.t("Wait for the answer, or press Stop."))
+            return (gr.skip(),) * 6
         new = [{"role": "user", "content": {"path": file}} for file in entry.get("files", [])]
         new += [{"role": "user", "content": entry["text"]}] if entry.get("text") else []
-        return {"text": "", "files": []}, [*one, *new], [*two, *new] if both else two
+        begun = bool(new)
+        stop = gr.update(interactive=begun)
+        return {"text": "", "files": []}, [*one, *new], [*two, *new] if both else two, begun, begun and both, stop
 
     def _answer(
         self, history: list[Any], server: str, model: str, both: bool, side: str, key: str, *wishes: Any
     ) -> Iterator[Any]:
-        if (side == "B" and not both) or not history or history[-1]["role"] != "user":
+        if (side == "B" and not both) or not talk.awaits_answer(history):
             yield gr.skip()
             return
         if not server or not model:
-            raise gr.Error(self.t("Choose a server and a model first."), print_exception=False)
-        asked = talk.Wishes(model, *_wished(*wishes))
+            gr.Warning(self.t("Choose a server and a model first."))
+            yield gr.skip()
+            return
         try:
-            yield from talk.answers(server, key, history, asked)
-        except SwiftError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from None
+            yield from talk.answers(server, key, history, talk.Wishes(model, *_wished(*wishes)), self.t)
+        except SwiftError as error:  # a warning: what follows an error of Gradio's would not be done
+            gr.Warning(str(error), duration=None)
+            yield gr.skip()
 
-    def _answer_again(self, history: list[Any], *given: Any) -> Iterator[Any]:
-        yield from self._answer(_until_user(history), *given)
+    def _again(self, history: list[Any]) -> tuple[Any, ...]:
+        return _until_user(history), True, gr.update(interactive=True)
 
-    def _edited(self, history: list[Any], event: gr.EditData) -> list[Any]:
+    def _edited(self, history: list[Any], event: gr.EditData) -> tuple[Any, ...]:
         number = event.index if isinstance(event.index, int) else event.index[0]
-        return [*history[:number], {"role": "user", "content": event.value}]
+        said = {"role": "user", "content": event.value}
+        return [*history[:number], said], True, gr.update(interactive=True)
+
+    def _given(self, history: list[Any], text: str) -> tuple[Any, ...]:
+        """The history with the result of the first tool that has none."""
+        calls = talk.unanswered(history)
+        if not calls or not text.strip():
+            raise gr.Error(self.t("Write the tool's result first."), print_exception=False)
+        now = [*history, talk.result_of(calls[0], text, self.t)]
+        answers = talk.awaits_answer(now)
+        return now, answers, gr.update(interactive=answers), ""
 
     def _undone(self, history: list[Any]) -> list[Any]:
         return _until_user(history)[:-1]
+
+    def _ended(self, history: list[Any], other: bool) -> tuple[Any, ...]:
+        """Nothing is on its way any more in this chat; where the model has called a tool, the page asks for more."""
+        return (False, gr.update(interactive=other), *self._asks(history))
+
+    def _both_ask(self, one: list[Any], two: list[Any]) -> tuple[Any, ...]:
+        return (*self._asks(one), *self._asks(two))
+
+    def _asks(self, history: list[Any]) -> tuple[Any, Any]:
+        """A box for what a tool gave, if one is called."""
+        calls = talk.unanswered(history)
+        label = f"{self.t('Result of')} {calls[0]['name']}" if calls else self.t("Tool result")
+        return gr.update(visible=bool(calls)), gr.update(label=label)
 
 
 def _until_user(history: list[Any]) -> list[Any]:

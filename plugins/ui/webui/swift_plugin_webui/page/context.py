@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -10,10 +11,17 @@ from swift_core.catalogue.entries import Catalogue
 from swift_plugin_webui.jobs.store import Store
 from swift_plugin_webui.page.texts import Texts
 
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""For events that show no bar, and that no client calls by name."""
+
 
 @dataclass
 class Context:
-    """store: the jobs. t: the language. catalogue: what is installed. blocks, tabs: the page. picked: the job shown."""
+    """What all tabs know.
+
+    store: the jobs. t: the language. catalogue: what is installed. blocks, tabs: the page. picked: the job shown.
+    gpus: number and name of each GPU of this machine.
+    """
 
     store: Store
     t: Texts
@@ -21,3 +29,4 @@ class Context:
     blocks: gr.Blocks
     tabs: gr.Tabs
     picked: gr.Dropdown
+    gpus: list[tuple[str, str]]

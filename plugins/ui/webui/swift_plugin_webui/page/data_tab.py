@@ -10,7 +10,7 @@ import pandas
 from swift_core import SwiftError
 from swift_plugin_webui.forms.written import WrittenJob
 from swift_plugin_webui.page import ask, pickers
-from swift_plugin_webui.page.context import Context
+from swift_plugin_webui.page.context import QUIET, Context
 from swift_plugin_webui.page.html import error_html, row_html
 
 COUNT = 10
@@ -49,19 +49,20 @@ class DataTab:
         self.lengths = gr.BarPlot(
             x="tokens", y="rows", visible=False, height=220, title=t("Lengths in tokens"), elem_id="data-lengths"
         )
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        tab.select(self._choices, None, [self.dataset, self.model], **quiet)
-        self.upload.upload(self._uploaded, self.upload, self.dataset, **quiet)
+        tab.select(self._choices, None, [self.dataset, self.model], **QUIET)
+        self.upload.upload(self._uploaded, self.upload, self.dataset, **QUIET)
         shown = [self.error, self.said, self.rows, self.lengths]
-        self.show.click(self._look, [self.dataset, self.model, self.first], shown, api_visibility="private")
+        self.show.click(
+            self._look, [self.dataset, self.model, self.first], shown, api_visibility="private", concurrency_limit=4
+        )
 
     def _choices(self) -> tuple[Any, Any]:
-        data, models = pickers.data_files(self.store), pickers.models(self.store)
+        data, models = pickers.datasets(self.store), pickers.models(self.store)
         return gr.update(choices=data), gr.update(choices=[("", ""), *models])
 
     def _uploaded(self, file: str) -> Any:
         name = pickers.keep_upload(self.store, file)
-        return gr.update(choices=pickers.data_files(self.store), value=name)
+        return gr.update(choices=pickers.datasets(self.store), value=name)
 
     def _look(self, dataset: str | None, model: str | None, first: float | None) -> tuple[Any, ...]:
         nothing = gr.update(visible=False)

@@ -9,7 +9,7 @@ from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue
 from swift_plugin_webui.forms.fields import Field
 from swift_plugin_webui.forms.shown import Form, form_of
-from swift_plugin_webui.forms.written import WrittenJob, read_command, read_yaml
+from swift_plugin_webui.forms.written import COMMAND, WrittenJob, read_command, read_yaml
 from swift_plugin_webui.jobs.store import Store
 
 SETTINGS = "settings"
@@ -18,11 +18,16 @@ SETTINGS = "settings"
 
 @dataclass
 class Draft:
-    """One visitor's settings in one tab. raw: option → what the form holds."""
+    """One visitor's settings in one tab.
+
+    raw: option → what the form holds. devices: GPUs by number; none: all. asked: words and group that are drawn.
+    """
 
     tab: str
     job: str
     raw: dict[str, Any] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=list)
+    asked: tuple[str, str] = ("", "")
 
     def form(self, catalogue: Catalogue | None = None) -> Form:
         """The form for what is chosen."""
@@ -30,7 +35,9 @@ class Draft:
 
     def written(self, catalogue: Catalogue | None = None) -> WrittenJob:
         """The job as it would run. Raises SwiftError for values that are none."""
-        return self.form(catalogue).written(self.raw)
+        written = self.form(catalogue).written(self.raw)
+        written.devices = list(self.devices)
+        return written
 
     def take(self, key: str, value: Any) -> None:
         """Note what was typed."""
@@ -42,19 +49,28 @@ class Draft:
             raise SwiftError(f"This is a job file of swift {written.job}; this tab runs {', '.join(jobs)}.")
         self.job = written.job
         self.raw = form_of(self.job, written.values).filled(written)
+        self.devices = list(written.devices)
 
     def load(self, text: str, jobs: tuple[str, ...]) -> None:
         """Take over a job file or a command. Raises SwiftError where it is neither."""
         lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-        is_command = bool(lines) and lines[0].split()[0] == "swift"
+        is_command = bool(lines) and bool(COMMAND.match(lines[0]))
         self.replace(read_command(text) if is_command else read_yaml(text, self.job), jobs)
 
     def add(self, values: dict[str, Any]) -> None:
         """Take over the values of a preset."""
         self.raw.update(values)
 
+    def leave_out(self, before: Form, catalogue: Catalogue | None = None) -> list[str]:
+        """Drop the values that the form had a field for and now has none; their names."""
+        had, now = before.fields(), self.form(catalogue).fields()
+        gone = [key for key in self.raw if key in had and key not in now]
+        for key in gone:
+            del self.raw[key]
+        return gone
 
-def changed(form: Form, field: Field, raw: dict[str, Any]) -> bool:
+
+def changed(field: Field, raw: dict[str, Any]) -> bool:
     """Whether a field holds something else than its default."""
     try:
         return field.key in raw and field.is_changed(field.read(raw[field.key]))

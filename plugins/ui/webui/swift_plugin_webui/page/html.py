@@ -19,6 +19,25 @@ def links(job: Job, names: Iterable[str]) -> str:
     return f'<div class="swift-files">{" ".join(items)}</div>' if items else ""
 
 
+def folder_html(job: Job, files: dict[str, int]) -> str:
+    """A folder's files with their sizes, each a link to it."""
+    rows = "".join(
+        f'<tr><td><a href="/download/{quote(job.name)}/{quote(name)}" download>{escape(name)}</a></td>'
+        f"<td>{size_text(size)}</td></tr>"
+        for name, size in files.items()
+    )
+    return f'<div class="swift-folder"><table>{rows}</table></div>' if rows else ""
+
+
+def size_text(size: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
 def row_html(number: int, row: dict[str, Any]) -> str:
     """One row: where it stands, and its messages, or its tokens coloured by their weight in the loss."""
     head = f'<div class="swift-where">{number} · {escape(str(row["where"]))}{_media(row)}</div>'

@@ -9,7 +9,7 @@ import gradio as gr
 
 from swift_core import SwiftError
 from swift_core.cli.listing import show_facts
-from swift_plugin_webui.page.context import Context
+from swift_plugin_webui.page.context import QUIET, Context
 from swift_plugin_webui.page.html import error_html, facts_html
 from swift_plugin_webui.page.pickers import card_rows
 
@@ -38,13 +38,12 @@ class ModelsTab:
             headers=heads, interactive=False, max_height=320, label=t("Models"), elem_id="models-table"
         )
         self.facts = gr.HTML(elem_id="models-facts")
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         asked: list[Any] = [self.search, self.reads, self.level]
         shown: list[Any] = [self.table, self.count]
-        tab.select(self._list, asked, shown, **quiet)
+        tab.select(self._list, asked, shown, **QUIET)
         for box in asked:
-            box.change(self._list, asked, shown, trigger_mode="always_last", **quiet)
-        self.table.select(self._facts, None, self.facts, **quiet)
+            box.change(self._list, asked, shown, trigger_mode="always_last", **QUIET)
+        self.table.select(self._facts, None, self.facts, **QUIET)
 
     def _list(self, search: str, reads: str, level: str) -> tuple[list[list[str]], str]:
         found = [row for row in card_rows() if _fits(row, search, reads, level)]

@@ -64,6 +64,17 @@ def data_files(store: Store) -> list[Choice]:
     return [(shown(path), shown(path)) for path in [*own, *others] if is_data_file(path)]
 
 
+def named() -> list[Choice]:
+    """Published data sets by name, with what is said of each."""
+    rows = [row for row in quick.known("rows") if row["kind"] == "dataset" and row.get("modality")]
+    return [(f"{row['name']}  ·  {row['summary']}", row["name"]) for row in rows]
+
+
+def datasets(store: Store) -> list[Choice]:
+    """Data files, then the names of published data sets."""
+    return [*data_files(store), *named()]
+
+
 def _files(folder: Path) -> Iterator[Path]:
     try:
         yield from (Path(entry.path) for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))

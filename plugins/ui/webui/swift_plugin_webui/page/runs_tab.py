@@ -10,12 +10,13 @@ import gradio as gr
 
 from swift_core import SwiftError
 from swift_plugin_webui.jobs import curves, log
+from swift_plugin_webui.jobs.keeper import ahead
 from swift_plugin_webui.jobs.record import ENDED, LOG
-from swift_plugin_webui.jobs.store import Job, shown
-from swift_plugin_webui.page.context import Context
-from swift_plugin_webui.page.html import error_html, links
+from swift_plugin_webui.jobs.store import Job, shown, why
+from swift_plugin_webui.page.context import QUIET, Context
+from swift_plugin_webui.page.html import error_html, folder_html, links
 from swift_plugin_webui.page.svg import panel
-from swift_plugin_webui.safety.files import CURVES, offered
+from swift_plugin_webui.safety.files import CURVES, below, offered
 
 PLOTS = 6
 """Panels that are shown at most."""
@@ -57,6 +58,8 @@ class RunsTab:
         self.plots = gr.HTML(elem_id="runs-plots")
         self.log = gr.Textbox(label=t("Log"), lines=14, max_lines=24, interactive=False, elem_id="runs-log")
         self.files = gr.HTML(elem_id="runs-files")
+        with gr.Accordion(t("Files"), open=False, elem_id="runs-folder"):
+            self.folder = gr.HTML()
         self.seen = gr.State("")
         self._events()
 
@@ -65,14 +68,13 @@ class RunsTab:
         asked = [picked, self.beside, self.metrics, self.smooth, self.seen]
         shown = [
             self.seen, self.table, picked, self.beside, self.error, self.head, self.stop, self.resume, self.delete,
-            self.secret, self.metrics, self.plots, self.log, self.files,
+            self.secret, self.metrics, self.plots, self.log, self.files, self.folder,
         ]  # fmt: skip
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         timer = gr.Timer(EVERY)
         for event in (timer.tick, picked.change, self.beside.change, self.metrics.input, self.smooth.release):
-            event(self.refresh, asked, shown, **quiet)
-        self.context.blocks.load(self.refresh, asked, shown, **quiet)
-        self.table.select(self._chosen, None, picked, **quiet)
+            event(self.refresh, asked, shown, **QUIET)
+        self.context.blocks.load(self.refresh, asked, shown, **QUIET)
+        self.table.select(self._chosen, None, picked, **QUIET)
         self._button(self.stop, lambda name, _: self.store.stop(name), asked, shown)
         self._button(self.resume, self._resume, asked, shown)
         sure = self.t("Delete this job with its log and checkpoints?")
@@ -115,7 +117,7 @@ class RunsTab:
         others = [other for other in jobs if other.name in (beside or []) and other.name != picked]
         now = self._sign(jobs, [*([job] if job else []), *others], (picked, beside, metrics, weight))
         if now == seen:
-            return (gr.skip(),) * 14
+            return (gr.skip(),) * 15
         table = [self._row(one) for one in jobs]
         choose = gr.update(choices=names, value=picked)
         others_of = gr.update(choices=[name for name in names if name != picked])
@@ -141,7 +143,7 @@ class RunsTab:
     def _one(self, job: Job | None, others: list[Job], metrics: list[str], weight: float) -> tuple[Any, ...]:
         if job is None:
             off = [gr.update(interactive=False)] * 3
-            return ("", self.t("No job yet."), *off, gr.update(visible=False), gr.skip(), "", "", "")
+            return ("", self.t("No job yet."), *off, gr.update(visible=False), gr.skip(), "", "", "", "")
         series = {one.name: curves.series_in(_curve_file(one)) for one in [job, *others]}
         there = curves.panels(name for found in series.values() for name in found)
         buttons = [
@@ -152,11 +154,11 @@ class RunsTab:
             gr.update(interactive=job.state in ENDED),
         ]
         secret = gr.update(visible=bool(job.record.secrets) and job.resumable)
-        wrong = log.reason(job.folder / LOG) if job.state == "failed" else ""
         text = "\n".join(log.tail(job.folder / LOG))
         drawn = self._drawn(series, there, [name for name in metrics if name in there] or [*there], weight)
         picks = gr.update(choices=[*there])
-        return (error_html(wrong), self._headline(job), *buttons, secret, picks, drawn, text, links(job, offered(job)))
+        told = (error_html(why(job)), self._headline(job), *buttons, secret, picks, drawn, text)
+        return (*told, links(job, offered(job)), folder_html(job, below(job)))
 
     def _headline(self, job: Job) -> str:
         far, until = log.progress(job.folder / LOG), job.ended or time.time()
@@ -165,9 +167,11 @@ class RunsTab:
         left = f", {self.t('time left')} {far.left}" if far and far.left and job.state == "running" else ""
         code = f", {self.t('exit code')} {job.code}" if job.state == "failed" else ""
         address = log.address(job.folder / LOG) if job.record.job == "deploy" and job.state == "running" else ""
+        before = ahead(job.folder, job.record) if job.state == "queued" else []
+        behind = f"  \n{self.t('waits for')} {', '.join(before)}" if before else ""
         place = f"  \n{self.t('Folder')}: `{shown(job.output or job.folder)}`"
         serves = f"  \n{self.t('Serving on')} `{address}`" if address else ""
-        return f"**{job.name}: {self.t(job.state)}**{bar}{left}{code} · {spent}{place}{serves}"
+        return f"**{job.name}: {self.t(job.state)}**{bar}{left}{code} · {spent}{behind}{place}{serves}"
 
     def _drawn(
         self, series: dict[str, dict[str, curves.Points]], there: dict[str, list[str]], names: list[str], weight: float

@@ -9,7 +9,8 @@ import base64
 import ipaddress
 import json
 import mimetypes
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from swift_core import SwiftError
 SORTS = {"image": "image_url", "video": "video_url", "audio": "audio_url"}
 """First half of a file's media type → the type of a part of a message."""
 
-THOUGHTS, CALL = "thinking", "call"
-"""How the ids of messages begin that show thoughts and calls; they are not sent again as answers."""
+EVERY = 0.1
+"""Seconds between two pictures of a growing answer: a browser that draws each token has no time for its user."""
+
+THOUGHTS, CALL, RESULT = "thinking ", "call ", "result "
+"""How the ids of messages begin that show thoughts, calls and results of tools; what follows is the call as JSON."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,19 @@ class Wishes:
 
 @dataclass
 class Answer:
-    """What has come so far."""
+    """What has come so far. t: the words of the page."""
 
     text: str = ""
     thought: str = ""
     calls: dict[int, dict[str, str]] = field(default_factory=dict)
+    t: Callable[[str], str] = str
 
     def add(self, delta: Any) -> None:
         """Take a piece of a streamed answer."""
         self.text += getattr(delta, "content", None) or ""
         self.thought += getattr(delta, "reasoning_content", None) or ""
         for call in getattr(delta, "tool_calls", None) or ():
-            kept = self.calls.setdefault(call.index, {"id": "", "name": "", "arguments": ""})
+            kept = self.calls.setdefault(call.index, {"id": f"call-{call.index}", "name": "", "arguments": ""})
             kept["id"] = call.id or kept["id"]
             if call.function:
                 kept["name"] += call.function.name or ""
@@ -59,16 +64,61 @@ class Answer:
     def messages(self, done: bool) -> list[dict[str, Any]]:
         """As messages of the page: thoughts folded, then the text, then the calls."""
         shown: list[dict[str, Any]] = []
-        if self.thought:
-            state = "done" if done or self.text else "pending"
-            shown.append(_folded(self.thought, "Thinking", f"{THOUGHTS}-0", state))
-        if self.text or not (self.thought or self.calls):
-            shown.append({"role": "assistant", "content": self.text})
-        for number, call in self.calls.items():
-            text = f"```json\n{call['arguments']}\n```"
-            made = _folded(text, f"Tool call: {call['name']}", f"{CALL}-{number}", "done")
-            shown.append({**made, "metadata": {**made["metadata"], "log": json.dumps(call, ensure_ascii=False)}})
-        return shown
+        thought, text = self._apart()
+        if thought:
+            state = "done" if done or text else "pending"
+            shown.append(_folded(thought, self.t("Thinking"), THOUGHTS, state))
+        if text or not (thought or self.calls):
+            shown.append({"role": "assistant", "content": text})
+        return [*shown, *(self._call(call) for call in self.calls.values())]
+
+    def _apart(self) -> tuple[str, str]:
+        """(thought, words); some servers leave the thought in the words."""
+        opened = self.text.lstrip()
+        if not opened.startswith("<think>"):
+            return self.thought, self.text
+        thought, _, words = opened.removeprefix("<think>").partition("</think>")
+        return (self.thought + thought).strip(), words.lstrip()
+
+    def _call(self, call: dict[str, str]) -> dict[str, Any]:
+        said = json.dumps(call, ensure_ascii=False)
+        title = f"{self.t('Tool call')}: {call['name']}"
+        return _folded(f"```json\n{call['arguments']}\n```", title, CALL + said, "done")
+
+
+def result_of(call: dict[str, str], text: str, t: Callable[[str], str] = str) -> dict[str, Any]:
+    """What a tool gave, as a message of the page."""
+    said = json.dumps({"id": call["id"]}, ensure_ascii=False)
+    return _folded(f"```\n{text}\n```", f"{t('Tool result')}: {call['name']}", RESULT + said, "done")
+
+
+def unanswered(history: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The calls of the last answer that have no result yet."""
+    calls: dict[str, dict[str, str]] = {}
+    for message in history:
+        sort, said = _sort_of(message)
+        if sort == CALL:
+            calls[said["id"]] = said
+        elif sort == RESULT:
+            calls.pop(said["id"], None)
+        elif sort != THOUGHTS:
+            calls.clear()
+    return list(calls.values())
+
+
+def awaits_answer(history: list[dict[str, Any]]) -> bool:
+    """Whether it is the model's turn: a user has spoken, or the last of the calls has its result."""
+    if not history:
+        return False
+    sort = _sort_of(history[-1])[0]
+    return history[-1]["role"] == "user" or (sort == RESULT and not unanswered(history))
+
+
+def _sort_of(message: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """(THOUGHTS, CALL, RESULT or nothing; what is said of the call)."""
+    name = str((message.get("metadata") or {}).get("id") or "")
+    sort = next((sort for sort in (THOUGHTS, CALL, RESULT) if name.startswith(sort)), "")
+    return sort, json.loads(name.removeprefix(sort)) if sort in (CALL, RESULT) else {}
 
 
 def _folded(text: str, title: str, name: str, state: str) -> dict[str, Any]:
@@ -104,19 +154,24 @@ def _client(url: str, key: str) -> Any:
     return openai.OpenAI(base_url=f"{check_server(url)}/v1", api_key=key or "EMPTY", max_retries=0, timeout=600)
 
 
-def answers(url: str, key: str, history: list[dict[str, Any]], wishes: Wishes) -> Iterator[list[dict[str, Any]]]:
+def answers(
+    url: str, key: str, history: list[dict[str, Any]], wishes: Wishes, t: Callable[[str], str] = str
+) -> Iterator[list[dict[str, Any]]]:
     """The history with the answer as it grows. Raises SwiftError for what the server refuses, and for broken tools."""
+    import httpx
     import openai
 
     body = body_of(history, wishes)
-    answer = Answer()
+    answer, shown = Answer(t=t), 0.0
     try:
         with _client(url, key).chat.completions.create(stream=True, **body) as stream:
             for piece in stream:
                 if piece.choices:
                     answer.add(piece.choices[0].delta)
-                    yield [*history, *answer.messages(False)]
-    except openai.OpenAIError as error:
+                    if time.monotonic() - shown > EVERY:
+                        yield [*history, *answer.messages(False)]
+                        shown = time.monotonic()
+    except (openai.OpenAIError, httpx.HTTPError) as error:  # httpx's: the server went away in the middle
         raise SwiftError(_said(error)) from None
     yield [*history, *answer.messages(True)]
 
@@ -155,12 +210,14 @@ def messages_of(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was said, as a server takes it: neighbouring messages of a user become one, thoughts are left out."""
     sent: list[dict[str, Any]] = []
     for message in history:
-        said = (message.get("metadata") or {}).get("id") or ""
-        if str(said).startswith(THOUGHTS):
+        sort, said = _sort_of(message)
+        if sort == THOUGHTS:
             continue
         parts = _parts(message["content"])
-        if str(said).startswith(CALL):
-            _add_call(sent, json.loads(message["metadata"]["log"]))
+        if sort == CALL:
+            _add_call(sent, said)
+        elif sort == RESULT:
+            sent.append({"role": "tool", "tool_call_id": said["id"], "content": [_unfenced(parts)]})
         elif sent and sent[-1]["role"] == message["role"] == "user":
             sent[-1]["content"] += parts
         else:
@@ -171,9 +228,15 @@ def messages_of(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _add_call(sent: list[dict[str, Any]], call: dict[str, str]) -> None:
     if not sent or sent[-1]["role"] != "assistant":
         sent.append({"role": "assistant", "content": []})
-    made = {"id": call["id"] or "call", "type": "function"}
+    made = {"id": call["id"], "type": "function"}
     made |= {"function": {"name": call["name"], "arguments": call["arguments"]}}  # type: ignore[dict-item]
     sent[-1].setdefault("tool_calls", []).append(made)
+
+
+def _unfenced(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """A result without the fence of three ticks in which the page shows it."""
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    return {"type": "text", "text": text.removeprefix("```\n").removesuffix("\n```")}
 
 
 def _simple(parts: list[dict[str, Any]]) -> Any:

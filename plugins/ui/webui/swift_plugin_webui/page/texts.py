@@ -1,8 +1,11 @@
-"""The words of the page in English and Chinese. What options and plugins say of themselves stays as they say it."""
+"""The words of the page in English and Chinese. What plugins say in errors and logs stays as they say it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from swift_plugin_webui.forms.chinese import in_chinese
+from swift_plugin_webui.forms.fields import Field
 
 LANGUAGES = {"English": "", "中文": "zh"}
 """Language → its place in the address."""
@@ -31,8 +34,16 @@ CHINESE = {
     "Upload data": "上传数据",
     "Load YAML or .sh": "载入 YAML 或 .sh",
     "Reset": "重置",
-    "Devices": "设备",
-    "Wait until they are free": "设备占用时排队",
+    "Devices and processes": "设备与进程",
+    "GPUs": "GPU",
+    "None chosen: all of them": "不选则使用全部",
+    "No NVIDIA GPU was found here: jobs take what torch finds.": "本机没有发现 NVIDIA GPU:任务使用 torch 找到的设备。",
+    "Queue while a device is busy": "设备占用时排队",
+    "Behind jobs that came earlier on the same devices": "排在同一设备上更早的任务之后",
+    "How a step is shared": "如何并行",
+    "waits for": "等待",
+    "Left out, since nothing takes it any more": "已移除(不再有组件使用)",
+    "Recipes": "配方",
     "The command": "命令",
     "As job file": "任务文件 (YAML)",
     "Check: refusals and memory": "检查:能否运行与显存",
@@ -88,6 +99,14 @@ CHINESE = {
     "Key of the server": "服务密钥",
     "Tools, a JSON list": "工具(JSON 列表)",
     "Tools": "工具",
+    "Tool call": "工具调用",
+    "Tool result": "工具结果",
+    "Result of": "工具结果:",
+    "What the tool gave: text or JSON": "工具返回的文本或 JSON",
+    "Wait for the answer, or press Stop.": "请等待回答,或按“停止”。",
+    "Give the result": "提交结果",
+    "Write the tool's result first.": "请先填写工具结果。",
+    "Files": "文件",
     "Choose a model or a checkpoint first.": "请先选择模型或检查点。",
     "Choose a server and a model first.": "请先选择服务和模型。",
     "Data set": "数据集",
@@ -121,3 +140,7 @@ class Texts:
     def __call__(self, text: str) -> str:
         """The words in this language; KeyError for words that the table lacks."""
         return text if self.language == "English" else CHINESE[text]
+
+    def help(self, field: Field) -> str:
+        """What an option says of itself; English where nobody has translated it."""
+        return field.help if self.language == "English" else in_chinese(field.name, field.help)

@@ -1,7 +1,8 @@
-"""What of a job may be downloaded: its log, its curves, what it wrote, its newest checkpoint as an archive."""
+"""What of a job may be downloaded: log, curves, every file that it wrote, its newest checkpoint as an archive."""
 
 from __future__ import annotations
 
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from swift_plugin_webui.jobs.store import Job, Store
 
 CURVES = "logging.jsonl"
 CHECKPOINT = "checkpoint.tar"
+MOST = 500
+"""Files of a folder that are listed."""
+
 RESULTS = ("*.json", "*.jsonl", "*.md", "*.csv", "*.png", "*.txt")
 """Files in a job's output that are offered beside its checkpoint."""
 
@@ -32,13 +36,28 @@ def offered(job: Job) -> list[str]:
     return [*names, *files, *([CHECKPOINT] if checkpoints(output) else [])]
 
 
+def below(job: Job) -> dict[str, int]:
+    """Every file of a job's output, as a path within it, with its size in bytes; the first `MOST`, links left out."""
+    output = job.output
+    if output is None or not output.is_dir():
+        return {}
+    files: dict[str, int] = {}
+    for place, folders, names in os.walk(output):
+        folders.sort()
+        plain = [path for name in sorted(names) if not (path := Path(place, name)).is_symlink() and path.is_file()]
+        files |= {path.relative_to(output).as_posix(): path.stat().st_size for path in plain[: MOST - len(files)]}
+        if len(files) >= MOST:
+            break
+    return files
+
+
 def found(store: Store, name: str, what: str) -> Path:
     """The file, or for `checkpoint.tar` the folder, of what a job offers.
 
     Raises SwiftError for everything else, and where it lies outside the folders that are allowed.
     """
     job = store.find(name)
-    if what not in offered(job):
+    if what not in (*offered(job), *below(job)):
         raise SwiftError(f"The job {name} offers no {what[:80]!r}.")
     output = job.output or job.folder
     if what == CHECKPOINT:

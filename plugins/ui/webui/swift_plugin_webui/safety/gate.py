@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,15 @@ from swift_core import SwiftError
 SAFE = ("GET", "HEAD", "OPTIONS")
 COOKIE = "swift_app"
 LOOPBACK_NAMES = ("localhost",)
+
+DOORS = re.compile(
+    r"/(zh/?)?"
+    r"(config/?|theme\.css|manifest\.json|favicon\.ico|robots\.txt|pwa_icon(/\d+)?|(assets|static|svelte)/.*"
+    r"|gradio_api/(queue/(join|data)|upload|upload_progress|cancel|reset/?|startup-events|app_id|info/?|theme\.css"
+    r"|heartbeat/\w+|file=(?!\w+://).*))?|/download/.*",
+    re.DOTALL,
+)
+"""The routes that the page uses. The library has more: proxies, recordings, an editor of its own code, histories."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,10 @@ def check(rules: Rules, host: str) -> None:
 
 
 class Gate:
-    """Refuses what `Rules` do not allow: 400 for a foreign `Host`, 403 for a foreign page, 401 for a stranger."""
+    """Refuses what `Rules` do not allow.
+
+    400 for a foreign `Host`, 403 for a foreign page, 401 for a stranger, 404 for a route that the page has no use for.
+    """
 
     def __init__(self, app: ASGIApp, rules: Rules):
         self.app, self.rules = app, rules
@@ -76,7 +89,7 @@ class Gate:
             return PlainTextResponse(f"This server does not answer to the name {asked.host!r}.", 400)
         if asked.is_foreign():
             return PlainTextResponse("Requests of other pages are refused.", 403)
-        return self._stranger(asked)
+        return self._stranger(asked) or _no_door(asked)
 
     def _is_ours(self, host: str) -> bool:
         name = host_name(host)
@@ -157,6 +170,10 @@ class Asked:
             return base64.b64decode(rest.strip(), validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError):
             return ""
+
+
+def _no_door(asked: Asked) -> Response | None:
+    return None if DOORS.fullmatch(asked.scope["path"]) else PlainTextResponse("Not found.", 404)
 
 
 def host_name(host: str) -> str:
