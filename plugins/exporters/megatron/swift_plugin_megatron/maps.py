@@ -149,7 +149,8 @@ def to_megatron(rule: Rule, sizes: Sizes, read: Callable[[str], torch.Tensor]) -
 def to_transformers(rule: Rule, sizes: Sizes, tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
     """Names and weights of transformers that are in a tensor of Megatron-Core."""
     for place in rule.places(sizes):
-        yield from zip(rule.named(place), _parted(rule, sizes, tensor[place]), strict=True)
+        for name, part in zip(rule.named(place), _parted(rule, sizes, tensor[place]), strict=True):
+            yield name, part.clone(memory_format=torch.contiguous_format)  # a view would keep the whole tensor
 
 
 def _joined(rule: Rule, sizes: Sizes, parts: list[torch.Tensor]) -> torch.Tensor:
@@ -163,13 +164,13 @@ def _joined(rule: Rule, sizes: Sizes, parts: list[torch.Tensor]) -> torch.Tensor
 
 def _parted(rule: Rule, sizes: Sizes, piece: torch.Tensor) -> list[torch.Tensor]:
     if rule.join == "whole":
-        return [piece.contiguous()]
+        return [piece]
     if rule.join == "end to end":
-        return [part.contiguous() for part in piece.chunk(2)]
+        return list(piece.chunk(2))
     rest = piece.shape[1:]
     grouped = piece.reshape(sizes.groups, -1, *rest)
     rows = [grouped.shape[1] - 2 * sizes.width, sizes.width, sizes.width]
-    return [part.reshape(-1, *rest).contiguous() for part in grouped.split(rows, dim=1)]
+    return [part.reshape(-1, *rest) for part in grouped.split(rows, dim=1)]
 
 
 def mistaken(found: Mapping[str, Any], expected: list[str]) -> tuple[list[str], list[str]]:
