@@ -1,0 +1,43 @@
+"""Megatron-Core's device calls answered with the CPU. For tests alone: it proves map, schedules and losses, no speed.
+
+Megatron-Core asks for CUDA by name. Here that name means the CPU, and its generators of random numbers, which dropout
+alone would need, are left out. `import shim` comes before any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import Any
+
+import torch
+
+
+def _on_cpu(function: Any) -> Any:
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        if str(named.get("device", "")).startswith("cuda"):
+            named["device"] = "cpu"
+        return function(*arguments, **named)
+
+    return call
+
+
+for name in ("zeros", "ones", "empty", "tensor", "arange", "full", "empty_like", "zeros_like"):
+    setattr(torch, name, _on_cpu(getattr(torch, name)))
+
+torch.cuda.current_device = lambda: torch.device("cpu")
+torch.cuda.synchronize = lambda *_: None
+torch.cuda.manual_seed = lambda *_: None
+torch.cuda.Stream = lambda *_, **__: None
+torch.Tensor.cuda = lambda self, *_, **__: self
+
+kind = torch.Tensor.type
+torch.Tensor.type = lambda self, *arguments, **named: (
+    kind(self, *arguments, **named) if arguments or named else kind(self).replace("torch.", "torch.cuda.")
+)
+
+import megatron.core.tensor_parallel.random as generators  # noqa: E402
+
+generators.CudaRNGStatesTracker.fork = lambda *_, **__: contextlib.nullcontext()
+generators.CudaRNGStatesTracker.add = lambda *_, **__: None
