@@ -46,18 +46,27 @@ class ToMegatron(Exporter):
 
     @hookimpl
     def export_model(self, job: Job) -> str:
-        from swift_plugin_megatron.architectures import settings_of
-        from swift_plugin_megatron.files import SETTINGS, copy_beside, opened, write_distributed
-
         path, config = _source(job, "A checkpoint of Megatron-Core")
-        settings_of(config, "float32")  # refused before any weight is read
-        with opened(path) as weights, writing(job, "megatron") as place:
-            settings = settings_of(config, weights.dtype())
-            write_distributed(place.staging, _converted(job, config, weights))
-            (place.staging / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-            copy_beside(path, place.staging)
+        with writing(job, "megatron") as place:
+            write(job, path, config, place.staging)
             job.write_lock(place.staging)
         return str(place.final)
+
+
+def write(job: Job, path: Path, config: Any, folder: Path) -> None:
+    """Write the checkpoint of transformers in `path`, whose config is `config`, for Megatron-Core into `folder`.
+
+    Raises SwiftError where there is no map for the family, or where a weight has no place.
+    """
+    from swift_plugin_megatron.architectures import settings_of
+    from swift_plugin_megatron.files import SETTINGS, copy_beside, opened, write_distributed
+
+    settings_of(config, "float32")  # refused before any weight is read
+    with opened(path) as weights:
+        settings = settings_of(config, weights.dtype())
+        write_distributed(folder, _converted(job, config, weights))
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    copy_beside(path, folder)
 
 
 def _converted(job: Job, config: Any, weights: Any) -> dict[str, Any]:

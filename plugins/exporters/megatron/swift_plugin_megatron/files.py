@@ -29,7 +29,7 @@ STATE = ("optimizer.", "rng_state", "rerun_state")
 KEPT = (".json", ".jinja", ".txt", ".model", ".py", ".tiktoken")
 """Files beside the weights that go with them: config, tokenizer, chat template."""
 
-LEFT = ("trainer_state.json", "swift.lock.json", "launch.json", "checkpoints.json", SETTINGS, LATEST)
+LEFT = ("trainer_state.json", "swift.lock.json", "swift.files.json", "launch.json", SETTINGS, LATEST)
 """Files with such names that say how a folder was made, and not what it holds."""
 
 

@@ -23,13 +23,28 @@ def _on_cpu(function: Any) -> Any:
     return call
 
 
+class Stream:
+    """The one order in which a CPU works."""
+
+    def wait_stream(self, *_: Any) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+    def record_event(self, *_: Any) -> Stream:
+        return self
+
+
+STREAM = Stream()
+
 for name in ("zeros", "ones", "empty", "tensor", "arange", "full", "empty_like", "zeros_like"):
     setattr(torch, name, _on_cpu(getattr(torch, name)))
 
 torch.cuda.current_device = lambda: torch.device("cpu")
 torch.cuda.synchronize = lambda *_: None
 torch.cuda.manual_seed = lambda *_: None
-torch.cuda.Stream = lambda *_, **__: None
+torch.cuda.stream = lambda *_, **__: contextlib.nullcontext()
+torch.cuda.current_stream = torch.cuda.default_stream = lambda *_, **__: STREAM
+torch.cuda.Stream = lambda *_, **__: STREAM
 torch.Tensor.cuda = lambda self, *_, **__: self
 
 kind = torch.Tensor.type

@@ -101,13 +101,16 @@ def sharded(model: Any) -> dict[str, Any]:
 
 
 def load(model: Any, folder: Path) -> None:
-    """Read the weights; every key of the model must be there, and each is put in the place that it has here."""
-    state = dist_checkpointing.load(sharded(model), str(weights_folder(folder)))
+    """Read the weights; each is put in the place that it has here."""
+    put(model, dist_checkpointing.load(sharded(model), str(weights_folder(folder))))
+
+
+def put(model: Any, state: dict[str, Any]) -> None:
+    """Give the model the weights in `state`, which must have all of them."""
     names = {name for name, _ in model.named_parameters()}
-    given = {key: value for key, value in state.items() if key in names}
-    missing = names - set(given)
-    assert not missing, f"The checkpoint lacks {sorted(missing)[:5]}."
-    model.load_state_dict(given, strict=False)
+    missing = sorted(names - set(state))
+    assert not missing, f"The checkpoint lacks {missing[:5]}."
+    model.load_state_dict({name: state[name] for name in names}, strict=False)
 
 
 def causal_mask(length: int, device: Any) -> torch.Tensor:

@@ -1,0 +1,206 @@
+"""Runs in Megatron-Core's environment, without swift-core: `torchrun train.py WORK.json` trains on encoded rows.
+
+The first process tells what happens on standard output, one JSON object a line: `log`, the figures of a step, or
+`saved`, a folder that is whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import building
+import torch
+import torch.distributed as dist
+from megatron.core import dist_checkpointing, parallel_state
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
+from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
+from megatron.core.pipeline_parallel import get_forward_backward_func
+
+IGNORED = -100
+
+
+def tell(**what: Any) -> None:
+    """Tell the job what happened, once."""
+    if dist.get_rank() == 0:
+        print(json.dumps(what), flush=True)
+
+
+class Rows:
+    """Which rows a step takes. work: `rows`, `micro_batch` of a process, `accumulation`, `seed`, `multiple`."""
+
+    def __init__(self, work: dict[str, Any]):
+        self.rows = [json.loads(line) for line in Path(work["rows"]).read_text(encoding="utf-8").splitlines()]
+        self.micro, self.accumulation, self.seed = work["micro_batch"], work["accumulation"], work["seed"]
+        self.shares = parallel_state.get_data_parallel_world_size()
+        self.share = parallel_state.get_data_parallel_rank()
+        self.each = self.micro * self.accumulation * self.shares
+        self.per_epoch = -(-len(self.rows) // self.each)
+
+    def step(self, number: int) -> tuple[list[list[Any]], int]:
+        """(this process's micro-batches of rows, None where the epoch has none left; tokens of the longest row)."""
+        epoch, place = divmod(number, self.per_epoch)
+        order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(self.seed + epoch)).tolist()
+        chosen: list[Any] = [self.rows[i] for i in order[place * self.each : (place + 1) * self.each]]
+        length = max(len(row["input_ids"]) for row in chosen)
+        mine = (chosen + [None] * (self.each - len(chosen)))[self.share :: self.shares]
+        return [mine[at : at + self.micro] for at in range(0, len(mine), self.micro)], length
+
+
+def batch_of(rows: list[Any], length: int, device: Any) -> dict[str, torch.Tensor]:
+    """One micro-batch, filled up behind each row: `ids`, `labels` and `weights` of the next token, [rows, length].
+
+    `count` is the number of trained tokens.
+    """
+    ids, labels = torch.zeros(len(rows), length, dtype=torch.long), torch.full((len(rows), length), IGNORED)
+    weights = torch.zeros(len(rows), length)
+    for at, row in enumerate(rows):
+        if row is not None:
+            size = len(row["input_ids"])
+            ids[at, :size] = torch.tensor(row["input_ids"])
+            labels[at, : size - 1] = torch.tensor(row["labels"][1:])
+            weights[at, : size - 1] = torch.tensor(row.get("loss_scale") or [1.0] * size)[1:]
+    trained = labels != IGNORED
+    made = {"ids": ids, "labels": labels.masked_fill(~trained, 0), "weights": weights * trained}
+    return {name: value.to(device) for name, value in {**made, "count": trained.sum().int()}.items()}
+
+
+def forward_step(batches: Iterator[dict[str, torch.Tensor]], model: Any) -> tuple[torch.Tensor, Any]:
+    """(output of this process's layers, the function that makes a loss of the last layers' output)."""
+    batch = next(batches)
+    ids = batch["ids"]
+    positions = torch.arange(ids.shape[1], device=ids.device)[None].expand_as(ids)
+    out = model(ids, positions, building.causal_mask(ids.shape[1], ids.device), labels=batch["labels"])
+    return out, functools.partial(loss_of, batch)
+
+
+def loss_of(batch: dict[str, torch.Tensor], losses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
+    """(Σ weight · loss, trained tokens, both for the log). losses: of each token, [rows, length]."""
+    total = (losses.float() * batch["weights"]).sum()
+    return total, batch["count"].clone(), (total.detach(), batch["count"])
+
+
+def mean_loss(told: list[Any], device: Any) -> float:
+    """The loss over the trained tokens of all processes. told: what `loss_of` gave, where the last layers are."""
+    both = torch.zeros(2, device=device)
+    if parallel_state.get_tensor_model_parallel_rank() == 0:
+        for total, count in told:
+            both += torch.stack([total, count.float()])
+    dist.all_reduce(both)
+    return float(both[0] / both[1])
+
+
+class Training:
+    """A model, its optimizer and its schedule. step: how many steps are done."""
+
+    def __init__(self, work: dict[str, Any], source: Path, resumed: bool):
+        more = {"calculate_per_token_loss": True, "finalize_model_grads_func": finalize_model_grads}
+        self.work, self.source, self.step = work, source, 0
+        self.model = building.build(source, work["sizes"], **more).train()
+        if not resumed:
+            building.load(self.model, source)
+        settings = DistributedDataParallelConfig(grad_reduce_in_fp32=True)
+        self.wrapped = DistributedDataParallel(self.model.config, settings, self.model)
+        self.optimizer = get_megatron_optimizer(self._optimizer_config(), [self.wrapped])
+        self.schedule = OptimizerParamScheduler(self.optimizer, **self._schedule())
+        if resumed:
+            self._resume(source)
+
+    def _optimizer_config(self) -> Any:
+        said, config = self.work["optimizer"], self.model.config
+        return OptimizerConfig(
+            optimizer="adam", params_dtype=config.params_dtype, bf16=config.bf16, min_lr=0.0, **said
+        )
+
+    def _schedule(self) -> dict[str, Any]:
+        said, decay = self.work["schedule"], self.work["optimizer"]["weight_decay"]
+        return {
+            "init_lr": 0.0,
+            "max_lr": self.work["optimizer"]["lr"],
+            "min_lr": 0.0,
+            "lr_warmup_steps": said["warmup"],
+            "lr_decay_steps": self.work["steps"],
+            "lr_decay_style": said["style"],
+            "start_wd": decay,
+            "end_wd": decay,
+            "wd_incr_steps": self.work["steps"],
+            "wd_incr_style": "constant",
+        }
+
+    def state(self, loading: bool) -> dict[str, Any]:
+        """What of a checkpoint this process has."""
+        model = building.sharded(self.model)
+        return {
+            **model,
+            "optimizer": self.optimizer.sharded_state_dict(model, is_loading=loading),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+        }
+
+    def _resume(self, source: Path) -> None:
+        state = dist_checkpointing.load(self.state(True), str(building.weights_folder(source)))
+        building.put(self.model, state)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step = state["step"]
+
+    def save(self) -> None:
+        """Write a checkpoint of this step beside its place, and tell when it is whole."""
+        folder = Path(self.work["out"], f".saving-{self.step}")
+        place = folder / f"iter_{self.step:07d}"
+        if dist.get_rank() == 0:
+            place.mkdir(parents=True, exist_ok=True)
+        dist.barrier()
+        dist_checkpointing.save(self.state(False), str(place))
+        if dist.get_rank() == 0:
+            (folder / building.LATEST).write_text(str(self.step), encoding="utf-8")
+            shutil.copyfile(self.source / building.SETTINGS, folder / building.SETTINGS)
+        dist.barrier()
+        tell(saved=str(folder), step=self.step)
+
+    def take_step(self, rows: Rows) -> dict[str, Any]:
+        """One step; its figures."""
+        batches, length = rows.step(self.step)
+        device = next(self.model.parameters()).device
+        self.wrapped.zero_grad_buffer()
+        self.optimizer.zero_grad()
+        rate = self.optimizer.param_groups[0]["lr"]
+        told = get_forward_backward_func()(
+            forward_step_func=forward_step,
+            data_iterator=iter([batch_of(batch, length, device) for batch in batches]),
+            model=self.wrapped,
+            num_microbatches=len(batches),
+            seq_length=length,
+            micro_batch_size=rows.micro,
+        )
+        _, norm, _ = self.optimizer.step()
+        self.schedule.step(increment=1)
+        self.step += 1
+        loss = mean_loss(told, device)
+        return {"step": self.step, "loss": loss, "grad_norm": float(norm or 0.0), "learning_rate": rate}
+
+
+def main() -> None:
+    """Train from where the work begins to its last step."""
+    work = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    building.start(work["sizes"], work["seed"])
+    training = Training(work, Path(work["resume"] or work["model"]), bool(work["resume"]))
+    rows = Rows(work)
+    while training.step < work["steps"]:
+        figures = training.take_step(rows)
+        assert figures["loss"] == figures["loss"], f"The loss of step {training.step} is not a number."
+        if training.step % work["logging_steps"] == 0 or training.step in (1, work["steps"]):
+            tell(log=figures)
+        if training.step % work["save_steps"] == 0 or training.step == work["steps"]:
+            training.save()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
