@@ -16,8 +16,8 @@ from swift_core.contract.components import Exporter, Requirements
 from swift_core.contract.job import Job
 from swift_core.jobs.writing import writing
 
-ENGINE = Requirements(("megatron-core==0.16.1", "torch==2.13.0", "numpy"), size="about 1 GB without CUDA")
-"""Megatron-Core 0.16.1 is the newest for Python 3.11; later ones want 3.12."""
+ENGINE = Requirements(("megatron-core==0.16.1", "torch==2.13.0", "numpy", "psutil"), size="about 1 GB without CUDA")
+"""Megatron-Core 0.16.1 is the newest for Python 3.11; later ones want 3.12. It saves nothing, and waits, without psutil."""
 
 
 def _source(job: Job, what: str) -> tuple[Path, Any]:

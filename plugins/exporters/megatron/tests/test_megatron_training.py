@@ -44,7 +44,7 @@ CASES = {
 
 
 def check(trainer="megatron_sft", command="sft", **options):
-    given = {"model": bare_model(), "dataset": "rows.jsonl", "trainer": trainer, "tuner": "full", **options}
+    given = {"model": bare_model(), "trainer": trainer, "tuner": "full", **options}
     job = prepare(command, [Given(k, v, "test") for k, v in given.items()])
     job.hook.check_job(job=job)
 
