@@ -34,7 +34,9 @@ def _refuse(missing: list[str], unknown: list[str], where: str) -> None:
     """SwiftError for weights that are not there, or that have no place."""
     wrong = [f"{word} {', '.join(names[:5])}" for word, names in (("lacks", missing), ("has", unknown)) if names]
     if wrong:
-        raise SwiftError(f"{where} {' and '.join(wrong)}, which is not as the map of weights has it. Nothing is written.")
+        raise SwiftError(
+            f"{where} {' and '.join(wrong)}, which is not as the map of weights has it. Nothing is written."
+        )
 
 
 @dataclass(kw_only=True, eq=False)

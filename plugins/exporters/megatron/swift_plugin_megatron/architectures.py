@@ -108,7 +108,11 @@ def architecture_of(config: Any) -> Architecture:
             f"{', '.join(ARCHITECTURES)}."
         )
     needs = {**NEEDS, **architecture.needs}
-    wrong = [f"{name} = {getattr(config, name)!r}" for name in needs if getattr(config, name, needs[name][0]) not in needs[name]]
+    wrong = [
+        f"{name} = {getattr(config, name)!r}"
+        for name in needs
+        if getattr(config, name, needs[name][0]) not in needs[name]
+    ]
     wrong += _wrong_positions(dict(config.rope_parameters))
     if getattr(config, "quantization_config", None):
         wrong.append("quantized weights")
@@ -121,7 +125,9 @@ def _wrong_positions(rope: dict[str, Any]) -> list[str]:
     """What is wrong about how positions are rotated."""
     kind = rope.get("rope_type", "default")
     if kind == "llama3":
-        return [f"{name} = {rope.get(name)!r} of positions" for name, value in LLAMA3.items() if rope.get(name) != value]
+        return [
+            f"{name} = {rope.get(name)!r} of positions" for name, value in LLAMA3.items() if rope.get(name) != value
+        ]
     wrong = [] if kind in ("default", "linear") else [f"rope_type = {kind!r}"]
     return wrong + (["partial_rotary_factor"] if rope.get("partial_rotary_factor", 1.0) != 1.0 else [])
 

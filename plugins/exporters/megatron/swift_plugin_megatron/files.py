@@ -34,18 +34,18 @@ LEFT = ("trainer_state.json", "swift.lock.json", "swift.files.json", "launch.jso
 
 
 class Weights:
-    """The safetensors of a folder: `names`, and each weight by its name. Close it with the block of `opened`."""
+    """The safetensors of a folder, each weight by its name. files: name of a weight → the open file that holds it."""
 
     def __init__(self, files: dict[str, Any]):
         self.files = files
 
     @property
     def names(self) -> dict[str, Any]:
-        """Name of each weight → the file that holds it."""
+        """The names that there are."""
         return self.files
 
     def read(self, name: str) -> torch.Tensor:
-        """One weight."""
+        """One weight, of the shape that the file says."""
         tensor: torch.Tensor = self.files[name].get_tensor(name)
         return tensor
 
@@ -77,7 +77,7 @@ def opened(folder: Path) -> Iterator[Weights]:
 
 
 def write_distributed(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write a release of weights that Megatron-Core's `dist_checkpointing.load` reads: key → whole tensor."""
+    """Write a release of weights that Megatron-Core's `dist_checkpointing.load` reads: key → tensor of its whole shape."""
     from torch.distributed.checkpoint import FileSystemWriter, save
 
     place = folder / "release"

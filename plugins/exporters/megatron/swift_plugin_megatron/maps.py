@@ -147,7 +147,7 @@ def to_megatron(rule: Rule, sizes: Sizes, read: Callable[[str], torch.Tensor]) -
 
 
 def to_transformers(rule: Rule, sizes: Sizes, tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-    """Names and weights of transformers that are in a tensor of Megatron-Core."""
+    """Names and weights of transformers that are in a tensor of Megatron-Core, whose shape is as in `to_megatron`."""
     for place in rule.places(sizes):
         for name, part in zip(rule.named(place), _parted(rule, sizes, tensor[place]), strict=True):
             yield name, part.clone(memory_format=torch.contiguous_format)  # a view would keep the whole tensor

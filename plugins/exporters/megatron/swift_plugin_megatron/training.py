@@ -181,7 +181,9 @@ class Run:
         from swift_plugin_megatron import write
 
         options = self.job.options
-        path = Path(self.job.hook.resolve_checkpoint(job=self.job, model=options.model, revision=options.model_revision))
+        path = Path(
+            self.job.hook.resolve_checkpoint(job=self.job, model=options.model, revision=options.model_revision)
+        )
         if (path / LATEST).is_file():
             return path
         made = place / "model"

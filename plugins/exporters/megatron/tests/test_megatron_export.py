@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from swift_plugin_megatron.architectures import ARCHITECTURES, rules_of, sizes_of
+from swift_plugin_megatron.architectures import ARCHITECTURES, rules_of
 from swift_plugin_megatron.files import LATEST, SETTINGS, read_distributed, shapes, weights_folder
 from swift_plugin_megatron.maps import Rule, Sizes, to_megatron, to_transformers
 from swift_testing import ExporterContract

@@ -1,4 +1,4 @@
-"""Training by Megatron-Core: what is refused; and, on a CPU by a shim, the steps of our own sft: `make test-megatron`."""
+"""Training by Megatron-Core: what is refused; and, by `make test-megatron`, on a CPU by a shim, the steps of our sft."""
 
 from __future__ import annotations
 

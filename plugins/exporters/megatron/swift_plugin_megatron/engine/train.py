@@ -72,7 +72,10 @@ def batch_of(rows: list[Any], length: int, device: Any) -> dict[str, torch.Tenso
 
 
 def forward_step(batches: Iterator[dict[str, torch.Tensor]], model: Any) -> tuple[torch.Tensor, Any]:
-    """(output of this process's layers, the function that makes a loss of the last layers' output)."""
+    """(output of this process's layers, the function that makes a loss of the last layers' output).
+
+    The output is hidden states, [tokens, rows, width], or of the last layers the losses of the tokens, [rows, tokens].
+    """
     batch = next(batches)
     ids = batch["ids"]
     positions = torch.arange(ids.shape[1], device=ids.device)[None].expand_as(ids)
@@ -114,9 +117,7 @@ class Training:
 
     def _optimizer_config(self) -> Any:
         said, config = self.work["optimizer"], self.model.config
-        return OptimizerConfig(
-            optimizer="adam", params_dtype=config.params_dtype, bf16=config.bf16, min_lr=0.0, **said
-        )
+        return OptimizerConfig(optimizer="adam", params_dtype=config.params_dtype, bf16=config.bf16, min_lr=0.0, **said)
 
     def _schedule(self) -> dict[str, Any]:
         said, decay = self.work["schedule"], self.work["optimizer"]["weight_decay"]
