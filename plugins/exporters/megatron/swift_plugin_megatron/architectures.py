@@ -104,8 +104,8 @@ def architecture_of(config: Any) -> Architecture:
     architecture = ARCHITECTURES.get(config.model_type)
     if architecture is None:
         raise SwiftError(
-            f"There is no map of weights between Megatron-Core and the family {config.model_type!r}. There are maps for: "
-            f"{', '.join(ARCHITECTURES)}."
+            f"There is no map of weights between Megatron-Core and the family {config.model_type!r}. There are maps "
+            f"for: {', '.join(ARCHITECTURES)}."
         )
     needs = {**NEEDS, **architecture.needs}
     wrong = [

@@ -1,7 +1,7 @@
 """The two forms of a checkpoint on disk: safetensors of transformers, and Megatron-Core's `torch_dist`.
 
-The latter is a checkpoint of torch.distributed.checkpoint beside two files, `common.pt` and `metadata.json`: torch alone
-writes and reads it, on any machine.
+The latter is a checkpoint of torch.distributed.checkpoint beside two files, `common.pt` and `metadata.json`: torch
+writes and reads it alone, on any machine.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def opened(folder: Path) -> Iterator[Weights]:
 
 
 def write_distributed(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write a release of weights that Megatron-Core's `dist_checkpointing.load` reads: key → tensor of its whole shape."""
+    """Write a release that Megatron-Core's `dist_checkpointing.load` reads. tensors: key → weight of its whole shape."""
     from torch.distributed.checkpoint import FileSystemWriter, save
 
     place = folder / "release"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.components import Trainer
@@ -45,6 +45,15 @@ class MegatronTrainer(Trainer):
     logging_steps: int = option(5, "Steps between two log lines.", ge=1, on_resume="free")
     save_steps: int = option(500, "Steps between two checkpoints.", ge=1, on_resume="free")
     save_total_limit: int | None = option(None, "Newest checkpoints to keep.", on_resume="free")
+
+    beta: ClassVar[float | None] = None
+    """DPO's β; None: the loss is that of tokens."""
+
+    def encoded(self, job: Job, processor: Any, rows: Any) -> list[tuple[Any, ...]]:
+        """Encoded rows, each as its conversations: one, or the better and the worse of a pair."""
+        from swift_plugin_runtime.encoding.datasets import encode_rows
+
+        return [(row,) for row in encode_rows(job, rows, processor)]
 
     def sizes(self) -> dict[str, int]:
         """How many processes share a model, by way."""
@@ -93,3 +102,18 @@ class MegatronPretrain(MegatronTrainer):
 
     ignores = ("rejected", "label")
     needs_question = False
+
+
+@dataclass(kw_only=True, eq=False)
+class MegatronDpo(MegatronTrainer):
+    """Direct preference optimisation (arXiv 2305.18290) by Megatron-Core: whole weights, the sigmoid loss."""
+
+    ignores = ("label",)
+
+    beta: float = option(0.1, "β: how strongly the policy is held to the reference.", gt=0)  # type: ignore[misc]
+
+    def encoded(self, job: Job, processor: Any, rows: Any) -> list[tuple[Any, ...]]:
+        """Encoded pairs: the better conversation, then the worse."""
+        from swift_plugin_runtime.alignment.preference import encode_pairs
+
+        return list(encode_pairs(job, rows, processor, "training pairs"))

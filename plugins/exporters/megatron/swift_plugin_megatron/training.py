@@ -112,13 +112,11 @@ class Outcome:
 
 
 class Run:
-    """Trains with Megatron-Core. rows: those of the job, which are encoded here."""
+    """Trains with Megatron-Core. config: the model's, of transformers. rows: the job's, which are encoded here."""
 
     def __init__(self, job: Job, trainer: MegatronTrainer, config: Any, processor: Any, rows: Any):
-        from swift_plugin_runtime.encoding.datasets import encode_rows
-
         self.job, self.trainer, self.config, self.processor = job, trainer, config, processor
-        self.rows = encode_rows(job, rows, processor)
+        self.rows = trainer.encoded(job, processor, rows)
         self.folder = Path(job.options.output_dir)
         self.state = State(max_steps=self._steps())
 
@@ -149,10 +147,11 @@ class Run:
     def _work(self, place: Path, resume: str | None) -> dict[str, Any]:
         rows = place / "rows.jsonl"
         with rows.open("w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(_plain(row)) + "\n" for row in self.rows)
+            stream.writelines(json.dumps({"sides": [_plain(side) for side in row]}) + "\n" for row in self.rows)
         trainer, steps = self.trainer, self.state.max_steps
         return {
-            "model": None if resume else str(self._source(place)),
+            "model": None if resume and trainer.beta is None else str(self._source(place)),
+            "beta": trainer.beta,
             "resume": resume and str(Path(resume).resolve()),
             "rows": str(rows),
             "out": str(self.folder.resolve()),

@@ -14,7 +14,7 @@ import torch
 work = json.loads(Path(sys.argv[1]).read_text())
 sys.path.insert(0, work["engine"])
 
-import building
+import building  # noqa: E402
 
 building.start(work["sizes"], 0)
 ids = torch.tensor(work["ids"])

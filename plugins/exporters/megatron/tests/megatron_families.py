@@ -28,7 +28,18 @@ OWN: dict[str, dict[str, Any]] = {
 """What a family has of its own; between them: tied and untied, heads wider than their share, one key head a query."""
 
 
-def write(folder: Path, family: str) -> str:
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+    "rope_theta": 500000.0,
+}
+"""Positions of Llama 3.1."""
+
+
+def write(folder: Path, family: str, **changes: Any) -> str:
     """The checkpoint of a family, float32, all weights random and none the same as another; its folder."""
     import torch
     from swift_testing.tiny import CHATML_TOKENS, SAMPLE_TEXTS, build_tokenizer
@@ -36,7 +47,7 @@ def write(folder: Path, family: str) -> str:
 
     tokenizer = build_tokenizer(SAMPLE_TEXTS, CHATML_TOKENS, vocab_size=512)
     tokenizer.chat_template = CHATML
-    config = AutoConfig.for_model(family, **{**SHAPE, "vocab_size": 512, **OWN[family]})
+    config = AutoConfig.for_model(family, **{**SHAPE, "vocab_size": 512, **OWN[family], **changes})
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Training by Megatron-Core: what is refused; and, by `make test-megatron`, on a CPU by a shim, the steps of our sft."""
+"""Training by Megatron-Core: what is refused; and, by `make test-megatron`, on a CPU by a shim, our own steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ HERE = Path(__file__).parent
 engine = pytest.mark.skipif("SWIFT_TEST_MEGATRON" not in os.environ, reason="an environment: make test-megatron")
 
 WORDS = "one two three four five six seven eight".split()
-ROWS = [{"query": f"Count to {n}.", "response": " ".join(WORDS[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
+ROWS = [
+    {"query": f"Count to {n}.", "response": " ".join(WORDS[:n]), "rejected_response": " ".join(WORDS[8 - n :]) + "."}
+    for n in (1, 8, 2, 7, 3, 6, 4, 5)
+]
 
 STEPS = {
     "tuner": "full", "device": "cpu", "learning_rate": 1e-3, "lr_scheduler_type": "cosine", "warmup_ratio": 0.4,
@@ -39,6 +42,12 @@ CASES = {
     "tied pipeline": ("qwen2", 2, {"pipeline_parallel_size": 2, "gradient_accumulation_steps": 8}),
     "rows": ("mistral", 2, {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}),
     "experts": ("qwen3_moe", 2, {"expert_parallel_size": 2, "per_device_train_batch_size": 4}),
+    "dpo": (
+        "qwen2",
+        2,
+        {"tensor_parallel_size": 2, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 3},
+    ),
+    "dpo, pipeline": ("llama", 2, {"pipeline_parallel_size": 2, "gradient_accumulation_steps": 8}),
 }
 """Name → (family, processes, how a step of all eight rows is shared)."""
 
@@ -49,7 +58,7 @@ def check(trainer="megatron_sft", command="sft", **options):
     job.hook.check_job(job=job)
 
 
-@pytest.mark.parametrize("trainer", ["megatron_sft", "megatron_pt"])
+@pytest.mark.parametrize("trainer", ["megatron_sft", "megatron_pt", "megatron_dpo"])
 def test_without_a_gpu_it_is_refused_before_anything_is_loaded(trainer):
     with pytest.raises(SwiftError, match="trains on NVIDIA GPUs alone, and there is none here"):
         check(trainer)
@@ -111,7 +120,7 @@ def trained(place, family, name, **options):
     if not model.is_dir():
         megatron_families.write(model, family)
     told = {**STEPS, "model": str(model), "dataset": str(place / "rows.jsonl"), "output_dir": str(place / name)}
-    done = run("sft", **{**told, **options})
+    done = run("train", **{"trainer": "sft", **told, **options})
     log = done["trainer"].state.log_history
     return [line["loss"] for line in log if "loss" in line], done["checkpoint"]
 
@@ -136,10 +145,11 @@ def check_same(found, alone):
 @pytest.mark.parametrize("case", CASES)
 def test_it_learns_what_our_own_sft_learns(shimmed, place, case):
     family, processes, shared = CASES[case]
-    name = case.replace(" ", "-")
+    name = case.replace(", ", "-").replace(" ", "-")
     rows = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "torch_dtype": "float32"}
-    losses, alone = trained(place, family, f"{name}-own", **rows)
-    told, folder = trained(place, family, name, trainer="megatron_sft", megatron_processes=processes, **shared)
+    method = "dpo" if case.startswith("dpo") else "sft"
+    losses, alone = trained(place, family, f"{name}-own", trainer=method, **rows)
+    told, folder = trained(place, family, name, trainer=f"megatron_{method}", megatron_processes=processes, **shared)
     print(case, losses, told)
     assert told == pytest.approx(losses, rel=2e-5)
     assert losses[2] < losses[0] - 1e-2, "Nothing was learnt."

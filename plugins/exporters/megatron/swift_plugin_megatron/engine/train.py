@@ -33,10 +33,14 @@ def tell(**what: Any) -> None:
 
 
 class Rows:
-    """Which rows a step takes. work: `rows`, `micro_batch` of a process, `accumulation`, `seed`, `multiple`."""
+    """Which rows a step takes. work: `rows`, `micro_batch` of a process, `accumulation`, `seed`.
+
+    sides: how many conversations a row has: one, or the better and the worse answer of a pair.
+    """
 
     def __init__(self, work: dict[str, Any]):
         self.rows = [json.loads(line) for line in Path(work["rows"]).read_text(encoding="utf-8").splitlines()]
+        self.sides = len(self.rows[0]["sides"])
         self.micro, self.accumulation, self.seed = work["micro_batch"], work["accumulation"], work["seed"]
         self.shares = parallel_state.get_data_parallel_world_size()
         self.share = parallel_state.get_data_parallel_rank()
@@ -48,16 +52,25 @@ class Rows:
         epoch, place = divmod(number, self.per_epoch)
         order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(self.seed + epoch)).tolist()
         chosen: list[Any] = [self.rows[i] for i in order[place * self.each : (place + 1) * self.each]]
-        length = max(len(row["input_ids"]) for row in chosen)
+        length = longest(chosen)
         mine = (chosen + [None] * (self.each - len(chosen)))[self.share :: self.shares]
         return [mine[at : at + self.micro] for at in range(0, len(mine), self.micro)], length
 
 
-def batch_of(rows: list[Any], length: int, device: Any) -> dict[str, torch.Tensor]:
+def longest(rows: list[Any]) -> int:
+    """Tokens of the longest conversation."""
+    return max(len(side["input_ids"]) for row in rows for side in row["sides"])
+
+
+def batch_of(rows: list[Any], sides: int, length: int, device: Any) -> dict[str, torch.Tensor]:
     """One micro-batch, filled up behind each row: `ids`, `labels` and `weights` of the next token, [rows, length].
 
-    `count` is the number of trained tokens.
+    Of pairs, all better answers come first. `count` is the number of trained tokens, or of pairs; `reference` holds
+    what the reference says of each row, where it was asked, [rows].
     """
+    pairs = sum(row is not None for row in rows)
+    reference = [(row or {}).get("reference", [0.0] * sides)[side] for side in range(sides) for row in rows]
+    rows = [row and row["sides"][side] for side in range(sides) for row in rows]
     ids, labels = torch.zeros(len(rows), length, dtype=torch.long), torch.full((len(rows), length), IGNORED)
     weights = torch.zeros(len(rows), length)
     for at, row in enumerate(rows):
@@ -68,29 +81,48 @@ def batch_of(rows: list[Any], length: int, device: Any) -> dict[str, torch.Tenso
             weights[at, : size - 1] = torch.tensor(row.get("loss_scale") or [1.0] * size)[1:]
     trained = labels != IGNORED
     made = {"ids": ids, "labels": labels.masked_fill(~trained, 0), "weights": weights * trained}
-    return {name: value.to(device) for name, value in {**made, "count": trained.sum().int()}.items()}
+    made |= {"count": trained.sum().int() if sides == 1 else torch.tensor(pairs, dtype=torch.int)}
+    made |= {"reference": torch.tensor(reference)}
+    return {name: value.to(device) for name, value in made.items()}
 
 
-def forward_step(batches: Iterator[dict[str, torch.Tensor]], model: Any) -> tuple[torch.Tensor, Any]:
+def forward_step(loss: Any, batches: Iterator[dict[str, torch.Tensor]], model: Any) -> tuple[torch.Tensor, Any]:
     """(output of this process's layers, the function that makes a loss of the last layers' output).
 
-    The output is hidden states, [tokens, rows, width], or of the last layers the losses of the tokens, [rows, tokens].
+    loss: of a batch and the losses of its tokens. The output is hidden states, [tokens, rows, width], or of the last
+    layers the losses of the tokens, [rows, tokens].
     """
     batch = next(batches)
     ids = batch["ids"]
     positions = torch.arange(ids.shape[1], device=ids.device)[None].expand_as(ids)
     out = model(ids, positions, building.causal_mask(ids.shape[1], ids.device), labels=batch["labels"])
-    return out, functools.partial(loss_of, batch)
+    return out, functools.partial(loss, batch)
 
 
-def loss_of(batch: dict[str, torch.Tensor], losses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
+Loss = tuple[torch.Tensor, torch.Tensor, Any]
+
+
+def token_loss(batch: dict[str, torch.Tensor], losses: torch.Tensor) -> Loss:
     """(Σ weight · loss, trained tokens, both for the log). losses: of each token, [rows, length]."""
     total = (losses.float() * batch["weights"]).sum()
     return total, batch["count"].clone(), (total.detach(), batch["count"])
 
 
+def answers(batch: dict[str, torch.Tensor], losses: torch.Tensor) -> Loss:
+    """(0, 0, log-likelihood of each row's answer in nats, [rows]). losses: of each token, [rows, length]."""
+    return losses.sum() * 0, batch["count"] * 0, -(losses.float() * batch["weights"]).sum(1)
+
+
+def pair_loss(beta: float, batch: dict[str, torch.Tensor], losses: torch.Tensor) -> Loss:
+    """(Σ −log σ(β · margin), pairs, both for the log), as in DPO (arXiv 2305.18290). losses: [rows, length]."""
+    better, worse = (answers(batch, losses)[2] - batch["reference"]).chunk(2)
+    each = -torch.nn.functional.logsigmoid(beta * (better - worse))  # ln 2 of a pair that only fills up
+    total = each[: batch["count"]].sum()
+    return total, batch["count"].clone(), (total.detach(), batch["count"])
+
+
 def mean_loss(told: list[Any], device: Any) -> float:
-    """The loss over the trained tokens of all processes. told: what `loss_of` gave, where the last layers are."""
+    """The loss over the trained tokens, or pairs, of all processes. told: what the losses gave for the log."""
     both = torch.zeros(2, device=device)
     if parallel_state.get_tensor_model_parallel_rank() == 0:
         for total, count in told:
@@ -102,16 +134,21 @@ def mean_loss(told: list[Any], device: Any) -> float:
 class Training:
     """A model, its optimizer and its schedule. step: how many steps are done."""
 
-    def __init__(self, work: dict[str, Any], source: Path, resumed: bool):
+    def __init__(self, work: dict[str, Any], rows: Rows):
+        source, resumed = Path(work["resume"] or work["model"]), bool(work["resume"])
         more = {"calculate_per_token_loss": True, "finalize_model_grads_func": finalize_model_grads}
         self.work, self.source, self.step = work, source, 0
         self.model = building.build(source, work["sizes"], **more).train()
-        if not resumed:
-            building.load(self.model, source)
+        if work["model"]:
+            building.load(self.model, Path(work["model"]))
+        self.loss = token_loss if rows.sides == 1 else functools.partial(pair_loss, work["beta"])
+        self.rows = rows
         settings = DistributedDataParallelConfig(grad_reduce_in_fp32=True)
         self.wrapped = DistributedDataParallel(self.model.config, settings, self.model)
         self.optimizer = get_megatron_optimizer(self._optimizer_config(), [self.wrapped])
         self.schedule = OptimizerParamScheduler(self.optimizer, **self._schedule())
+        if rows.sides > 1:
+            self._ask_reference()
         if resumed:
             self._resume(source)
 
@@ -165,21 +202,38 @@ class Training:
         dist.barrier()
         tell(saved=str(folder), step=self.step)
 
-    def take_step(self, rows: Rows) -> dict[str, Any]:
+    def _ask_reference(self) -> None:
+        """Note of every row what the model says of its answers before it learns: where the last layers are."""
+        rows, device = self.rows, next(self.model.parameters()).device
+        for at in range(0, len(rows.rows), rows.micro):
+            group = rows.rows[at : at + rows.micro]
+            length, filled = longest(group), group + [None] * (rows.micro - len(group))
+            for told in self._pass([batch_of(filled, rows.sides, length, device)], answers, True):
+                for row, likelihoods in zip(group, told.reshape(rows.sides, -1).T.tolist(), strict=False):
+                    row["reference"] = likelihoods
+
+    def _pass(self, batches: list[Any], loss: Any, forward_only: bool) -> Any:
+        """What the losses of micro-batches give for the log, where the last layers are."""
+        size, length = batches[0]["ids"].shape
+        return get_forward_backward_func()(
+            forward_step_func=functools.partial(forward_step, loss),
+            data_iterator=iter(batches),
+            model=self.wrapped,
+            num_microbatches=len(batches),
+            seq_length=length,
+            micro_batch_size=size,
+            forward_only=forward_only,
+        )
+
+    def take_step(self) -> dict[str, Any]:
         """One step; its figures."""
-        batches, length = rows.step(self.step)
+        batches, length = self.rows.step(self.step)
         device = next(self.model.parameters()).device
         self.wrapped.zero_grad_buffer()
         self.optimizer.zero_grad()
         rate = self.optimizer.param_groups[0]["lr"]
-        told = get_forward_backward_func()(
-            forward_step_func=forward_step,
-            data_iterator=iter([batch_of(batch, length, device) for batch in batches]),
-            model=self.wrapped,
-            num_microbatches=len(batches),
-            seq_length=length,
-            micro_batch_size=rows.micro,
-        )
+        made = [batch_of(batch, self.rows.sides, length, device) for batch in batches]
+        told = self._pass(made, self.loss, False)
         _, norm, _ = self.optimizer.step()
         self.schedule.step(increment=1)
         self.step += 1
@@ -191,10 +245,9 @@ def main() -> None:
     """Train from where the work begins to its last step."""
     work = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     building.start(work["sizes"], work["seed"])
-    training = Training(work, Path(work["resume"] or work["model"]), bool(work["resume"]))
-    rows = Rows(work)
+    training = Training(work, Rows(work))
     while training.step < work["steps"]:
-        figures = training.take_step(rows)
+        figures = training.take_step()
         assert figures["loss"] == figures["loss"], f"The loss of step {training.step} is not a number."
         if training.step % work["logging_steps"] == 0 or training.step in (1, work["steps"]):
             tell(log=figures)
