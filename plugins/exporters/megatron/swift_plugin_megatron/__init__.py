@@ -17,7 +17,7 @@ from swift_core.contract.job import Job
 from swift_core.jobs.writing import writing
 
 ENGINE = Requirements(("megatron-core==0.16.1", "torch==2.13.0", "numpy", "psutil"), size="about 1 GB without CUDA")
-"""Megatron-Core 0.16.1 is the newest for Python 3.11; later ones want 3.12. Without psutil it waits for ever when it saves."""
+"""Megatron-Core 0.16.1 is the newest for Python 3.11; later ones want 3.12. Without psutil its saving never ends."""
 
 
 def _source(job: Job, what: str) -> tuple[Path, Any]:
@@ -85,7 +85,7 @@ def _converted(job: Job, config: Any, weights: Any) -> dict[str, Any]:
 
 
 def _copy_of_embedding(job: Job, weights: Any) -> list[str]:
-    """The output matrix where it is another than the embedding that it is tied to; nothing, and said, where it is it."""
+    """The output matrix where it is not the embedding that it is tied to; where it is, nothing, and that is said."""
     import torch
 
     if not torch.equal(weights.read("lm_head.weight"), weights.read("model.embed_tokens.weight")):

@@ -77,7 +77,7 @@ def opened(folder: Path) -> Iterator[Weights]:
 
 
 def write_distributed(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write a release that Megatron-Core's `dist_checkpointing.load` reads. tensors: key → weight of its whole shape."""
+    """Write a release that Megatron-Core's `dist_checkpointing.load` reads. tensors: key → weight, whole in shape."""
     from torch.distributed.checkpoint import FileSystemWriter, save
 
     place = folder / "release"

@@ -136,9 +136,12 @@ def moved(folder):
 
 
 def check_same(found, alone):
+    """The steps moved each weight by some 1e-3. AdamW divides by the gradient: where that is next to nothing, so is what
+    two orders of adding up leave of it."""
     assert found.keys() == alone.keys()
     for key, value in alone.items():
-        assert float((found[key] - value).abs().max()) < 2e-5, key
+        far = (found[key] - value).abs()
+        assert float(far.max()) < 1e-4 and float(far.mean()) < 2e-6, key
 
 
 @engine
