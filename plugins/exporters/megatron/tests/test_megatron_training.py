@@ -136,8 +136,8 @@ def moved(folder):
 
 
 def check_same(found, alone):
-    """The steps moved each weight by some 1e-3. AdamW divides by the gradient: where that is next to nothing, so is what
-    two orders of adding up leave of it."""
+    """The steps moved each weight by some 1e-3. AdamW divides by the gradient, so that where it is next to nothing the
+    order of adding up is seen."""
     assert found.keys() == alone.keys()
     for key, value in alone.items():
         far = (found[key] - value).abs()
