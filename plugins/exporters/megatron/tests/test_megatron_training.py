@@ -115,14 +115,15 @@ def place(tmp_path_factory):
 
 
 def trained(place, family, name, **options):
-    """(losses of the steps, the checkpoint's folder)."""
+    """(losses of the steps, then norms of their gradients; the checkpoint's folder)."""
     model = place / family
     if not model.is_dir():
         megatron_families.write(model, family)
     told = {**STEPS, "model": str(model), "dataset": str(place / "rows.jsonl"), "output_dir": str(place / name)}
     done = run("train", **{"trainer": "sft", **told, **options})
     log = done["trainer"].state.log_history
-    return [line["loss"] for line in log if "loss" in line], done["checkpoint"]
+    told = [[line[name] for line in log if name in line] for name in ("loss", "grad_norm")]
+    return [*told[0], *told[1]], done["checkpoint"]
 
 
 def weights(folder):
@@ -171,5 +172,5 @@ def test_it_goes_on_from_a_checkpoint_under_other_sizes(shimmed, place):
     again, folder = trained(
         place, "qwen3", "parts", **{**shared, "megatron_processes": 1, "resume_from_checkpoint": "last"}
     )
-    assert again == pytest.approx(losses[2:], rel=2e-5)
+    assert again == pytest.approx([losses[2], losses[5]], rel=2e-5)
     check_same(moved(folder), moved(through))

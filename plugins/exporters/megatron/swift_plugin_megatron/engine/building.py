@@ -44,7 +44,10 @@ def start(sizes: Sizes, seed: int) -> None:
 
 
 def build(folder: Path, sizes: Sizes, gathered: bool = False, **more: Any) -> Any:
-    """The model of a checkpoint without its weights, on this process's device, as far as this process holds it.
+    """The model of a checkpoint with random weights, on this process's device, as far as this process holds it.
+
+    The random weights are needed: where Megatron-Core draws none, it does not mark which weights are shares either, and
+    the norm of the gradients is wrong.
 
     gathered: whether the logits of all words come together in each process. more: fields of TransformerConfig.
     """
@@ -62,8 +65,6 @@ def build(folder: Path, sizes: Sizes, gathered: bool = False, **more: Any) -> An
         expert_model_parallel_size=sizes.get("expert", 1),
         expert_tensor_parallel_size=1 if sizes.get("expert", 1) > 1 else None,
         moe_token_dispatcher_type="alltoall" if sizes.get("expert", 1) > 1 else "allgather",
-        use_cpu_initialization=True,
-        perform_initialization=False,
         attention_softmax_in_fp32=True,
         **more,
     )
