@@ -33,10 +33,12 @@ class MegatronTrainer(Trainer):
         None, "Processes on this machine; left out: one for each GPU.", ge=1, on_resume="free"
     )
     num_train_epochs: int = option(3, "Passes over the rows.", ge=1)
-    per_device_train_batch_size: int = option(1, "Rows of a micro-batch.", ge=1, aliases=("batch_size",))
+    per_device_train_batch_size: int = option(1, "Rows per step and device.", ge=1, aliases=("batch_size",))
     gradient_accumulation_steps: int = option(1, "Micro-batches of a step, of each copy of the model.", ge=1)
     learning_rate: float = option(1e-5, "Peak learning rate.", ge=0, on_resume="fixed")
-    lr_scheduler_type: Literal["cosine", "linear", "constant"] = option("cosine", "Schedule of the learning rate.")
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = option(
+        "cosine", "Schedule of the learning rate, as transformers names it."
+    )
     warmup_ratio: float = option(0.03, "Share of the steps spent warming up.", ge=0, le=1)
     weight_decay: float = option(0.1, "AdamW's decay λ.", ge=0, on_resume="fixed")
     adam_beta1: float = option(0.9, "AdamW's β₁.", ge=0, lt=1, on_resume="fixed")
