@@ -23,7 +23,7 @@ LATEST = "latest_checkpointed_iteration.txt"
 SETTINGS = "megatron.json"
 """The arguments of Megatron-Core's classes for this model (`architectures.settings_of`)."""
 
-STATE = ("optimizer.", "rng_state", "rerun_state")
+STATE = ("optimizer.", "chained_", "rng_state", "rerun_state")
 """How keys begin that training needs and a model does not."""
 
 KEPT = (".json", ".jinja", ".txt", ".model", ".py", ".tiktoken")
