@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_megatron.architectures import ARCHITECTURES, rules_of
-from swift_plugin_megatron.files import LATEST, SETTINGS, read_distributed, shapes, weights_folder
+from swift_plugin_megatron.files import LATEST, SETTINGS, read_distributed, shapes, weights_folder, write_distributed
 from swift_plugin_megatron.maps import Rule, Sizes, to_megatron, to_transformers
 from swift_testing import ExporterContract
 from transformers import AutoConfig
@@ -152,3 +152,10 @@ def changed(source, folder, config=None, weights=None):
     (folder / "config.json").write_text(json.dumps(told))
     held = load_file(folder / "model.safetensors") | (weights or {})
     save_file({k: v for k, v in held.items() if v is not None}, folder / "model.safetensors", {"format": "pt"})
+
+
+def test_state_of_training_beside_the_weights_is_left_out(tmp_path):
+    """Megatron-Core names it by its optimizer, and where it has several by their number before."""
+    state = ("optimizer.state.exp_avg.a", "chained_1.optimizer.state.exp_avg.a", "rng_state")
+    write_distributed(tmp_path, {name: torch.zeros(2) for name in ("decoder.a", *state)})
+    assert list(shapes(weights_folder(tmp_path))) == ["decoder.a"]
