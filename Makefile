@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl test-downstream test-matrix test-notebooks
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-megatron test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl test-downstream test-matrix test-notebooks
 
 setup: .venv/.ready
 
@@ -152,6 +152,10 @@ test-gptq: .venv/.ready
 # FP8, W8A16, W4A16 and W8A8 through llm-compressor, in an environment of its own.
 test-llmcompressor: .venv/.ready
 	SWIFT_TEST_LLMCOMPRESSOR=1 $(PY) -m pytest plugins/quantizers/llm_compressor
+
+# Megatron-Core in an environment of its own, on a CPU by a shim that belongs to the tests.
+test-megatron: .venv/.ready
+	SWIFT_TEST_MEGATRON=1 $(PY) -m pytest plugins/exporters/megatron
 
 # The seams with transformers' Trainer, on the newest transformers that the registry serves.
 test-newest: .venv/newest/.ready

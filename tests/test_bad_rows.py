@@ -69,7 +69,9 @@ def built(name: str, rows: list[dict[str, Any]], folder: Any, **changes: Any) ->
 
 
 def test_every_method_is_here() -> None:
-    assert METHODS.keys() == {entry.name for entry in catalogue().of_kind("trainer")}
+    # those of Megatron-Core are the same methods on another engine, which wants a GPU: its own tests hold them to ours
+    names = {entry.name for entry in catalogue().of_kind("trainer")}
+    assert METHODS.keys() == {name for name in names if not name.startswith("megatron_")}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -110,4 +110,6 @@ def test_text_through_a_multimodal_model_loses_what_its_language_model_loses(
 
 
 def test_no_method_is_left_out() -> None:
-    assert set(METHODS) == {entry.name for entry in Catalogue.installed().of_kind("trainer")}
+    # those of Megatron-Core are the same methods on another engine, which wants a GPU: its own tests hold them to ours
+    names = {entry.name for entry in Catalogue.installed().of_kind("trainer")}
+    assert set(METHODS) == {name for name in names if not name.startswith("megatron_")}

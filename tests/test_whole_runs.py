@@ -70,4 +70,6 @@ def test_the_table_of_methods_and_strategies_is_what_ran(figures):
 
 def test_every_method_has_a_trajectory():
     installed = {entry.name for entry in Catalogue.installed().of_kind("trainer")}
-    assert {stored["trainer"] for stored in STORED.values()} == installed
+    # those of Megatron-Core are the same methods on another engine, which wants a GPU: its own tests hold them to ours
+    ours = {name for name in installed if not name.startswith("megatron_")}
+    assert {stored["trainer"] for stored in STORED.values()} == ours

@@ -41,7 +41,12 @@ def quantization_config(job: Job, config: Any) -> Any:
 
 @hookspec(firstresult=True)
 def load_model(job: Job, path: str, config: Any, quantization: Any) -> Any:
-    """The model (a `torch.nn.Module`) in `job.options.torch_dtype`, in eval mode, on its device."""
+    """The model (a `torch.nn.Module`) in `job.options.torch_dtype`, in eval mode, on its device.
+
+    A trainer whose engine reads the weights itself answers with the model's shape alone, on the device `meta`.
+
+    .. versionchanged:: 0.2 trainers may implement it
+    """
 
 
 @hookspec(firstresult=True)

@@ -115,7 +115,7 @@ _ROWS = (
         "trainer",
         "trainers",
         "1",
-        "check_job build_trainer",
+        "check_job load_model build_trainer",
         "A training method: pt, sft, dpo, grpo …",
     ),
     _row(

@@ -14,10 +14,14 @@ KIND = "parallel"
 
 
 def choose_by_options(options: Any, rest: Iterable[Given], catalogue: Catalogue) -> None:
-    """Add to `options.parallel` the strategies of which `rest` says an option; nothing for a job without such steps."""
+    """Add to `options.parallel` the strategies of which `rest` says an option; nothing for a job without such steps.
+
+    What the trainer has as an option of its own is meant for the trainer: its engine shares the step itself.
+    """
     if KIND not in fields_of(type(options)):
         return
-    keys = {g.key for g in rest}
+    own = [e.load() for e in catalogue.of_kind("trainer") if e.name == options.trainer]
+    keys = {g.key for g in rest if not any(_has_one_of(trainer, [g.key]) for trainer in own)}
     asked = [e.name for e in catalogue.of_kind(KIND) if _has_one_of(e.load(), keys)]
     options.parallel = list(dict.fromkeys([*options.parallel, *asked]))
 

@@ -302,13 +302,17 @@ class ExportOptions(ModelOptions, DataOptions):
     """A conversion."""
 
     exporter: list[str] = option(
-        [], "What to write: merge-lora, gguf, ollama, peft-format …", kind="exporter", aliases=("to",)
+        [], "What to write: merge-lora, gguf, ollama, peft-format, megatron …", kind="exporter", aliases=("to",)
     )
     merge_lora: bool = option(False, "Same as --exporter merge-lora.", selects=("exporter", "merge-lora"))
     consolidate: bool = option(False, "Same as --exporter consolidate.", selects=("exporter", "consolidate"))
     to_gguf: bool = option(False, "Same as --exporter gguf.", selects=("exporter", "gguf"))
     to_ollama: bool = option(False, "Same as --exporter ollama.", selects=("exporter", "ollama"))
     to_peft_format: bool = option(False, "Same as --exporter peft-format.", selects=("exporter", "peft-format"))
+    to_megatron: bool = option(
+        False, "Same as --exporter megatron.", selects=("exporter", "megatron"), aliases=("to_mcore",)
+    )
+    to_hf: bool = option(False, "Same as --exporter hf.", selects=("exporter", "hf"))
     output_dir: str | None = option(None, "Where to write; left out: beside the checkpoint.")
     exist_ok: bool = option(False, "Write into a folder that is there already.")
     push_to_hub: bool = option(False, "Upload what was written last, or where nothing is written, the checkpoint.")
