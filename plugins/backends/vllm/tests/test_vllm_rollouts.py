@@ -18,7 +18,7 @@ from PIL import Image
 from swift_plugin_runtime.rollouts.rollout import roll_out
 from swift_plugin_vllm.rollouts import Rollouts
 from swift_testing.serving import LESSONS, taught_qwen2
-from swift_testing.tiny import tiny_qwen2
+from swift_testing.tiny import tiny_qwen2, tiny_qwen2_vl
 
 from swift_core import SwiftError
 from swift_core.api import run
@@ -80,6 +80,9 @@ def test_prompts_with_media_are_refused(tmp_path):
     options = told(tiny_qwen2(tmp_path / "m"), tmp_path)
     row = {"query": "<image>What?", "images": [str(tmp_path / "a.png")]}
     Path(options["dataset"]).write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(SwiftError, match="reads no image"):
+        build(options)
+    options |= {"model": tiny_qwen2_vl(tmp_path / "vl"), "template": "qwen2_vl"}
     with pytest.raises(SwiftError, match="this one has media"):
         build(options)
 

@@ -68,7 +68,7 @@ def opened(folder: Path) -> Iterator[Weights]:
     """The weights of a checkpoint of transformers. Raises SwiftError where there are no safetensors."""
     from safetensors import safe_open
 
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.glob("model*.safetensors"))  # beside them a checkpoint of a training has others
     if not files:
         raise SwiftError(f"{folder} holds no weights as safetensors; save the model with transformers first.")
     with ExitStack() as stack:

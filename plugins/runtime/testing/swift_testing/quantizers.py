@@ -89,7 +89,7 @@ class QuantizerContract(ComponentContract):
     def test_export_writes_a_checkpoint_or_refuses_before_it_asks_for_rows(self) -> None:
         """A quantizer that works at load alone says so at once, and its `stages` say the same."""
         writes = "quantize_model" in implementations(self.component)
-        assert isinstance(self.component.stages["PTQ"], Supported) == writes
+        assert isinstance(self.component.stages.get("PTQ"), Supported) == writes
         if not writes:
             with pytest.raises(SwiftError, match="quantizes only while a model loads, not into a checkpoint"):
                 self.job("export", model=tiny_model("qwen2")).run()

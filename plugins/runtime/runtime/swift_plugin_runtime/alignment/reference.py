@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from swift_core import SwiftError
@@ -28,7 +27,7 @@ from swift_plugin_runtime.training.masters import lift
 from swift_plugin_runtime.training.parts import copy_of
 from swift_plugin_runtime.training.trainer import Trainer
 
-REFERENCE_FILE = "reference.safetensors"
+REFERENCE_FILE = "reference.pt"
 """In a checkpoint: `numbers` of rows, int64, and the log-likelihoods that the reference finds of them, float32."""
 
 NUMBER = "number"
@@ -145,13 +144,13 @@ class Remembered:
         """Write what is known into a checkpoint."""
         if self.known:
             numbers, values = (torch.tensor(list(side)) for side in (self.known.keys(), self.known.values()))
-            save_file({"numbers": numbers, "values": values}, Path(folder, REFERENCE_FILE))
+            torch.save({"numbers": numbers, "values": values}, Path(folder, REFERENCE_FILE))
 
     def load(self, folder: str) -> None:
         """Know again what a checkpoint holds."""
         file = Path(folder, REFERENCE_FILE)
         if self.keeps and file.is_file():
-            held = load_file(file)
+            held = torch.load(file, weights_only=True)
             self.known = dict(zip(held["numbers"].tolist(), held["values"].tolist(), strict=True))
 
     def of(self, numbers: list[int] | None, ask: Callable[[], torch.Tensor]) -> torch.Tensor:
