@@ -68,7 +68,8 @@ def test_pickers_show_what_is_here_and_nothing_outside(store, tmp_path):
     assert "image" in label and "media" in label
 
 
-def test_a_chat_with_a_real_server(tmp_path):
+def test_a_chat_with_a_real_server(tmp_path, monkeypatch):
+    monkeypatch.setattr(talk, "EVERY", 0)  # each piece is shown, however quickly it comes
     Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
     history = [{"role": "user", "content": "two words"}]
     with running_server(Echo()) as url:

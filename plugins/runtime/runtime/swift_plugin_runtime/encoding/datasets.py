@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -252,8 +253,9 @@ def _all(rows: list[Row], encoder: Encoder, what: str, keep: Callable[[list[Any]
     def work(mine: Iterable[list[Row]]) -> Iterator[list[Any]]:
         return (keep(encoder(group)) for group in mine)
 
-    bar = tqdm(total=len(rows), desc=f"encoding {what}", disable=len(rows) < STORE_FROM, leave=False)
-    with bar, settled_heap():
+    few = len(rows) < STORE_FROM
+    bar = tqdm(total=len(rows), desc=f"encoding {what}", disable=few, leave=False)
+    with bar, contextlib.nullcontext() if few else settled_heap():
         for made in in_processes(work, groups, encoder, training_options(encoder.job).dataset_num_proc):
             yield from made
             bar.update(min(ENCODE_TOGETHER, len(rows) - bar.n))

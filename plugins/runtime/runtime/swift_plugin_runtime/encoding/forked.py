@@ -16,7 +16,8 @@ def settled_heap() -> Iterator[None]:
     """Inside, Python's garbage collector leaves out what was there before, and looks at new objects alone.
 
     Each full look goes through a million objects of libraries and rows, none of which is garbage: a tenth of the time
-    that encoding takes. Forked processes would copy each page that it touches. Whoever has frozen before keeps that.
+    that encoding takes. Forked processes would copy each page that it touches. Whoever has frozen before keeps that;
+    asking takes a walk of its own.
     """
     mine = not gc.get_freeze_count()
     if mine:
