@@ -58,9 +58,9 @@ class Used:
         getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
         return self.process.memory_info().rss, self.process.num_fds(), threading.active_count()
 
-    def back(self, megabytes):
+    def back(self, megabytes, more=12):
         memory, files, threads = self.now()
-        return memory < self.memory + megabytes * 2**20 and files <= self.files + 4 and threads <= self.threads + 12
+        return memory < self.memory + megabytes * 2**20 and files <= self.files + 4 and threads <= self.threads + more
 
 
 def fire(client, shot):
@@ -148,4 +148,5 @@ def test_clients_that_leave_lose_nobody_else_an_answer(url):
     assert seen["lost"] == 0
     assert seen["answered"]
     assert seen["left"] + seen["left late"]
-    assert until(lambda: used.back(megabytes=100), 20)[0], (used.now(), used.__dict__)
+    # a pool keeps as many threads as clients ever were there at once; a leak grows with the requests
+    assert until(lambda: used.back(megabytes=100, more=64), 20)[0], (used.now(), used.__dict__)
