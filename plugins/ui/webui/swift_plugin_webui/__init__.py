@@ -5,6 +5,8 @@ The forms are made from the same option fields as `--help`, so a third party's c
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,4 +75,10 @@ def _run(host: str, port: int, folder: str, allow: list[str], rules: Rules, uplo
         config = uvicorn.Config(
             application, log_level="warning", server_header=False, timeout_graceful_shutdown=CLOSING
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record is no page that was still open when the server ended."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

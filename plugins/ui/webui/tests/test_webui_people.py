@@ -53,13 +53,24 @@ def picture_of_the_end(request):
 def trains(person, steps, **more):
     """Start a training of so many steps; its name."""
     person.open()
+    fills_in(person, steps, **more)
+    return another_job(person)
+
+
+def fills_in(person, steps, **more):
+    """Fill the form of a training of so many steps."""
     person.pick("train-model", "base model")
     person.pick("train-dataset", "data/words-train.jsonl", clear=True)
     for name, value in {"max_steps": steps, "template": "chatml", **more}.items():
         person.type("train-search", f"{name}\n")
         person.type(f"train-{name}", str(value))
+
+
+def another_job(person):
+    """Run what is filled in; the name of the job, when it is shown in the place of the one before."""
+    before = person.job()
     person.press("train-run")
-    person.sees("runs-head", "sft-")
+    person.until(lambda: person.job().startswith("sft-") and person.job() != before, "another job", 60)
     return person.job()
 
 
@@ -233,6 +244,7 @@ def test_two_people_at_once(site, person):
         name = trains(person, 4000, system="of the first")
         assert "of the first" not in other.text("train-command") and "not here" in other.text("train-command")
         other.tab("Runs")
+        other.pick("runs-picked", name)
         other.sees("runs-head", f"{name}: running", 120)
         other.press("runs-stop")
         other.sees("runs-head", f"{name}: stopped", 120)
@@ -248,12 +260,14 @@ def test_two_processes_by_a_launcher(person, place):
     """Chosen with the devices; the launcher's own fields appear beside it."""
     person.open()
     person.empty()
+    fills_in(person, 2)
+    person.type("train-search", "\n")  # what is searched stands alone
     person.find("#train-spread input").click()
     person.pick("train-launcher", "torchrun")
     person.find("#train-nproc_per_node", 60)
     person.type("train-nproc_per_node", "2")
     person.until(lambda: "nproc_per_node 2" in person.text("train-command"), "the option", 30)
-    name = trains(person, 2)
+    name = another_job(person)
     person.sees("runs-head", ": done", 400)
     record = json.loads((place / "people" / name / "job.json").read_text())
     assert record["values"]["launcher"] == "torchrun" and record["values"]["nproc_per_node"] == 2
@@ -314,7 +328,4 @@ def trains_here(person):
     person.pick("train-dataset", "data/words-train.jsonl", clear=True)
     person.type("train-search", "max_steps\n")
     person.type("train-max_steps", "4000")
-    before = person.job()
-    person.press("train-run")
-    person.until(lambda: person.job().startswith("sft-") and person.job() != before, "another job", 60)
-    return person.job()
+    return another_job(person)
