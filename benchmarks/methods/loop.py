@@ -18,7 +18,7 @@ MARKS = Marks()
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from limit import SEGMENTS, LoRA, add_lora, attend  # noqa: E402
+from limit import LoRA, add_lora, attend, token_losses  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 GROUP, DRAWN, PROMPTS = 8, 32, 2
@@ -26,13 +26,7 @@ GROUP, DRAWN, PROMPTS = 8, 32, 2
 
 def token_logps(model: Any, rows: Any) -> list[torch.Tensor]:
     """log p of each trained token, row by row. rows: (ids, labels)."""
-    SEGMENTS[:] = [len(ids) for ids, _ in rows]
-    ids = torch.tensor([[i for ids, _ in rows for i in ids]])
-    places = torch.tensor([[n for ids, _ in rows for n in range(len(ids))]])
-    labels = torch.tensor([i for _, row in rows for i in [*row[1:], -100]])
-    hidden = model.model(input_ids=ids, position_ids=places, use_cache=False).last_hidden_state[0]
-    wanted = labels != -100
-    logps = -functional.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted], reduction="none")
+    logps = -token_losses(model, rows, "none")
     return list(logps.split([sum(i != -100 for i in row[1:]) for _, row in rows]))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from marks import Marks
 
@@ -66,6 +67,17 @@ def encode(tokenizer, rows):
     return [(ids, [i if m else -100 for i, m in zip(ids, mask, strict=True)]) for ids, mask in pairs]
 
 
+def token_losses(model: Any, rows: Any, reduction: str) -> torch.Tensor:
+    """Losses of the trained tokens of `rows`, laid end to end. rows: (ids, labels); reduction: as of cross_entropy."""
+    SEGMENTS[:] = [len(ids) for ids, _ in rows]
+    ids = torch.tensor([[i for ids, _ in rows for i in ids]])
+    positions = torch.tensor([[n for ids, _ in rows for n in range(len(ids))]])
+    labels = torch.tensor([i for _, row in rows for i in [*row[1:], -100]])
+    hidden = model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state[0]
+    wanted = labels != -100
+    return functional.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted], reduction=reduction)
+
+
 def main(folder: Path, mode: str, batch: int) -> None:
     """One pass over the rows."""
     transformers.AttentionInterface.register("limit", attend)
@@ -78,14 +90,7 @@ def main(folder: Path, mode: str, batch: int) -> None:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     MARKS.begun()
     for place in range(0, len(rows), batch):
-        group = rows[place : place + batch]
-        SEGMENTS[:] = [len(ids) for ids, _ in group]
-        ids = torch.tensor([[i for ids, _ in group for i in ids]])
-        positions = torch.tensor([[n for ids, _ in group for n in range(len(ids))]])
-        labels = torch.tensor([i for _, row in group for i in [*row[1:], -100]])
-        hidden = model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state[0]
-        wanted = labels != -100
-        loss = functional.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted])
+        loss = token_losses(model, rows[place : place + batch], "mean")
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
         optimizer.step()

@@ -1,8 +1,10 @@
-"""A folder that people work in, for all tests in a browser."""
+"""A folder that people work in and somebody with a browser, for all tests in one."""
 
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +26,23 @@ def place(tmp_path_factory):
     rows = "".join(f"{n},What is {n}?,{n},{n + 1},{n + 2},{n + 3},A\n" for n in range(4))
     (folder / "numbers_val.csv").write_text("id,question,A,B,C,D,answer\n" + rows)
     return folder
+
+
+@pytest.fixture(scope="module")
+def person(site):
+    """Somebody with a browser. site: a fixture of the module, the address of a running `swift app` first."""
+    from webui_person import Person
+
+    one = Person(site[0])
+    one.open()
+    yield one
+    one.browser.quit()
+
+
+@pytest.fixture(autouse=True)
+def picture_of_the_end(request):
+    """A picture of what was there at the end of each test that somebody with a browser takes part in."""
+    yield
+    if "person" in request.fixturenames:
+        folder = os.environ["SWIFT_TEST_WEBUI"]
+        request.getfixturevalue("person").picture(Path(folder, f"{request.node.name}.png"))

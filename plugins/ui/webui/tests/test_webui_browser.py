@@ -31,23 +31,6 @@ def site(place):
         yield url, process, time.monotonic() - begun
 
 
-@pytest.fixture(scope="module")
-def person(site):
-    """Somebody with a browser."""
-    one = Person(site[0])
-    one.open()
-    yield one
-    one.browser.quit()
-
-
-@pytest.fixture(autouse=True)
-def picture_of_the_end(request):
-    """A picture of what was there at the end of each test."""
-    yield
-    if "person" in request.fixturenames:
-        request.getfixturevalue("person").picture(Path(PICTURES, f"{request.node.name}.png"))
-
-
 def ends(person, state, seconds=240):
     """Wait until the job that is shown is in a state."""
     return person.sees("runs-head", f": {state}", seconds)

@@ -65,13 +65,12 @@ def person(engine, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def anew(person, request):
-    """An empty conversation; a picture of the end."""
+def anew(person):
+    """An empty conversation, and no notices behind it."""
     person.press("chat-clear")
     person.until(lambda: not turns(person), "an empty conversation", 30)
     yield
     person.browser.execute_script("document.querySelectorAll('.toast-close').forEach(e => e.click())")
-    person.picture(Path(PICTURES, f"{request.node.name}.png"))
 
 
 def idle(person):

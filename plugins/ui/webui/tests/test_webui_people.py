@@ -33,23 +33,6 @@ def site(place):
         yield url, process
 
 
-@pytest.fixture(scope="module")
-def person(site):
-    """Somebody with a browser."""
-    one = Person(site[0])
-    one.open()
-    yield one
-    one.browser.quit()
-
-
-@pytest.fixture(autouse=True)
-def picture_of_the_end(request):
-    """A picture of what was there at the end of each test."""
-    yield
-    if "person" in request.fixturenames:
-        request.getfixturevalue("person").picture(Path(PICTURES, f"{request.node.name}.png"))
-
-
 def trains(person, steps, **more):
     """Start a training of so many steps; its name."""
     person.open()

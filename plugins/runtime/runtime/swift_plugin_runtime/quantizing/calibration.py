@@ -32,11 +32,9 @@ def batches_of(job: Job, model: Any, processor: Any, rows: list[Any], least: int
 
     from swift_plugin_runtime.batching.collate import pad_batch
     from swift_plugin_runtime.encoding.datasets import encode_rows
-    from swift_plugin_runtime.loading.processor import tokenizer_of
+    from swift_plugin_runtime.loading.processor import pad_id_of
 
-    tokenizer = tokenizer_of(processor)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
-    made = []
+    pad_id, made = pad_id_of(processor), []
     for items in grouped(encode_rows(job, rows, processor, "calibration rows"), least):
         batch = {k: v for k, v in pad_batch(items, pad_id).items() if k != "loss_scale"}
         made.append({k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()})

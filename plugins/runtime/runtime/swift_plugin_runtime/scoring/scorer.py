@@ -23,7 +23,7 @@ from swift_core.jobs.steps import load_adapters, load_model
 from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.inference.known_ids import known_ids
 from swift_plugin_runtime.loading.positions import check_length, longest_text
-from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.loading.processor import pad_id_of, tokenizer_of
 from swift_plugin_runtime.scoring.relevance import Judge
 from swift_plugin_runtime.scoring.texts import embed, own_pooling
 
@@ -39,10 +39,9 @@ class Scorer:
 
     def __init__(self, job: Job, model: Any, processor: Any):
         self.job, self.model, self.processor = job, model.eval(), processor
-        tokenizer = tokenizer_of(processor)
-        self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
+        self.pad = pad_id_of(processor)
         self.model.config.get_text_config().pad_token_id = self.pad  # heads look for the last token before padding
-        self.judge = judge_of(job, tokenizer)
+        self.judge = judge_of(job, tokenizer_of(processor))
         self.longest = longest_text(self.model, job.options.max_length)
 
     @classmethod
