@@ -88,7 +88,7 @@ def test_a_padded_batch_has_the_loss_and_gradients_of_its_logits(tied):
 
 def test_nobody_asks_for_gradients_in_an_evaluation(monkeypatch):
     model, ids = qwen2(), torch.arange(5, 15)[None]
-    monkeypatch.setattr(fused_loss, "_collect", lambda *_: pytest.fail("gradients were computed"))
+    monkeypatch.setattr(fused_loss._Gradients, "add", lambda *_: pytest.fail("gradients were computed"))
     head, targets = fused_loss.head_for(model, "auto"), targets_of(ids)
     with torch.no_grad(), fused_loss.fused_loss_in_head(head, "auto", targets, torch.ones(9)):
         assert model(input_ids=ids, use_cache=False).logits.item() > 0

@@ -10,6 +10,8 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
+from swift_plugin_runtime import rounding
+from swift_plugin_runtime.training import adamw
 from swift_plugin_runtime.training.finite import check_weights
 from swift_plugin_runtime.training.masters import GIB, MASTERS_FILE, Masters, choose, lift
 from swift_plugin_runtime.training.memory import training_bytes
@@ -233,3 +235,36 @@ def test_weights_that_are_not_finite_are_not_saved(place):
     model.base_model.model.model.layers[1].mlp.up_proj.lora_B.default.weight.data[3, 2] = torch.inf
     with pytest.raises(SwiftError, match=r"layers.1.mlp.up_proj.lora_B.* holds NaN or infinite weights"):
         check_weights(model)
+
+
+@pytest.mark.parametrize("more", [{}, {"fused": True}, {"foreach": True, "amsgrad": True}, {"maximize": True}])
+@pytest.mark.parametrize("where", ["optimizer", "none"])
+def test_adamw_by_pieces_is_adamw(monkeypatch, where, more):
+    """Three steps of weights larger than a piece, one of them turned; the last step also of a weight in float32."""
+    monkeypatch.setattr(adamw, "piece_of", lambda _: 64)
+    monkeypatch.setattr(rounding, "piece_of", lambda _: 64)
+    draw = torch.Generator().manual_seed(0)
+    wide, turned = torch.randn(9, 17, generator=draw).bfloat16(), torch.randn(17, 9, generator=draw).bfloat16().T
+    model = torch.nn.ParameterList([wide, torch.randn(3, generator=draw), turned, torch.randn(5).bfloat16()])
+    alone = [torch.nn.Parameter(p.detach().float().contiguous()) for p in model]
+    given = {"lr": 0.1, "betas": (0.8, 0.9), "weight_decay": 0.3, **more}
+    mine, torchs = torch.optim.AdamW(model, **given), torch.optim.AdamW(alone, **given)
+    taken: list[int] = []
+    masters = Masters(where, 3, lambda: len(taken))
+    masters.join(model, mine)
+    for number in range(3):
+        taken.append(number)
+        for p, other in zip(model, alone, strict=True):
+            p.grad = torch.randn(p.shape, generator=draw).to(p.dtype) if len(p) != 5 else None
+            other.grad = None if p.grad is None else p.grad.float()
+            if where == "none":
+                other.data = p.detach().float().contiguous()
+        mine.step()
+        torchs.step()
+        for p, other in zip(model, alone, strict=True):
+            exact = masters.values.get(p, other.detach())
+            assert torch.allclose(exact, other, rtol=1e-6) and (p - exact).abs().le(exact.abs() * 2 * STEP).all()
+            ours, theirs = (o.state[q] for o, q in ((mine, p), (torchs, other)))
+            assert ours.keys() == theirs.keys()
+            assert all(torch.allclose(v.float(), theirs[k].float(), rtol=1e-6) for k, v in ours.items())
+    assert model[0].dtype == torch.bfloat16 and not mine.state[model[3]] and model[3] not in masters.values

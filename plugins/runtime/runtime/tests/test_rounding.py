@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from swift_plugin_runtime.rounding import CHUNK, rounded, rounded_state, seed_of
+from swift_plugin_runtime.rounding import Noise, piece_of, rounded, rounded_state, seed_of
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -38,7 +38,7 @@ def test_numbers_that_are_none_stay_so():
 
 
 def test_a_seed_decides_every_entry_in_any_layout():
-    values = torch.randn(3, CHUNK, generator=torch.Generator().manual_seed(0))
+    values = torch.randn(3, piece_of(torch.device("cpu")), generator=torch.Generator().manual_seed(0))
     once, again, other = (rounded(values, torch.bfloat16, seed) for seed in (5, 5, 6))
     assert torch.equal(once, again) and not torch.equal(once, other)
     ups = (once.float() > values).float().mean(dim=1)
@@ -66,3 +66,15 @@ def test_tied_tensors_of_a_state_stay_tied():
     )
     assert made["embed"].data_ptr() == made["head"].data_ptr() and made["embed"].dtype == torch.bfloat16
     assert made["copy"] is made["embed"] and made["norm"].dtype == torch.float32
+
+
+def test_no_two_pieces_and_no_two_entries_are_rounded_together():
+    """What rounds one piece up says nothing of another's; a sum of errors varies as that of independent ones."""
+    together, noise = piece_of(torch.device("cpu")), Noise(7)
+    like = torch.empty(together)
+    drawn = [noise.draw(like, key, number).double() for key, number in ((0, 0), (0, 1), (1, 0))]
+    assert all(len(d.unique()) > 60_000 and d.min() >= 0 and d.max() <= 65535 for d in drawn)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert abs(float(torch.corrcoef(torch.stack([drawn[one], drawn[other]]))[0, 1])) < 0.01
+    means = [float(noise.draw(torch.empty(4), 0, n).double().mean()) for n in range(4000)]
+    assert abs(torch.tensor(means).var().item() / (65536**2 / 12 / 4) - 1) < 0.2

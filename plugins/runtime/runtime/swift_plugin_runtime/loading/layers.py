@@ -8,12 +8,21 @@ from typing import Any
 from swift_core import SwiftError
 from swift_core.contract.job import Job
 
+WRAPPERS = {
+    "OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module",
+    "FullyShardedDataParallel": "module", "DeepSpeedEngine": "module",
+}  # fmt: skip
+"""Class that torch.compile, torch.distributed or DeepSpeed puts around a model → where the model is in it."""
+
 
 def unwrapped(model: Any) -> Any:
-    """The model inside a wrapper of torch.distributed or torch.compile, which may be there or not."""
-    from accelerate.utils import extract_model_from_parallel
+    """The model inside a wrapper of torch.distributed or torch.compile, which may be there or not.
 
-    return extract_model_from_parallel(model, keep_torch_compile=False)
+    accelerate's function for it also looks at every module in the model, which each step would pay for.
+    """
+    while inner := WRAPPERS.get(type(model).__name__):
+        model = getattr(model, inner)
+    return model
 
 
 def base_of(model: Any) -> Any:

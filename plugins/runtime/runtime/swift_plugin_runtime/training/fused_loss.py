@@ -43,21 +43,21 @@ class HeadLoss(torch.autograd.Function):
         """The sum over all tokens, a scalar. The class names the shapes."""
         states, head = (t.to(_precision(t)) for t in (hidden, weight))
         inputs, wanted = (hidden, weight, bias), ctx.needs_input_grad[:3]
-        grads = [torch.zeros_like(t, dtype=torch.float32) if w else None for t, w in zip(inputs, wanted, strict=True)]
-        total, step = torch.zeros((), device=hidden.device), max(1, TOGETHER // len(weight))
-        for first in range(0, len(targets), step):
-            place = slice(first, first + step)
+        grads, total = _Gradients(inputs, wanted), torch.zeros((), device=hidden.device)
+        for place in _parts(len(targets), len(weight)):
             logits = functional.linear(states[place], head, bias)
             loss, slopes = _losses(logits, targets[place], weights[place], any(wanted))
             total += loss
             if slopes is not None:
-                _collect(grads, place, slopes.to(states.dtype), states[place], head)
-        ctx.grads = [None if g is None else g.to(t.dtype) for g, t in zip(grads, inputs, strict=True)]
+                grads.add(place, slopes.to(states.dtype), states[place], head)
+        ctx.grads = grads.whole()
         return total
 
     @staticmethod
     def backward(ctx: Any, scale: Any) -> Any:
-        return (*(None if g is None else g * scale for g in ctx.grads), None, None)
+        """Gradients are scaled where they are and handed over: a second call has none left."""
+        grads, ctx.grads = ctx.grads, None
+        return (*(None if g is None else g.mul_(scale) for g in grads), None, None)
 
 
 def _precision(tensor: torch.Tensor) -> torch.dtype:
@@ -78,14 +78,36 @@ def _losses(logits: Any, targets: Any, weights: Any, slopes: bool) -> tuple[torc
     return loss, chances.mul_(weights[:, None])
 
 
-def _collect(grads: list[Any], place: slice, slopes: torch.Tensor, states: torch.Tensor, head: torch.Tensor) -> None:
-    """Add one part's share to the gradients of hidden states, weight and bias, where each is wanted."""
-    if grads[0] is not None:
-        grads[0][place] = slopes @ head
-    if grads[1] is not None:
-        grads[1] += slopes.T @ states
-    if grads[2] is not None:
-        grads[2] += slopes.sum(0)
+class _Gradients:
+    """Gradients of hidden states [tokens, size], weight [vocabulary, size] and bias, as far as each is wanted.
+
+    They come from one part of the tokens after the other. The first share of a weight is taken as it is, so that one
+    part costs no sum; more are added to it in float32.
+    """
+
+    def __init__(self, inputs: Any, wanted: Any):
+        self.inputs, self.wanted = inputs, wanted
+        self.found = [torch.empty_like(inputs[0]) if wanted[0] else None, None, None]
+
+    def add(self, place: slice, slopes: torch.Tensor, states: torch.Tensor, head: torch.Tensor) -> None:
+        """The share of the tokens in `place`. slopes: [tokens there, vocabulary]."""
+        if self.found[0] is not None:
+            self.found[0][place] = slopes @ head
+        if self.wanted[1]:
+            self._sum(1, slopes.T @ states)
+        if self.wanted[2]:
+            self._sum(2, slopes.sum(0))
+
+    def _sum(self, index: int, share: torch.Tensor) -> None:
+        before = self.found[index]
+        self.found[index] = share if before is None else before.float().add_(share)
+
+    def whole(self) -> list[Any]:
+        """All of them in the types of their tensors; None where none is wanted."""
+        return [
+            (torch.zeros_like(t) if g is None else g.to(t.dtype)) if w else None
+            for g, t, w in zip(self.found, self.inputs, self.wanted, strict=True)
+        ]
 
 
 def _cut(hidden: Any, weight: Any, bias: Any, targets: Any, weights: Any) -> torch.Tensor:
@@ -206,16 +228,16 @@ class HeadLogps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, scale: Any) -> Any:
         slopes, *given = ctx.saved_tensors
-        grads = [None if slopes is None else slopes * scale[:, None], None, None]
-        if ctx.again:
-            states, head, bias, targets = given
-            shapes = zip((states, head, bias), ctx.needs_input_grad, strict=False)
-            grads = [torch.zeros_like(t, dtype=torch.float32) if w else None for t, w in shapes]
-            for place in _parts(len(targets), len(head)):
-                chances, _ = _chances(states[place], head, bias, targets[place], ctx.temperature)
-                slope = _slopes(chances, targets[place], ctx.temperature).mul_(scale[place, None])
-                _collect(grads, place, slope.to(states.dtype), states[place], head)
-        return (*(None if g is None else g.to(t) for g, t in zip(grads, ctx.types, strict=True)), None, None)
+        if not ctx.again:
+            return None if slopes is None else (slopes * scale[:, None]).to(ctx.types[0]), None, None, None, None
+        states, head, bias, targets = given
+        grads = _Gradients((states, head, bias), ctx.needs_input_grad[:3])
+        for place in _parts(len(targets), len(head)):
+            chances, _ = _chances(states[place], head, bias, targets[place], ctx.temperature)
+            slope = _slopes(chances, targets[place], ctx.temperature).mul_(scale[place, None])
+            grads.add(place, slope.to(states.dtype), states[place], head)
+        found = zip(grads.whole(), ctx.types, strict=True)
+        return (*(None if g is None else g.to(t) for g, t in found), None, None)
 
 
 def _parts(tokens: int, vocabulary: int) -> Iterator[slice]:

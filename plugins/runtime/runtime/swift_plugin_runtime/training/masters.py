@@ -17,7 +17,7 @@ import json
 import types
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ import torch
 from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_plugin_runtime.options import deepspeed_settings, splits_weights, training_options
-from swift_plugin_runtime.rounding import HALF, round_into, rounded_state, seed_of
+from swift_plugin_runtime.rounding import HALF, Noise, round_into, rounded_state, seed_of
 from swift_plugin_runtime.training import parts, sharding
+from swift_plugin_runtime.training.adamw import step_by_pieces
 
 MASTERS_FILE = "master_weights.safetensors"
 """In a checkpoint: the float32 weights from which training goes on, under the model's names."""
@@ -43,9 +44,6 @@ float32 weight takes more; the gradient; the two moments of AdamW."""
 
 EXTRA_BYTES = {where: sum(parts.values()) for where, parts in BYTES.items()}
 """The sum of `BYTES`."""
-
-TOGETHER = 1 << 26
-"""Entries of weights that AdamW takes a step on at a time, so that few of them have a float32 copy at once."""
 
 GIB = 2**30
 
@@ -154,6 +152,7 @@ class Masters:
         """Weights in 16 bits that train on masters beside them → their names."""
         self.values: dict[Any, torch.Tensor] = {}
         """Weights in 16 bits → their masters, once a gradient has reached them."""
+        self._drawn = -1, Noise(0)
 
     def lift(self, model: Any) -> None:
         """Make the model float32, or what trains of it where something else mixes the types."""
@@ -210,34 +209,29 @@ class Masters:
             if parameter in copies:
                 self._put_back(parameter, copies[parameter])
 
-    @contextmanager
-    def standing_in(self, optimizer: Any, gradients: dict[Any, torch.Tensor]) -> Iterator[None]:
-        """Inside, the optimizer holds float32 masters, with their gradients, in the place of the given weights.
+    def master(self, parameter: Any) -> torch.Tensor:
+        """The weight's float32 master, made where it has none yet; without masters the weight. [...], as the weight."""
+        if self.where == "optimizer" and parameter not in self.values:
+            self.values[parameter] = parameter.detach().float().contiguous()
+        return self.values.get(parameter, parameter.detach())
 
-        Each gradient has the shape of its weight. The weights themselves are not touched: one whose type changes, if
-        only for a moment, loses the hooks by which DistributedDataParallel averages its gradient.
-        """
-        masters = {p: self._master_of(p) for p in gradients if p in self.names}
-        for parameter, gradient in gradients.items():
-            stand = masters.get(parameter, parameter)
-            stand.grad = gradient.to(stand.dtype)
-        _exchange(optimizer, masters)
-        yield
-        _exchange(optimizer, {master: parameter for parameter, master in masters.items()})
-        for parameter in gradients:
-            masters.get(parameter, parameter).grad = None
-        for parameter, master in masters.items():
-            self._round_back(parameter, parameter.data, master)
+    def noise(self) -> Noise:
+        """What decides in this step which way weights are rounded."""
+        step = self.step()
+        if self._drawn[0] != step:
+            self._drawn = step, Noise(seed_of(self.seed, step))
+        return self._drawn[1]
 
-    def _master_of(self, parameter: Any) -> torch.Tensor:
-        return self.values.pop(parameter) if parameter in self.values else parameter.detach().float()
+    def key(self, parameter: Any) -> int:
+        """The weight's number in `noise`, by its name."""
+        return zlib.crc32(self.names[parameter].encode())
 
     def _put_back(self, parameter: Any, copy: torch.Tensor) -> None:
         master, parameter.data = parameter.data, copy
         self._round_back(parameter, copy, master)
 
     def _round_back(self, parameter: Any, copy: torch.Tensor, master: torch.Tensor) -> None:
-        round_into(copy, master, seed_of(self.seed, self.step(), zlib.crc32(self.names[parameter].encode())))
+        round_into(copy, master, self.noise(), self.key(parameter))
         if self.where == "optimizer":
             self.values[parameter] = master
 
@@ -328,29 +322,20 @@ def _exchange(optimizer: Any, places: dict[Any, torch.Tensor]) -> None:
 
 
 def _step_on_masters(masters: Masters, optimizer: Any) -> None:
-    """Let an optimizer that takes all weights at once step on their masters; AdamW on some after the others."""
-    inner, in_parts = optimizer.step, type(optimizer) is torch.optim.AdamW
+    """Let an optimizer that takes all weights at once step on their masters; AdamW on a piece after the other."""
+    inner, adamw = optimizer.step, type(optimizer) is torch.optim.AdamW
 
     def step(self: Any, closure: Any = None) -> None:
         masters.drop_frozen()
         trained = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        gradients = {p: p.grad for p in trained}
-        for parameter in trained:
+        gradients = {p: p.grad for p in trained if p in masters.names or not adamw}
+        for parameter in gradients:
             parameter.grad = None
-        for part in _parts(trained) if in_parts else [trained]:
-            work = {p: gradients[p] for p in part}
-            with masters.standing_in(self, work) if in_parts else masters.at_work(work):
-                inner()
+        with nullcontext() if adamw else masters.at_work(gradients):
+            inner()
+        if adamw:
+            step_by_pieces(self, gradients, masters.master, masters.noise(), masters.key)
         for parameter, gradient in gradients.items():
             parameter.grad = gradient
 
     optimizer.step = types.MethodType(step, optimizer)
-
-
-def _parts(parameters: list[Any]) -> list[list[Any]]:
-    parts: list[list[Any]] = [[]]
-    for parameter in parameters:
-        if sum(p.numel() for p in parts[-1]) + parameter.numel() > TOGETHER and parts[-1]:
-            parts.append([])
-        parts[-1].append(parameter)
-    return parts
