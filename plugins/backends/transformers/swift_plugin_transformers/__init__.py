@@ -25,6 +25,7 @@ class TransformersBackend(Backend):
     def start_engine(self, job: Job) -> Engine:
         from swift_plugin_runtime.inference.adapters import Adapters
         from swift_plugin_runtime.inference.engine import TransformersEngine
+        from swift_plugin_runtime.inference.packed import pack
         from swift_plugin_runtime.scoring.scorer import ScoringEngine, gives_numbers
 
         model, processor = load_model(job)
@@ -35,6 +36,8 @@ class TransformersBackend(Backend):
         if job.options.merge_lora:
             model = merge_adapters(job, model)
         most = getattr(job.options, "max_batch_size", 8)
-        return TransformersEngine(
+        engine = TransformersEngine(
             job, model.eval(), processor, served_name(job.options), Adapters(job, model), max_batch_size=most
         )
+        pack(model)  # behind the engine's proofs, which look into the weights
+        return engine

@@ -78,10 +78,12 @@ class Transformers(Loader):
     def load_model(self, job: Job, path: str, config: Any, quantization: Any) -> Any:
         import transformers
 
+        from swift_plugin_runtime.loading.products import quick_products
         from swift_plugin_runtime.options import splits_weights, zero_stage
         from swift_plugin_runtime.training import parts, zero
 
         options = job.options
+        quick_products()
         transformers.set_seed(options.seed)  # new heads and adapters start the same in every run
         arguments: dict[str, Any] = {"config": config, "dtype": dtype_of(options.torch_dtype)}
         if options.attn_impl:
