@@ -16,13 +16,14 @@ from typing import Any
 from benchmarks.measure import HERE, alternate, ratios, report, spread
 
 TASKS = {
-    "mixed": ("static", "admission", "transformers"),
+    "mixed": ("generate", "static", "admission", "transformers"),
     "latency": ("static", "admission"),
-    "prefix": ("apart", "admission"),
+    "prefix": ("generate", "apart", "admission"),
     "adapters": ("one", "mixed"),
-    "backends": ("admission", "llamacpp", "vllm"),
+    "backends": ("admission", "generate", "transformers", "llamacpp", "vllm"),
 }
-"""Task → contestants; the first is what the others are compared with."""
+"""Task → contestants; the first is what the others are compared with. generate: a loop by hand over transformers'
+`generate`, in padded batches of eight; transformers: its continuous batching; static, apart: ours without it."""
 
 MEASURES = {
     "mixed": "tokens per CPU second, 24 requests",
@@ -65,17 +66,18 @@ def built(names: list[str], place: Path) -> dict[str, str]:
     return {name: folder for name, folder in folders.items() if folder}
 
 
-def figures(task: str, folder: str, dtype: str, rounds: int) -> dict[str, list[float]]:
-    """What each contestant reports, round by round."""
+def figures(task: str, folder: str, dtype: str, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """What each contestant reports and its peak memory in MiB, round by round."""
     script = str(HERE / "serving" / "contestant.py")
     commands = {name: [sys.executable, script, task, name, folder, dtype] for name in TASKS[task]}
     found = alternate(commands, rounds, OMP_NUM_THREADS="1")
-    return {name: [used.report["figure"] for used in runs] for name, runs in found.items()}
+    return {name: [(used.report["figure"], used.peak) for used in runs] for name, runs in found.items()}
 
 
-def lines(model: str, task: str, found: dict[str, list[float]]) -> list[dict[str, Any]]:
+def lines(model: str, task: str, found: dict[str, list[tuple[float, float]]]) -> list[dict[str, Any]]:
     """A row of the table for each contestant."""
-    base = found[TASKS[task][0]]
+    figures = {name: [figure for figure, _ in runs] for name, runs in found.items()}
+    base = figures[TASKS[task][0]]
     return [
         {
             "model": model,
@@ -83,8 +85,9 @@ def lines(model: str, task: str, found: dict[str, list[float]]) -> list[dict[str
             "contestant": name,
             "figure": round(statistics.median(values), 2),
             "x the first": spread(ratios(values, base)),
+            "peak, MiB": round(max(peak for _, peak in found[name])),
         }
-        for name, values in found.items()
+        for name, values in figures.items()
     ]
 
 

@@ -44,8 +44,8 @@ def asked(ids: list[int], count: int, **more: Any) -> Request:
 def all_at_once(name: str, folder: str) -> float:
     """Tokens of answers per CPU second, for requests that all wait at the start."""
     requests = mixed()
-    if name == "transformers":
-        return by_transformers(folder, requests)
+    if name in BY_HAND:
+        return BY_HAND[name](folder, requests)
     engine = started(folder, admits=name == "admission", size=8 if name == "static" else 24)
     begun = time.process_time()
     replies = engine.generate([asked(ids, count) for ids, count in requests])
@@ -60,6 +60,8 @@ def by_backend(name: str, folder: str) -> float:
         here = psutil.Process()
         return sum(sum(p.cpu_times()[:2]) for p in [here, *here.children(recursive=True)])
 
+    if name in BY_HAND:
+        return BY_HAND[name](folder, mixed())
     given: dict[str, Any] = {"model": folder, "template": "chatml", "torch_dtype": sys.argv[4]}
     if name != "admission":
         given["backend"] = name
@@ -73,6 +75,34 @@ def by_backend(name: str, folder: str) -> float:
     seconds = spent() - begun
     engine.close()
     return sum(reply.completion_tokens for reply in replies) / seconds
+
+
+def loaded(folder: str) -> Any:
+    """The model as transformers gives it, that has answered once."""
+    import transformers
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, sys.argv[4])).eval()
+    generated(model, [(prompt(16, 99), 4)])
+    return model
+
+
+def generated(model: Any, batch: list[tuple[list[int], int]]) -> None:
+    """Greedy answers by `generate`, to the longest one that is asked for; prompts are padded on the left."""
+    longest = max(len(ids) for ids, _ in batch)
+    rows = [[0] * (longest - len(ids)) + ids for ids, _ in batch]
+    seen = [[0] * (longest - len(ids)) + [1] * len(ids) for ids, _ in batch]
+    model.generation_config.eos_token_id = None
+    model.generate(
+        torch.tensor(rows), attention_mask=torch.tensor(seen), do_sample=False, pad_token_id=0,
+        max_new_tokens=max(count for _, count in batch),
+    )  # fmt: skip
+
+
+def by_generate(folder: str, requests: list[tuple[list[int], int]]) -> float:
+    """The same by transformers' `generate`, eight at a time."""
+    model = loaded(folder)
+    spent = seconds(lambda: [generated(model, requests[at : at + 8]) for at in range(0, len(requests), 8)])
+    return sum(count for _, count in requests) / spent
 
 
 def by_transformers(folder: str, requests: list[tuple[list[int], int]]) -> float:
@@ -116,8 +146,11 @@ def latency(name: str, folder: str) -> float:
 
 def prefix(name: str, folder: str) -> float:
     """CPU seconds to the first token of a second prompt that begins with the 300 tokens of the first."""
-    engine = started(folder)
     common = prompt(300, 1)
+    if name == "generate":
+        model = loaded(folder)
+        return seconds(lambda: generated(model, [([*common, *prompt(20, 3)], 1)]))
+    engine = started(folder)
     engine.generate([asked([*common, *prompt(20, 2)], 1)])
     if name == "apart":
         engine.forget()
@@ -146,6 +179,8 @@ def seconds(work: Any) -> float:
     work()
     return time.process_time() - begun
 
+
+BY_HAND = {"generate": by_generate, "transformers": by_transformers}
 
 TASKS = {"mixed": all_at_once, "latency": latency, "prefix": prefix, "adapters": adapters, "backends": by_backend}
 

@@ -7,7 +7,9 @@ the plain one, so that memory stays what it was; a head that shares its weight w
 
 from __future__ import annotations
 
+import ctypes
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,18 +19,32 @@ from torch import nn
 LEAST = 1 << 16
 """Numbers in a weight from which it is packed; smaller ones gain nothing."""
 
+TOGETHER = 1 << 26
+"""Bytes of plain weights after which their memory is given back."""
+
 
 @torch.no_grad()
 def pack(model: Any) -> int:
     """Pack what can be; returns how many layers were. The model cannot be trained, merged or saved afterwards."""
     owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
     layers = [module for module in model.modules() if _suited(module)] if torch.backends.mkldnn.enabled else []
+    freed = 0
     for layer in layers:
         weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight)
         layer.forward = partial(_forward, weight, layer.bias)
         if owners[id(layer.weight)] == 1:
+            freed += layer.weight.nbytes
             layer.weight = nn.Parameter(weight, requires_grad=False)
+        if freed > TOGETHER or layer is layers[-1]:
+            freed = 0
+            _give_back()
     return len(layers)
+
+
+def _give_back() -> None:
+    """Hand freed memory to the system: glibc keeps the holes of plain weights, into which no packed one fits."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _suited(module: Any) -> bool:
