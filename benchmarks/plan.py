@@ -31,11 +31,19 @@ GRID: list[dict[str, Any]] = [
         ("sft", "full", "bfloat16", 1, 128),
         ("sft", "lora", "float32", 1, 512),
         ("sft", "lora", "float32", 4, 512),
+        ("sft", "full", "bfloat16", 4, 512),
         ("sft", "lora", "bfloat16", 2, 128),
+        ("sft", "lora", "bfloat16", 4, 512),
+        ("sft", "dora", "float32", 2, 256),
         ("pt", "full", "float32", 2, 512),
         ("pt", "lora", "float32", 4, 512),
         ("dpo", "full", "float32", 2, 256),
+        ("dpo", "full", "bfloat16", 2, 256),
         ("dpo", "lora", "float32", 4, 256),
+        ("dpo", "lora", "bfloat16", 2, 512),
+        ("kto", "lora", "float32", 4, 256),
+        ("orpo", "full", "float32", 2, 256),
+        ("rm", "lora", "float32", 2, 256),
     )
 ]
 
@@ -122,7 +130,7 @@ def options_of(place: Path, model: str, job: dict[str, Any]) -> tuple[str, dict[
     }  # fmt: skip
     if job["job"] != "pt":
         options["template"] = "chatml"
-    return ("rlhf", {**options, "trainer": "dpo"}) if job["job"] == "dpo" else (job["job"], options)
+    return (job["job"], options) if job["job"] in ("sft", "pt") else ("rlhf", {**options, "trainer": job["job"]})
 
 
 def rows_of(method: str, tokens: int, number: int) -> dict[str, Any]:
@@ -130,7 +138,8 @@ def rows_of(method: str, tokens: int, number: int) -> dict[str, Any]:
     text = " ".join(str((number * 7 + n) % 10) for n in range(tokens // 2))
     if method == "pt":
         return {"text": text}
-    return {"query": "Go", "response": text} | ({"rejected_response": text[::-1]} if method == "dpo" else {})
+    more = {"sft": {}, "kto": {"label": number % 2 == 0}}.get(method, {"rejected_response": text[::-1]})
+    return {"query": "Go", "response": text, **more}
 
 
 def apart(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""`python -m benchmarks.train`: one pass over the same rows by us, by the limit loop and by each peer, in turn."""
+"""`python -m benchmarks.train`: one pass over the same rows by us, by the limit loop and by each peer, in turn.
+
+On models of several shapes and rows of several profiles of length (`material.py`). What is measured is kept in
+--folder: the command begun again goes on with what is left.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.environment import interpreter
-from benchmarks.measure import HERE, Used, alternate, ratios, report, run, spread
+from benchmarks.kept import Kept
+from benchmarks.measure import HERE, Used, alternate, machine, ratios, run, spread, table
+from benchmarks.train.material import MODELS, PROFILES, REAL
 
 SCRIPTS = HERE / "train"
 PEERS = {
@@ -54,23 +60,40 @@ def compare(found: dict[str, list[Used]]) -> list[dict[str, str]]:
     return rows
 
 
+def compared(model: str, profile: str, asked: argparse.Namespace) -> list[dict[str, str]]:
+    """The rows of the table for one model and profile, measured now; `error` stands in one where that failed."""
+    names = ["limit", "swift", *asked.peers]
+    with tempfile.TemporaryDirectory() as place:
+        material = [str(SCRIPTS / "material.py"), place, str(asked.rows[profile]), model, profile]
+        run([sys.executable, *material])
+        commands = {name: command(name, Path(place), asked.mode, asked.batch) for name in names}
+        found = alternate(commands, asked.rounds, OMP_NUM_THREADS="1")
+    return [{"model": model, "rows": profile, **row} for row in compare(found)]
+
+
 def main() -> None:
     """Build the material, run everybody, print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__)
     parser.add_argument("--mode", choices=("lora", "full"), default="lora")
-    parser.add_argument("--rows", type=int, default=160)
+    parser.add_argument("--models", nargs="*", choices=[REAL, *MODELS], default=[REAL, *MODELS])
+    parser.add_argument("--profiles", nargs="*", choices=PROFILES, default=list(PROFILES))
+    parser.add_argument("--rows", nargs="*", type=int, default=[96, 48, 16], help="Rows of each profile.")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
-    parser.add_argument("--out", help="JSON file for all figures.")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        run([sys.executable, str(SCRIPTS / "material.py"), str(folder), str(arguments.rows)])
-        names = ["limit", "swift", *arguments.peers]
-        commands = {name: command(name, folder, arguments.mode, arguments.batch) for name in names}
-        found = alternate(commands, arguments.rounds, OMP_NUM_THREADS="1")
-    report(f"Training, {arguments.mode}, batch {arguments.batch}", compare(found), found, arguments.out)
+    parser.add_argument("--folder", type=Path, default=Path("output/train"))
+    asked = parser.parse_args()
+    asked.rows = dict(zip(PROFILES, asked.rows, strict=True))
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    settings = {key: getattr(asked, key) for key in ("rows", "batch", "rounds", "peers")}
+    kept = Kept(asked.folder / f"{asked.mode}.json", {**settings, "on": machine()})
+    for profile in asked.profiles:
+        for model in asked.models:
+            key = f"{model}, {profile}"
+            kept.once(key, lambda m=model, p=profile: {"rows": compared(m, p, asked)})
+    text = table([row for line in kept.lines.values() for row in line["rows"]])
+    (asked.folder / f"{asked.mode}.md").write_text(text + "\n", encoding="utf-8")
+    print(f"\nTraining, {asked.mode}, batch {asked.batch}\n\n{text}\n\nFigures: {kept.file}")
 
 
 if __name__ == "__main__":

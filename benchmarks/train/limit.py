@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from marks import Marks
+from marks import Marks, targets
 
 MARKS = Marks()
 
@@ -49,12 +49,12 @@ class LoRA(nn.Module):
         return self.base(x) + functional.linear(low, self.b.to(x.dtype)) * self.scale
 
 
-def add_lora(model) -> None:
-    """LoRA on every linear layer but the head; nothing else trains."""
+def add_lora(model, chosen="all-linear") -> None:
+    """LoRA on every linear layer but the head, or on those with the names in `chosen`; nothing else trains."""
     model.requires_grad_(False)
     for parent in list(model.model.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear):
+            if isinstance(child, nn.Linear) and (chosen == "all-linear" or name in chosen):
                 setattr(parent, name, LoRA(child))
 
 
@@ -80,11 +80,17 @@ def token_losses(model: Any, rows: Any, reduction: str) -> torch.Tensor:
 
 def main(folder: Path, mode: str, batch: int) -> None:
     """One pass over the rows."""
+    from swift_plugin_runtime.loading.products import quick_products  # not in the environments that take `encode` alone
+    from swift_plugin_runtime.rounding import rounded
+
     transformers.AttentionInterface.register("limit", attend)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="limit")
+    quick_products()
+    types = {name: value.dtype for name, value in model.state_dict().items()}
+    model = model.float() if mode == "full" else model
     if mode == "lora":
-        add_lora(model)
+        add_lora(model, targets(folder / "model"))
     model.train()
     rows = encode(tokenizer, [json.loads(line) for line in (folder / "rows.jsonl").open()])
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
@@ -96,6 +102,8 @@ def main(folder: Path, mode: str, batch: int) -> None:
         optimizer.step()
         optimizer.zero_grad()
         MARKS.step()
+    if mode == "full":
+        [rounded(value, types[name], 0) for name, value in model.state_dict().items()]
     MARKS.ended()
     MARKS.tell(tokens=sum(len(ids) for ids, _ in rows), steps=-(-len(rows) // batch), loss=loss.item())
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import json
 import resource
 import time
+from pathlib import Path
 from typing import Any
+
+
+def targets(model: Path) -> list[str] | str:
+    """What LoRA is put on: all linear layers, but of a model with experts those of its attention.
+
+    Experts are single layers for some contestants and one tensor for others.
+    """
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    return ["q_proj", "k_proj", "v_proj", "o_proj"] if "num_experts" in config else "all-linear"
 
 
 class Marks:

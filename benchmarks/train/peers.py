@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from marks import Marks, last_loss, watch_trainer
+from marks import Marks, last_loss, targets, watch_trainer
 
 MARKS = Marks()
 
@@ -21,11 +21,11 @@ COMMON = {
 }  # fmt: skip
 
 
-def lora(peft, mode):
-    """LoRA on all linear layers, or nothing."""
+def lora(peft, mode, model):
+    """LoRA on what all contestants put it on, or nothing."""
     if mode != "lora":
         return None
-    return peft.LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    return peft.LoraConfig(r=8, lora_alpha=32, target_modules=targets(model), task_type="CAUSAL_LM")
 
 
 def by_trainer(folder: Path, mode: str, batch: int, flat: bool):
@@ -36,7 +36,7 @@ def by_trainer(folder: Path, mode: str, batch: int, flat: bool):
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder / "model")
-    config = lora(peft, mode)
+    config = lora(peft, mode, folder / "model")
     model = peft.get_peft_model(model, config) if config else model
     rows = encode(tokenizer, [json.loads(line) for line in (folder / "rows.jsonl").open()])
     data = [{"input_ids": ids, "labels": labels} for ids, labels in rows]
@@ -67,7 +67,11 @@ def by_trl(folder: Path, mode: str, batch: int, flat: bool):
             padding_free=flat, max_length=None, gradient_checkpointing=False, disable_tqdm=True, **COMMON,
         )  # fmt: skip
         trainer = trl.SFTTrainer(
-            model=model, args=arguments, train_dataset=rows, processing_class=tokenizer, peft_config=lora(peft, mode)
+            model=model,
+            args=arguments,
+            train_dataset=rows,
+            processing_class=tokenizer,
+            peft_config=lora(peft, mode, folder / "model"),
         )
         trainer.train()
     return trainer, sum(len(row["input_ids"]) for row in trainer.train_dataset)

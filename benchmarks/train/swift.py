@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from marks import Marks, last_loss, watch_trainer
+from marks import Marks, last_loss, targets, watch_trainer
 
 MARKS = Marks()
 
@@ -18,10 +18,12 @@ def main(folder: Path, mode: str, batch: int) -> None:
     watch_trainer(MARKS)
     from swift_core import run
 
+    chosen = targets(folder / "model")
+    more = {"target_modules": chosen} if mode == "lora" and isinstance(chosen, list) else {}
     with tempfile.TemporaryDirectory() as output:
         done = run(
             "sft", model=str(folder / "model"), dataset=[str(folder / "rows.jsonl")], template="chatml", tuner=[mode],
-            per_device_train_batch_size=batch, num_train_epochs=1, output_dir=output,
+            per_device_train_batch_size=batch, num_train_epochs=1, output_dir=output, **more,
         )  # fmt: skip
         trainer = done["trainer"]
         tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path[:1] = []  # this script's folder holds a file called as the package is
 sys.path.append(str(Path(__file__).parent.parent))
-from marks import Marks, seen_dataset, watch_trainer  # noqa: E402
+from marks import Marks, seen_dataset, targets, watch_trainer  # noqa: E402
 
 MARKS = Marks()
 
@@ -38,6 +38,8 @@ def main(folder: Path, mode: str, batch: int) -> None:
     from llamafactory.train.tuner import run_exp
 
     pure = mode != "lora" and torch.cuda.is_available()  # on a CPU it knows float32 weights under autocast alone
+    chosen = targets(folder / "model")
+    named = ",".join(chosen) if isinstance(chosen, list) else "all"
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "rows.jsonl").symlink_to(folder / "rows.jsonl")
         model = readable(folder / "model", Path(place, "model"))
@@ -45,7 +47,7 @@ def main(folder: Path, mode: str, batch: int) -> None:
         run_exp({
             "stage": "sft", "do_train": True, "model_name_or_path": str(model), "dataset_dir": place,
             "dataset": "rows", "template": "chatml", "finetuning_type": mode, "lora_rank": 8, "lora_alpha": 32,
-            "lora_target": "all", "cutoff_len": 4096, "output_dir": f"{place}/output", "num_train_epochs": 1,
+            "lora_target": named, "cutoff_len": 4096, "output_dir": f"{place}/output", "num_train_epochs": 1,
             "per_device_train_batch_size": batch, "learning_rate": 1e-4, "logging_steps": 5, "report_to": "none",
             "lr_scheduler_type": "cosine", "bf16": not pure, "pure_bf16": pure, "disable_gradient_checkpointing": True,
             "use_cpu": not torch.cuda.is_available(),

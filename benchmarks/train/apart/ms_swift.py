@@ -5,14 +5,21 @@ Arguments as ../limit.py. The template is chatml without a system prompt, so tha
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent))  # last: `swift` is ms-swift's here, not our contestant
-from marks import Marks, seen_dataset, watch_trainer
+from marks import Marks, seen_dataset, targets, watch_trainer
 
 MARKS = Marks()
+
+
+def family(model: Path) -> str:
+    """What ms-swift calls the model's family: most have the name that its config.json says."""
+    said: str = json.loads((model / "config.json").read_text(encoding="utf-8"))["model_type"]
+    return said
 
 
 def main(folder: Path, mode: str, batch: int) -> None:
@@ -24,14 +31,17 @@ def main(folder: Path, mode: str, batch: int) -> None:
     seen = seen_dataset()
     with tempfile.TemporaryDirectory() as output:
         given = {
-            "model": folder / "model", "model_type": "qwen2", "template": "chatml", "system": "", "tuner_type": mode,
+            "model": folder / "model", "model_type": family(folder / "model"),
+            "template": "chatml", "system": "", "tuner_type": mode,
             "dataset": folder / "rows.jsonl", "num_train_epochs": 1, "per_device_train_batch_size": batch,
             "gradient_accumulation_steps": 1, "learning_rate": 1e-4, "logging_steps": 5, "output_dir": output,
             "torch_dtype": "bfloat16", "gradient_checkpointing": "false", "report_to": "none", "lora_rank": 8,
-            "lora_alpha": 32, "target_modules": "all-linear", "dataset_num_proc": 1, "dataloader_num_workers": 0,
+            "lora_alpha": 32, "dataset_num_proc": 1, "dataloader_num_workers": 0,
             **({} if torch.cuda.is_available() else {"use_cpu": "true"}),
         }  # fmt: skip
-        sft_main([word for key, value in given.items() for word in (f"--{key}", str(value))])
+        chosen = targets(folder / "model")
+        words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
+        sft_main([*words, "--target_modules", *([chosen] if isinstance(chosen, str) else chosen)])
     tokens = sum(len(row["input_ids"]) for row in seen["dataset"])
     MARKS.tell(tokens=tokens, steps=seen["state"].global_step, loss=seen["state"].log_history[-1].get("train_loss"))
 

@@ -105,6 +105,22 @@ def test_devices_share_what_their_split_shares():
     assert shared_out(parts, Layout(4, split="fsdp"), 7) == shared_out(parts, Layout(4, split="zero3"), 7) == fsdp
 
 
+@pytest.mark.parametrize(
+    ("tuner", "dtype", "fixed", "share"),
+    [("full", "float32", 25, 0.0), ("lora", "float32", 85, 0.45), ("lora", "bfloat16", 85, 0.28)],
+)
+def test_a_process_on_a_cpu_holds_more_than_its_tensors(folder, tmp_path, tuner, dtype, fixed, share):
+    """All that it ever held at once, and gaps; said of this machine's CPU, not of a device that is described."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"query": "Two?", "response": "Three."}\n' * 4)
+    given = {"dataset": [str(rows)], "tuner": [tuner], "template": "chatml", "torch_dtype": dtype}
+    here, there = plan(folder, **given).memory, plan(folder, **given, memory_gib=1).memory
+    gaps = here.parts.pop("process")
+    assert here.parts == there.parts
+    assert gaps == (fixed << 20) + int(share * (here.parts["activations"] + here.parts["logits"]))
+    assert here.total == sum(here.parts.values()) + gaps > there.total
+
+
 def test_gradients_come_as_activations_go():
     parts = {"weights": 10, "gradients": 4, "activations": 5, "logits": 1, "KV cache": 7}
     assert held(parts, accumulates=False) == 10 + 7

@@ -6,7 +6,7 @@ frees activations as gradients come: it holds at most what `passes` has counted 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,13 @@ from swift_plugin_runtime.training.memory import training_parts
 
 SCALES = {4: 0.5, 8: 0.0}
 """Bits of a quantized weight → bits that its scales take more (a float32 for each 64, QLoRA's first level)."""
+
+PROCESS = {True: 25 << 20, False: 85 << 20}
+"""Whether whole weights train → bytes that a process on a CPU holds beside all tensors and the gaps between them."""
+
+GAPS = {4: 0.45, 2: 0.28}
+"""Bytes of a number → what the gaps take with adapters, as a share of activations and logits. Measured with glibc 2.36
+(`benchmarks.plan`), whose malloc keeps what a backward pass frees and often cannot fit the same size into it again."""
 
 
 @dataclass
@@ -53,7 +60,7 @@ class Memory:
     """parts: bytes on each device by name. total: bytes held at most at one time. checkpoint: bytes of one on disk.
 
     parameters, trained: how many there are. said: what was chosen on the way, a line each. sizes: bytes of `weights`
-    and `gradients` of the whole model.
+    and `gradients` of the whole model. item: bytes of a number that it computes with.
     """
 
     parts: dict[str, int]
@@ -63,6 +70,7 @@ class Memory:
     checkpoint: int = 0
     said: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    item: int = 4
 
 
 def training_memory(job: Job, config: Any, batch: Batch, layout: Layout, device: torch.device, free: float) -> Memory:
@@ -88,7 +96,18 @@ def training_memory(job: Job, config: Any, batch: Batch, layout: Layout, device:
     parts = layout.of_model({name: size for name, size in parts.items() if size})
     most = 0 if layout.devices > 1 else found.most  # it has the gradients of all weights
     total = held(parts, o.gradient_accumulation_steps > 1, most)
-    return Memory(parts, total, count, trained, kept, [said] if said else [], sizes)
+    return Memory(parts, total, count, trained, kept, [said] if said else [], sizes, item_of(model, where))
+
+
+def in_a_process(memory: Memory, whole: bool) -> Memory:
+    """The same for a process on a CPU: it never gives back what it held, and holds `PROCESS` and `GAPS` beside it.
+
+    whole: whether whole weights train.
+    """
+    passing = memory.parts.get("activations", 0) + memory.parts.get("logits", 0)
+    gaps = 0 if whole else int(GAPS[memory.item] * passing)
+    parts = {**memory.parts, "process": PROCESS[whole] + gaps}
+    return replace(memory, parts=parts, total=sum(parts.values()))
 
 
 def shared_out(parts: dict[str, int], layout: Layout, gathered: int) -> dict[str, int]:
@@ -212,8 +231,10 @@ def head_bytes(model: Any, batch: Batch, item: int) -> int:
     entries, wide = head.weight.numel(), len(head.weight)
     if batch.logits is not None:
         return batch.logits * wide * (item + 12 if item < 4 else 12)
-    together = min(batch.tokens, max(1, TOGETHER // wide)) * wide * (8 if item == 4 else 10)
-    return together + (entries * (4 + item) if head.weight.requires_grad else 0)
+    most = max(1, TOGETHER // wide)
+    together = min(batch.tokens, most) * wide * (8 if item == 4 else 10)
+    gradient = entries * (item if batch.tokens <= most else 4 + item)  # several parts are added up in float32
+    return together + (gradient if head.weight.requires_grad else 0)
 
 
 def serving_memory(job: Job, config: Any, rows: int, length: int) -> Memory:

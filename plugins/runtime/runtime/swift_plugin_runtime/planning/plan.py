@@ -17,7 +17,15 @@ from swift_core.job.prepare import prepare
 from swift_plugin_runtime.loading.loader import device_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.planning.layout import Layout, Traffic, traffic
-from swift_plugin_runtime.planning.memory import Batch, Memory, serving_memory, split_of, training_memory
+from swift_plugin_runtime.planning.memory import (
+    Batch,
+    Memory,
+    in_a_process,
+    serving_memory,
+    split_of,
+    trains_whole,
+    training_memory,
+)
 from swift_plugin_runtime.planning.shape import config_folder
 from swift_plugin_runtime.planning.work import SAMPLE, Work, checkpoints_kept, lengths_of, work_of
 from swift_plugin_runtime.training.masters import free_bytes
@@ -138,6 +146,8 @@ def _one(name: str, given: list[Given], own: PlanOptions) -> Plan:
     batch, said = batch_of(job, work, config)
     said += granted(job, rows, config, layout)
     memory = training_memory(job, config, batch, layout, device, free)
+    if device.type == "cpu" and layout.devices == 1 and own.memory_gib is None:  # else a device of another machine
+        memory = in_a_process(memory, trains_whole(job))
     kept = checkpoints_kept(job, work.steps)
     return _timed(Plan(name, memory, work, layout, free, said, kept), job, config, batch, own)
 
