@@ -23,8 +23,8 @@ from swift_plugin_runtime.planning.memory import (
     in_a_process,
     serving_memory,
     split_of,
-    trains_whole,
     training_memory,
+    trains_whole,
 )
 from swift_plugin_runtime.planning.shape import config_folder
 from swift_plugin_runtime.planning.work import SAMPLE, Work, checkpoints_kept, lengths_of, work_of
