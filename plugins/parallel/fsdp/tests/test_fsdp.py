@@ -198,6 +198,7 @@ def test_kill_9_while_shards_are_written_loses_nothing(tmp_path, way):
         for process in doomed.running:
             os.kill(process.pid, signal.SIGKILL)
         calling.join(60)
+        doomed.close()
         torn += any((tmp_path / "killed").glob(".saving/*"))
         assert [damage(folder) for folder in (tmp_path / "killed").glob("checkpoint-*")] == [None] * len(
             list((tmp_path / "killed").glob("checkpoint-*"))

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from swift_testing import warm
 
@@ -31,21 +31,26 @@ class Processes:
     def __init__(self, count: int = 2):
         self.pipes: list[Connection] = []
         self.running: list[subprocess.Popen[bytes]] = []
-        self.outputs: list[IO[bytes]] = []
+        self.folder = tempfile.TemporaryDirectory(prefix="meet-", ignore_cleanup_errors=True)
         port = _free_port()
-        with tempfile.TemporaryDirectory(prefix="meet-") as folder, socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(address := str(Path(folder, "socket")))
+        with contextlib.ExitStack() as failing, socket.socket(socket.AF_UNIX) as listening:
+            failing.callback(self.close)
+            listening.bind(address := str(Path(self.folder.name, "socket")))
             listening.listen()
             listening.settimeout(0.1)
             for rank in range(count):
                 self._start(rank, *map(str, [address, rank, count, port, *sys.path]))
                 self.pipes.append(self._accept(rank, listening))
+            failing.pop_all()
+
+    def _output(self, rank: int) -> Path:
+        """What a process printed."""
+        return Path(self.folder.name, f"output-{rank}")
 
     def _start(self, rank: int, *words: str) -> None:
-        output = tempfile.TemporaryFile()  # closed with the process
         command = [warm.python(), "-m", __name__, *words]
-        self.outputs.append(output)
-        self.running.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT))
+        with self._output(rank).open("wb") as output:
+            self.running.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT))
 
     def _accept(self, rank: int, listening: socket.socket) -> Connection:
         """The pipe of a process that was just started. AssertionError where it ends before it connects."""
@@ -106,21 +111,22 @@ class Processes:
         """What a process printed, and with which exit code it ended, if it did."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.running[rank].wait(0.1)
-        number = self.outputs[rank].fileno()
-        printed = os.pread(number, SHOWN, max(0, os.fstat(number).st_size - SHOWN)).decode(errors="replace").strip()
+        output = self._output(rank)
+        printed = output.read_bytes()[-SHOWN:].decode(errors="replace").strip() if output.exists() else ""
         code = self.running[rank].poll()
         ended = "" if code is None else f", which ended with {code}"
         return f"\nOutput of process {rank}{ended}:\n{printed or '(nothing)'}"
 
     def close(self) -> None:
         """End the processes."""
-        for pipe, running, output in zip(self.pipes, self.running, self.outputs, strict=True):
+        for pipe in self.pipes:
             with contextlib.suppress(OSError):  # it is gone
                 _send(pipe, None)
+        for running in self.running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(10)
             running.kill()
-            output.close()
+        self.folder.cleanup()
 
 
 def _send(pipe: Connection, value: Any) -> None:
