@@ -23,6 +23,9 @@ STRATEGIES = {"fsdp": {"fsdp": True}, "zero3": {"deepspeed": "zero3", "launcher"
 SIZES = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 12}
 """A model of 69 million weights in float32; a block is a tenth of it, each end a twelfth."""
 
+PACKED = {**SIZES, "num_hidden_layers": 24, "vocab_size": 1000}
+"""For weights of 4 bits, of which the ends have none: 170 million weights, nearly all of them in blocks."""
+
 SMALL = {"hidden_size": 48, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 12}
 """Read first, so that what is imported on the way does not count."""
 
@@ -37,17 +40,19 @@ def curves(largest: int) -> list[Curve]:
         (way, tuner): Curve(f"loading, {way}, {tuner}: most memory", "processes", "MiB", theory)
         for way in ways
         for tuner in TUNERS
-        if (way, tuner) != ("zero3", "qlora")  # refused
+        if (way, tuner) != ("zero3", "qlora")  # which reads the whole
     }
     os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)  # of the processes to be started
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as small:
+    with tempfile.TemporaryDirectory() as place:
+        small, folders = f"{place}/small", {tuner: f"{place}/{tuner == 'qlora'}" for tuner in TUNERS}
         write(small, SMALL)
-        print(f"the weights: {write(folder, SIZES) / 2**20:.0f} MiB")
+        for tuner, sizes in (("lora", SIZES), ("qlora", PACKED)):
+            print(f"the weights, {tuner}: {write(folders[tuner], sizes) / 2**20:.0f} MiB in float32")
         for count in (c for c in PROCESSES if c <= largest):
             with Processes(count) as processes:
                 for (way, tuner), curve in found.items():
                     processes.call(load, small, way, tuner)
-                    taken = max(processes.call(load, folder, way, tuner))
+                    taken = max(processes.call(load, folders[tuner], way, tuner))
                     measured(curve, [count], lambda _, t=taken: t / 2**20)
     return list(found.values())
 
@@ -60,7 +65,8 @@ def write(folder: str, sizes: dict[str, int]) -> int:
 
     tokenizer = build_tokenizer(SAMPLE_TEXTS, {"<s>": None, "</s>": None, "<pad>": None}, 300, bos="<s>", eos="</s>")
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(vocab_size=8000, num_key_value_heads=12, tie_word_embeddings=False, **sizes)
+    shape = {"vocab_size": 8000, "num_key_value_heads": 12, "tie_word_embeddings": False, **sizes}
+    config = transformers.LlamaConfig(**shape)
     transformers.LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="200MB")
     tokenizer.save_pretrained(folder)
     return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))

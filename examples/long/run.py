@@ -5,7 +5,7 @@
 
 `--sequence_parallel_size 2` gives each process half of the row's tokens; only attention looks at all of them
 (docs/scaling.md). What a process keeps for the backward pass is half of what one process would keep alone, and the loss
-is the same: `--processes 1` shows both. The last line tells the loss, and the most memory that one process took (Linux).
+is the same: `--processes 1` shows both. The last line tells the loss, and the most memory that a process took (Linux).
 """
 
 from __future__ import annotations

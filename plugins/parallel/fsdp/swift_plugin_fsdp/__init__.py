@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError, Unsupported, hookimpl, option
-from swift_core.contract.components import Parallel, Quantizer, declared
+from swift_core.contract.components import Parallel
 from swift_core.contract.job import Job
 
 
@@ -35,6 +35,7 @@ class Fsdp(Parallel):
     def check_job(self, job: Job) -> None:
         """Refuse to split a model among processes where there is one only, or into copies that are not equal."""
         from swift_plugin_runtime.training.mesh import layout_of, process_counts
+        from swift_plugin_runtime.training.parts import check_packed
 
         if not self.fsdp:
             raise SwiftError(f"--hsdp {self.hsdp} says how many copies of the model --fsdp splits; say --fsdp true.")
@@ -42,7 +43,7 @@ class Fsdp(Parallel):
             layout_of(job, processes)
         if not (job.options.launcher or "LOCAL_RANK" in os.environ):
             raise SwiftError("--fsdp splits the model among processes; say how many: --launcher torchrun.")
-        _check_quantizers(job)
+        check_packed(job, "--fsdp")
 
     @hookimpl(trylast=True)  # what else changes the model sees it whole
     def split_model(self, job: Job, model: Any, device: Any) -> str:
@@ -50,12 +51,3 @@ class Fsdp(Parallel):
         from swift_plugin_runtime.training.sharding import GATHERED, shard
 
         return shard(model, meshes_of(job, device).splitting, job.memo.get(GATHERED))
-
-
-def _check_quantizers(job: Job) -> None:
-    for item in job.many("quantizer"):
-        if not declared(item.component, Quantizer, "takes_parts"):
-            raise SwiftError(
-                f"--fsdp splits weights among processes, and {item.entry.title} packs them, with these options, in a way "
-                "that cannot be split. Leave --fsdp out, or take 4 bits where it has them (--quant_bits 4)."
-            )

@@ -13,7 +13,7 @@ def write(folder: Path, **shape: Any) -> None:
     """A tiny model and four rows of uneven length in `folder`."""
     from swift_testing.tiny import tiny_qwen2
 
-    tiny_qwen2(folder / "base", **{"tie_word_embeddings": True, **shape})
+    tiny_qwen2(folder / "base", tie_word_embeddings=True, **shape)
     words = "one two three four five six seven eight".split()
     rows = [{"query": f"Count to {n}.", "response": " ".join(words[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -96,12 +96,16 @@ def test_packed_weights_that_cannot_be_split_are_refused(tmp_path):
     sharded_runs.write(tmp_path)
     given = {"model": str(tmp_path / "base"), "tuner": "lora", "launcher": "torchrun", "quantizer": "bnb"}
     for options, words in (
-        ({"fsdp": True, "quant_bits": 8}, "quantizer bnb .* cannot be split. Leave --fsdp out, or take 4 bits"),
+        ({"fsdp": True, "quant_bits": 8}, "quantizer 'bnb' .* cannot be split. Leave --fsdp out, or take 4 bits"),
         ({"tensor_parallel_size": 2}, "does not support tensor: a part of a matrix product"),
     ):
         with pytest.raises(SwiftError, match=words):
-            job = prepare("sft", [Given(key, value, "test") for key, value in {**given, **options}.items()])
-            job.hook.check_job(job=job)
+            checked({**given, **options})
+
+
+def checked(options):
+    job = prepare("sft", [Given(key, value, "test") for key, value in options.items()])
+    job.hook.check_job(job=job)
 
 
 # -- checkpoints in shards ------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """A checkpoint that is read in parts: each process reads its share of every weight, and none ever holds the whole.
 
-transformers' loader reads no more than a process's part of a weight that is one of torch's distributed tensors. A weight
-that is quantized on the way is read and packed whole, one at a time, and cut at once. Until
-the model is split for training, each of its blocks gathers its weights while it runs: what tries the model before that
-(rows end to end, a neutral adapter) finds one that works, in all processes at once. `join` then makes the weights
+transformers' loader reads no more than a process's part of a weight that is one of torch's distributed tensors. A
+weight that is quantized on the way is read and packed whole, one at a time, and cut at once.
+
+Until the model is split for training, each of its blocks gathers its weights while it runs: what tries the model before
+that (rows end to end, a neutral adapter) finds one that works, in all processes at once. `join` then makes the weights
 whole, block by block, for whoever splits them for good.
 """
 
@@ -48,8 +49,18 @@ def why_whole(job: Job, quantization: Any, task: str) -> str | None:
 
 
 def takes_parts(job: Job) -> bool:
-    """Whether packed weights of the job's quantizer can be cut."""
+    """Whether packed weights of the job's quantizer, if it has one, can be cut."""
     return all(declared(item.component, Quantizer, "takes_parts") for item in job.many("quantizer"))
+
+
+def check_packed(job: Job, option: str) -> None:
+    """SwiftError where `option` splits weights that the job's quantizer packs so that they cannot be cut."""
+    if not takes_parts(job):
+        title = job.many("quantizer")[0].entry.title
+        raise SwiftError(
+            f"{option} splits weights among processes, and {title} packs them, with these options, in a way that "
+            f"cannot be split. Leave {option} out, or take 4 bits where it has them (--quant_bits 4)."
+        )
 
 
 def _here() -> str:
@@ -122,7 +133,10 @@ def _part(value: Any, mesh: Any) -> Any:
 
 
 def as_floats(value: Any) -> torch.Tensor:
-    """A weight as it is, or if it is packed the same bits as float32 in a column: torch's shards are of floats alone."""
+    """A weight as it is, or the bits of a packed one as a column of float32: torch's shards are of floats alone.
+
+    Raises SwiftError where they make no whole float32.
+    """
     if value.is_floating_point():
         return value  # type: ignore[no-any-return]
     if value.nbytes % 4:
