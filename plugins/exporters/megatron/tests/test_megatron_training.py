@@ -183,14 +183,16 @@ def test_it_goes_on_from_a_checkpoint_under_other_sizes(shimmed, place):
 
 @engine
 def test_bfloat16_learns_beside_float32_masters_as_ours_does(shimmed, place):
-    """Two processes that share products. The numbers of bfloat16 have 8 bits, so that figures agree to some 1 %."""
+    """Two processes that share products. A weight in bfloat16 has 8 bits, which a step of 0.001 moves by two or three:
+    figures of a first step agree to 0.001, and later ones as far as both round alike (ours by chance)."""
     megatron_families.write(place / "narrow", "qwen3", dtype="bfloat16")
     losses, alone = trained(place, "narrow", "narrow-own", trainer="sft", per_device_train_batch_size=8)
     shared = {"tensor_parallel_size": 2, "megatron_processes": 2, "per_device_train_batch_size": 8}
     told, folder = trained(place, "narrow", "narrow-shared", trainer="megatron_sft", **shared)
     print(losses, told)
-    assert told[:3] == pytest.approx(losses[:3], rel=5e-3)
-    assert told[3:] == pytest.approx(losses[3:], rel=2e-2)
+    assert told[0] == pytest.approx(losses[0], rel=1e-3)
+    assert told == pytest.approx(losses, rel=2e-2)
+    assert told[2] < told[0] - 0.3, "Less was learnt than in float32."
     start, own, found = weights(place / "narrow"), weights(alone), moved(folder)
     assert {str(value.dtype) for value in found.values()} == {"torch.bfloat16"}
     moves, apart = (
@@ -198,4 +200,4 @@ def test_bfloat16_learns_beside_float32_masters_as_ours_does(shimmed, place):
         for a, b in ((own, start), (own, found))
     )
     print(moves, apart)
-    assert apart < moves / 2, "Each rounds what it saves, ours by chance and Megatron-Core's to the nearest."
+    assert apart < moves / 2
