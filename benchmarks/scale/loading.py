@@ -42,7 +42,7 @@ def curves(largest: int) -> list[Curve]:
         for tuner in TUNERS
         if (way, tuner) != ("zero3", "qlora")  # which reads the whole
     }
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)  # of the processes to be started
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 16)  # of the processes to be started: what is freed is given back
     with tempfile.TemporaryDirectory() as place:
         small, folders = f"{place}/small", {tuner: f"{place}/{tuner == 'qlora'}" for tuner in TUNERS}
         write(small, SMALL)

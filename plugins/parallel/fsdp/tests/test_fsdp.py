@@ -46,11 +46,11 @@ ALWAYS = {
     ("llava1_5_hf", "ddp, recomputing"),
     *((case, "fsdp") for case, media in mixed_ranks.FAMILIES.items() if "video" not in media),
 }
-"""What `make test` runs; `make test-parallel` runs every family in every way."""
+"""What `make test` runs. `make test-parallel` runs every family in every way, `make test-deepspeed` under ZeRO 3."""
 
 WIDE = bool(os.environ.get("SWIFT_TEST_WIDE"))
 READY = [c for c, media in mixed_ranks.FAMILIES.items() if "video" not in media or find_spec("torchvision")]
-CASES = [(family, way) for family in READY for way in WAYS if WIDE or (family, way) in ALWAYS]
+CASES = [(family, way) for family in READY for way in WAYS if WIDE or way == "zero3" or (family, way) in ALWAYS]
 
 
 @pytest.fixture(scope="module")
