@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -52,7 +53,8 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, monkeypatch):
         checked(deepspeed="zero2", optimizer="adafactor", launcher="torchrun")
     with pytest.raises(SwiftError, match=r"quantizer 'bnb' .* cannot be split"):
         checked(deepspeed="zero3", quantizer="bnb", quant_bits=8, launcher="torchrun")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())  # as if the engine were installed
+    real = importlib.util.find_spec  # as if the engine were installed, and nothing else that is asked for meanwhile
+    monkeypatch.setattr("importlib.util.find_spec", lambda n, *more: n == "deepspeed" or real(n, *more))
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(SwiftError, match=r"ninja and g\+\+ cannot be found"):

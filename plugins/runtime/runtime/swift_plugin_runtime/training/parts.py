@@ -105,7 +105,7 @@ def cutting() -> Iterator[None]:
     def cut(module: Any, name: str, value: Any) -> Any:
         return None if value is None or value.is_meta or not value.ndim or is_part(value) else _part(value, mesh)
 
-    handle = register_module_parameter_registration_hook(cut)  # type: ignore[arg-type]  # it may return a weight
+    handle = register_module_parameter_registration_hook(cut)
     try:
         yield
     finally:
@@ -138,7 +138,7 @@ def as_floats(value: Any) -> torch.Tensor:
     Raises SwiftError where they make no whole float32.
     """
     if value.is_floating_point():
-        return value  # type: ignore[no-any-return]
+        return value
     if value.nbytes % 4:
         raise SwiftError(f"A packed weight of {value.nbytes} bytes cannot be split among processes; leave --fsdp out.")
     return torch.Tensor(value.data).contiguous().view(-1).view(torch.float32)[:, None]
