@@ -86,6 +86,9 @@ TOLD = {
     "load_in_4bit": "--quantizer bnb --quant_bits 4",
     "num_epochs": "--num_train_epochs",
     "per_device_batch_size": "--per_device_train_batch_size",
+    "nnodes": "--launcher torchrun --nnodes",
+    "pipeline_parallel_size": "--trainer megatron_sft --pipeline_parallel_size",
+    "context_parallel_size": "--launcher torchrun --sequence_parallel_size",
 }
 
 

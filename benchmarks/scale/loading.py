@@ -18,17 +18,20 @@ from typing import Any
 from benchmarks.scale.fit import Curve, measured
 
 PROCESSES = (1, 2, 4)
-TUNERS = ("full", "lora")
+TUNERS = {"full": {"tuner": "full"}, "lora": {"tuner": "lora"}, "qlora": {"tuner": "lora", "quantizer": "bnb"}}
 STRATEGIES = {"fsdp": {"fsdp": True}, "zero3": {"deepspeed": "zero3", "launcher": "torchrun"}}
 SIZES = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 12}
 """A model of 69 million weights in float32; a block is a tenth of it, each end a twelfth."""
+
+PACKED = {**SIZES, "num_hidden_layers": 24, "vocab_size": 1000}
+"""For weights of 4 bits, of which the ends have none: 170 million weights, nearly all of them in blocks."""
 
 SMALL = {"hidden_size": 48, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 12}
 """Read first, so that what is imported on the way does not count."""
 
 
 def curves(largest: int) -> list[Curve]:
-    """MiB that each process takes, for whole weights and for an adapter, by strategy. largest: processes."""
+    """MiB that each process takes, for whole weights, an adapter, and one on weights of 4 bits. largest: processes."""
     from swift_testing.processes import Processes
 
     theory = "near -1: a part, and one block at a time"
@@ -37,16 +40,19 @@ def curves(largest: int) -> list[Curve]:
         (way, tuner): Curve(f"loading, {way}, {tuner}: most memory", "processes", "MiB", theory)
         for way in ways
         for tuner in TUNERS
+        if (way, tuner) != ("zero3", "qlora")  # which reads the whole
     }
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)  # of the processes to be started
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as small:
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 16)  # of the processes to be started: what is freed is given back
+    with tempfile.TemporaryDirectory() as place:
+        small, folders = f"{place}/small", {tuner: f"{place}/{tuner == 'qlora'}" for tuner in TUNERS}
         write(small, SMALL)
-        print(f"the weights: {write(folder, SIZES) / 2**20:.0f} MiB")
+        for tuner, sizes in (("lora", SIZES), ("qlora", PACKED)):
+            print(f"the weights, {tuner}: {write(folders[tuner], sizes) / 2**20:.0f} MiB in float32")
         for count in (c for c in PROCESSES if c <= largest):
             with Processes(count) as processes:
                 for (way, tuner), curve in found.items():
                     processes.call(load, small, way, tuner)
-                    taken = max(processes.call(load, folder, way, tuner))
+                    taken = max(processes.call(load, folders[tuner], way, tuner))
                     measured(curve, [count], lambda _, t=taken: t / 2**20)
     return list(found.values())
 
@@ -59,7 +65,8 @@ def write(folder: str, sizes: dict[str, int]) -> int:
 
     tokenizer = build_tokenizer(SAMPLE_TEXTS, {"<s>": None, "</s>": None, "<pad>": None}, 300, bos="<s>", eos="</s>")
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(vocab_size=8000, num_key_value_heads=12, tie_word_embeddings=False, **sizes)
+    shape = {"vocab_size": 8000, "num_key_value_heads": 12, "tie_word_embeddings": False, **sizes}
+    config = transformers.LlamaConfig(**shape)
     transformers.LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="200MB")
     tokenizer.save_pretrained(folder)
     return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
@@ -75,8 +82,9 @@ def load(folder: str, way: str, tuner: str) -> int:
 
     if not dist.is_initialized():
         dist.init_process_group("gloo")
-    given = {"model": folder, "model_type": "llama", "device": "cpu", "torch_dtype": "float32", "tuner": tuner}
-    job = prepare("sft", [Given(key, value, "benchmark") for key, value in {**given, **STRATEGIES[way]}.items()])
+    given = {"model": folder, "model_type": "llama", "device": "cpu", "torch_dtype": "float32"}
+    given |= {**TUNERS[tuner], **STRATEGIES[way]}
+    job = prepare("sft", [Given(key, value, "benchmark") for key, value in given.items()])
     gc.collect()
     dist.barrier()
     with Sampled() as taken:

@@ -5,7 +5,7 @@
 
 `--sequence_parallel_size 2` gives each process half of the row's tokens; only attention looks at all of them
 (docs/scaling.md). What a process keeps for the backward pass is half of what one process would keep alone, and the loss
-is the same: `--processes 1` shows both.
+is the same: `--processes 1` shows both. The last line tells the loss, and the most memory that a process took (Linux).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ def options(folder: Path, tokens: int, processes: int) -> dict[str, Any]:
     }
 
 
+def most_memory() -> float:
+    """MiB that the largest process took at most: this one, or one that it started and that ended."""
+    asked = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in asked) / 1024
+
+
 def main() -> None:
     """Make the step, and print its loss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,7 +74,8 @@ def main() -> None:
     run("pt", **job)
     lines = (Path(job["output_dir"]) / "logging.jsonl").read_text(encoding="utf-8").splitlines()
     loss = next(line["loss"] for line in map(json.loads, lines) if "loss" in line)
-    print(f"{arguments.tokens} tokens, {arguments.processes} processes: loss {loss:.5f}")
+    done = f"{arguments.tokens} tokens, {arguments.processes} processes: loss {loss:.5f}"
+    print(f"{done}, at most {most_memory():.0f} MiB in a process")
 
 
 if __name__ == "__main__":

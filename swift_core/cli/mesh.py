@@ -37,7 +37,9 @@ def _divided(job: Job, counts: list[int] | None) -> list[str]:
     data = "data" if counts is None else f"{':'.join(_share(count, inner) for count in counts)} data"
     axes = " × ".join([data, *(f"{size} {name}" for name, size in sizes.items())])
     split = [c.entry.name for c in job.many("parallel") if declared(c.component, Parallel, "splits_weights")]
-    return [f"  mesh: {axes}", *(f"  {name}: each process holds a part of every weight" for name in split)]
+    wrong = [n for n in counts or () if n % inner]
+    refused = [f"  {inner} does not divide {wrong[0]} processes: the job is refused"] if wrong else []
+    return [f"  mesh: {axes}", *refused, *(f"  {name}: each process holds a part of every weight" for name in split)]
 
 
 def _sizes(job: Job) -> dict[str, int]:

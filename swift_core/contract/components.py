@@ -64,6 +64,9 @@ class Quantizer(Component):
     stages: ClassVar[Mapping[str, Capability]] = {}
     """QAT, QLoRA, PTQ → whether quantized weights train, adapters train on them, and they can be exported."""
 
+    takes_parts: ClassVar[bool | property] = False
+    """Whether a weight that it packed may be cut among processes, and is itself again where the bits are joined."""
+
     environment: ClassVar[Requirements | None] = None
     """Packages for an isolated environment, where they do not fit beside the others; made at the first use."""
 

@@ -39,8 +39,8 @@ LLAMA3 = {
 """Positions of Llama 3.1."""
 
 
-def write(folder: Path, family: str, **changes: Any) -> str:
-    """The checkpoint of a family, float32, all weights random and none the same as another; its folder."""
+def write(folder: Path, family: str, dtype: str = "float32", **changes: Any) -> str:
+    """The checkpoint of a family, all weights random and none the same as another; its folder."""
     import torch
     from swift_testing.tiny import CHATML_TOKENS, SAMPLE_TEXTS, build_tokenizer
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -53,7 +53,7 @@ def write(folder: Path, family: str, **changes: Any) -> str:
     with torch.no_grad():
         for parameter in model.parameters():  # biases and norms as well, which begin as zeros and ones
             parameter.add_(0.1 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,6 +22,9 @@ SCRIPT = "slurm.sh"
 
 AGENT = "swift_plugin_torchrun.agent"
 """What runs on each machine: torchrun, with an exit code that tells what happened."""
+
+TIME = r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|infinite|INFINITE|UNLIMITED"
+"""A time limit of sbatch: minutes, minutes:seconds, hours:minutes:seconds, days-hours and finer, or none."""
 
 WARNED = 138
 """Exit code of processes that a warning stopped: 128 + the number of SIGUSR1 on Linux."""
@@ -88,7 +92,9 @@ class Slurm(Launcher):
 
     @hookimpl
     def check_job(self, job: Job) -> None:
-        """Refuse a machine that submits nothing. Raises SwiftError."""
+        """Refuse a time that Slurm does not read, and a machine that submits nothing. Raises SwiftError."""
+        if self.time is not None and not re.fullmatch(TIME, self.time):
+            raise SwiftError(f"--time {self.time}: Slurm reads 90 (minutes), 12:00:00 or 2-00:00:00.")
         if "LOCAL_RANK" in os.environ or not self.submit:
             return
         lacking = [name for name in ("sbatch", "scontrol") if shutil.which(name) is None]

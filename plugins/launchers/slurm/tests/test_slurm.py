@@ -84,6 +84,15 @@ def test_without_sbatch_it_is_refused_before_anything_is_loaded(tmp_path, monkey
     assert (tmp_path / "slurm.sh").read_text().startswith("#!/bin/bash\n#SBATCH --requeue\n")
 
 
+def test_a_time_that_slurm_does_not_read_is_refused(tmp_path):
+    options = {"model": bare_model(), "launcher": "slurm", "submit": False, "output_dir": str(tmp_path)}
+    for time in ("90", "90:30", "12:00:00", "2-12", "2-12:00:00", "UNLIMITED"):
+        prepared({**options, "time": time}).hook.check_job(job=prepared({**options, "time": time}))
+    for time in ("2h", "1x", "12:00:00:00", "-5"):
+        with pytest.raises(SwiftError, match="Slurm reads 90"):
+            prepared({**options, "time": time}).hook.check_job(job=prepared({**options, "time": time}))
+
+
 def prepared(options):
     return prepare("sft", [Given(k, v, "test") for k, v in options.items()])
 

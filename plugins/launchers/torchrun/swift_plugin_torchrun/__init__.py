@@ -56,7 +56,8 @@ class Torchrun(Launcher):
         return _run_until_the_end([sys.executable, *words, *command, *later])
 
     def layout(self) -> tuple[str, int | None]:
-        """--nnodes and --nproc_per_node."""
+        """--nnodes and --nproc_per_node. Raises SwiftError for machines that are no number."""
+        self.check_job()
         return str(self.nnodes), self.nproc_per_node
 
     def meeting(self) -> str | None:

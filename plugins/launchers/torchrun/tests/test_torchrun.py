@@ -305,12 +305,17 @@ def test_what_cannot_be_is_refused_before_anything_starts(place):
             ({"node_rank": 1, **TWO}, "of 1 machines the last is 0"),
             ({"nnodes": "4:1", **TWO}, "the fewest and the most"),
             ({"nnodes": "many", **TWO}, "the fewest and the most"),
+            ({"tensor_parallel_size": 3, **TWO}, "3 does not divide the 2 processes"),
+            ({"sequence_parallel_size": 3, **TWO}, "3 does not divide the 2 processes"),
+            ({"sequence_parallel_size": 4, "nnodes": "1:4", **TWO}, "4 does not divide the 2 processes"),
+            ({"expert_parallel_size": 3, **TWO}, "3 must divide the 2 processes"),
+            ({"fsdp": True, "hsdp": 3, **TWO}, "do not make 3 equal copies"),
             ({"master_port": port, **TWO}, "Choose another"),
         ):
             with pytest.raises(SwiftError, match=reason):
                 train(place, "wrong", **wrong)
     with pytest.raises(SwiftError, match="cannot be split"):
-        prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "q"), "quantizer": "bnb", "fsdp": True}.items()])
+        prepare("sft", [Given(k, v, "t") for k, v in {**options(place, "q"), "quantizer": "hqq", "fsdp": True}.items()])
 
 
 def test_explain_shows_machines_processes_and_mesh(place):
@@ -330,6 +335,9 @@ def test_explain_shows_machines_processes_and_mesh(place):
         "  fsdp: each process holds a part of every weight",
     ]
     assert lines(launcher="torchrun", nnodes="1:4", nproc_per_node=2)[0] == "  1:4 machines × 2 processes = 2:8"
+    assert "  3 does not divide 2 processes: the job is refused" in lines(**TWO, sequence_parallel_size=3)
+    with pytest.raises(SwiftError, match="the fewest and the most"):
+        lines(launcher="torchrun", nnodes="many", nproc_per_node=2)
 
 
 def test_machines_of_one_run_share_its_folder_and_others_are_refused(tmp_path):

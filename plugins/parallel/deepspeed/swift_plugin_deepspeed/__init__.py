@@ -42,14 +42,19 @@ class DeepSpeed(Parallel):
     @hookimpl
     def check_job(self, job: Job) -> None:
         """Refuse what would fail after the model is loaded, or would never end."""
+        from swift_plugin_runtime.training.parts import check_packed
+
         if not (job.options.launcher or "LOCAL_RANK" in os.environ):
             raise SwiftError("--deepspeed splits the model among processes; say how many: --launcher torchrun.")
         settings = self.engine_settings()
+        splits = settings.get("zero_optimization", {}).get("stage") == 3
+        if splits:
+            check_packed(job, "--deepspeed with ZeRO 3")
         if importlib.util.find_spec("deepspeed") is None:
             raise SwiftError("DeepSpeed is not installed: pip install 'swift-plugin-deepspeed[engine]'")
         _check_builders(job)
         draws = declared(job.one("trainer"), Trainer, "draws") and not job.options.rollout_backend
-        if draws and settings.get("zero_optimization", {}).get("stage") == 3:
+        if draws and splits:
             raise SwiftError(
                 "--deepspeed with ZeRO 3 gathers weights at each call of the model, on all processes at once; answers "
                 "that a process draws take as many calls as they are long, and the others would wait for ever. Say "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -50,7 +51,10 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, monkeypatch):
         checked(deepspeed="zero2", fsdp=True, launcher="torchrun")
     with pytest.raises(SwiftError, match=r"adafactor .* does not support deepspeed: it needs whole matrices"):
         checked(deepspeed="zero2", optimizer="adafactor", launcher="torchrun")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())  # as if the engine were installed
+    with pytest.raises(SwiftError, match=r"quantizer 'bnb' .* cannot be split"):
+        checked(deepspeed="zero3", quantizer="bnb", quant_bits=8, launcher="torchrun")
+    real = importlib.util.find_spec  # as if the engine were installed, and nothing else that is asked for meanwhile
+    monkeypatch.setattr("importlib.util.find_spec", lambda n, *more: n == "deepspeed" or real(n, *more))
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(SwiftError, match=r"ninja and g\+\+ cannot be found"):
@@ -99,3 +103,14 @@ def test_zero_3_computes_in_bfloat16_where_it_is_asked(two, tmp_path):
     whole = zero_runs.learnt(str(tmp_path), "whole", 2, "lora", **more)
     for found in two.call(zero_runs.learnt, str(tmp_path), "split", 1, "lora", deepspeed="zero3", **more):
         assert found["losses"] == pytest.approx(whole["losses"], abs=0.05)
+
+
+@heavy
+def test_zero_3_trains_adapters_on_weights_of_4_bits(two, tmp_path):
+    """Each process reads the whole, which a line says; losses and saved weights are those of one process."""
+    zero_runs.write(tmp_path, hidden_size=64)
+    whole = zero_runs.learnt(str(tmp_path), "whole", 2, "lora", quantizer="bnb")
+    for found in two.call(zero_runs.learnt, str(tmp_path), "split", 1, "lora", quantizer="bnb", deepspeed="zero3"):
+        assert found["losses"] == pytest.approx(whole["losses"], abs=1e-5)
+        assert zero_runs.apart(found["weights"], whole["weights"]) < 2e-5
+        assert any(line.endswith("weights are packed while they load") for line in found["said"])

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, **shape: Any) -> None:
     """A tiny model and eight rows of uneven length in `folder`."""
     from swift_testing.tiny import tiny_qwen2
 
-    tiny_qwen2(folder / "base", tie_word_embeddings=True)
+    tiny_qwen2(folder / "base", tie_word_embeddings=True, **shape)
     words = "one two three four five six seven eight".split()
     rows = [{"query": f"Count to {n}.", "response": " ".join(words[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -34,14 +34,16 @@ class Fsdp(Parallel):
     @hookimpl
     def check_job(self, job: Job) -> None:
         """Refuse to split a model among processes where there is one only, or into copies that are not equal."""
-        from swift_plugin_runtime.training.mesh import layout_of
+        from swift_plugin_runtime.training.mesh import layout_of, process_counts
+        from swift_plugin_runtime.training.parts import check_packed
 
         if not self.fsdp:
             raise SwiftError(f"--hsdp {self.hsdp} says how many copies of the model --fsdp splits; say --fsdp true.")
-        if "LOCAL_RANK" in os.environ:
-            layout_of(job, int(os.environ["WORLD_SIZE"]))
-        elif not job.options.launcher:
+        for processes in process_counts(job):
+            layout_of(job, processes)
+        if not (job.options.launcher or "LOCAL_RANK" in os.environ):
             raise SwiftError("--fsdp splits the model among processes; say how many: --launcher torchrun.")
+        check_packed(job, "--fsdp")
 
     @hookimpl(trylast=True)  # what else changes the model sees it whole
     def split_model(self, job: Job, model: Any, device: Any) -> str:

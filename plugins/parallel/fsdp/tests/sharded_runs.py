@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, **shape: Any) -> None:
     """A tiny model and four rows of uneven length in `folder`."""
     from swift_testing.tiny import tiny_qwen2
 
-    tiny_qwen2(folder / "base", tie_word_embeddings=True)
+    tiny_qwen2(folder / "base", tie_word_embeddings=True, **shape)
     words = "one two three four five six seven eight".split()
     rows = [{"query": f"Count to {n}.", "response": " ".join(words[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -54,3 +54,16 @@ def stopped(folder: Path, name: str, step: int, other: str) -> None:
     """A copy of a run as it was when `step` was saved, and no later checkpoint."""
     (folder / other).mkdir()
     shutil.copytree(folder / name / f"checkpoint-{step}", folder / other / f"checkpoint-{step}")
+
+
+def read(folder: str, **more: Any) -> tuple[int, int]:
+    """(bytes of the weights that this process holds once a model is read, bytes of what it holds packed)."""
+    from swift_core.job.options import Given
+    from swift_core.job.prepare import prepare
+    from swift_core.jobs.steps import load_model
+
+    given = {"model": f"{folder}/base", "tuner": "lora", "device": "cpu", "torch_dtype": "float32", **more}
+    model = load_model(prepare("sft", [Given(key, value, "test") for key, value in given.items()]))[0]
+    held = {name: getattr(p, "_local_tensor", p) for name, p in model.named_parameters()}
+    packed = [value for name, value in held.items() if value.shape[-1] == 1]
+    return tuple(sum(value.nbytes for value in values) for values in (held.values(), packed))

@@ -20,6 +20,8 @@ from swift_testing.processes import Processes
 
 from swift_core.api import run
 from swift_core.contract.errors import SwiftError
+from swift_core.job.options import Given
+from swift_core.job.prepare import prepare
 from swift_core.jobs.checkpoints import SHARDS, checkpoints, damage
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,11 +46,11 @@ ALWAYS = {
     ("llava1_5_hf", "ddp, recomputing"),
     *((case, "fsdp") for case, media in mixed_ranks.FAMILIES.items() if "video" not in media),
 }
-"""What `make test` runs; `make test-parallel` runs every family in every way."""
+"""What `make test` runs. `make test-parallel` runs every family in every way, `make test-deepspeed` under ZeRO 3."""
 
 WIDE = bool(os.environ.get("SWIFT_TEST_WIDE"))
 READY = [c for c, media in mixed_ranks.FAMILIES.items() if "video" not in media or find_spec("torchvision")]
-CASES = [(family, way) for family in READY for way in WAYS if WIDE or (family, way) in ALWAYS]
+CASES = [(family, way) for family in READY for way in WAYS if WIDE or way == "zero3" or (family, way) in ALWAYS]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,38 @@ def test_one_process_has_the_medium(two, alone, case, way):
         assert found["weights"].keys() == expected["weights"].keys()
         for key, value in expected["weights"].items():
             assert float((found["weights"][key] - value).abs().max()) < 1e-5, key
+
+
+def test_weights_of_4_bits_are_read_and_trained_in_parts(two, tmp_path):
+    """QLoRA: a process never holds more than its part of what is packed, and learns what one alone learns."""
+    sharded_runs.write(tmp_path, hidden_size=64)
+    place, way = str(tmp_path), {"quantizer": "bnb"}
+    learns = {**way, "tuner": "lora", "save_steps": 4}
+    alone = sharded_runs.losses(place, "alone", 2, **learns)
+    whole, packed = sharded_runs.read(place, **way)
+    for held, part in two.call(sharded_runs.read, place, fsdp=True, **way):
+        assert part == packed / 2
+        assert held == pytest.approx(whole / 2, rel=0.01)
+    for found in two.call(sharded_runs.losses, place, "split", 1, fsdp=True, **learns):
+        assert found == pytest.approx(alone, rel=1e-5)
+    folders = [tmp_path / name / "checkpoint-4" for name in ("alone", "split")]
+    assert apart(*folders, "adapter_model.safetensors") < 1e-5
+
+
+def test_packed_weights_that_cannot_be_split_are_refused(tmp_path):
+    sharded_runs.write(tmp_path)
+    given = {"model": str(tmp_path / "base"), "tuner": "lora", "launcher": "torchrun", "quantizer": "bnb"}
+    for options, words in (
+        ({"fsdp": True, "quant_bits": 8}, "quantizer 'bnb' .* cannot be split. Leave --fsdp out, or take 4 bits"),
+        ({"tensor_parallel_size": 2}, "does not support tensor: a part of a matrix product"),
+    ):
+        with pytest.raises(SwiftError, match=words):
+            checked({**given, **options})
+
+
+def checked(options):
+    job = prepare("sft", [Given(key, value, "test") for key, value in options.items()])
+    job.hook.check_job(job=job)
 
 
 # -- checkpoints in shards ------------------------------------------------------------------------------------
@@ -198,6 +232,7 @@ def test_kill_9_while_shards_are_written_loses_nothing(tmp_path, way):
         for process in doomed.running:
             os.kill(process.pid, signal.SIGKILL)
         calling.join(60)
+        doomed.close()
         torn += any((tmp_path / "killed").glob(".saving/*"))
         assert [damage(folder) for folder in (tmp_path / "killed").glob("checkpoint-*")] == [None] * len(
             list((tmp_path / "killed").glob("checkpoint-*"))

@@ -30,13 +30,18 @@ class Sequence(Parallel):
     @hookimpl
     def check_job(self, job: Job) -> None:
         """Refuse sizes that cannot be, as soon as the number of processes is known."""
-        size, processes = self.sequence_parallel_size, int(os.environ.get("WORLD_SIZE", "1"))
+        from swift_plugin_runtime.training.mesh import process_counts
+
+        size = self.sequence_parallel_size
         if not (job.options.launcher or "LOCAL_RANK" in os.environ):
             raise SwiftError(
                 f"--sequence_parallel_size {size} shares rows among processes; say how many: --launcher torchrun."
             )
-        if "LOCAL_RANK" in os.environ and processes % size:
-            raise SwiftError(f"--sequence_parallel_size {size} does not divide the {processes} processes of this job.")
+        for processes in process_counts(job):
+            if processes % size:
+                raise SwiftError(
+                    f"--sequence_parallel_size {size} does not divide the {processes} processes of this job."
+                )
         if job.options.attn_impl not in (None, "sdpa"):
             raise SwiftError(
                 f"--sequence_parallel_size cuts the attention of torch (sdpa), not {job.options.attn_impl}; leave "

@@ -38,11 +38,11 @@ class Tensor(Parallel):
     @hookimpl
     def check_job(self, job: Job) -> None:
         """Refuse sizes that cannot be, as soon as the number of processes is known."""
-        from swift_plugin_runtime.training.mesh import layout_of
+        from swift_plugin_runtime.training.mesh import layout_of, process_counts
 
-        if "LOCAL_RANK" in os.environ:
-            layout_of(job, int(os.environ["WORLD_SIZE"]))
-        elif not job.options.launcher:
+        for processes in process_counts(job):
+            layout_of(job, processes)
+        if not (job.options.launcher or "LOCAL_RANK" in os.environ):
             raise SwiftError(
                 "--tensor_parallel_size and --expert_parallel_size share a model among processes; say how many: "
                 "--launcher torchrun."

@@ -20,7 +20,7 @@ class Bnb(Quantizer):
     needs_rows = False
     stages = {"QAT": Supported(), "QLoRA": Supported(), "PTQ": Supported()}
     capabilities = {
-        "fsdp": Unsupported("4-bit weights cannot be split among processes; leave --fsdp out, each keeps a copy.")
+        "tensor": Unsupported("a part of a matrix product needs rows of the weight, and 4-bit weights are one column."),
     }
 
     quant_bits: int = option(4, "k: bits per weight, 4 or 8.", ge=4, le=8, multiple_of=4, symbol="k")
@@ -38,6 +38,11 @@ class Bnb(Quantizer):
         symbol="α",
     )
     llm_int8_skip_modules: list[str] = option([], "Modules kept as they are; left out: the output head alone.")
+
+    @property
+    def takes_parts(self) -> bool:  # type: ignore[override]  # it depends on the bits
+        """Layers of 4 bits know by themselves how to read their weight; of 8 bits, the weight object knows."""
+        return self.quant_bits == 4
 
     @hookimpl
     def quantization_config(self, config: Any) -> Any:

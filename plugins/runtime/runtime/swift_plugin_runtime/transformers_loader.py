@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,9 @@ class Transformers(Loader):
             job.say(f"each process reads the whole checkpoint, and keeps its part afterwards: {reason}")
         if split:
             zero.forget()
-            arguments |= parts.reading(made, config)
-        with late_bars():
+            arguments |= {} if quantization is not None else parts.reading(made, config)
+        cutting = parts.cutting if split and quantization is not None else contextlib.nullcontext
+        with late_bars(), cutting():
             model = made.from_pretrained(path, trust_remote_code=options.trust_remote_code, **arguments)
         keep_trainable_layout(model)
         if options.new_special_tokens:

@@ -8,15 +8,21 @@ import pickle
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Client, Connection, Listener, wait
-from typing import Any
+from multiprocessing.connection import Client, Connection, wait
+from pathlib import Path
+from typing import Any, NoReturn
 
 from swift_testing import warm
 
 PATIENCE = 120.0
-"""Seconds that a call may take."""
+"""Seconds that a start or a call may take."""
+
+SHOWN = 4000
+"""Bytes of a process's output, the last ones, that a failure shows."""
 
 
 class Processes:
@@ -25,12 +31,37 @@ class Processes:
     def __init__(self, count: int = 2):
         self.pipes: list[Connection] = []
         self.running: list[subprocess.Popen[bytes]] = []
+        self.folder = tempfile.TemporaryDirectory(prefix="meet-", ignore_cleanup_errors=True)
         port = _free_port()
-        with Listener(family="AF_UNIX") as listening:
+        with contextlib.ExitStack() as failing, socket.socket(socket.AF_UNIX) as listening:
+            failing.callback(self.close)
+            listening.bind(address := str(Path(self.folder.name, "socket")))
+            listening.listen()
+            listening.settimeout(0.1)
             for rank in range(count):
-                words = map(str, [listening.address, rank, count, port, *sys.path])
-                self.running.append(subprocess.Popen([warm.python(), "-m", __name__, *words]))
-                self.pipes.append(listening.accept())
+                self._start(rank, *map(str, [address, rank, count, port, *sys.path]))
+                self.pipes.append(self._accept(rank, listening))
+            failing.pop_all()
+
+    def _output(self, rank: int) -> Path:
+        """What a process printed."""
+        return Path(self.folder.name, f"output-{rank}")
+
+    def _start(self, rank: int, *words: str) -> None:
+        command = [warm.python(), "-m", __name__, *words]
+        with self._output(rank).open("wb") as output:
+            self.running.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT))
+
+    def _accept(self, rank: int, listening: socket.socket) -> Connection:
+        """The pipe of a process that was just started. AssertionError where it ends before it connects."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            over = self.running[rank].poll() is not None  # asked first: it may connect, and then end
+            with contextlib.suppress(TimeoutError):
+                return Connection(listening.accept()[0].detach())
+            if over:
+                self._fail(f"process {rank} ended before it connected.", rank)
+        self._fail(f"process {rank} has not connected for {PATIENCE:.0f} seconds.", rank)
 
     def __enter__(self) -> Processes:
         return self
@@ -43,14 +74,18 @@ class Processes:
 
         function: of a module that can be imported by its name; what it takes and returns is pickled.
         """
-        for pipe in self.pipes:
-            _send(pipe, (function, arguments, named))
+        for rank, pipe in enumerate(self.pipes):
+            try:
+                _send(pipe, (function, arguments, named))
+            except OSError:
+                self._fail(f"process {rank} is gone.", rank)
         waiting: dict[Any, int] = {pipe: rank for rank, pipe in enumerate(self.pipes)}
         answers: dict[int, Any] = {}
         while waiting:
             ready = wait(list(waiting), PATIENCE)
             if not ready:
-                self._fail(f"processes {sorted(waiting.values())} have not answered for {PATIENCE:.0f} seconds.")
+                silent = sorted(waiting.values())
+                self._fail(f"processes {silent} have not answered for {PATIENCE:.0f} seconds.", *silent)
             for answering in ready:
                 rank = waiting.pop(answering)
                 answers[rank] = self._answer(rank, answering)
@@ -60,25 +95,38 @@ class Processes:
         try:
             well, answer = _received(pipe)
         except EOFError:
-            self._fail(f"process {rank} ended.")
+            self._fail(f"process {rank} ended.", rank)
         if not well:
-            self._fail(f"process {rank} failed:\n{answer}")
+            self._fail(f"process {rank} failed:\n{answer}", rank)
         return answer
 
-    def _fail(self, reason: str) -> None:
-        """The others may wait for the one that failed."""
+    def _fail(self, reason: str, *ranks: int) -> NoReturn:
+        """With what these processes printed, and the code of each that ended. The others may wait for it: all end."""
+        told = "".join(map(self._told, ranks))
         for running in self.running:
             running.kill()
-        raise AssertionError(reason)
+        raise AssertionError(reason + told)
+
+    def _told(self, rank: int) -> str:
+        """What a process printed, and with which exit code it ended, if it did."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.running[rank].wait(0.1)
+        output = self._output(rank)
+        printed = output.read_bytes()[-SHOWN:].decode(errors="replace").strip() if output.exists() else ""
+        code = self.running[rank].poll()
+        ended = "" if code is None else f", which ended with {code}"
+        return f"\nOutput of process {rank}{ended}:\n{printed or '(nothing)'}"
 
     def close(self) -> None:
         """End the processes."""
-        for pipe, running in zip(self.pipes, self.running, strict=True):
+        for pipe in self.pipes:
             with contextlib.suppress(OSError):  # it is gone
                 _send(pipe, None)
+        for running in self.running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(10)
             running.kill()
+        self.folder.cleanup()
 
 
 def _send(pipe: Connection, value: Any) -> None:

@@ -75,7 +75,7 @@ def build(folder: Path, sizes: Sizes, gathered: bool = False, **more: Any) -> An
         post_process=parallel_state.is_pipeline_last_stage(),
         parallel_output=not gathered,
         **told["model"],
-    ).to(torch.cuda.current_device())
+    ).to(torch.cuda.current_device(), dtype)  # norms as well, which are made in float32
 
 
 def _layers(shape: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swift_core import SwiftError
-from swift_core.contract.components import Parallel
+from swift_core.contract.components import Launcher, Parallel, declared
 from swift_core.contract.job import Job
 
 MESHES = "meshes"
@@ -85,6 +85,22 @@ def layout_of(job: Job, processes: int) -> Layout:
             + (f", and be a multiple of --tensor_parallel_size {tensor}." if tensor > 1 else ".")
         )
     return layout
+
+
+def process_counts(job: Job) -> list[int]:
+    """How many processes may share the job: those that run, or each number that its launcher may start.
+
+    Empty where only the machines know, such as one process for each of their GPUs.
+    """
+    if "LOCAL_RANK" in os.environ:
+        return [int(os.environ["WORLD_SIZE"])]
+    if not job.many("launcher"):
+        return []
+    machines, each = declared(job.one("launcher"), Launcher, "layout")()
+    least, _, most = machines.partition(":")
+    if each is None or not (least + most).isdigit():
+        return []
+    return [each * count for count in range(int(least), int(most or least) + 1)]
 
 
 def meshes_of(job: Job, device: Any) -> Meshes:

@@ -1,13 +1,16 @@
 """A checkpoint that is read in parts: each process reads its share of every weight, and none ever holds the whole.
 
-transformers' loader reads no more than a process's part of a weight that is one of torch's distributed tensors. Until
-the model is split for training, each of its blocks gathers its weights while it runs: what tries the model before that
-(rows end to end, a neutral adapter) finds one that works, in all processes at once. `join` then makes the weights
+transformers' loader reads no more than a process's part of a weight that is one of torch's distributed tensors. A
+weight that is quantized on the way is read and packed whole, one at a time, and cut at once.
+
+Until the model is split for training, each of its blocks gathers its weights while it runs: what tries the model before
+that (rows end to end, a neutral adapter) finds one that works, in all processes at once. `join` then makes the weights
 whole, block by block, for whoever splits them for good.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from collections.abc import Iterator
@@ -16,7 +19,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 
-from swift_core.contract.components import Tuner, declared
+from swift_core import SwiftError
+from swift_core.contract.components import Quantizer, Tuner, declared
 from swift_core.contract.job import Job
 from swift_plugin_runtime.options import splits_weights, zero_stage
 
@@ -35,13 +39,33 @@ def why_whole(job: Job, quantization: Any, task: str) -> str | None:
     """Why each process reads the whole checkpoint; None where it reads its part."""
     if not (splits_weights(job) or zero_stage(job) == 3) or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return "there is nothing to split them among"
-    if quantization is not None or task != "causal_lm" or job.options.new_special_tokens:
-        return "weights are made anew or packed while they load"
+    if task != "causal_lm" or job.options.new_special_tokens:
+        return "weights are made anew while they load"
+    if quantization is not None and not (splits_weights(job) and takes_parts(job)):
+        return "weights are packed while they load"
     if not all(declared(item.component, Tuner, "takes_parts") and item.folder is None for item in job.many("tuner")):
         return "a tuner looks at whole weights"
+    return None if job.options.device in ("auto", _here()) else "it goes to another device than the accelerator"
+
+
+def takes_parts(job: Job) -> bool:
+    """Whether packed weights of the job's quantizer, if it has one, can be cut."""
+    return all(declared(item.component, Quantizer, "takes_parts") for item in job.many("quantizer"))
+
+
+def check_packed(job: Job, option: str) -> None:
+    """SwiftError where `option` splits weights that the job's quantizer packs so that they cannot be cut."""
+    if not takes_parts(job):
+        title = job.many("quantizer")[0].entry.title
+        raise SwiftError(
+            f"{option} splits weights among processes, and {title} packs them, with these options, in a way that "
+            f"cannot be split. Leave {option} out, or take 4 bits where it has them (--quant_bits 4)."
+        )
+
+
+def _here() -> str:
     accelerator = torch.accelerator.current_accelerator()
-    here = "cpu" if accelerator is None else accelerator.type
-    return None if job.options.device in ("auto", here) else "it goes to another device than the accelerator"
+    return "cpu" if accelerator is None else accelerator.type
 
 
 def reading(model_class: Any, config: Any) -> dict[str, Any]:
@@ -71,6 +95,55 @@ def reading(model_class: Any, config: Any) -> dict[str, Any]:
     return {"distributed_config": DistributedConfig(tp_size=int(os.environ["WORLD_SIZE"]), tp_plan=plan)}
 
 
+@contextlib.contextmanager
+def cutting() -> Iterator[None]:
+    """Inside, this process keeps its part of each weight that a module is given; `settle` the model then."""
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    mesh = _mesh(_here())
+
+    def cut(module: Any, name: str, value: Any) -> Any:
+        return None if value is None or value.is_meta or not value.ndim or is_part(value) else _part(value, mesh)
+
+    handle = register_module_parameter_registration_hook(cut)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _mesh(device: str) -> Any:
+    from torch.distributed.device_mesh import init_device_mesh
+
+    return init_device_mesh(device, (int(os.environ["WORLD_SIZE"]),), mesh_dim_names=(MESH,))
+
+
+def _part(value: Any, mesh: Any) -> Any:
+    """This process's part of a weight, packed or not, with what is noted on it; it keeps no more in memory."""
+    from torch.distributed.tensor import DTensor, Shard
+
+    whole = as_floats(value).detach()
+    chunks = whole.chunk(mesh.size())
+    rank = mesh.get_local_rank()
+    mine = chunks[rank].clone() if rank < len(chunks) else whole[:0].clone()
+    facts = {"shape": whole.shape, "stride": whole.stride(), "run_check": False}
+    part = torch.nn.Parameter(DTensor.from_local(mine, mesh, [Shard(0)], **facts), requires_grad=value.requires_grad)
+    part.__dict__.update(value.__dict__)
+    return part
+
+
+def as_floats(value: Any) -> torch.Tensor:
+    """A weight as it is, or the bits of a packed one as a column of float32: torch's shards are of floats alone.
+
+    Raises SwiftError where they make no whole float32.
+    """
+    if value.is_floating_point():
+        return value
+    if value.nbytes % 4:
+        raise SwiftError(f"A packed weight of {value.nbytes} bytes cannot be split among processes; leave --fsdp out.")
+    return torch.Tensor(value.data).contiguous().view(-1).view(torch.float32)[:, None]
+
+
 def settle(model: Any) -> None:
     """Let a model that was read in parts run, and take from it what would make transformers treat it as split."""
     for module in model.modules():
@@ -92,14 +165,13 @@ def settle(model: Any) -> None:
 
 
 def _rename_mesh(model: Any) -> None:
-    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import DTensor
 
-    mesh = init_device_mesh(model.device.type, (int(os.environ["WORLD_SIZE"]),), mesh_dim_names=(MESH,))
+    mesh = _mesh(model.device.type)
     named: dict[int, Any] = {}
     for module in model.modules():
         for key, value in module._parameters.items():
-            if not isinstance(value, DTensor):
+            if not isinstance(value, DTensor) or is_part(value):
                 continue
             if id(value) not in named:
                 facts = {"shape": value.shape, "stride": value.stride(), "run_check": False}

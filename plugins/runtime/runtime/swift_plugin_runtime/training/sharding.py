@@ -36,10 +36,20 @@ def shard(model: Any, mesh: Any, gathered: torch.dtype | None = None) -> str:
     for module in reversed([*model.modules()]):  # a block within another one comes first
         if type(module).__name__ in blocks:
             parts.join(module, lifts=gathered is not None)
+            _unpack(module)
             fully_shard(module, mesh=mesh, mp_policy=policy(gathered))
     parts.join(model, lifts=gathered is not None)
+    _unpack(model)
     fully_shard(model, mesh=mesh, mp_policy=policy(gathered))
     return f"FSDP2: this process holds {held(model)} of {sum(p.numel() for p in model.parameters())} parameters"
+
+
+def _unpack(module: Any) -> None:
+    """Packed weights below a module become float32 of the same bits, in place."""
+    for owner in module.modules():
+        for name, value in owner._parameters.items():
+            if value is not None and not value.is_floating_point():
+                owner._parameters[name] = torch.nn.Parameter(parts.as_floats(value), requires_grad=False)
 
 
 def held(model: Any) -> int:
