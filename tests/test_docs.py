@@ -77,10 +77,29 @@ def test_the_reference_is_up_to_date() -> None:
     assert not stale, f"{', '.join(stale)}: run make generated"
 
 
-@pytest.mark.parametrize("name", ["troubleshooting", "coming_from", "api", "matrix", "zh"])
+@pytest.mark.parametrize("name", ["troubleshooting", "coming_from", "api", "matrix"])
 def test_the_page_of_a_tool_is_up_to_date(name: str) -> None:
     made = tool(name)
     assert made.page() == made.PAGE.read_text(encoding="utf-8"), "run make generated"
+
+
+def test_the_chinese_reference_is_up_to_date() -> None:
+    made = tool("zh")
+    stale = [name for name, text in made.pages().items() if (made.FOLDER / name).read_text(encoding="utf-8") != text]
+    assert not stale, f"{', '.join(stale)}: run make generated"
+
+
+def test_an_option_without_a_chinese_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a job or of a component; and a text whose option is gone, or says something else now."""
+    made, known = tool("zh"), tool("zh").translations()
+    lost = {key for key in known if key[0] in ("max_length", "lora_rank")}
+    kept = {key: text for key, text in known.items() if key not in lost}
+    monkeypatch.setattr(made, "translations", lambda: {**kept, ("lora_rank", "00000000"): "秩"})
+    with pytest.raises(SystemExit) as told:
+        made.pages()
+    lines = str(told.value).splitlines()
+    assert len(lost) == 2 and {tuple(line.split("\t")[1::-1]) for line in lines[1:3]} == lost
+    assert lines[3:] == ["00000000\tlora_rank\tno option has this help"]
 
 
 def test_the_figures_of_the_readme_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +150,7 @@ def test_the_index_names_every_page() -> None:
     assert sorted(linked) == sorted(p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md")
 
 
-ENGLISH = {"README.md", "cli.md"}
+ENGLISH = {"README.md", "cli.md", "components.md"}
 """Chinese pages that are no translation of a page."""
 
 
