@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -34,6 +35,9 @@ requires-python = ">=3.11"
 license = "Apache-2.0"
 dependencies = ["packaging>=24", "httpx>=0.27"]
 
+[project.urls]
+Repository = "https://git.example.org/us/house"
+
 [tool.uv]
 override-dependencies = ["pillow>=10"]
 
@@ -64,6 +68,8 @@ dependencies = ["swift-core>=1.0"]
 module-root = ""
 module-name = "swift_plugin_{name}"
 """
+
+LINKS = {"Repository": "https://git.example.org/us/house"}
 
 IN_FULL = pytest.mark.skipif("SWIFT_TEST_RELEASE" not in os.environ, reason="needs twine and pypiserver: test-release")
 
@@ -123,7 +129,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kernel and two plugins, released as v2026.1."""
     root = tmp_path_factory.mktemp("house")
     write(root, "pyproject.toml", KERNEL)
-    write(root, "README.md", "# A kernel\n")
+    write(
+        root,
+        "README.md",
+        "# A kernel\n\n![Job](docs/job.svg) [pages](docs/a.md#b) [us](https://example.org) [up](#a)\n",
+    )
     write(root, "swift_core/__init__.py", "x = 1\n")
     write(root, "swift_core/py.typed", "")
     write(root, "constraints.txt", "packaging==26.3\npillow==13.0.0\nruff==0.17.6\nh11==0.16.0\n")
@@ -217,6 +227,18 @@ def test_without_a_tag_the_rest_is_checked(
     assert "no release has a tag" in capsys.readouterr().out
 
 
+def test_a_house_without_an_address_is_told(
+    release: ModuleType, house: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(house / "pyproject.toml", "Repository", "Documentation")
+    commit(house)
+    git(house, "tag", "v2026.2")
+    monkeypatch.setattr(release, "in_wheels", lambda *_: iter(()))  # other tests build
+    release.changed_since.cache_clear()
+    release.check(house)
+    assert capsys.readouterr().out == f"{release.UNLINKED}\n0 wheels can be released\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -261,18 +283,34 @@ def wheels(release: ModuleType, template: Path, tmp_path_factory: pytest.TempPat
 def test_wheels_have_licence_readme_and_types(release: ModuleType, wheels: Path, tmp_path: Path) -> None:
     files = sorted(wheels.glob("*.whl"))
     assert [file.name.split("-")[0] for file in files] == ["swift_core", "swift_plugin_one", "swift_plugin_two"]
-    assert [line for file in files for line in release.lacking(file)] == []
+    assert [line for file in files for line in release.lacking(file, LINKS)] == []
     bare = tmp_path / files[1].name
     with zipfile.ZipFile(files[1]) as full, zipfile.ZipFile(bare, "w") as less:
         for name in full.namelist():
             if name.endswith("METADATA"):
-                less.writestr(name, full.read(name).partition(b"\n\n")[0] + b"\n\n")
+                head = full.read(name).partition(b"\n\n")[0]
+                less.writestr(name, re.sub(rb"Project-URL.*\n", b"", head) + b"\n\n")
             elif not name.endswith(("LICENSE", "py.typed")):
                 less.writestr(name, full.read(name))
-    told = [line.removeprefix(f"{bare.name} lacks ") for line in release.lacking(bare)]
-    assert told == ["the licence's text", "py.typed", "a readme"]
+    told = [line.removeprefix(f"{bare.name} lacks ") for line in release.lacking(bare, LINKS)]
+    assert told == ["the licence's text", "py.typed", "a readme", "links"]
     (line,) = release.irreproducible(tmp_path, wheels)
     assert line == f"{bare.name} has other bytes when it is built again"
+
+
+def test_links_are_found_from_an_index(release: ModuleType, wheels: Path) -> None:
+    """Every wheel has the kernel's links, and those of a readme lead to the repository."""
+    shown = {wheel.name.split("-")[0]: metadata_of(wheel) for wheel in wheels.glob("*.whl")}
+    place = LINKS["Repository"]
+    assert all(f"Project-URL: Repository, {place}\n" in text for text in shown.values())
+    inside = f"![Job]({place}/raw/HEAD/docs/job.svg) [pages]({place}/blob/HEAD/docs/a.md#b)"
+    assert shown["swift_core"].endswith(f"# A kernel\n\n{inside} [us](https://example.org) [up](#a)\n")
+
+
+def metadata_of(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return archive.read(name).decode()
 
 
 def test_what_cannot_be_built_is_named(release: ModuleType, house: Path, tmp_path: Path) -> None:
@@ -288,8 +326,8 @@ def test_the_bill_pins_what_can_be_installed_together(release: ModuleType, house
     assert left_out == ["pillow==13.0.0"]  # uv forces it on libraries that do not agree; pip cannot
     ours = ["swift-core==1.0", "swift-plugin-one==0.1", "swift-plugin-two==0.1"]
     assert pinned == [*ours, "packaging==26.3", "ruff==0.17.6", "h11==0.16.0"]
-    wheel = release.make_bill("2026.2", pinned, all_of_them, tmp_path)
-    assert wheel.name == "swift_bill-2026.2-py3-none-any.whl" and list(release.lacking(wheel)) == []
+    wheel = release.make_bill(house, "2026.2", pinned, all_of_them, tmp_path)
+    assert wheel.name == "swift_bill-2026.2-py3-none-any.whl" and list(release.lacking(wheel, {})) == []
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read("swift_bill-2026.2.dist-info/METADATA").decode()
     needed = [line.split(": ")[1] for line in metadata.splitlines() if line.startswith("Requires-Dist")]

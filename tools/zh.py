@@ -35,9 +35,9 @@ SECTIONS: dict[str, tuple[str, list[type]]] = {
 }
 """Heading → what stands below it, and the classes whose options it lists."""
 
-INTRO = """<!-- Written by tools/zh.py from the code and zh_options.tsv of the Web-UI: then run `make generated`. -->
+NOTE = "<!-- Written by tools/zh.py from the code and zh_options.tsv of the Web-UI: then run `make generated`. -->\n\n"
 
-# 命令行
+INTRO = """# 命令行
 
 | 命令 | 作用 |
 |---|---|
@@ -85,9 +85,7 @@ KIND_TITLES = {
 }
 """Kind → the title of its section, for each kind whose components have options."""
 
-COMPONENTS_INTRO = """<!-- Written by tools/zh.py from the code and zh_options.tsv of the Web-UI: then run `make generated`. -->
-
-# 组件的选项
+COMPONENTS_INTRO = """# 组件的选项
 
 有选项的组件,按种类排列。选择组件(`--tuner lora`、`--rlhf_type grpo` …)之后就可以使用它的选项;`swift show KIND NAME`
 显示一个组件。组件的作用、限制和没有选项的组件见[英文参考](../reference/components.md)。
@@ -138,12 +136,14 @@ def _complain(options: Iterable[OptionInfo]) -> None:
 
 
 def _jobs_page(of_jobs: dict[str, list[OptionInfo]]) -> str:
-    parts = ["\n".join([f"\n## {title}\n", SECTIONS[title][0], "", *_table(of)]) + "\n" for title, of in of_jobs.items()]
-    return "".join([INTRO, *parts])
+    parts = [
+        "\n".join([f"\n## {title}\n", SECTIONS[title][0], "", *_table(of)]) + "\n" for title, of in of_jobs.items()
+    ]
+    return "".join([NOTE, INTRO, *parts])
 
 
 def _components_page(all_of_them: list[Owner]) -> str:
-    text = COMPONENTS_INTRO
+    text = NOTE + COMPONENTS_INTRO
     for kind, title in KIND_TITLES.items():
         text += f"\n## {title}({KINDS[kind].folder})\n"
         for name, options in [(name, options) for of, name, options in all_of_them if of == kind]:
