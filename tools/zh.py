@@ -88,7 +88,8 @@ KIND_TITLES = {
 COMPONENTS_INTRO = """# 组件的选项
 
 有选项的组件,按种类排列。选择组件(`--tuner lora`、`--rlhf_type grpo` …)之后就可以使用它的选项;`swift show KIND NAME`
-显示一个组件。组件的作用、限制和没有选项的组件见[英文参考](../reference/components.md)。
+显示一个组件。[命令行](cli.md)中已有的选项(如训练方法共有的选项)不再重复。组件的作用、限制和没有选项的组件见
+[英文参考](../reference/components.md)。
 """
 
 Owner = tuple[str, str, list[OptionInfo]]
@@ -96,12 +97,14 @@ Owner = tuple[str, str, list[OptionInfo]]
 
 
 def owners() -> list[Owner]:
-    """The components of this repository that have options."""
+    """The components of this repository that have options of their own, which no job has."""
     known = set((ROOT / "swift_core/catalogue/known.tsv").read_text(encoding="utf-8").splitlines())
     ours = [e for e in Catalogue.installed().entries if f"{e.kind}\t{e.name}\t{e.package}" in known]
     loaded = [(entry, entry.load()) for entry in ours if entry.kind in KIND_TITLES]
     described = [(e.kind, e.name, describe_options(owner)) for e, owner in loaded if isinstance(owner, type)]
-    return [owner for owner in described if owner[2]]
+    of_jobs = {_key(option) for title in SECTIONS for option in _options(title)}
+    own = [(kind, name, [o for o in options if _key(o) not in of_jobs]) for kind, name, options in described]
+    return [owner for owner in own if owner[2]]
 
 
 def pages() -> dict[str, str]:
