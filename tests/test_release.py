@@ -420,7 +420,8 @@ def index(folder: Path) -> Iterator[str]:
     beyond = run([sys.executable, "-m", "pip", "config", "get", "global.index-url"], check=False).stdout.strip()
     beyond = os.environ.get("PIP_INDEX_URL") or beyond
     fallback = ["--fallback-url", beyond] if beyond else []  # pypiserver knows the public one itself
-    words = ["-m", "pypiserver", "run", "-i", "127.0.0.1", "-p", str(port), "-P", ".", "-a", ".", *fallback]
+    place = ["-i", "127.0.0.1", "-p", str(port), "-P", ".", "-a", "."]
+    words = ["-m", "pypiserver", "run", *place, *fallback, "--server", "waitress"]
     with (folder.parent / "index.log").open("w") as log:
         server = subprocess.Popen([sys.executable, *words, str(folder)], stdout=log, stderr=log)
         try:
@@ -442,9 +443,13 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the index does not answer")
 
 
+PATIENT = {"UV_HTTP_TIMEOUT": "600", "UV_HTTP_CONNECT_TIMEOUT": "120", "UV_HTTP_RETRIES": "10"}
+"""uv asks for hundreds of pages at once; a busy machine answers late."""
+
+
 def finished(words: list[str], **environment: str) -> str:
     """What a long command prints; AssertionError with all of it where it fails."""
-    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | PATIENT
     done = subprocess.run(words, capture_output=True, text=True, check=False, env={**clean, **environment})
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout + done.stderr
