@@ -421,7 +421,7 @@ def index(folder: Path) -> Iterator[str]:
     beyond = os.environ.get("PIP_INDEX_URL") or beyond
     fallback = ["--fallback-url", beyond] if beyond else []  # pypiserver knows the public one itself
     place = ["-i", "127.0.0.1", "-p", str(port), "-P", ".", "-a", "."]
-    words = ["-m", "pypiserver", "run", *place, *fallback, "--server", "waitress"]
+    words = ["-m", "pypiserver", "run", *place, *fallback, "--server=gevent"]
     with (folder.parent / "index.log").open("w") as log:
         server = subprocess.Popen([sys.executable, *words, str(folder)], stdout=log, stderr=log)
         try:
