@@ -55,8 +55,8 @@ $ swift sft --config job.yaml
   comment with the reason. The command prints how many these are, and names the last two.
 - A YAML file does not say which command reads it. `--command dpo` does (`export`, `chat`, `pt` …); without it the usual
   one is taken, and that is printed.
-- A script is read as the shell reads it: variables, `export`, continued lines, redirections, and what `accelerate launch`,
-  `torchrun` or `deepspeed` says before the command. It takes the first job of a script, and tells of the others.
+- A script is read as the shell reads it: variables, `export`, continued lines, redirections, and what `torchrun`,
+  `accelerate launch` or `deepspeed` says before the command. It takes the first job of a script and tells of others.
 - Paths and data sets stay as they are. `use_hf: true` is written where the program takes models from Hugging Face.
 - The words are data: a table for each program in `swift_plugin_convert/words`.
 
