@@ -57,7 +57,7 @@ def uv(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(
-    command: list[str], cwd: Path | None = None, check: bool = True, path: Path | None = None
+    command: list[str], cwd: Path | None = None, check: bool = True, path: Path | None = None, seconds: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """A finished process, text captured; AssertionError with its output where it fails and `check`."""
     before = (
@@ -66,7 +66,7 @@ def run(
         else {"PATH": os.pathsep.join([str(path), os.environ.get("PATH", ""), str(Path(sys.executable).parent)])}
     )
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **before}, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=cwd, env={**os.environ, **before}, capture_output=True, text=True, check=False, timeout=seconds
     )
     assert done.returncode == 0 or not check, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done

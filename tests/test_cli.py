@@ -54,6 +54,12 @@ def test_light_commands_import_nothing_heavy(words: list[str], rows: str) -> Non
     assert done.stdout
 
 
+def test_the_help_says_what_each_plugins_command_does() -> None:
+    """Not what its distribution is: `plan` comes with the runtime."""
+    said = " ".join(swift("--help")[1].split())
+    assert "plan Predict what a job takes: memory by part" in said and "check Run a plugin's contract tests." in said
+
+
 def test_bare_swift_shows_the_help() -> None:
     code, out, err = swift()
     assert (code, err) == (0, "")

@@ -77,10 +77,29 @@ def test_the_reference_is_up_to_date() -> None:
     assert not stale, f"{', '.join(stale)}: run make generated"
 
 
-@pytest.mark.parametrize("name", ["troubleshooting", "coming_from", "api", "matrix", "zh"])
+@pytest.mark.parametrize("name", ["troubleshooting", "coming_from", "api", "matrix"])
 def test_the_page_of_a_tool_is_up_to_date(name: str) -> None:
     made = tool(name)
     assert made.page() == made.PAGE.read_text(encoding="utf-8"), "run make generated"
+
+
+def test_the_chinese_reference_is_up_to_date() -> None:
+    made = tool("zh")
+    stale = [name for name, text in made.pages().items() if (made.FOLDER / name).read_text(encoding="utf-8") != text]
+    assert not stale, f"{', '.join(stale)}: run make generated"
+
+
+def test_an_option_without_a_chinese_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a job or of a component; and a text whose option is gone, or says something else now."""
+    made, known = tool("zh"), tool("zh").translations()
+    lost = {key for key in known if key[0] in ("max_length", "lora_rank")}
+    kept = {key: text for key, text in known.items() if key not in lost}
+    monkeypatch.setattr(made, "translations", lambda: {**kept, ("lora_rank", "00000000"): "秩"})
+    with pytest.raises(SystemExit) as told:
+        made.pages()
+    lines = str(told.value).splitlines()
+    assert len(lost) == 2 and {tuple(line.split("\t")[1::-1]) for line in lines[1:3]} == lost
+    assert lines[3:] == ["00000000\tlora_rank\tno option has this help"]
 
 
 def test_the_figures_of_the_readme_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +150,7 @@ def test_the_index_names_every_page() -> None:
     assert sorted(linked) == sorted(p.name for p in (ROOT / "docs").glob("*.md") if p.name != "README.md")
 
 
-ENGLISH = {"README.md", "cli.md"}
+ENGLISH = {"README.md", "cli.md", "components.md"}
 """Chinese pages that are no translation of a page."""
 
 
@@ -163,6 +182,21 @@ def _bones(text: str) -> tuple[list[str], list[int], int]:
     return blocks, levels, len(re.findall(r"^\|", prose, re.MULTILINE))
 
 
+@pytest.mark.parametrize("place", ["how-to", "zh/how-to"])
+def test_what_the_page_about_the_browser_names_is_there(place: str) -> None:
+    from swift_plugin_webui.page.texts import CHINESE
+
+    words = set(
+        re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", (ROOT / "docs" / place / "web-ui.md").read_text(encoding="utf-8"))
+    )
+    there = set(CHINESE.values() if place.startswith("zh") else CHINESE)
+    assert words and {word for word in words if not any(text.startswith(word) for text in there)} == set()
+
+
+NO_JOBS = ("new", "show", "check", "list", "app")
+"""Commands of how-tos that run no job."""
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda p: p.stem)
 def test_every_command_of_a_how_to_is_a_job(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is prepared as `swift explain` does, with a model's folder in place of a checkpoint's."""
@@ -171,8 +205,10 @@ def test_every_command_of_a_how_to_is_a_job(page: Path, tmp_path: Path, monkeypa
         (tmp_path / name).write_text('{"query": "a", "response": "b"}\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^\$ swift (.*)", text.replace("\\\n", " "), re.MULTILINE)
-    jobs = [words for words in map(_words, commands) if words[0] not in ("new", "show")]
+    jobs = [words for words in map(_words, commands) if words[0] not in NO_JOBS]
     assert jobs
+    made = re.findall(r"^\$ swift new \w+ (\w+)", text, re.MULTILINE)  # the reader's plugin, which is not installed
+    jobs = [words for words in jobs if not any(word.partition("::")[0] in made for word in words)]
     for job, *words in jobs:
         prepared(job, words)
 

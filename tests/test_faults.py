@@ -160,7 +160,8 @@ def test_a_report_says_versions_devices_and_faults_and_nothing_private(swift, mo
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "sesame")
     code, out, err = swift("doctor", "--report")
     assert (code, err) == (0, "")
-    for line in (f"- torch {metadata.version('torch')}", "- acme-lora 1.2.3", "- CUDA_VISIBLE_DEVICES"):
+    versions = [f"- {name} {metadata.version(name)}" for name in ("swift-core", "torch")]
+    for line in (*versions, "- acme-lora 1.2.3", "- CUDA_VISIBLE_DEVICES"):
         assert line in out.splitlines(), line
     assert "- torch built for " in out
     faults = out.partition("### Faults\n")[2]

@@ -52,4 +52,4 @@ def test_every_cell_runs(notebook: Path, tmp_path: Path) -> None:
     script = tmp_path / "work" / "notebook.py"
     script.parent.mkdir()
     script.write_text(SHELL + "\n".join(map(as_python, cells(notebook))), encoding="utf-8")
-    run([sys.executable, str(script)], cwd=script.parent, path=Path(sys.executable).parent)
+    run([sys.executable, str(script)], cwd=script.parent, path=Path(sys.executable).parent, seconds=1800)

@@ -31,6 +31,13 @@ def test_every_heavy_target_is_run_by_the_forge() -> None:
     assert named == {target for target in TARGETS if target.startswith(("test-", "bench-"))}
 
 
+def test_where_releases_are_looked_at_their_tags_are_there() -> None:
+    for file in WORKFLOWS:
+        for job in yaml.safe_load(file.read_text())["jobs"].values():
+            if {"release-check", "test-release"} & {*job["strategy"]["matrix"].get("target", [])}:
+                assert job["steps"][0]["with"] == {"fetch-depth": 0}
+
+
 def test_forms_ask_for_the_report() -> None:
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text())
     assert any("swift doctor --report" in part["attributes"]["label"] for part in form["body"])

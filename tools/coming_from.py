@@ -51,8 +51,12 @@ $ swift sft --config job.yaml
 
 - Behind an option stands the word that it comes from. Below stand the defaults of that program which are others here,
   because a word that nobody said trains, too.
-- What needs no word here, and what has no equal, stands in the file as a comment with the reason. The command prints
-  how many these are, and names those without an equal.
+- What needs no word here, what another word of the file says otherwise, and what has no equal, stands in the file as a
+  comment with the reason. The command prints how many these are, and names the last two.
+- A YAML file does not say which command reads it. `--command dpo` does (`export`, `chat`, `pt` …); without it the usual
+  one is taken, and that is printed.
+- A script is read as the shell reads it: variables, `export`, continued lines, redirections, and what `torchrun`,
+  `accelerate launch` or `deepspeed` says before the command. It takes the first job of a script and tells of others.
 - Paths and data sets stay as they are. `use_hf: true` is written where the program takes models from Hugging Face.
 - The words are data: a table for each program in `swift_plugin_convert/words`.
 

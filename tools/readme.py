@@ -1,6 +1,7 @@
-"""Keep the figures of the README: `python tools/readme.py` counts what this repository ships, and writes them anew.
+"""Keep the figures of the README: `python tools/readme.py` writes them anew.
 
-A figure is a number before the words of `COUNTED`. Run by `make generated`; a test checks that they are up to date.
+A figure is a number before the words of `COUNTED`: what this repository ships. A row of `MEASURED` repeats a row of
+docs/benchmarks.md. Run by `make generated`; a test checks that they are up to date.
 """
 
 from __future__ import annotations
@@ -27,6 +28,19 @@ COUNTED = {
 }
 """Words behind a figure → the group of entry points that it counts; empty: the distributions themselves."""
 
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
+
+MEASURED = {
+    "swift-core": "full: swift, default (float32 on a CPU)",
+    "LLaMA-Factory": "full: LLaMA-Factory",
+    "TRL": "full: TRL",
+    "transformers' Trainer": "full: Trainer",
+    "ms-swift": "full: ms-swift",
+}
+"""First word of a row of the README → the row of docs/benchmarks.md, in the table of precision, that it repeats."""
+
+BITS = {"BF16": 16, "F32": 32}
+
 
 def counts(root: Path = ROOT) -> dict[str, int]:
     """Words → how many there are, from the metadata of every distribution."""
@@ -45,7 +59,24 @@ def text() -> str:
         found, times = re.subn(rf"\b\d[\d,]*(\s+{words})\b", rf"{count}\1", found)
         if not times:
             raise ValueError(f"README.md has no figure before {words!r}")
+    for name, row in MEASURED.items():
+        found, times = re.subn(rf"^(\| {name}[ \d.]*) \|.*$", rf"\1 | {measured(row)} |", found, flags=re.MULTILINE)
+        if times != 1:
+            raise ValueError(f"README.md has no row of {name!r}")
     return found
+
+
+def measured(row: str) -> str:
+    """Loss of the saved file, its bits, seconds a step and peak memory, from a row of docs/benchmarks.md.
+
+    ValueError where there is no such row.
+    """
+    lines = BENCHMARKS.read_text(encoding="utf-8").splitlines()
+    cells = next((line.strip("| ").split(" | ") for line in lines if line.startswith(f"| {row} |")), None)
+    if cells is None:
+        raise ValueError(f"docs/benchmarks.md has no row {row!r}")
+    _, _, _, saved, file, seconds, peak = cells
+    return f"{saved} | {BITS[file]} | {seconds} | {int(peak):,} MiB"
 
 
 if __name__ == "__main__":

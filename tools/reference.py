@@ -19,6 +19,7 @@ from swift_testing.conformance import LEVELS
 
 from swift_core.catalogue.conformance import recorded
 from swift_core.catalogue.entries import Catalogue, Entry, summary_of
+from swift_core.cli.listing import help_of
 from swift_core.cli.scaffold import EXAMPLES
 from swift_core.contract import hooks
 from swift_core.contract.capability import describe
@@ -214,7 +215,7 @@ def components_page(entries: list[Entry]) -> str:
 
 def _component(entry: Entry) -> str:
     component = entry.load()
-    text = f"\n### {entry.name}\n\n{summary_of(component) if entry.kind != 'command' else entry.summary}\n"
+    text = f"\n### {entry.name}\n\n{summary_of(component) if entry.kind != 'command' else help_of(entry)}\n"
     hooks = ", ".join(f"[`{h}`](hooks.md#{h})" for h in KINDS[entry.kind].hooks if h in implementations(component))
     text += f"\nShips in `{entry.package}`." + (f" Hooks: {hooks}.\n" if hooks else "\n")
     for feature, answer in getattr(component, "capabilities", {}).items():

@@ -36,7 +36,7 @@ from floors import git, mistakes
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
-from wheels import ROOT, build, distributions
+from wheels import ROOT, build, distributions, urls
 
 IN_EACH_WHEEL = {
     "the licence's text": r"[^/]+\.dist-info/licenses/LICENSE",
@@ -238,7 +238,7 @@ def build_all(all_of_them: list[Distribution], out: Path) -> Iterator[str]:
 
 def _build(one: Distribution, out: Path) -> str:
     try:
-        build(one.folder, out)
+        build(one.folder, out, one.root)
     except subprocess.CalledProcessError as error:
         return f"{one.name} cannot be built: {' '.join(error.stderr.split())}"
     except OSError as error:
@@ -246,17 +246,19 @@ def _build(one: Distribution, out: Path) -> str:
     return ""
 
 
-def lacking(wheel: Path) -> Iterator[str]:
-    """One line for each thing that a wheel lacks."""
+def lacking(wheel: Path, links: dict[str, str]) -> Iterator[str]:
+    """One line for each thing that a wheel lacks; the project's links among them."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
-        readme = email.message_from_bytes(archive.read(metadata)).get_payload()
+        said = email.message_from_bytes(archive.read(metadata))
     for what, pattern in IN_EACH_WHEEL.items():
         if not any(re.fullmatch(pattern, name) for name in names):
             yield f"{wheel.name} lacks {what}"
-    if not str(readme).strip():
+    if not str(said.get_payload()).strip():
         yield f"{wheel.name} lacks a readme"
+    if links and not said.get_all("Project-URL"):
+        yield f"{wheel.name} lacks links"
 
 
 def irreproducible(one: Path, other: Path) -> Iterator[str]:
@@ -295,7 +297,7 @@ def in_wheels(root: Path, all_of_them: list[Distribution], out: Path) -> Iterato
         yield from irreproducible(out, Path(again))
     wheels = sorted(out.glob("*.whl"))
     for wheel in wheels:
-        yield from lacking(wheel)
+        yield from lacking(wheel, urls(root))
     yield from invalid(wheels)
 
 
@@ -368,7 +370,7 @@ def _needs(need: Requirement) -> list[Requirement]:
     return kept
 
 
-def make_bill(version: str, pinned: list[str], all_of_them: list[Distribution], out: Path) -> Path:
+def make_bill(root: Path, version: str, pinned: list[str], all_of_them: list[Distribution], out: Path) -> Path:
     """The wheel of `swift-bill`, which requires exact pins; beside it all pins, as a file for `pip install -c`."""
     with tempfile.TemporaryDirectory() as work:
         package = Path(work, "swift_bill")
@@ -378,7 +380,7 @@ def make_bill(version: str, pinned: list[str], all_of_them: list[Distribution], 
         Path(work, "README.md").write_text(BILL_README.format(version=version), encoding="utf-8")
         text = BILL.format(version=version, pins=json.dumps(required(pinned, all_of_them), indent=4))
         Path(work, "pyproject.toml").write_text(text, encoding="utf-8")
-        wheel = build(Path(work), out)
+        wheel = build(Path(work), out, root)
     (out / f"swift-bill-{version}.txt").write_text("\n".join([*pinned, ""]), encoding="utf-8")
     return wheel
 
@@ -442,6 +444,9 @@ def unready(root: Path, version: str) -> Iterator[str]:
         yield f"v{version} is released: name another, as in `make release BILL={version}.1`"
 
 
+UNLINKED = "pyproject.toml has no Repository in [project.urls]: wheels have no links, and those of readmes lead nowhere"
+
+
 def publish(root: Path, index: str, version: str) -> None:
     """Check, build into `dist/VERSION`, and upload. Raises SystemExit with what is wrong."""
     if not index:
@@ -453,9 +458,11 @@ def publish(root: Path, index: str, version: str) -> None:
     all_of_them = read(root)
     pinned, left_out = pins(root, all_of_them)
     wheels = to_upload(root, all_of_them, out)
-    bill = make_bill(version, pinned, all_of_them, out)
-    _stop_at([*lacking(bill), *invalid([bill])])
+    bill = make_bill(root, version, pinned, all_of_them, out)
+    _stop_at([*lacking(bill, urls(root)), *invalid([bill])])
     print(f"swift-bill {version} does not pin {', '.join(left_out) or 'nothing'}")
+    if "Repository" not in urls(root):
+        print(UNLINKED)
     done = twine("upload", "--non-interactive", "--disable-progress-bar", "--repository-url", index, *wheels, bill)
     if done.returncode:
         raise SystemExit(f"twine could not upload: {(done.stdout + done.stderr).strip()}")
@@ -471,6 +478,8 @@ def check(root: Path) -> None:
     """Print what must not be released, and which part could not be looked at. Raises SystemExit where there is any."""
     if not any(last_tag(one.name, tags(root)) for one in read(root)):
         print("no release has a tag: what changed since then is unknown; the rest is checked")
+    if "Repository" not in urls(root):
+        print(UNLINKED)
     with tempfile.TemporaryDirectory() as out:
         _stop_at([*faults(root, Path(out))])
         print(f"{len(list(Path(out).glob('*.whl')))} wheels can be released")

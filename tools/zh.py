@@ -1,26 +1,26 @@
-"""Write `docs/zh/cli.md`: commands and the options of every job, in Chinese, from code and the Web-UI's table.
+"""Write `docs/zh/cli.md` and `docs/zh/components.md`: commands and every option, in Chinese.
 
-The table (`zh_options.tsv` beside `swift_plugin_webui/forms/chinese.py`) must hold every option of a job, and may hold
-those of components, which only the Web-UI shows. A help that changes has another mark: this tool then names what to
-translate. Run by `make generated`.
+The texts are from the Web-UI's table, `zh_options.tsv` beside `swift_plugin_webui/forms/chinese.py`. It must hold every
+option of a job and of a component of this repository. An option that is new, or whose help changed, has another mark:
+this tool then names what to translate. Run by `make generated`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from swift_plugin_runtime.options import TrainingOptions
 from swift_plugin_webui.forms.chinese import mark, translations
-from swift_plugin_webui.forms.shown import NO_OPTIONS
 
 from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.kinds import KINDS
 from swift_core.job.options import OptionInfo, describe_options
 from swift_core.jobs import options as jobs
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "zh" / "cli.md"
+FOLDER = ROOT / "docs" / "zh"
 
 SECTIONS: dict[str, tuple[str, list[type]]] = {
     "模型": ("所有任务都有的选项。", [jobs.ModelOptions]),
@@ -35,9 +35,9 @@ SECTIONS: dict[str, tuple[str, list[type]]] = {
 }
 """Heading → what stands below it, and the classes whose options it lists."""
 
-INTRO = """<!-- Written by tools/zh.py from the code and zh_options.tsv of the Web-UI: then run `make generated`. -->
+NOTE = "<!-- Written by tools/zh.py from the code and zh_options.tsv of the Web-UI: then run `make generated`. -->\n\n"
 
-# 命令行
+INTRO = """# 命令行
 
 | 命令 | 作用 |
 |---|---|
@@ -61,38 +61,104 @@ INTRO = """<!-- Written by tools/zh.py from the code and zh_options.tsv of the W
 | `swift app` | Web-UI |
 
 选项写作 `--name value`,短横线和下划线等价;也可以写在 YAML 文件中(`--config job.yaml`),命令行优先。`swift JOB --help`
-显示任务的选项;同时写出组件(`--tuner lora`)就会显示该组件的选项。组件的选项见[英文参考](../reference/components.md)。
+显示任务的选项;同时写出组件(`--tuner lora`)就会显示该组件的选项。组件的选项见[组件的选项](components.md)。
 """
 
 
-def of_components() -> set[tuple[str, str]]:
-    """(name, mark of the English help) of every option of an installed component."""
-    owners = [entry.load() for entry in Catalogue.installed().entries if entry.kind not in NO_OPTIONS]
-    options = [option for owner in owners if isinstance(owner, type) for option in describe_options(owner)]
-    return {(option.name, mark(option.help)) for option in options}
+KIND_TITLES = {
+    "loader": "加载模型",
+    "quantizer": "量化",
+    "patcher": "修改已加载的模型",
+    "agent": "智能体格式",
+    "loss_scale": "回答各部分的权重",
+    "tuner": "训练什么",
+    "optimizer": "优化器",
+    "trainer": "训练方法",
+    "reward": "奖励",
+    "environment": "环境",
+    "parallel": "并行",
+    "launcher": "启动多个进程",
+    "backend": "推理后端",
+    "server": "服务",
+    "evaluator": "评估",
+    "exporter": "导出",
+}
+"""Kind → the title of its section, for each kind whose components have options."""
+
+COMPONENTS_INTRO = """# 组件的选项
+
+有选项的组件,按种类排列。选择组件(`--tuner lora`、`--rlhf_type grpo` …)之后就可以使用它的选项;`swift show KIND NAME`
+显示一个组件。[命令行](cli.md)中已有的选项(如训练方法共有的选项)不再重复。组件的作用、限制和没有选项的组件见
+[英文参考](../reference/components.md)。
+"""
+
+Owner = tuple[str, str, list[OptionInfo]]
+"""(kind, name, options) of a component."""
 
 
-def page() -> str:
-    """The whole page. SystemExit with the options that have no translation, or one of another help."""
-    known, seen, missing = translations(), set[tuple[str, str]](), list[str]()
-    parts = [INTRO]
-    for title, (said, owners) in SECTIONS.items():
-        new = [o for owner in owners for o in describe_options(owner) if (o.name, mark(o.help)) not in seen]
-        seen |= {(o.name, mark(o.help)) for o in new}
-        missing += [f"{mark(o.help)}\t{o.name}\t{o.help}" for o in new if (o.name, mark(o.help)) not in known]
-        parts.append("\n".join([f"\n## {title}\n", said, "", *_table(new, known)]) + "\n")
-    left = known.keys() - seen
-    stale = [f"{of}\t{name}\tno option has this help" for name, of in left - (of_components() if left else set())]
+def owners() -> list[Owner]:
+    """The components of this repository that have options of their own, which no job has."""
+    known = set((ROOT / "swift_core/catalogue/known.tsv").read_text(encoding="utf-8").splitlines())
+    ours = [e for e in Catalogue.installed().entries if f"{e.kind}\t{e.name}\t{e.package}" in known]
+    loaded = [(entry, entry.load()) for entry in ours if entry.kind in KIND_TITLES]
+    described = [(e.kind, e.name, describe_options(owner)) for e, owner in loaded if isinstance(owner, type)]
+    of_jobs = {_key(option) for title in SECTIONS for option in _options(title)}
+    own = [(kind, name, [o for o in options if _key(o) not in of_jobs]) for kind, name, options in described]
+    return [owner for owner in own if owner[2]]
+
+
+def pages() -> dict[str, str]:
+    """File name → text. SystemExit with the options that have no translation, and the translations of none."""
+    of_jobs = {title: _new_options(title) for title in SECTIONS}
+    of_components = owners()
+    _complain(option for options in [*of_jobs.values(), *(o for *_, o in of_components)] for option in options)
+    return {"cli.md": _jobs_page(of_jobs), "components.md": _components_page(of_components)}
+
+
+def _new_options(title: str) -> list[OptionInfo]:
+    """The options of a section, each once, that no section before it has."""
+    titles = list(SECTIONS)
+    before = {_key(option) for name in titles[: titles.index(title)] for option in _options(name)}
+    return [option for key, option in {_key(o): o for o in _options(title)}.items() if key not in before]
+
+
+def _options(title: str) -> list[OptionInfo]:
+    return [option for owner in SECTIONS[title][1] for option in describe_options(owner)]
+
+
+def _key(option: OptionInfo) -> tuple[str, str]:
+    return option.name, mark(option.help)
+
+
+def _complain(options: Iterable[OptionInfo]) -> None:
+    there, known = {_key(o): o.help for o in options}, translations()
+    missing = [f"{of}\t{name}\t{help}" for (name, of), help in there.items() if (name, of) not in known]
+    stale = [f"{of}\t{name}\tno option has this help" for name, of in known.keys() - there.keys()]
     if missing or stale:
         raise SystemExit("\n".join(["zh_options.tsv:", *missing, *stale]))
-    return "".join(parts)
 
 
-def _table(options: list[OptionInfo], known: dict[tuple[str, str], str]) -> Iterator[str]:
+def _jobs_page(of_jobs: dict[str, list[OptionInfo]]) -> str:
+    parts = [
+        "\n".join([f"\n## {title}\n", SECTIONS[title][0], "", *_table(of)]) + "\n" for title, of in of_jobs.items()
+    ]
+    return "".join([NOTE, INTRO, *parts])
+
+
+def _components_page(all_of_them: list[Owner]) -> str:
+    text = NOTE + COMPONENTS_INTRO
+    for kind, title in KIND_TITLES.items():
+        text += f"\n## {title}({KINDS[kind].folder})\n"
+        for name, options in [(name, options) for of, name, options in all_of_them if of == kind]:
+            text += "\n".join([f"\n### {name}\n", *_table(options)]) + "\n"
+    return text
+
+
+def _table(options: list[OptionInfo]) -> Iterator[str]:
     yield "| 选项 | 默认值 | 含义 |"
     yield "|---|---|---|"
     for option in options:
-        text = known.get((option.name, mark(option.help)), "").replace("|", "\\|").replace("<", "&lt;")
+        text = translations()[_key(option)].replace("|", "\\|").replace("<", "&lt;")
         names = ", ".join(f"`--{name}`" for name in (option.name, *option.aliases))
         yield f"| {names} | {_default(option)} | {text} |"
 
@@ -104,6 +170,6 @@ def _default(option: OptionInfo) -> str:
 
 
 if __name__ == "__main__":
-    text = page()
-    PAGE.write_text(text, encoding="utf-8")
-    print(f"docs/zh/cli.md: {len(text.splitlines())} lines", file=sys.stderr)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        print(f"docs/zh/{name}: {len(text.splitlines())} lines", file=sys.stderr)

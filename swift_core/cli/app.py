@@ -9,7 +9,7 @@ import typer
 
 from swift_core.catalogue.entries import Catalogue, ships_in
 from swift_core.cli import components, envs, printing, project
-from swift_core.cli.listing import COMMANDS
+from swift_core.cli.listing import COMMANDS, help_of
 from swift_core.contract.errors import SwiftError, did_you_mean
 from swift_core.job.specs import JOBS
 
@@ -41,4 +41,4 @@ def _add_plugin(app: typer.Typer, name: str) -> None:
     if name not in known:
         raise SwiftError(f"There is no command {name!r}.{did_you_mean(name, known)} Commands: {', '.join(known)}.")
     entry = catalogue.find("command", name)
-    app.add_typer(entry.load(), name=name, help=entry.summary)
+    app.add_typer(entry.load(), name=name, help=help_of(entry))

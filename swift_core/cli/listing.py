@@ -1,7 +1,11 @@
-"""What `swift list` and `swift show` say, as plain data. Imports no plugin unless it is shown, nor Typer."""
+"""What `swift list` and `swift show` say, as plain data. Imports no plugin unless it is shown, nor Typer.
+
+`swift --help` shows what each plugin's command says of itself, so commands are imported when the list is made anew.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -59,8 +63,21 @@ def _model_lines(catalogue: Catalogue) -> list[tuple[str, Any]]:
 def commands(catalogue: Catalogue) -> list[list[str]]:
     """Name and one-line help of every command: the kernel's own, the jobs, and those of plugins."""
     jobs = [[spec.name, spec.summary] for spec in JOBS.values()]
-    plugins = [[e.name, e.summary] for e in catalogue.of_kind("command")]
+    plugins = [[e.name, help_of(e)] for e in catalogue.of_kind("command")]
     return [*([n, h] for n, h in COMMANDS.items()), *jobs, *plugins]
+
+
+def help_of(entry: Entry) -> str:
+    """The first line of what a plugin's command says of itself; its distribution's summary where it says nothing.
+
+    That summary also stands for a command that cannot be loaded: `swift doctor` tells why.
+    """
+    with contextlib.suppress(SwiftError):
+        app = entry.load()
+        function = getattr(app.registered_callback, "callback", None)
+        texts = (app.info.help, function and function.__doc__)
+        return next((text.strip().split("\n", 1)[0] for text in texts if isinstance(text, str)), entry.summary)
+    return entry.summary
 
 
 def list_rows(catalogue: Catalogue, kind: str = "") -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from importlib import metadata
 from swift_core.catalogue.entries import Entry, ships_in
 
 LIBRARIES = (
-    "torch", "transformers", "peft", "accelerate", "trl", "datasets", "modelscope", "safetensors", "tokenizers",
-    "numpy", "pluggy", "pydantic", "deepspeed", "bitsandbytes", "vllm", "flash-attn", "liger-kernel",
+    "swift-core", "torch", "transformers", "peft", "accelerate", "trl", "datasets", "modelscope", "safetensors",
+    "tokenizers", "numpy", "pluggy", "pydantic", "deepspeed", "bitsandbytes", "vllm", "flash-attn", "liger-kernel",
 )  # fmt: skip
 """Packages whose versions decide how a job runs."""
 

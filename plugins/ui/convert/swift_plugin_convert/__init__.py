@@ -25,6 +25,9 @@ def convert(
     program: Annotated[
         str, typer.Option(help="Whose file it is: llamafactory, axolotl, trl or ms-swift; left out: found out.")
     ] = "",
+    command: Annotated[
+        str, typer.Option(help="Which of its commands reads the YAML file: dpo, export, pt …; left out: the usual one.")
+    ] = "",
 ) -> None:
     """Turn another program's job file or command into a job file of ours.
 
@@ -34,7 +37,7 @@ def convert(
     from swift_plugin_convert.reading import read
     from swift_plugin_convert.writing import summary, text_of
 
-    job = converted(read(file, program))
+    job = converted(read(file, program, command))
     text = text_of(job, file.name, output.name if output else "job.yaml")
     if output is None:
         print(text, end="")

@@ -16,23 +16,30 @@ from swift_plugin_convert import datasets
 from swift_plugin_convert.draft import Draft, Line, listed
 from swift_plugin_convert.fitting import fit
 from swift_plugin_convert.reading import Theirs
-from swift_plugin_convert.tables import PROGRAMS, Row, rows, rows_of
+from swift_plugin_convert.tables import LAUNCHERS, PROGRAMS, Row, rows, rows_of
 
 PLACES = ("VALUE", "ITEMS", "NOT", "TWICE(", "$")
 """What stands for a value in a row."""
 
 KEEP_VARIABLE = "an environment variable: set it before swift, too"
 
+OF_PROCESSORS = re.compile(
+    r"(IMAGE|VIDEO|AUDIO|FPS|NFRAMES|FRAME|MAX_NUM|MIN_PIXELS|MAX_SLICE|SIZE_FACTOR|INPUT_SIZE|SAMPLING_RATE|MAX_RATIO|HD_NUM).*"
+)
+"""Variables that ms-swift and qwen-vl-utils read."""
+
 
 def converted(theirs: Theirs) -> Draft:
     """The job that is theirs, in our words. Raises SwiftError for values that cannot be read at all."""
-    draft = Draft(theirs.program, PROGRAMS[theirs.program])
+    draft = Draft(theirs.program, PROGRAMS[theirs.program], notes=theirs.notes)
     if theirs.trainer:
         draft.options["trainer"] = theirs.trainer
     values = dict(theirs.values)
     datasets.take(theirs.program, values, draft)
     for word, value in _in_order(theirs.program, values):
         _take(theirs.program, word, value, values, draft)
+    for word, value in theirs.launched.items():
+        _take(LAUNCHERS, word, value, theirs.launched, draft)
     for name, text in theirs.environment.items():
         _take_variable(name, text, draft)
     _take_defaults(theirs, values, draft)
@@ -132,6 +139,8 @@ def _take_variable(name: str, text: str, draft: Draft) -> None:
         draft.add(Line(name, text, "taken", why="one process for each GPU"), [("launcher", "torchrun")])
     elif name == "USE_HF" or (name == "USE_MODELSCOPE_HUB" and draft.table != "ms-swift"):
         draft.add(Line(name, text, "taken"), [("use_hf", (text != "0") == (name == "USE_HF"))])
+    elif OF_PROCESSORS.fullmatch(name):
+        draft.add(Line(name, text, "lost", why="not read here: the model's own processor decides"), [])
     else:
         draft.add(Line(name, text, "lost", why=KEEP_VARIABLE), [])
 

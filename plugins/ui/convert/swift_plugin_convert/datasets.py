@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from swift_plugin_convert.draft import Draft, Line, listed
@@ -52,6 +53,8 @@ def take(program: str, values: dict[str, Any], draft: Draft) -> None:
         _axolotl(values, draft)
     elif program == "trl" and isinstance(values.get("datasets"), list):
         _mixture(values.pop("datasets"), draft)
+    elif program == "trl" and isinstance(values.get("dataset_name"), str):
+        _of_a_hub(values, draft)
     elif program in ("llamafactory", "ms-swift"):
         _counted(values, draft)
 
@@ -74,6 +77,23 @@ def _counted(values: dict[str, Any], draft: Draft) -> None:
         else:
             values["dataset"] = [f"{name}#{count}" for name in names]
             draft.add(Line(word, count, "needless", why="behind each data set, as NAME#COUNT"), [])
+
+
+def _of_a_hub(values: dict[str, Any], draft: Draft) -> None:
+    """TRL's `dataset_name` with the subset and splits of other words; what is evaluated is `test` unless said."""
+    name, subset = values["dataset_name"], values.pop("dataset_config", None)
+    split, test = values.pop("dataset_train_split", None), values.pop("dataset_test_split", None)
+    values["dataset_name"] = _named(name, subset or "", split if split not in (None, "train") else "")
+    for word, value in (("dataset_config", subset), ("dataset_train_split", split)):
+        if value is not None:
+            draft.add(Line(word, value, "needless", why="behind the data set, as NAME:SUBSET/SPLIT"), [])
+    evaluates = values.get("eval_strategy", "no") not in ("no", False)
+    is_file = Path(name).suffix in (".json", ".jsonl", ".csv", ".parquet", ".txt")
+    if evaluates and not is_file:
+        held = [("val_dataset", _named(name, subset or "", test or "test"))]
+        draft.add(Line("dataset_test_split", test, "default" if test is None else "taken"), held)
+    elif test is not None:
+        draft.add(Line("dataset_test_split", test, "needless", why="a file, or nothing is evaluated"), [])
 
 
 def _mixture(entries: list[dict[str, Any]], draft: Draft) -> None:

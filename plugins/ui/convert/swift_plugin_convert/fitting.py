@@ -5,6 +5,8 @@ What nobody takes, or has a value that its owner refuses, is said to have no equ
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,8 @@ from swift_plugin_convert.tables import rows_of
 UNKNOWN = "neither the table nor this job knows the word"
 ARGUMENTS = "training_args"
 PARALLEL = "parallel"
+FACTS = ("model", "template", "bbox", "dataset", "recipe", "command")
+"""Kinds whose components are facts, or take no options of a job."""
 
 
 def fit(draft: Draft) -> None:
@@ -91,7 +95,21 @@ def _is_argument(name: str) -> bool:
 def _why(line: Line, name: str, draft: Draft) -> str:
     if line.word != name:
         return f"nothing in this job takes --{name}"
-    return "this value has no equal" if rows_of(draft.table, name) else UNKNOWN
+    if rows_of(draft.table, name):
+        return "this value has no equal"
+    return next(
+        (f"an option of {title} alone" for title, owner in _components_of_all() if match_field(owner, name)), UNKNOWN
+    )
+
+
+@functools.cache
+def _components_of_all() -> list[tuple[str, type]]:
+    """Every installed component that may have options."""
+    found = []
+    for entry in (entry for entry in Catalogue.installed().entries if entry.kind not in FACTS):
+        with contextlib.suppress(SwiftError):  # swift doctor tells what cannot be loaded
+            found.append((f"{entry.kind} {entry.name}", entry.load()))
+    return [(title, owner) for title, owner in found if isinstance(owner, type)]
 
 
 def _lose(line: Line, name: str, why: str) -> None:

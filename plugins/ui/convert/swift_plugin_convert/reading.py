@@ -45,13 +45,16 @@ STARTERS = {
 }
 """Program on a command line → its table."""
 
+STARTERS_OF = {table: name for name, table in STARTERS.items() if name != "lmf"}
+
 
 @dataclass
 class Theirs:
     """What a file says.
 
     program: its table. job: ours, empty where the training method decides. trainer: the method that the command names.
-    values: word → value, maps inside as they are. environment: variables before the command.
+    values: word → value, maps inside as they are. environment: variables before the command. launched: words of what
+    starts its processes. used: variables that stand in values. notes: what was not read, to be told.
     """
 
     program: str
@@ -59,10 +62,13 @@ class Theirs:
     trainer: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    launched: dict[str, Any] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
 
-def read(file: Path, program: str = "") -> Theirs:
-    """What `file` says. program: whose it is; empty: found out.
+def read(file: Path, program: str = "", command: str = "") -> Theirs:
+    """What `file` says. program: whose it is; empty: found out. command: which of its commands reads a YAML file.
 
     Raises SwiftError where it cannot be read, is neither YAML nor a command, or could be of several programs.
     """
@@ -72,7 +78,23 @@ def read(file: Path, program: str = "") -> Theirs:
     content = _map(text)
     if content is None:
         return _command(text, file, program)
-    return Theirs(program or _author(content, file), values=content)
+    program = program or _author(content, file)
+    theirs = _started(program, command or _usual(program, content), [], file)
+    theirs.values = content
+    if not command:
+        theirs.notes.append(
+            f"taken for a file of `{STARTERS_OF[program]} {_usual(program, content)}`, else say --command"
+        )
+    return theirs
+
+
+def _usual(program: str, content: dict[str, Any]) -> str:
+    """The command that reads such a YAML file, as far as it tells."""
+    if program == "llamafactory":
+        return "export" if "export_dir" in content else "train"
+    if program == "ms-swift":
+        return "rlhf" if "rlhf_type" in content else "sft"
+    return "sft" if program == "trl" else "train"
 
 
 def _text(file: Path) -> str:
@@ -101,54 +123,122 @@ def _author(content: dict[str, Any], file: Path) -> str:
 
 
 # -- commands ---------------------------------------------------------------------------------------------
+QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*\""""
+COMMENT = re.compile(rf"({QUOTED})|(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
+"""A quoted text, which stays, or a comment."""
+
+DIVIDERS = {";", "&", "&&", "|", "||", "\n"}
+"""Operators of the shell that end a command."""
+
+PRINTED = re.compile(r"\$\(\([^()]*\)\)|\$\([^()]*\)|`[^`]*`")
+"""What a command inside a command prints."""
+
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
+
+
 def _command(text: str, file: Path, program: str) -> Theirs:
-    """The first command of a known program in a script."""
-    for line in _lines(text):
-        found = _read_line(line, file, program)
-        if found:
-            return found
-    names = "llamafactory-cli, axolotl, trl, swift, or a script of TRL"
-    raise SwiftError(f"{file} holds neither a YAML map nor a command of {names}.")
+    """The first command of a known program in a script; the other ones are told."""
+    variables: dict[str, str] = {}
+    exported: dict[str, str] = {}
+    found: list[Theirs] = []
+    others: list[str] = []
+    for words in _commands(text, file):
+        said, rest = _assigned(words)
+        if rest[:1] == ["export"]:
+            said |= _assigned(rest[1:])[0]
+            exported |= said
+        if not rest or rest[0] == "export":
+            variables |= said
+        elif not (theirs := _read_line(rest, variables | said, file, program)):
+            continue
+        elif found:
+            others.append(" ".join(rest[:4]))
+        else:
+            theirs.environment = {**exported, **said, **theirs.environment}
+            found.append(theirs)
+    if not found:
+        names = "llamafactory-cli, axolotl, trl, swift, or a script of TRL"
+        raise SwiftError(f"{file} holds neither a YAML map nor a command of {names}.")
+    found[0].environment = {n: v for n, v in found[0].environment.items() if n not in found[0].used}
+    found[0].notes += [f"only the first command is converted, not: {other} …" for other in others]
+    return found[0]
 
 
-def _lines(text: str) -> list[list[str]]:
-    """The commands of a script as words: comments gone, continued lines joined."""
-    kept = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    joined = re.sub(r"\\\s*\n", " ", "\n".join(kept))
-    found = []
-    for line in joined.splitlines():
-        try:
-            words = shlex.split(line.removeprefix("$ "))
-        except ValueError:
-            continue  # a part of a script that is no single command
-        found.append(list(itertools.takewhile(lambda word: not word.startswith("#"), words)))
-    return [words for words in found if words]
+def _commands(text: str, file: Path) -> list[list[str]]:
+    """The commands of a script as words: comments and redirections gone, continued lines joined."""
+    bare = COMMENT.sub(lambda match: match[1] or "\0", text)
+    joined = re.sub(r"\\[ \t]*\n", " ", re.sub(r"^[ \t]*\0\n?|\0", "", bare, flags=re.MULTILINE))
+    plain = PRINTED.sub("$OUTPUT_OF_A_COMMAND", re.sub(r"^\$ ", "", joined, flags=re.MULTILINE))
+    lexer = shlex.shlex(plain, posix=True, punctuation_chars=";&|<>\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
+    try:
+        words = list(lexer)
+    except ValueError as error:
+        raise SwiftError(f"{file} is no script that can be read: {error}. Give the command alone.") from None
+    parts = [list(part) for ends, part in itertools.groupby(words, _divides) if not ends]
+    return [part for part in map(_directed, parts) if part]
 
 
-def _read_line(words: list[str], file: Path, program: str) -> Theirs | None:
-    environment = _environment(words)
-    rest = words[len(environment) :]
-    for place, word in enumerate(rest):
-        name = STARTERS.get(Path(word).name)
-        if name and (not program or program == name) and place + 1 < len(rest):
-            theirs = _started(name, rest[place + 1], rest[place + 2 :], file)
-        elif script := _script(rest, place):
-            theirs = _started(*script, rest[place + 1 :], file)
+def _divides(word: str) -> bool:
+    return bool(word) and set(re.findall(r"&&|\|\||.", word, re.DOTALL)) <= DIVIDERS
+
+
+def _directed(words: list[str]) -> list[str]:
+    """The words of a command without its redirections: `> FILE`, `2>&1`."""
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if re.fullmatch(r"[<>&|]*[<>][<>&|]*", word):
+            next(rest, None)
+            if kept and kept[-1] in ("1", "2"):
+                kept.pop()
+        else:
+            kept.append(word)
+    return kept
+
+
+def _assigned(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The variables that stand at the beginning, and the words behind them."""
+    found: dict[str, str] = {}
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
+            return found, words[place:]
+        found[name] = value
+    return found, []
+
+
+def _read_line(words: list[str], variables: dict[str, str], file: Path, program: str) -> Theirs | None:
+    used: set[str] = set()
+    unknown: set[str] = set()
+    words = [_filled(word, variables, used, unknown) for word in words]
+    for place, word in enumerate(words):
+        name, command = STARTERS.get(Path(word).name), "".join(words[place + 1 : place + 2])
+        if name and program in ("", name) and (command in JOBS[name] or (command and place == 0)):
+            theirs = _started(name, command, words[place + 2 :], file)
+        elif script := _script(words, place):
+            theirs = _started(*script, words[place + 1 :], file)
         else:
             continue
-        theirs.environment = environment | _launched(rest[:place])
+        theirs.launched, theirs.used = _launched(words[:place]), used
+        theirs.notes += [f"${name} is a variable that the script does not set" for name in sorted(unknown)]
         return theirs
     return None
 
 
-def _environment(words: list[str]) -> dict[str, str]:
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
-            break
-        found[name] = value
-    return found
+def _filled(word: str, variables: dict[str, str], used: set[str], unknown: set[str]) -> str:
+    """A word with the values of variables. used: their names, added to; unknown: those without a value."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[3]
+        known = variables.get(name, match[2])
+        (unknown if known is None else used).add(name)
+        return match[0] if known is None else known
+
+    before = ""
+    while before != word and "$" in word:  # a value may name another variable
+        before, word = word, VARIABLE.sub(value, word)
+    return word
 
 
 def _script(words: list[str], place: int) -> tuple[str, str] | None:
@@ -165,13 +255,26 @@ def _script(words: list[str], place: int) -> tuple[str, str] | None:
     return None
 
 
-def _launched(words: list[str]) -> dict[str, str]:
-    """The processes that `accelerate launch` or `torchrun` before a script asks for, as torchrun's variables."""
-    names = {"num_processes": "NPROC_PER_NODE", "nproc_per_node": "NPROC_PER_NODE", "nnodes": "NNODES"}
-    said = {name: str(value) for name, value in _options(words).items()}
-    found = {names[name]: value for name, value in said.items() if name in names}
-    files = {"accelerate --config_file": said["config_file"]} if "config_file" in said else {}
-    return found | files
+LAUNCHERS = {"accelerate": "accelerate launch", "torchrun": "torchrun", "deepspeed": "deepspeed"}
+"""Program that starts processes → how its words begin in the table `launchers`."""
+
+NOTHING = {"python", "python3", "-m", "-u", "nohup", "time", "sudo", "env", "exec", "uv", "run", "launch"}
+"""Words before a program that say nothing about the job."""
+
+
+def _launched(words: list[str]) -> dict[str, Any]:
+    """What `accelerate launch`, `torchrun`, `deepspeed` or another program before the job's own says, by word."""
+    words = ["torchrun" if word.startswith("torch.distributed.") else word for word in words]
+    place = next((place for place, word in enumerate(words) if Path(word).name in LAUNCHERS), len(words))
+    before = [word for word in words[:place] if Path(word).name not in NOTHING]
+    found: dict[str, Any] = {before[0]: " ".join(before[1:]) or True} if before else {}
+    if place == len(words):
+        return found
+    name, said = Path(words[place]).name, _options([w for w in words[place + 1 :] if w != "-m"])
+    machines = said.get("num_machines", 1)
+    if name == "accelerate" and machines != 1 and isinstance(total := said.get("num_processes"), int):
+        said["num_processes"] = total // machines  # of all machines there, of each here
+    return found | {f"{LAUNCHERS[name]} --{word}": value for word, value in said.items()}
 
 
 def _started(program: str, command: str, words: list[str], file: Path) -> Theirs:
@@ -188,6 +291,8 @@ def _started(program: str, command: str, words: list[str], file: Path) -> Theirs
     said = _options(words)
     said.pop("config", None)
     theirs.values |= said
+    strays = _strays(words[len(_leading(words)) :])
+    theirs.notes += [f"not read: {' '.join(strays)}"] if strays else []
     return theirs
 
 
@@ -208,7 +313,7 @@ def _config(file: Path) -> dict[str, Any]:
 
 
 def _options(words: list[str]) -> dict[str, Any]:
-    """`--name value`, `--name=value`, `--flag`, `--name a b` and `name=value` as a map."""
+    """`--name value`, `--name=value`, `--flag`, `--no_flag`, `--name a b` and, before all of them, `name=value`."""
     found: dict[str, list[str]] = {}
     name = ""
     for word in words:
@@ -216,17 +321,23 @@ def _options(words: list[str]) -> dict[str, Any]:
             name, equals, value = word[2:].partition("=")
             name = name.replace("-", "_")
             found[name] = [value] if equals else []
-        elif overridden := re.fullmatch(r"(\w+)=(.*)", word, re.DOTALL):
+        elif not name and (overridden := re.fullmatch(r"(\w+)=(.*)", word, re.DOTALL)):
             found[overridden[1]] = [overridden[2]]
-            name = ""
         elif name:
             found[name].append(word)
-    return {key: _one_or_many([_plain(value) for value in values]) for key, values in found.items()}
+    flags = {key: key.removeprefix("no_") if not values else key for key, values in found.items()}
+    return {flags[key]: _one_or_many(key, [_plain(value) for value in values]) for key, values in found.items()}
 
 
-def _one_or_many(values: list[Any]) -> Any:
+def _strays(words: list[str]) -> list[str]:
+    """Words before all options that are none."""
+    before = itertools.takewhile(lambda word: not word.startswith("--"), words)
+    return [word for word in before if not re.fullmatch(r"\w+=.*", word, re.DOTALL)]
+
+
+def _one_or_many(name: str, values: list[Any]) -> Any:
     if not values:
-        return True
+        return not name.startswith("no_")
     return values[0] if len(values) == 1 else values
 
 

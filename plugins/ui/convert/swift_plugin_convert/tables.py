@@ -1,4 +1,5 @@
-"""The words of each program as data: `words/PROGRAM.tsv`, a row for each word and value.
+"""The words of each program as data: `words/PROGRAM.tsv`, a row for each word and value; `launchers.tsv` for what
+starts processes.
 
 The columns are: the word, or an expression for words without rows of their own; the value, a regular expression that
 fits it as a whole; what it is here; why, or a remark.
@@ -24,6 +25,9 @@ from typing import NamedTuple
 from swift_core.job.other_words import other_words
 
 FOLDER = Path(__file__).parent / "words"
+
+LAUNCHERS = "launchers"
+"""The table of what starts processes before a program's command."""
 
 PROGRAMS = {"llamafactory": "LLaMA-Factory", "axolotl": "Axolotl", "trl": "TRL", "ms-swift": "ms-swift"}
 """Name of the table → how the program is called."""
@@ -61,13 +65,18 @@ def rows(program: str) -> list[Row]:
     """All rows of a program, then those of the table of other words that name it."""
     lines = (FOLDER / f"{program}.tsv").read_text(encoding="utf-8").splitlines()
     own = [line.split("\t") for line in lines if line and not line.startswith("#")]
-    shared = [
+    shared = [] if program == LAUNCHERS else _shared(program)
+    return [Row(word, value, said, why, place) for place, (word, value, said, why) in enumerate(own + shared)]
+
+
+def _shared(program: str) -> list[list[str]]:
+    users = {PROGRAMS[program], "transformers"}
+    return [
         [word, "*", meaning.said, ""]
         for word, meanings in other_words().items()
         for meaning in meanings
-        if {PROGRAMS[program], "transformers"} & {user.removeprefix("older ") for user in _users(meaning.users)}
+        if users & {user.removeprefix("older ") for user in _users(meaning.users)}
     ]
-    return [Row(word, value, said, why, place) for place, (word, value, said, why) in enumerate(own + shared)]
 
 
 def _users(text: str) -> list[str]:

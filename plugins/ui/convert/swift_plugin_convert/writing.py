@@ -21,7 +21,9 @@ def text_of(draft: Draft, file: str, output: str) -> str:
         lines += ["", f"# Defaults of {draft.program} that are others here."]
         lines += [_option(name, draft.options[name], draft) for name in defaults]
     lines += _section("Needs no word here.", draft.of("needless"))
+    lines += _section("Another word of the file says it otherwise.", draft.of("replaced"))
     lines += _section("Has no equal here.", draft.of("lost"))
+    lines += [f"# {note}" for note in draft.notes]
     return "\n".join(lines) + "\n"
 
 
@@ -57,11 +59,15 @@ def _said(line: Line) -> str:
 
 def summary(draft: Draft, output: str) -> list[str]:
     """The counts, what is lost by name, and what to do next."""
-    counts = {name: len(draft.of(name)) for name in ("taken", "needless", "lost", "default")}
+    counts = {name: len(draft.of(name)) for name in ("taken", "needless", "replaced", "lost", "default")}
     lines = [
         f"{draft.program}: {counts['taken']} words taken, {counts['needless']} need no word here, "
-        f"{counts['lost']} have no equal here, {counts['default']} defaults written out."
+        f"{counts['replaced']} are said otherwise by another word, {counts['lost']} have no equal here, "
+        f"{counts['default']} defaults written out."
     ]
+    lines += draft.notes
+    if draft.of("replaced"):
+        lines.append(f"said otherwise: {', '.join(line.word for line in draft.of('replaced'))}")
     if draft.of("lost"):
         lines.append(f"no equal: {', '.join(line.word for line in draft.of('lost'))}")
     lines += [f"not checked: {text}" for text in dict.fromkeys(draft.unsure)]

@@ -12,7 +12,7 @@ import yaml
 from swift_plugin_convert.converting import converted
 from swift_plugin_convert.draft import Draft
 from swift_plugin_convert.reading import read
-from swift_plugin_convert.tables import PROGRAMS, UNSET, rows
+from swift_plugin_convert.tables import LAUNCHERS, PROGRAMS, UNSET, rows
 from swift_plugin_convert.writing import summary, text_of
 from typer.testing import CliRunner
 
@@ -58,11 +58,11 @@ def test_whose_it_is_and_which_job(name: str, drafts: dict[str, Draft]) -> None:
 def test_no_word_is_left_out(name: str, drafts: dict[str, Draft]) -> None:
     draft, theirs = drafts[name], read(THEIRS / name)
     told = [re.split(r"[.\[]", line.word)[0] for line in draft.lines if line.what != "default"]
-    assert {*theirs.values, *theirs.environment} == set(told)
+    assert {*theirs.values, *theirs.environment, *theirs.launched} == set(told)
     text = text_of(draft, name, "job.yaml")
     for line in draft.of("lost"):
         assert line.why and f"#   {line.word}: " in text
-    counted = sum(int(number) for number in re.findall(r"(\d+) (?:words|need|have)", summary(draft, "job.yaml")[0]))
+    counted = sum(int(number) for number in re.findall(r"(\d+) (?:words|need|are|have)", summary(draft, "job.yaml")[0]))
     assert counted == len([line for line in draft.lines if line.what != "default"])
 
 
@@ -248,7 +248,7 @@ LOST = {
     "axolotl_pretrain.yaml": set(),
     "trl_sft.sh": set(),
     "trl_grpo.sh": {"max_prompt_length", "CUDA_VISIBLE_DEVICES"},
-    "trl_dpo.sh": {"max_prompt_length", "accelerate --config_file"},
+    "trl_dpo.sh": {"max_prompt_length"},
     "swift2.sh": {"CUDA_VISIBLE_DEVICES"},
     "swift3_grpo.sh": {"external_plugins", "offload_optimizer"},
     "swift4.yaml": {"router_aux_loss_coef"},
@@ -260,8 +260,135 @@ def test_what_has_no_equal(name: str, drafts: dict[str, Draft]) -> None:
     assert {line.word for line in drafts[name].of("lost")} == LOST[name]
 
 
+# -- what is easily lost ----------------------------------------------------------------------------------
+SCRIPT = r"""#!/bin/bash
+export WANDB_PROJECT=orders
+MODEL=Qwen/Qwen3-8B  # don't ask
+OUT="out/${NAME:-first}"
+pip install trl -U && cd trl
+nohup accelerate launch --config_file configs/deepspeed_zero3.yaml --num_processes 8 --num_machines 2 \
+    --mixed_precision bf16 --machine_rank $RANK --debug trl/scripts/sft.py \
+    --model_name_or_path $MODEL --dataset_name trl-lib/Capybara --dataset_config all --dataset_test_split held \
+    --eval_strategy steps --no_remove_unused_columns --model_init_kwargs '{"a":
+ 1}' --output_dir "$OUT" > log.txt 2>&1 &
+trl dpo --model_name_or_path other
+"""
+
+
+def convert(folder: Path, text: str, name: str = "job", command: str = "") -> Draft:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return converted(read(file, command=command))
+
+
+def test_a_script_is_read_as_the_shell_reads_it(tmp_path: Path) -> None:
+    """Variables, exports, continued lines, comments, redirections, what starts the processes, and later commands."""
+    draft = convert(tmp_path, SCRIPT)
+    expected = {
+        "model_name_or_path": None,
+        "model": "Qwen/Qwen3-8B",
+        "output_dir": "out/first",
+        "dataset": "trl-lib/Capybara:all",
+        "val_dataset": "trl-lib/Capybara:all/held",
+        "nproc_per_node": 4,  # 8 on two machines
+        "nnodes": 2,
+        "deepspeed": "zero3",
+        "bf16": True,
+    }
+    assert {name: draft.options.get(name) for name in expected} == expected
+    told = {line.word: line.value for line in draft.of("lost")}
+    assert told["WANDB_PROJECT"] == "orders" and told["accelerate launch --debug"] is True
+    assert told["model_init_kwargs"] == {"a": 1}
+    assert not [line for line in draft.lines if line.word == "MODEL"]
+    assert draft.notes == [
+        "$RANK is a variable that the script does not set",
+        "only the first command is converted, not: trl dpo --model_name_or_path other …",
+    ]
+    text = text_of(draft, "job", "job.yaml")
+    assert all(f"# {note}" in text for note in draft.notes)
+    assert set(draft.notes) < set(summary(draft, "job.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("before", "expected", "lost"),
+    [
+        ("deepspeed --num_gpus 4 --include localhost:0", {"nproc_per_node": 4}, "deepspeed --include"),
+        ("torchrun --nproc_per_node 2 --max_restarts 3 --tee 3", {"max_restarts": 3}, "torchrun --tee"),
+        ("python -m torch.distributed.run --nnodes 2 --log_dir x", {"nnodes": 2}, "torchrun --log_dir"),
+        ("accelerate launch --use_deepspeed --zero_stage 2 --cpu", {"deepspeed": "zero2"}, "accelerate launch --cpu"),
+        ("srun -N 2 python", {}, "srun"),
+    ],
+)
+def test_what_starts_the_processes_is_told(tmp_path: Path, before: str, expected: dict, lost: str) -> None:
+    draft = convert(tmp_path, f"{before} src/train.py --stage sft --model_name_or_path m --dataset d\n")
+    assert expected.items() <= draft.options.items()
+    assert lost in {line.word for line in draft.of("lost")}
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced", "expected"),
+    [
+        ("stage: sft\noptim: adamw_8bit\nloraplus_lr_ratio: 16\n", {"optim"}, {"optimizer": "loraplus"}),
+        ("stage: sft\nfinetuning_type: lora\npissa_init: true\n", {"finetuning_type"}, {"tuner": "pissa"}),
+        (
+            "base_model: m\nadapter: qlora\nunfrozen_parameters: [a]\n",
+            {"adapter"},
+            {"tuner": "freeze", "quantizer": "bnb"},
+        ),
+        (
+            "stage: sft\nadd_special_tokens: <a>\nnew_special_tokens: <b>\n",
+            set(),
+            {"new_special_tokens": ["<a>", "<b>"]},
+        ),
+        ("stage: sft\nneat_packing: true\npacking: true\n", set(), {"packing": True}),
+    ],
+)
+def test_of_two_words_for_one_option_the_loser_is_told(
+    tmp_path: Path, text: str, replaced: set[str], expected: dict
+) -> None:
+    draft = convert(tmp_path, text)
+    assert {line.word for line in draft.of("replaced")} == replaced
+    assert expected.items() <= draft.options.items()
+    assert all(word in summary(draft, "job.yaml")[2] for word in replaced)
+
+
+@pytest.mark.parametrize(
+    ("text", "command", "job", "trainer"),
+    [
+        ("dataset_name: a\nuse_peft: true\nbeta: 0.3\n", "", "sft", None),
+        ("dataset_name: a\nuse_peft: true\nbeta: 0.3\n", "kto", "rlhf", "kto"),
+        ("model_name_or_path: a\ntemplate: qwen\nexport_dir: b\n", "", "export", None),
+        ("model_name_or_path: a\ntemplate: qwen\n", "chat", "infer", None),
+        ("model: a\ntuner_type: lora\n", "pt", "pt", None),
+    ],
+)
+def test_which_command_reads_a_file_is_said_or_told(
+    tmp_path: Path, text: str, command: str, job: str, trainer: str | None
+) -> None:
+    draft = convert(tmp_path, text, command=command)
+    assert (draft.job, draft.options.get("trainer")) == (job, trainer)
+    assert bool(command) != any("say --command" in note for note in draft.notes)
+    if "beta" in text:
+        told = {line.word: line.why for line in draft.of("lost")}
+        assert draft.options.get("beta") == (0.3 if command else None)
+        assert command or told["beta"].startswith("an option of ")
+
+
+def test_settings_inside_a_map_have_reasons_of_their_own(tmp_path: Path) -> None:
+    text = (
+        "base_model: m\nsample_packing: true\ntensor_parallel_size: 2\nmystery: {a: 1}\n"
+        "fsdp_config: {fsdp_offload_params: true, fsdp_sharding_strategy: FULL_SHARD, fsdp_use_orig_params: false}\n"
+        "special_tokens: {pad_token: a, eos_token: b, additional_special_tokens: [<x>]}\n"
+    )
+    draft = convert(tmp_path, text)
+    expected = {"fsdp": True, "tensor_parallel_size": 2, "new_special_tokens": ["<x>"]}
+    assert expected.items() <= draft.options.items()
+    lost = {"fsdp_config.fsdp_offload_params", "special_tokens.eos_token", "mystery"}
+    assert {line.word for line in draft.of("lost")} == lost
+
+
 # -- the tables -------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", [*PROGRAMS, LAUNCHERS])
 def test_every_row_says_options_or_a_reason(program: str) -> None:
     catalogue = Catalogue.installed()
     components = [
