@@ -24,12 +24,18 @@ def refusal(written: WrittenJob) -> str:
     return "" if code == 0 else _sentence(text)
 
 
-def plan(written: WrittenJob) -> str:
-    """Memory, steps, time and disk as text, or why no plan can be made; empty for jobs that it does not know."""
+def plan(written: WrittenJob, gib: int = 0, elsewhere: bool = False) -> str:
+    """Memory, steps, time and disk as text, or why no plan can be made; empty for jobs that it does not know.
+
+    gib: memory of a device, in place of what this machine has free. elsewhere: that device is a GPU, and none is here.
+    """
     if written.job not in PLANNED:
         return ""
-    code, text = _asked(["plan", written.job], written)
-    return text.strip() if code == 0 else _sentence(text)
+    words = ["--memory_gib", str(gib)] if gib else []
+    words += ["--device", "cuda"] if gib and elsewhere and "device" not in written.values else []
+    code, text = _asked(["plan", written.job, *words], written)
+    head = f"swift plan {written.job} {' '.join([*words, '…'])}\n\n" if words else ""
+    return head + (text.strip() if code == 0 else _sentence(text))
 
 
 def look(written: WrittenJob, first: int, count: int) -> dict[str, Any]:

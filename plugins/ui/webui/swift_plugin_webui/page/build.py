@@ -64,6 +64,7 @@ button[role="tab"].selected { color: var(--primary-700) !important; }
 .swift-info { font-size: 0.85rem; opacity: 0.8; }
 .swift-error { white-space: pre-wrap; border-left: 4px solid #b91c1c; background: rgba(185, 28, 28, 0.1);
   padding: 0.6rem 0.8rem; margin: 0.3rem 0; font-weight: 600; }
+.swift-recipe { border-left: 4px solid var(--primary-700); padding: 0.3rem 0.8rem; font-size: 0.9rem; }
 .swift-files { display: flex; flex-wrap: wrap; gap: 0.8rem; padding: 0.4rem 0; }
 .swift-row { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 0.5rem 0.8rem;
   margin: 0.5rem 0; }

@@ -7,7 +7,9 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from swift_core.contract.recipes import Recipe
 from swift_plugin_webui.jobs.store import Job
+from swift_plugin_webui.page.texts import Texts
 
 
 def links(job: Job, names: Iterable[str]) -> str:
@@ -95,6 +97,20 @@ def _line(name: str, value: Any) -> str:
 
 def _text(value: Any) -> str:
     return escape(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+
+
+def recipe_html(recipe: Recipe, missing: list[str], changed: list[str], t: Texts) -> str:
+    """What a recipe says of itself, what its user has to say, and what is no longer as it says."""
+    options = {"You say": missing, "Changed from the recipe": changed}
+    lines = [
+        f"<b>{escape(recipe.summary)}</b>",
+        escape(recipe.hardware or t("Nobody counted its memory: press Check.")),
+        escape(recipe.notes),
+    ]
+    lines += [
+        f"{t(said)}: {escape(', '.join(f'--{name}' for name in names))}" for said, names in options.items() if names
+    ]
+    return f'<div class="swift-recipe">{"<br>".join(filter(None, lines))}</div>'
 
 
 def error_html(text: str) -> str:
