@@ -38,9 +38,12 @@ def plan(written: WrittenJob, gib: int = 0, elsewhere: bool = False) -> str:
     return head + (text.strip() if code == 0 else _sentence(text))
 
 
-def look(written: WrittenJob, first: int, count: int) -> dict[str, Any]:
-    """Rows of a data set as `swift_plugin_webui.look` gives them; `error` where it cannot."""
-    asked = {"job": written.job, "values": written.values, "first": first, "count": count}
+def look(written: WrittenJob, **asked: Any) -> dict[str, Any]:
+    """Rows of a data set as `swift_plugin_webui.look` gives them; `error` where it cannot.
+
+    asked: what that takes beside the job: first, count, folders, examples.
+    """
+    asked |= {"job": written.job, "values": written.values}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "look.json")
         file.write_text(json.dumps(asked, ensure_ascii=False), encoding="utf-8")

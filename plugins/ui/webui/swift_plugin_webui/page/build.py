@@ -70,6 +70,11 @@ button[role="tab"].selected { color: var(--primary-700) !important; }
   margin: 0.5rem 0; }
 .swift-row pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.2rem 0; }
 .swift-row mark { color: inherit; border-radius: 3px; }
+.swift-media { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 0.3rem 0; font-size: 0.85rem; }
+.swift-media img { max-width: 160px; max-height: 160px; border-radius: 4px; }
+.swift-fault { border-left: 4px solid #b91c1c; padding-left: 0.4rem; }
+.swift-worse { border-left: 4px solid #ea580c; padding-left: 0.6rem; margin: 0.4rem 0; }
+.swift-row summary { cursor: pointer; font-size: 0.85rem; }
 .swift-where { font-size: 0.8rem; opacity: 0.8; }
 .swift-untrained { opacity: 0.75; }
 .swift-facts table { display: block; overflow-x: auto; }
