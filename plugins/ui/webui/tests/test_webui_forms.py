@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swift_plugin_webui.forms.fields import fields_of_owner
 from swift_plugin_webui.forms.presets import MEMORY, TASKS
-from swift_plugin_webui.forms.shown import FIRST, GROUP, components_of, form_of
+from swift_plugin_webui.forms.shown import FIRST, GROUP, MOST_FOUND, components_of, form_of
 from swift_plugin_webui.forms.written import WrittenJob, read_command, read_yaml
 from swift_plugin_webui.page.drafts import Draft
 from swift_plugin_webui.page.job_tab import NO_FORM
@@ -291,3 +291,15 @@ def _prepared(recipe, values):
         if is_dataclass(item.component) and item.kind not in NO_FORM
     ]
     return job.options, components
+
+
+def test_what_is_drawn_holds_no_field_twice():
+    """The first fields and a group, or what is found; then how a step is shared, where that is not found already."""
+    form = form_of("sft", {})
+    for search, group in (("", ""), ("", "tuner lora"), ("deepspeed", ""), ("size", "")):
+        parts = form.parts(search, group, spreads=True)
+        keys = [field.key for part in parts for field in part.fields]
+        assert len(keys) == len({*keys}) and {"deepspeed", "launcher"} <= {*keys}
+        assert ("tuner" in keys) is not bool(search) and ("lora_alpha" in keys) is (group == "tuner lora")
+    assert [part.title for part in form.parts()] == [""] and form.parts("no such words") == []
+    assert sum(len(part.fields) for part in form.parts("a")) == MOST_FOUND

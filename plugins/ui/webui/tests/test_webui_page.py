@@ -236,6 +236,21 @@ def test_a_panel_of_curves():
     assert panel("empty", {"none": []}, "step") == ""
 
 
+def test_recipes_are_listed_by_task_and_by_the_memory_they_are_counted_for():
+    every, small = (pickers.recipes(("sft", "rlhf", "pt", "train"), gib) for gib in (0, 24))
+    labels = [label for label, _ in every]
+    assert [label.partition("  ·")[0].lower() for label in labels] == sorted(
+        x.partition("  ·")[0].lower() for x in labels
+    )
+    assert "chat  ·  llama31-8b-qlora  ·  one GPU of 16 GB  ·  meta-llama/Meta-Llama-3.1-8B" in labels
+    counted = [pickers.memory_needed(label) for label, _ in small]
+    assert 0 < len(small) < len(every) and max(counted) == 24
+    assert counted.index(0) == sum(map(bool, counted)), "those that nobody counted come last"
+    assert pickers.recipes(("eval",)) and not {name for _, name in pickers.recipes(("eval",))} & {
+        name for _, name in every
+    }
+
+
 def test_refusals_and_plans_are_asked_of_swift(store):
     assert "neither a local folder" in ask.refusal(
         WrittenJob("sft", {"model": "nothing here", "dataset": ["a b.jsonl"]})

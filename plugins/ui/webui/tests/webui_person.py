@@ -233,6 +233,12 @@ class Person:
         self.until(lambda: part in self.text(field), f"{part!r} in #{field}: {self.text(field)!r}", seconds)
         return self.text(field)
 
+    def slow(self, seconds: float) -> None:
+        """Let each request take so much longer, as over a long line; 0: as quick as it is."""
+        line = {"offline": False, "latency": 1000 * seconds, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.browser.execute_cdp_cmd("Network.enable", {})
+        self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", line)
+
     def errors(self) -> list[str]:
         """What the browser's console complains about."""
         return [line["message"] for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]

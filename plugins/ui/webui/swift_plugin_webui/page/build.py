@@ -84,9 +84,9 @@ button[role="tab"].selected { color: var(--primary-700) !important; }
   .swift-grid > .form, .swift-plots { grid-template-columns: 1fr !important; } }
 """
 
-FOCUS = resources.files(__package__).joinpath("focus.js").read_text(encoding="utf-8")
+SCRIPTS = [resources.files(__package__).joinpath(name).read_text("utf-8") for name in ("focus.js", "typed.js")]
 
-HEAD = f'<link rel="icon" href="data:,"><script>{FOCUS}</script>'
+HEAD = f'<link rel="icon" href="data:,"><script>{"".join(SCRIPTS)}</script>'
 
 DARK = "() => { document.body.classList.toggle('dark'); }"
 

@@ -23,7 +23,8 @@ class Draft:
     """One visitor's settings in one tab.
 
     raw: option → what the form holds. devices: GPUs by number; none: all. asked: words and group that are drawn.
-    recipe: what it began with, if anything; base: the values of then.
+    recipe: what it began with, if anything; base: the values of then. taken_over: how often all or some values came
+    from elsewhere than their fields, so that what was typed before no longer counts.
     """
 
     tab: str
@@ -33,6 +34,7 @@ class Draft:
     asked: tuple[str, str] = ("", "")
     recipe: Recipe | None = None
     base: dict[str, Any] = field(default_factory=dict)
+    taken_over: int = 0
 
     def form(self, catalogue: Catalogue | None = None) -> Form:
         """The form for what is chosen."""
@@ -56,6 +58,7 @@ class Draft:
         self.raw = form_of(self.job, written.values).filled(written)
         self.devices = list(written.devices)
         self.recipe = None
+        self.taken_over += 1
 
     def begin(self, recipe: Recipe, jobs: tuple[str, ...], catalogue: Catalogue | None = None) -> None:
         """Take over a recipe in place of all values; the choice of devices stays.
@@ -74,6 +77,7 @@ class Draft:
         """Forget all values, the recipe and the devices."""
         self.raw.clear()
         self.devices, self.recipe = [], None
+        self.taken_over += 1
 
     def load(self, text: str, jobs: tuple[str, ...]) -> None:
         """Take over a job file or a command. Raises SwiftError where it is neither."""
@@ -84,6 +88,7 @@ class Draft:
     def add(self, values: dict[str, Any]) -> None:
         """Take over the values of a preset."""
         self.raw.update(values)
+        self.taken_over += 1
 
     def leave_out(self, before: Form, catalogue: Catalogue | None = None) -> list[str]:
         """Drop the values that the form had a field for and now has none; their names."""

@@ -10,15 +10,16 @@ import gradio as gr
 from swift_core import SwiftError
 from swift_plugin_webui.forms.fields import Field
 from swift_plugin_webui.forms.presets import MEMORY, TASKS, gib_of
-from swift_plugin_webui.forms.shown import Form
+from swift_plugin_webui.forms.shown import SPREAD, Form
+from swift_plugin_webui.forms.written import GPUS
 from swift_plugin_webui.page import ask, pickers
 from swift_plugin_webui.page.context import QUIET, Context
 from swift_plugin_webui.page.drafts import Draft, changed, remember, remembered
 from swift_plugin_webui.page.drawn import Drawing, shown_value
 from swift_plugin_webui.page.html import error_html, recipe_html
 
-MOST_FOUND = 40
-"""Fields of a search that are drawn."""
+DEVICES = "GPUs", "Devices and processes", "Queue while a device is busy"
+"""What stands in the section of the devices, besides fields of options: a search finds it by these words."""
 
 LATER = "async (...given) => { await new Promise(done => setTimeout(done, 400)); return given }"
 """What was typed last may still be on its way when a button is pressed: it is let pass."""
@@ -85,35 +86,21 @@ class JobTab:
             )
 
     def _fields(self) -> None:
-        asked = [self.draft, self.search, self.group, self.spreads]
+        asked = [self.draft, self.search, self.group, self.spreads, self.redraw]
 
         @gr.render(asked, triggers=[self.redraw.change], **ALONE)
-        def show(draft: Draft, search: str | None, group: str | None, spreads: bool) -> None:
-            form = draft.form(self.catalogue)
-            if search:
-                self._found(form, draft, search)
-                return
-            fields = form.fields()
-            self._grid([fields[key] for key in form.first if key in fields], draft)
-            if group in [part.title for part in form.groups]:
-                gr.Markdown(f"### {group}")
-                self._grid(form.rest(group or ""), draft)
-            if spreads and form.spread():
-                gr.Markdown(f"### {self.t('How a step is shared')}")
-                self._grid(form.spread(), draft)
+        def show(draft: Draft, search: str | None, group: str | None, spreads: bool, count: int) -> None:
+            parts = draft.form(self.catalogue).parts(search or "", group or "", spreads, self.t.help)
+            for part in parts:
+                if part.title:
+                    gr.Markdown(f"### {self.t(SPREAD) if part.title == SPREAD else part.title}")
+                self._grid(list(part.fields), draft, count)
+            if not parts and not self._means_devices(search):
+                gr.Markdown(self.t("No option fits."))
 
-    def _found(self, form: Form, draft: Draft, search: str) -> None:
-        left = MOST_FOUND
-        for part in form.search(search, self.t.help):
-            if left > 0:
-                gr.Markdown(f"### {part.title}")
-                self._grid(list(part.fields)[:left], draft)
-            left -= len(part.fields)
-        if left == MOST_FOUND:
-            gr.Markdown(self.t("No option fits."))
-
-    def _grid(self, fields: list[Field], draft: Draft) -> None:
-        with gr.Row(elem_classes="swift-grid"):
+    def _grid(self, fields: list[Field], draft: Draft, count: int) -> None:
+        """The number of the values and that of the drawing are for the browser: see `typed.js`."""
+        with gr.Row(elem_classes=["swift-grid", f"swift-values-{draft.taken_over}", f"swift-drawn-{count}"]):
             for field in fields:
                 self._one(field, draft)
 
@@ -131,14 +118,16 @@ class JobTab:
             typed,
             [component, self.draft, self.redraw],
             [component, self.redraw, *self.told],
-            trigger_mode="always_last",
+            trigger_mode="multiple",
+            key=self._id(field.key),  # what is sent meanwhile by the form before still finds its way
             **QUIET,
         )
 
     def _typed(self, field: Field, value: Any, draft: Draft, count: int) -> tuple[Any, ...]:
         """(the component with its mark, the number of the drawing, the preview)."""
         if shown_value(field, value) == self._value(field, draft):  # as it was drawn
-            return (gr.skip(),) * (2 + len(self.told))
+            told = [gr.skip()] * len(self.told) if field.sort == "list" else self._preview(draft)
+            return (gr.skip(), gr.skip(), *told)  # lists speak up when they are drawn; others were typed twice
         before = draft.form(self.catalogue)
         draft.take(field.key, value)
         brings = bool(field.kind) and field.kind not in NO_FORM
@@ -218,9 +207,14 @@ class JobTab:
         seen = self.context.blocks.load if self.name == "train" else tab.select  # the others are drawn when looked at
         seen(self._loaded, own, [self.draft, *again, self.devices], **QUIET)
         self.job.input(self._other_job, [self.job, *own], [*again, self.preset, self.recipe], **QUIET)
-        self.redraw.change(lambda draft, count: self._refreshed(draft, count)[2], own, self.group, **QUIET)
+        self.redraw.change(
+            lambda draft, count: self._refreshed(draft, count)[2:], own, [self.group, *self.told], **QUIET
+        )
         for asked in (self.search.submit, self.group.input):
-            asked(self._asked, [self.search, self.group, *own], self.redraw, js=LATER, **QUIET)
+            asked(
+                self._asked, [self.search, self.group, *own], [self.redraw, self.spreads, self.places], js=LATER,
+                **QUIET,
+            )  # fmt: skip
         self.spreads.input(self._spread_out, [self.spreads, self.redraw], [self.places, self.redraw], **QUIET)
         for box in (self.preset, self.memory):
             box.input(self._begun, [self.preset, self.memory, *own], again, **QUIET)
@@ -259,12 +253,23 @@ class JobTab:
         """The presets of another job, none of them chosen."""
         return gr.update(choices=[*TASKS.get(draft.job, {})], value=None)
 
-    def _asked(self, search: str | None, group: str | None, draft: Draft, count: int) -> Any:
-        """Draw what is searched for, if it is not there: lists also speak up when one only passes through them."""
+    def _asked(self, search: str | None, group: str | None, draft: Draft, count: int) -> tuple[Any, ...]:
+        """Draw what is searched for, if it is not there: lists also speak up when one only passes through them.
+
+        A search for devices brings their section.
+        """
         if draft.asked == (search or "", group or ""):
-            return gr.skip()
+            return (gr.skip(),) * 3
         draft.asked = (search or "", group or "")
-        return count + 1
+        if self._means_devices(search):
+            return count + 1, True, gr.update(visible=True)
+        return count + 1, gr.skip(), gr.skip()
+
+    def _means_devices(self, search: str | None) -> bool:
+        """Whether all words of a search stand on the section of the devices, in either language."""
+        there = " ".join([GPUS, *DEVICES, *map(self.t, DEVICES)]).lower()
+        words = (search or "").lower().split()
+        return bool(words) and all(word in there for word in words)
 
     def _spread_out(self, on: bool, count: int) -> tuple[Any, int]:
         return gr.update(visible=on), count + 1
