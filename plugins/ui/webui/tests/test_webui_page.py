@@ -25,6 +25,8 @@ from swift_plugin_webui.safety.paths import Places
 from swift_testing.smollm2 import smollm2
 
 from swift_core import SwiftError
+from swift_core.catalogue.entries import Catalogue
+from swift_core.cli.listing import show_facts
 
 
 @pytest.fixture
@@ -225,6 +227,19 @@ def test_a_pair_as_smollm2_is_trained_on_it(tmp_path):
     assert none == [[], []] and found["rows"][0]["tokens"][-1][0].endswith("<|im_start|>assistant\n")
     row = {"where": "x:1", "messages": [], "tokens": [["<|image_pad|>" * 64 + "?", 0.0]]}
     assert "&lt;|image_pad|&gt;×64?" in html.row_html(1, row, Texts())
+
+
+def test_a_models_page_says_all_that_show_model_says():
+    facts = json.loads(json.dumps({**show_facts(Catalogue.installed(), "model", "qwen2_vl"), "file": ""}, default=str))
+    drawn = html.facts_html(facts)
+    leaves = [str(leaf) for leaf in leaves_of(facts) if leaf not in ("", "model")]
+    assert len(leaves) > 60 and [leaf for leaf in leaves if leaf not in drawn] == []
+    assert "loss_after: " in drawn and "{" not in drawn
+
+
+def leaves_of(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return [value] if inner is None else [leaf for item in inner for leaf in leaves_of(item)]
 
 
 def test_a_panel_of_curves():

@@ -27,6 +27,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+PATIENCE = float(os.environ.get("SWIFT_TEST_PATIENCE", "1"))
+"""How many times longer to wait than on two idle cores."""
+
 TABS = ("Train", "Chat", "Deploy", "Evaluate", "Export", "Sample", "Runs", "Data", "Models")
 PHONE = {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
 
@@ -95,7 +98,7 @@ class Person:
             except (StaleElementReferenceException, NoAlertPresentException, IndexError, StopIteration):
                 return None
 
-        return WebDriverWait(self.browser, seconds, poll_frequency=0.1).until(tried, message=what)
+        return WebDriverWait(self.browser, seconds * PATIENCE, poll_frequency=0.1).until(tried, message=what)
 
     def tab(self, name: str) -> None:
         """Go to a tab; on a narrow screen it may stand in a menu."""

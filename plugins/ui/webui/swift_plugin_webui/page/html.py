@@ -145,6 +145,8 @@ def _line(name: str, value: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        value = [f"{name}: {item}" for name, item in value.items()]
     return escape(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
 
 
