@@ -13,7 +13,8 @@ from swift_plugin_webui.safety.paths import Places
 SIDE = 160
 """Pixels of the longer side."""
 
-ADDRESSES = ("http://", "https://", "data:")
+ADDRESSES = ("http://", "https://")
+WRITTEN_OUT = "data:"
 
 
 def media_of(row: Row, places: Places) -> list[dict[str, str]]:
@@ -22,24 +23,36 @@ def media_of(row: Row, places: Places) -> list[dict[str, str]]:
 
 
 def _medium(sort: str, item: Any, places: Places) -> dict[str, str]:
-    path = item if isinstance(item, str) else item.get("path") if isinstance(item, dict) else None
-    told = {"sort": sort, "name": str(path or "")[:200]}
-    data = item.get("bytes") if isinstance(item, dict) else item
+    data, path = (item.get("bytes"), item.get("path")) if isinstance(item, dict) else (item, item)
+    told = {"sort": sort, "name": path[:200] if isinstance(path, str) and not path.startswith(WRITTEN_OUT) else ""}
     if isinstance(path, str) and not isinstance(data, bytes):
-        if path.startswith(ADDRESSES):
-            return told | {"fault": "is fetched when it is trained"}
-        if not places.holds(path):
-            return told | {"fault": "outside the folders that this page may read"}
-        if not Path(path).is_file():
-            return told | {"fault": "not found"}
         data = path
+        fault = _fault(path, places)
+        if fault:
+            return told | {"fault": fault}
     return told | _picture(data) if sort == "image" else told
+
+
+def _fault(path: str, places: Places) -> str:
+    """Why what a path names cannot be shown; empty where it can."""
+    if path.startswith(WRITTEN_OUT):
+        return ""
+    if path.startswith(ADDRESSES):
+        return "is fetched when it is trained"
+    try:
+        if not places.holds(path):
+            return "outside the folders that this page may read"
+    except (OSError, ValueError, RuntimeError):
+        return "is not the name of a file"
+    return "" if Path(path).is_file() else "not found"
 
 
 def _picture(data: Any) -> dict[str, str]:
     from PIL import Image
 
     try:
+        if isinstance(data, str) and data.startswith(WRITTEN_OUT):
+            data = base64.b64decode(data.partition(",")[2])
         opened = (
             data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
         )

@@ -151,6 +151,7 @@ def test_rows_of_every_kind_are_shown_with_what_is_wrong_with_them(tmp_path, mon
     """Both answers of pairs, labels, weights, tools, pictures, other columns; missing pictures and bad rows by line."""
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (640, 480), "red").save("red.png")
+    written = "data:image/png;base64," + base64.b64encode((tmp_path / "red.png").read_bytes()).decode()
     pair = {"query": "问?", "response": "好", "rejected_response": "坏"}
     call = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "巴黎"}'}}
     turns = [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
@@ -160,7 +161,8 @@ def test_rows_of_every_kind_are_shown_with_what_is_wrong_with_them(tmp_path, mon
         "label": [{"query": "q", "response": "r", "label": False, "score": "<7>"}],
         "tools": [{"messages": turns, "tools": [{"type": "function", "function": {"name": "weather"}}]}],
         "picture": [
-            {"query": "<image>?", "response": "r", "images": [f]} for f in ("red.png", "gone.png", "/etc/x.png")
+            {"query": "<image>?", "response": "r", "images": [f]}
+            for f in ("red.png", "gone.png", "/etc/x.png", written)
         ],
         "broken": [{"query": "q", "response": "1"}, {"query": 1}, {"query": "q", "response": "3"}],
         "text": [{"text": "once"}],
@@ -185,7 +187,12 @@ def test_rows_of_every_kind_are_shown_with_what_is_wrong_with_them(tmp_path, mon
     drawn, _ = shown("tools.jsonl")
     assert "巴黎" in drawn and "<summary>Tools</summary>" in drawn and "loss_scale: 2.0" in drawn
     drawn, _ = shown("picture.jsonl")
-    assert drawn.count("<img") == 1 and "gone.png: not found" in drawn and "x.png: outside the folders" in drawn
+    assert (
+        drawn.count("<img") == 2
+        and len(drawn) < 8000
+        and "gone.png: not found" in drawn
+        and "x.png: outside the folders" in drawn
+    )
     drawn, found = shown("broken.jsonl")
     assert found["total"] == 2 and "broken.jsonl:2" in found["said"][0] and "broken.jsonl:3" in drawn
     assert "table.csv:3: fewer cells" in shown("table.csv")[1]["said"][0] and "a, b" in shown("table.csv")[0]
