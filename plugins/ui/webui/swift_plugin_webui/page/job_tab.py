@@ -282,8 +282,10 @@ class JobTab:
         return self._refreshed(draft, count)
 
     def _narrowed(self, memory: str | None, draft: Draft) -> Any:
-        """The recipes that a device of this memory is enough for; the one that is chosen stays chosen."""
-        return gr.update(choices=self._recipes(memory), value=draft.recipe.name if draft.recipe else "")
+        """The recipes that a device of this memory is enough for; the one that is chosen stays in the list."""
+        choices, name = self._recipes(memory), draft.recipe.name if draft.recipe else ""
+        every = self._recipes("") if name not in [value for _, value in choices] else []
+        return gr.update(choices=[*choices, *(choice for choice in every if choice[1] == name)])
 
     def _taken(self, name: str | None, draft: Draft, count: int) -> tuple[Any, ...]:
         """A recipe in place of what was filled in."""
