@@ -31,11 +31,12 @@ def _turns(messages: list[dict[str, Any]]) -> Iterator[Piece]:
     for message in messages:
         yield f"{message['role']}: ", 0.0
         trains = message["role"] == "assistant" and message.get("loss") is not False
-        yield _text(message), float(message.get("loss_scale", 1.0)) if trains else 0.0
+        yield text_of(message), float(message.get("loss_scale", 1.0)) if trains else 0.0
         yield "\n", 0.0
 
 
-def _text(message: dict[str, Any]) -> str:
+def text_of(message: dict[str, Any]) -> str:
+    """A turn as text: thoughts, words, calls of tools."""
     thought = message.get("reasoning_content")
     calls = [json.dumps(call, ensure_ascii=False) for call in message.get("tool_calls") or ()]
     return "\n".join(

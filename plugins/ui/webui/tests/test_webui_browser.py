@@ -218,6 +218,49 @@ def test_sample(person, place):
     assert "answers to 2 rows" in person.text("runs-log")
 
 
+def test_a_recipe_begins_a_job_and_runs_with_what_is_changed(person, place):
+    """Found by memory; the form is filled, the command shown, what differs named; it runs on the demo model."""
+    person.open()
+    person.pick("train-memory", "24 GiB")
+    person.until(lambda: "batch_size 2" in person.text("train-command"), "values for the memory", 30)
+    time.sleep(1)
+    person.find("#train-recipe input").click()
+    offered = [o.text for o in person.until(lambda: person.all("#train-recipe [role=option], .options [role=option]"))]
+    assert any("llama31-8b-qlora" in text for text in offered) and not any("48 GB" in text for text in offered)
+    person.pick("train-recipe", "llama31-8b-dpo-qlora")
+    assert "--quantizer bnb" in person.sees("train-command", "swift rlhf", 30)
+    assert "one GPU of 24 GB (swift plan:" in person.text("train-about")
+    assert "Changed" not in person.text("train-about")
+    person.until(lambda: "● quantizer" in person.find("#train-quantizer").text, "a mark", 30)
+    person.pick("train-memory", "80 GiB")
+    person.until(lambda: "--per_device_train_batch_size" in person.text("train-about"), "what is changed of it", 30)
+    person.pick("train-recipe", "qwen3-8b-lora")
+    person.sees("train-command", "Qwen/Qwen3-8B", 30)
+    assert "quantizer" not in person.text("train-command") and "rlhf" not in person.text("train-command")
+    person.until(lambda: person.text("train-quantizer") == "", "no quantizer of the recipe before", 30)
+    person.pick("train-model", "base model")
+    person.pick("train-dataset", "data/words-train.jsonl#20", clear=True)
+    person.sees("train-about", "Changed from the recipe: --model, --dataset", 30)
+    person.press("train-check")
+    assert "80.00 GiB are there" in person.sees("train-said", "--memory_gib 80", 120)
+    person.press("train-run")
+    person.sees("runs-head", "sft-", 60)
+    ends(person, "done")
+    record = json.loads((place / "jobs" / person.job() / "job.json").read_text())
+    assert record["values"]["lora_rank"] == 16 and record["values"]["loss_scale"] == "ignore_empty_think"
+
+
+def test_recipes_of_other_tabs_say_what_only_their_user_knows(person):
+    person.open()
+    person.tab("Export")
+    person.pick("export-recipe", "export-ollama")
+    assert "You say: --ckpt_dir" in person.sees("export-about", "Modelfile", 30)
+    assert "exporter" in person.text("export-command")
+    person.tab("Deploy")
+    person.pick("deploy-recipe", "serve-qwen3-8b")
+    person.sees("deploy-command", "swift deploy", 30)
+
+
 def test_data_as_rows_and_as_trained(person):
     person.tab("Data")
     person.pick("data-dataset", "data/words-train.jsonl")
@@ -231,11 +274,39 @@ def test_data_as_rows_and_as_trained(person):
     person.pick("data-model", "")
     person.pick("data-dataset", "broken.jsonl")
     person.press("data-show")
-    person.until(
-        lambda: any("broken.jsonl:2" in (b.get_attribute("value") or "") for b in person.all("textarea")),
-        "the line",
-        60,
-    )
+    person.sees("data-said", "broken.jsonl:2", 60)
+
+
+def test_data_of_other_kinds_and_wrong_words(person, place):
+    """Pairs as DPO learns from them, pictures, CSV; no such file, no such set, no rows; the example of a card."""
+    pair = {"query": "你好?", "response": "你好!", "rejected_response": "不。"}
+    (place / "pairs.jsonl").write_text(json.dumps(pair, ensure_ascii=False) + "\n")
+    seen = {"query": "<image>Colour?", "response": "red", "images": ["red.png"]}
+    (place / "seen.jsonl").write_text(json.dumps(seen) + "\n" + json.dumps({**seen, "images": ["gone.png"]}) + "\n")
+    (place / "empty.jsonl").write_text("")
+    (place / "table.csv").write_text('query,response\n"one, two",3\n')
+    person.open()
+    person.tab("Data")
+
+    def shows(dataset, field, part, **picked):
+        person.pick("data-dataset", dataset)
+        for name, value in picked.items():
+            person.pick(f"data-{name}", value)
+        person.press("data-show")
+        return person.sees(f"data-{field}", part, 90)
+
+    shows("table.csv", "rows", "one, two")
+    shows("pairs.jsonl", "rows", "rejected")
+    shows("pairs.jsonl", "rows", "<|im_start|>", model="base model", method="dpo")
+    assert [m.text for m in person.all("#data-rows .swift-worse mark")] == ["不。<|im_end|>"]
+    shows("seen.jsonl", "said", "gone.png", model="seeing model", method="sft")
+    person.find("#data-rows img")
+    assert "not found" in person.text("data-rows") and "<|image_pad|>" in person.text("data-rows")
+    for name, said in (("gone.jsonl", "does not exist"), ("alpca-en", "alpaca-en"), ("empty.jsonl", "no rows")):
+        shows(name, "error", said)
+        assert person.text("data-rows") == ""
+    person.find("#data-examples input").click()
+    shows("alpaca-en", "rows", "example of alpaca-en", model="")
 
 
 def test_models(person):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 
 import pytest
 import yaml
@@ -11,15 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swift_plugin_webui.forms.fields import fields_of_owner
 from swift_plugin_webui.forms.presets import MEMORY, TASKS
-from swift_plugin_webui.forms.shown import FIRST, GROUP, components_of, form_of
+from swift_plugin_webui.forms.shown import FIRST, GROUP, MOST_FOUND, components_of, form_of
 from swift_plugin_webui.forms.written import WrittenJob, read_command, read_yaml
 from swift_plugin_webui.page.drafts import Draft
+from swift_plugin_webui.page.job_tab import NO_FORM
 from swift_plugin_webui.page.texts import Texts
+from swift_testing.contracts import bare_model
 
 from swift_core import SwiftError, option
 from swift_core.catalogue.entries import Catalogue, Entry
-from swift_core.job.options import build, fields_of, read_config
+from swift_core.cli import quick
+from swift_core.job.options import Given, build, fields_of, read_config
 from swift_core.job.prepare import prepare
+from swift_core.job.recipes import given_of
 from swift_core.job.specs import JOBS, find_job
 
 HARD = [
@@ -254,3 +258,48 @@ def test_options_of_two_components_with_one_name_are_told_apart_as_the_kernel_do
     with pytest.raises(SwiftError) as error:
         prepare("rlhf", [])
     assert "no option" not in str(error.value)
+
+
+RECIPES = [(row["job"], row["name"]) for row in quick.known("rows") if row["kind"] == "recipe"]
+
+
+@pytest.mark.parametrize(("job", "name"), RECIPES)
+def test_a_recipe_in_the_form_is_the_same_job(job, name):
+    """Its values as the form writes them, defaults left out, make the options that the recipe itself makes."""
+    recipe = Catalogue.installed().find("recipe", name).load()
+    draft = Draft("any", "sft", {"max_length": "7"}, devices=["1"])
+    draft.begin(recipe, (job,))
+    said = {given.key: given.value for given in given_of(recipe)}
+    assert draft.devices == ["1"] and not {*draft.raw} - {*draft.form().fields()}
+    assert _prepared(recipe, read_command(draft.written().command()).values) == _prepared(recipe, said)
+    assert draft.departs(draft.written().values) == []
+    draft.take("output_dir", "elsewhere")
+    assert draft.departs(draft.written().values) == ["output_dir"]
+
+
+def _prepared(recipe, values):
+    """All options of a job and of its components, once its user has said what only they know."""
+    values = values | dict.fromkeys(recipe.needs, bare_model())
+    job = prepare(recipe.job, [Given(key, value, "test") for key, value in values.items()])
+    components = [
+        (
+            item.kind,
+            item.label,
+            {name: getattr(item.component, name) for name in fields_of(type(item.component))},
+        )
+        for item in job.selected
+        if is_dataclass(item.component) and item.kind not in NO_FORM
+    ]
+    return job.options, components
+
+
+def test_what_is_drawn_holds_no_field_twice():
+    """The first fields and a group, or what is found; then how a step is shared, where that is not found already."""
+    form = form_of("sft", {})
+    for search, group in (("", ""), ("", "tuner lora"), ("deepspeed", ""), ("size", "")):
+        parts = form.parts(search, group, spreads=True)
+        keys = [field.key for part in parts for field in part.fields]
+        assert len(keys) == len({*keys}) and {"deepspeed", "launcher"} <= {*keys}
+        assert ("tuner" in keys) is not bool(search) and ("lora_alpha" in keys) is (group == "tuner lora")
+    assert [part.title for part in form.parts()] == [""] and form.parts("no such words") == []
+    assert sum(len(part.fields) for part in form.parts("a")) == MOST_FOUND

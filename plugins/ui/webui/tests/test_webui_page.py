@@ -17,6 +17,7 @@ from swift_plugin_webui.jobs.store import Store
 from swift_plugin_webui.look import main
 from swift_plugin_webui.page import ask, html, pickers, talk
 from swift_plugin_webui.page.build import page
+from swift_plugin_webui.page.data_tab import as_trained
 from swift_plugin_webui.page.drafts import Draft, remember, remembered
 from swift_plugin_webui.page.svg import Axis, panel
 from swift_plugin_webui.page.texts import CHINESE, LANGUAGES, Texts
@@ -24,6 +25,8 @@ from swift_plugin_webui.safety.paths import Places
 from swift_testing.smollm2 import smollm2
 
 from swift_core import SwiftError
+from swift_core.catalogue.entries import Catalogue
+from swift_core.cli.listing import show_facts
 
 
 @pytest.fixture
@@ -139,9 +142,111 @@ def test_rows_as_smollm2_is_trained_on_them(tmp_path):
         text.strip() for text, weight in pieces if weight
     ] == ["2, 好<|im_end|>"]
     assert "<|im_start|>user\nZwei <b>?<|im_end|>" in pieces[0][0]
-    drawn = html.row_html(1, found["rows"][0])
+    drawn = html.row_html(1, found["rows"][0], Texts())
     assert "<b>" not in drawn.replace("<b>user</b>", "") and "&lt;b&gt;" in drawn and "<mark" in drawn
     assert main({"job": "sft", "values": {"dataset": ["none.jsonl"], "loader": ""}, "first": 0, "count": 1})["error"]
+
+
+def test_rows_of_every_kind_are_shown_with_what_is_wrong_with_them(tmp_path, monkeypatch):
+    """Both answers of pairs, labels, weights, tools, pictures, other columns; missing pictures and bad rows by line."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (640, 480), "red").save("red.png")
+    written = "data:image/png;base64," + base64.b64encode((tmp_path / "red.png").read_bytes()).decode()
+    pair = {"query": "问?", "response": "好", "rejected_response": "坏"}
+    call = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "巴黎"}'}}
+    turns = [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    turns += [{"role": "tool", "content": "sun"}, {"role": "assistant", "content": "No.", "loss_scale": 2.0}]
+    rows = {
+        "pair": [pair],
+        "label": [{"query": "q", "response": "r", "label": False, "score": "<7>"}],
+        "tools": [{"messages": turns, "tools": [{"type": "function", "function": {"name": "weather"}}]}],
+        "picture": [
+            {"query": "<image>?", "response": "r", "images": [f]}
+            for f in ("red.png", "gone.png", "/etc/x.png", written)
+        ],
+        "broken": [{"query": "q", "response": "1"}, {"query": 1}, {"query": "q", "response": "3"}],
+        "text": [{"text": "once"}],
+        "empty": [],
+    }
+    for name, those in rows.items():
+        text = "".join(json.dumps(row) + "\n" for row in those)
+        (tmp_path / f"{name}.jsonl").write_text(text.replace('{"query": 1}', '{"query": "q'))
+    (tmp_path / "table.csv").write_text('query,response\n"a, b",1\nonly\n')
+
+    def shown(name, method="sft"):
+        written = as_trained(name, "", method)
+        found = main({"job": written.job, "values": written.values, "first": 0, "count": 5, "folders": [str(tmp_path)]})
+        rows = found.get("rows", [])
+        return "".join(html.row_html(n, row, Texts()) for n, row in enumerate(rows, 1)), found
+
+    drawn, found = shown("pair.jsonl")
+    assert "好" in drawn and "坏" in drawn.partition("rejected")[2] and "sft does not learn" in found["said"][0]
+    assert shown("pair.jsonl", "dpo")[1]["said"] == [] and found["lengths"] == [3] and found["unit"] == "characters"
+    drawn, _ = shown("label.jsonl")
+    assert "label: False" in drawn and "&lt;7&gt;" in drawn and "<7>" not in drawn
+    drawn, _ = shown("tools.jsonl")
+    assert "巴黎" in drawn and "<summary>Tools</summary>" in drawn and "loss_scale: 2.0" in drawn
+    drawn, _ = shown("picture.jsonl")
+    assert (
+        drawn.count("<img") == 2
+        and len(drawn) < 8000
+        and "gone.png: not found" in drawn
+        and "x.png: outside the folders" in drawn
+    )
+    drawn, found = shown("broken.jsonl")
+    assert found["total"] == 2 and "broken.jsonl:2" in found["said"][0] and "broken.jsonl:3" in drawn
+    assert "table.csv:3: fewer cells" in shown("table.csv")[1]["said"][0] and "a, b" in shown("table.csv")[0]
+    assert "swift pt" in "".join(shown("text.jsonl")[1]["said"]) and "once" in shown("text.jsonl", "pt")[0]
+    assert shown("empty.jsonl")[1]["said"] == ["empty.jsonl: no row can be used"]
+    for name, said in (
+        ("gone.jsonl", "does not exist"),
+        ("alpca-en", "'alpaca-en'"),
+        ("no-such", "swift list datasets"),
+    ):
+        assert said in shown(name)[1]["error"]
+    example = main({**_example("alpaca-en"), "first": 0, "count": 5, "examples": True})
+    assert example["total"] == 1 and example["rows"][0]["where"] == "example of alpaca-en"
+
+
+def _example(name):
+    written = as_trained(name, "", "sft")
+    return {"job": written.job, "values": written.values}
+
+
+def test_a_pair_as_smollm2_is_trained_on_it(tmp_path):
+    """By DPO both answers, by GRPO none, by a reward model no token by itself; what many tokens say stands once."""
+    model = smollm2(tmp_path / "smol")
+    if model is None:
+        pytest.skip("SmolLM2 is not installed")
+    file = tmp_path / "pair.jsonl"
+    file.write_text(json.dumps({"query": "q", "response": "good", "rejected_response": "bad"}) + "\n")
+
+    def sides(method):
+        written = as_trained(str(file), model, method)
+        found = main({"job": written.job, "values": written.values, "first": 0, "count": 1})
+        return [[text for text, w in found["rows"][0][side] or [] if w] for side in ("tokens", "worse")], found
+
+    (better, worse), found = sides("dpo")
+    assert [text.removesuffix("<|im_end|>") for text in better + worse] == ["good", "bad"]
+    assert html.row_html(1, found["rows"][0], Texts()).count(html.WORSE) == 1
+    assert sides("sft")[0] == [better, []] and sides("rm")[0] == [[], []]
+    none, found = sides("grpo")
+    assert none == [[], []] and found["rows"][0]["tokens"][-1][0].endswith("<|im_start|>assistant\n")
+    row = {"where": "x:1", "messages": [], "tokens": [["<|image_pad|>" * 64 + "?", 0.0]]}
+    assert "&lt;|image_pad|&gt;×64?" in html.row_html(1, row, Texts())
+
+
+def test_a_models_page_says_all_that_show_model_says():
+    facts = json.loads(json.dumps({**show_facts(Catalogue.installed(), "model", "qwen2_vl"), "file": ""}, default=str))
+    drawn = html.facts_html(facts)
+    leaves = [str(leaf) for leaf in leaves_of(facts) if leaf not in ("", "model")]
+    assert len(leaves) > 60 and [leaf for leaf in leaves if leaf not in drawn] == []
+    assert "loss_after: " in drawn and "{" not in drawn
+
+
+def leaves_of(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return [value] if inner is None else [leaf for item in inner for leaf in leaves_of(item)]
 
 
 def test_a_panel_of_curves():
@@ -151,6 +256,21 @@ def test_a_panel_of_curves():
     assert [round(tick, 6) for tick in Axis(0.0, 0.001, 0, 1).ticks()] == [0, 0.0002, 0.0004, 0.0006, 0.0008, 0.001]
     assert Axis(7.0, 7.0, 0, 100).at(7.0) == 50
     assert panel("empty", {"none": []}, "step") == ""
+
+
+def test_recipes_are_listed_by_task_and_by_the_memory_they_are_counted_for():
+    every, small = (pickers.recipes(("sft", "rlhf", "pt", "train"), gib) for gib in (0, 24))
+    labels = [label for label, _ in every]
+    assert [label.partition("  ·")[0].lower() for label in labels] == sorted(
+        x.partition("  ·")[0].lower() for x in labels
+    )
+    assert "chat  ·  llama31-8b-qlora  ·  one GPU of 16 GB  ·  meta-llama/Meta-Llama-3.1-8B" in labels
+    counted = [pickers.memory_needed(label) for label, _ in small]
+    assert 0 < len(small) < len(every) and max(counted) == 24
+    assert counted.index(0) == sum(map(bool, counted)), "those that nobody counted come last"
+    assert pickers.recipes(("eval",)) and not {name for _, name in pickers.recipes(("eval",))} & {
+        name for _, name in every
+    }
 
 
 def test_refusals_and_plans_are_asked_of_swift(store):

@@ -148,6 +148,47 @@ def test_strange_values_are_refused_and_run_nothing(person, place):
     assert "not valid JSON" in person.sees("train-faults", "--columns", 30)
 
 
+def test_what_is_typed_while_the_form_is_drawn_anew_is_kept(person):
+    """On a slow line, at several moments after a choice that brings other fields; but Reset forgets what was typed."""
+    person.open()
+    person.empty()
+    person.slow(0.7)
+    try:
+        for number, (wait, tuner) in enumerate(((0.8, "dora"), (1.4, "ia3"), (2.0, "full"))):
+            person.pick("train-tuner", tuner)
+            time.sleep(wait)
+            text = f"0.00{number}77"
+            person.type("train-learning_rate", text)
+            person.sees("train-command", f"learning_rate {text}", 30)
+            time.sleep(3)
+            assert person.text("train-learning_rate") == text
+        person.type("train-learning_rate", "0.5")
+        person.empty()
+        time.sleep(3)
+        assert person.text("train-learning_rate") == "" and person.text("train-command") == "swift sft"
+    finally:
+        person.slow(0)
+    assert not [line for line in person.errors() if "status of 500" in line]
+
+
+def test_a_search_and_the_devices_go_together(person):
+    """What is found stands above the fields that share a step; the section of the devices is found by its words."""
+    person.open()
+    person.empty()
+    person.type("train-search", "gpus\n")
+    person.find("#train-waits", 30)
+    person.find("#train-deepspeed", 30)
+    person.type("train-search", "learning rate\n")
+    person.find("#train-learning_rate", 30)
+    person.find("#train-deepspeed", 30)
+    assert not [e for e in person.all("#train-tuner") if e.is_displayed()]
+    person.find("#train-spread input").click()
+    person.type("train-search", "deepspeed\n")
+    person.find("#train-deepspeed", 30)
+    person.type("train-search", "\n")
+    person.find("#train-tuner", 30)
+
+
 def test_options_go_with_the_component_that_took_them(person):
     """Else a job would be refused for a value whose field is no longer there."""
     person.open()
@@ -244,7 +285,6 @@ def test_two_processes_by_a_launcher(person, place):
     person.open()
     person.empty()
     fills_in(person, 2)
-    person.type("train-search", "\n")  # what is searched stands alone
     person.find("#train-spread input").click()
     person.pick("train-launcher", "torchrun")
     person.find("#train-nproc_per_node", 60)

@@ -27,6 +27,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+PATIENCE = float(os.environ.get("SWIFT_TEST_PATIENCE", "1"))
+"""How many times longer to wait than on two idle cores."""
+
 TABS = ("Train", "Chat", "Deploy", "Evaluate", "Export", "Sample", "Runs", "Data", "Models")
 PHONE = {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
 
@@ -95,7 +98,7 @@ class Person:
             except (StaleElementReferenceException, NoAlertPresentException, IndexError, StopIteration):
                 return None
 
-        return WebDriverWait(self.browser, seconds, poll_frequency=0.1).until(tried, message=what)
+        return WebDriverWait(self.browser, seconds * PATIENCE, poll_frequency=0.1).until(tried, message=what)
 
     def tab(self, name: str) -> None:
         """Go to a tab; on a narrow screen it may stand in a menu."""
@@ -232,6 +235,12 @@ class Person:
         """Wait until an element shows a text."""
         self.until(lambda: part in self.text(field), f"{part!r} in #{field}: {self.text(field)!r}", seconds)
         return self.text(field)
+
+    def slow(self, seconds: float) -> None:
+        """Let each request take so much longer, as over a long line; 0: as quick as it is."""
+        line = {"offline": False, "latency": 1000 * seconds, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.browser.execute_cdp_cmd("Network.enable", {})
+        self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", line)
 
     def errors(self) -> list[str]:
         """What the browser's console complains about."""

@@ -22,9 +22,20 @@ TASKS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Job → name of the preset → options."""
 
+SMALL = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 16, "gradient_checkpointing": True}
+MIDDLE = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8, "gradient_checkpointing": True}
+LARGE = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2, "gradient_checkpointing": False}
+
 MEMORY: dict[str, dict[str, Any]] = {
-    "8 GiB": {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 16, "gradient_checkpointing": True},
-    "24 GiB": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8, "gradient_checkpointing": True},
-    "80 GiB": {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2, "gradient_checkpointing": False},
+    "8 GiB": SMALL,
+    "16 GiB": SMALL,
+    "24 GiB": MIDDLE,
+    "48 GiB": MIDDLE,
+    "80 GiB": LARGE,
 }
-"""Memory of one device → options of training that keep to it; `swift plan` says whether they do."""
+"""Memory of one device → options of training to begin with there; `swift plan` says whether the job fits."""
+
+
+def gib_of(memory: str | None) -> int:
+    """The number in a key of `MEMORY`; 0 where none is chosen."""
+    return int(memory.partition(" ")[0]) if memory else 0

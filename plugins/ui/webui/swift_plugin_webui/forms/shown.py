@@ -37,6 +37,12 @@ GROUP = {"pt": "train", "sft": "train", "rlhf": "train", "merge-lora": "export"}
 SPREADS = ("launcher", "parallel")
 """Kinds whose components spread a job over processes."""
 
+SPREAD = "How a step is shared"
+"""Title of the fields that say so."""
+
+MOST_FOUND = 40
+"""Fields that a search gives."""
+
 NO_OPTIONS = ("model", "template", "bbox", "dataset")
 """Kinds whose components are facts, or take no options."""
 
@@ -72,9 +78,16 @@ class Form:
         return {field.key: field for group in self.groups for field in group.fields}
 
     def search(self, text: str, told: Callable[[Field], str] = lambda field: field.help) -> list[Group]:
-        """The groups with the fields that a text fits; empty ones left out. told: the help as it is shown."""
-        found = [Group(g.title, tuple(f for f in g.fields if f.matches(text, told(f)))) for g in self.groups]
-        return [group for group in found if group.fields]
+        """The groups with the fields that a text fits, `MOST_FOUND` in all; empty ones left out.
+
+        told: the help as it is shown.
+        """
+        found, left = list[Group](), MOST_FOUND
+        for group in self.groups:
+            fit = [field for field in group.fields if field.matches(text, told(field))][:left]
+            found += [Group(group.title, tuple(fit))] if fit else []
+            left -= len(fit)
+        return found
 
     def spread(self) -> list[Field]:
         """The fields that say how many processes work, where, and how they share a step."""
@@ -84,6 +97,24 @@ class Form:
         """The fields of a group that are neither among the first nor shown with the devices."""
         fields = [f for group in self.groups if group.title == title and not group.spreads for f in group.fields]
         return [field for field in fields if field.key not in self.first and not is_spread(field)]
+
+    def parts(
+        self,
+        search: str = "",
+        group: str = "",
+        spreads: bool = False,
+        told: Callable[[Field], str] = lambda field: field.help,
+    ) -> list[Group]:
+        """What is drawn: the fields that a search finds, or the first ones (without a title) and those of a group.
+
+        spreads: with those that say how a step is shared, under the title `SPREAD`. No field stands there twice.
+        """
+        fields = self.fields()
+        first = Group("", tuple(fields[key] for key in self.first if key in fields))
+        parts = self.search(search, told) if search else [first, Group(group, tuple(self.rest(group)))]
+        there = {field.key for part in parts for field in part.fields}
+        parts += [Group(SPREAD, tuple(f for f in self.spread() if f.key not in there))] if spreads else []
+        return [part for part in parts if part.fields]
 
     def written(self, raw: dict[str, Any]) -> WrittenJob:
         """What was filled in, as a job: values that differ from their defaults, secrets apart.

@@ -24,17 +24,26 @@ def refusal(written: WrittenJob) -> str:
     return "" if code == 0 else _sentence(text)
 
 
-def plan(written: WrittenJob) -> str:
-    """Memory, steps, time and disk as text, or why no plan can be made; empty for jobs that it does not know."""
+def plan(written: WrittenJob, gib: int = 0, elsewhere: bool = False) -> str:
+    """Memory, steps, time and disk as text, or why no plan can be made; empty for jobs that it does not know.
+
+    gib: memory of a device, in place of what this machine has free. elsewhere: that device is a GPU, and none is here.
+    """
     if written.job not in PLANNED:
         return ""
-    code, text = _asked(["plan", written.job], written)
-    return text.strip() if code == 0 else _sentence(text)
+    words = ["--memory_gib", str(gib)] if gib else []
+    words += ["--device", "cuda"] if gib and elsewhere and "device" not in written.values else []
+    code, text = _asked(["plan", written.job, *words], written)
+    head = f"swift plan {written.job} {' '.join([*words, '…'])}\n\n" if words else ""
+    return head + (text.strip() if code == 0 else _sentence(text))
 
 
-def look(written: WrittenJob, first: int, count: int) -> dict[str, Any]:
-    """Rows of a data set as `swift_plugin_webui.look` gives them; `error` where it cannot."""
-    asked = {"job": written.job, "values": written.values, "first": first, "count": count}
+def look(written: WrittenJob, **asked: Any) -> dict[str, Any]:
+    """Rows of a data set as `swift_plugin_webui.look` gives them; `error` where it cannot.
+
+    asked: what that takes beside the job: first, count, folders, examples.
+    """
+    asked |= {"job": written.job, "values": written.values}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "look.json")
         file.write_text(json.dumps(asked, ensure_ascii=False), encoding="utf-8")

@@ -61,14 +61,21 @@ button[role="tab"].selected { color: var(--primary-700) !important; }
 .dark button[role="tab"].selected { color: var(--primary-300) !important; }
 .swift-head { align-items: baseline; }
 .swift-grid .info-text { min-height: 2.7em; }
+.block { overflow-wrap: anywhere; }
 .swift-info { font-size: 0.85rem; opacity: 0.8; }
 .swift-error { white-space: pre-wrap; border-left: 4px solid #b91c1c; background: rgba(185, 28, 28, 0.1);
   padding: 0.6rem 0.8rem; margin: 0.3rem 0; font-weight: 600; }
+.swift-recipe { border-left: 4px solid var(--primary-700); padding: 0.3rem 0.8rem; font-size: 0.9rem; }
 .swift-files { display: flex; flex-wrap: wrap; gap: 0.8rem; padding: 0.4rem 0; }
 .swift-row { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 0.5rem 0.8rem;
   margin: 0.5rem 0; }
 .swift-row pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.2rem 0; }
 .swift-row mark { color: inherit; border-radius: 3px; }
+.swift-media { display: flex; flex-wrap: wrap; gap: 0.5rem; margin: 0.3rem 0; font-size: 0.85rem; }
+.swift-media img { max-width: 160px; max-height: 160px; border-radius: 4px; }
+.swift-fault { border-left: 4px solid #b91c1c; padding-left: 0.4rem; }
+.swift-worse { border-left: 4px solid #ea580c; padding-left: 0.6rem; margin: 0.4rem 0; }
+.swift-row summary { cursor: pointer; font-size: 0.85rem; }
 .swift-where { font-size: 0.8rem; opacity: 0.8; }
 .swift-untrained { opacity: 0.75; }
 .swift-facts table { display: block; overflow-x: auto; }
@@ -78,9 +85,9 @@ button[role="tab"].selected { color: var(--primary-700) !important; }
   .swift-grid > .form, .swift-plots { grid-template-columns: 1fr !important; } }
 """
 
-FOCUS = resources.files(__package__).joinpath("focus.js").read_text(encoding="utf-8")
+SCRIPTS = [resources.files(__package__).joinpath(name).read_text("utf-8") for name in ("focus.js", "typed.js")]
 
-HEAD = f'<link rel="icon" href="data:,"><script>{FOCUS}</script>'
+HEAD = f'<link rel="icon" href="data:,"><script>{"".join(SCRIPTS)}</script>'
 
 DARK = "() => { document.body.classList.toggle('dark'); }"
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from swift_core import SwiftError
 from swift_core.catalogue.entries import Catalogue
+from swift_core.contract.recipes import Recipe
+from swift_core.job.recipes import given_of
 from swift_plugin_webui.forms.fields import Field
 from swift_plugin_webui.forms.shown import Form, form_of
 from swift_plugin_webui.forms.written import COMMAND, WrittenJob, read_command, read_yaml
@@ -21,6 +23,8 @@ class Draft:
     """One visitor's settings in one tab.
 
     raw: option → what the form holds. devices: GPUs by number; none: all. asked: words and group that are drawn.
+    recipe: what it began with, if anything; base: the values of then. taken_over: how often all or some values came
+    from elsewhere than their fields, so that what was typed before no longer counts.
     """
 
     tab: str
@@ -28,6 +32,9 @@ class Draft:
     raw: dict[str, Any] = field(default_factory=dict)
     devices: list[str] = field(default_factory=list)
     asked: tuple[str, str] = ("", "")
+    recipe: Recipe | None = None
+    base: dict[str, Any] = field(default_factory=dict)
+    taken_over: int = 0
 
     def form(self, catalogue: Catalogue | None = None) -> Form:
         """The form for what is chosen."""
@@ -50,6 +57,27 @@ class Draft:
         self.job = written.job
         self.raw = form_of(self.job, written.values).filled(written)
         self.devices = list(written.devices)
+        self.recipe = None
+        self.taken_over += 1
+
+    def begin(self, recipe: Recipe, jobs: tuple[str, ...], catalogue: Catalogue | None = None) -> None:
+        """Take over a recipe in place of all values; the choice of devices stays.
+
+        Raises SwiftError for one of a job that another tab runs.
+        """
+        values = {given.key: given.value for given in given_of(recipe)}
+        self.replace(WrittenJob(recipe.job, values, devices=self.devices), jobs)
+        self.recipe, self.base = recipe, self.written(catalogue).values
+
+    def departs(self, values: dict[str, Any]) -> list[str]:
+        """The options whose values are no longer those of the recipe."""
+        return [key for key in {**self.base, **values} if self.base.get(key) != values.get(key)]
+
+    def empty(self) -> None:
+        """Forget all values, the recipe and the devices."""
+        self.raw.clear()
+        self.devices, self.recipe = [], None
+        self.taken_over += 1
 
     def load(self, text: str, jobs: tuple[str, ...]) -> None:
         """Take over a job file or a command. Raises SwiftError where it is neither."""
@@ -60,6 +88,7 @@ class Draft:
     def add(self, values: dict[str, Any]) -> None:
         """Take over the values of a preset."""
         self.raw.update(values)
+        self.taken_over += 1
 
     def leave_out(self, before: Form, catalogue: Catalogue | None = None) -> list[str]:
         """Drop the values that the form had a field for and now has none; their names."""

@@ -67,7 +67,7 @@ def shown_value(field: Field, value: Any) -> Any:
     if field.sort == "json" and not isinstance(value, str):
         return json.dumps(value or {}, ensure_ascii=False, indent=1) if value else ""
     if value is None:
-        return "" if field.sort != "choice" else None
+        return ""  # None would leave in a list what it showed before
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 

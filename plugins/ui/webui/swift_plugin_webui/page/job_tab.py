@@ -9,16 +9,17 @@ import gradio as gr
 
 from swift_core import SwiftError
 from swift_plugin_webui.forms.fields import Field
-from swift_plugin_webui.forms.presets import MEMORY, TASKS
-from swift_plugin_webui.forms.shown import Form
+from swift_plugin_webui.forms.presets import MEMORY, TASKS, gib_of
+from swift_plugin_webui.forms.shown import SPREAD, Form
+from swift_plugin_webui.forms.written import GPUS
 from swift_plugin_webui.page import ask, pickers
 from swift_plugin_webui.page.context import QUIET, Context
 from swift_plugin_webui.page.drafts import Draft, changed, remember, remembered
 from swift_plugin_webui.page.drawn import Drawing, shown_value
-from swift_plugin_webui.page.html import error_html
+from swift_plugin_webui.page.html import error_html, recipe_html
 
-MOST_FOUND = 40
-"""Fields of a search that are drawn."""
+DEVICES = "GPUs", "Devices and processes", "Queue while a device is busy"
+"""What stands in the section of the devices, besides fields of options: a search finds it by these words."""
 
 LATER = "async (...given) => { await new Promise(done => setTimeout(done, 400)); return given }"
 """What was typed last may still be on its way when a button is pressed: it is let pass."""
@@ -62,8 +63,17 @@ class JobTab:
                 [*TASKS.get(first, {})], value=None, label=t("Begin with"), visible=trains, elem_id=self._id("preset")
             )
             self.memory = gr.Dropdown(
-                [*MEMORY], value=None, label=t("Memory of the device"), visible=trains, elem_id=self._id("memory")
+                ["", *MEMORY], value="", label=t("Memory of the device"), visible=trains, elem_id=self._id("memory")
             )
+        recipes = self._recipes("")
+        self.recipe = gr.Dropdown(
+            recipes, value="", label=t("Recipe"), visible=len(recipes) > 1, elem_id=self._id("recipe"),
+            info=t("A whole job: task, name, device that it is counted for, model"),
+        )  # fmt: skip
+        self.about = gr.HTML(elem_id=self._id("about"))
+
+    def _recipes(self, memory: str | None) -> list[tuple[str, str]]:
+        return [("", ""), *pickers.recipes(self.jobs, gib_of(memory))]
 
     def _finds(self) -> None:
         t = self.t
@@ -76,35 +86,21 @@ class JobTab:
             )
 
     def _fields(self) -> None:
-        asked = [self.draft, self.search, self.group, self.spreads]
+        asked = [self.draft, self.search, self.group, self.spreads, self.redraw]
 
         @gr.render(asked, triggers=[self.redraw.change], **ALONE)
-        def show(draft: Draft, search: str | None, group: str | None, spreads: bool) -> None:
-            form = draft.form(self.catalogue)
-            if search:
-                self._found(form, draft, search)
-                return
-            fields = form.fields()
-            self._grid([fields[key] for key in form.first if key in fields], draft)
-            if group in [part.title for part in form.groups]:
-                gr.Markdown(f"### {group}")
-                self._grid(form.rest(group or ""), draft)
-            if spreads and form.spread():
-                gr.Markdown(f"### {self.t('How a step is shared')}")
-                self._grid(form.spread(), draft)
+        def show(draft: Draft, search: str | None, group: str | None, spreads: bool, count: int) -> None:
+            parts = draft.form(self.catalogue).parts(search or "", group or "", spreads, self.t.help)
+            for part in parts:
+                if part.title:
+                    gr.Markdown(f"### {self.t(SPREAD) if part.title == SPREAD else part.title}")
+                self._grid(list(part.fields), draft, count)
+            if not parts and not self._means_devices(search):
+                gr.Markdown(self.t("No option fits."))
 
-    def _found(self, form: Form, draft: Draft, search: str) -> None:
-        left = MOST_FOUND
-        for part in form.search(search, self.t.help):
-            if left > 0:
-                gr.Markdown(f"### {part.title}")
-                self._grid(list(part.fields)[:left], draft)
-            left -= len(part.fields)
-        if left == MOST_FOUND:
-            gr.Markdown(self.t("No option fits."))
-
-    def _grid(self, fields: list[Field], draft: Draft) -> None:
-        with gr.Row(elem_classes="swift-grid"):
+    def _grid(self, fields: list[Field], draft: Draft, count: int) -> None:
+        """The number of the values and that of the drawing are for the browser: see `typed.js`."""
+        with gr.Row(elem_classes=["swift-grid", f"swift-values-{draft.taken_over}", f"swift-drawn-{count}"]):
             for field in fields:
                 self._one(field, draft)
 
@@ -122,14 +118,16 @@ class JobTab:
             typed,
             [component, self.draft, self.redraw],
             [component, self.redraw, *self.told],
-            trigger_mode="always_last",
+            trigger_mode="multiple",
+            key=self._id(field.key),  # what is sent meanwhile by the form before still finds its way
             **QUIET,
         )
 
     def _typed(self, field: Field, value: Any, draft: Draft, count: int) -> tuple[Any, ...]:
         """(the component with its mark, the number of the drawing, the preview)."""
         if shown_value(field, value) == self._value(field, draft):  # as it was drawn
-            return (gr.skip(),) * (2 + len(self.told))
+            told = [gr.skip()] * len(self.told) if field.sort == "list" else self._preview(draft)
+            return (gr.skip(), gr.skip(), *told)  # lists speak up when they are drawn; others were typed twice
         before = draft.form(self.catalogue)
         draft.take(field.key, value)
         brings = bool(field.kind) and field.kind not in NO_FORM
@@ -201,25 +199,34 @@ class JobTab:
     @property
     def told(self) -> list[Any]:
         """What shows the job as it is filled in."""
-        return [self.command, self.yaml, self.faults]
+        return [self.command, self.yaml, self.faults, self.about]
 
     def _events(self, tab: gr.Tab) -> None:
         own = [self.draft, self.redraw]
         again = [self.redraw, self.job, self.group, *self.told]
         seen = self.context.blocks.load if self.name == "train" else tab.select  # the others are drawn when looked at
         seen(self._loaded, own, [self.draft, *again, self.devices], **QUIET)
-        self.job.input(self._other_job, [self.job, *own], [*again, self.preset], **QUIET)
-        self.redraw.change(lambda draft, count: self._refreshed(draft, count)[2], own, self.group, **QUIET)
+        self.job.input(self._other_job, [self.job, *own], [*again, self.preset, self.recipe], **QUIET)
+        self.redraw.change(
+            lambda draft, count: self._refreshed(draft, count)[2:], own, [self.group, *self.told], **QUIET
+        )
         for asked in (self.search.submit, self.group.input):
-            asked(self._asked, [self.search, self.group, *own], self.redraw, js=LATER, **QUIET)
+            asked(
+                self._asked, [self.search, self.group, *own], [self.redraw, self.spreads, self.places], js=LATER,
+                **QUIET,
+            )  # fmt: skip
         self.spreads.input(self._spread_out, [self.spreads, self.redraw], [self.places, self.redraw], **QUIET)
         for box in (self.preset, self.memory):
             box.input(self._begun, [self.preset, self.memory, *own], again, **QUIET)
-        self.read.upload(self._read, [self.read, *own], [*again, self.devices], **QUIET)
-        self.reset.click(self._emptied, own, [*again, self.devices, self.preset, self.memory], **QUIET)
+        self.memory.input(self._narrowed, [self.memory, self.draft], self.recipe, **QUIET)
+        self.recipe.input(self._taken, [self.recipe, *own], [*again, self.preset], **QUIET)
+        self.read.upload(self._read, [self.read, *own], [*again, self.devices, self.recipe], **QUIET)
+        self.reset.click(self._emptied, own, [*again, self.devices, self.preset, self.memory, self.recipe], **QUIET)
         self.upload.upload(self._uploaded, [self.upload, *own], again, **QUIET)
         self.devices.input(self._on, [self.devices, self.draft], self.told, **QUIET)
-        self.check.click(self._checked, self.draft, [self.said, self.faults], js=LATER, api_visibility="private")
+        self.check.click(
+            self._checked, [self.draft, self.memory], [self.said, self.faults], js=LATER, api_visibility="private"
+        )
         self.run.click(
             self._start, [self.draft, self.waits], [self.faults, self.context.tabs, self.context.picked], js=LATER,
             api_visibility="private",
@@ -233,21 +240,36 @@ class JobTab:
 
     def _loaded(self, draft: Draft, count: int) -> tuple[Any, ...]:
         if count:  # the tab was there before
-            return (gr.skip(),) * 8
+            return (gr.skip(),) * 9
         draft = remembered(self.store, self.name, self.jobs)
         return (draft, *self._refreshed(draft, count), draft.devices)
 
     def _other_job(self, job: str, draft: Draft, count: int) -> tuple[Any, ...]:
-        before, draft.job = draft.form(self.catalogue), job
+        before, draft.job, draft.recipe = draft.form(self.catalogue), job, None
         self._left_out(draft, before)
-        return (*self._refreshed(draft, count), gr.update(choices=[*TASKS.get(job, {})], value=None))
+        return (*self._refreshed(draft, count), self._begins_with(draft), "")
 
-    def _asked(self, search: str | None, group: str | None, draft: Draft, count: int) -> Any:
-        """Draw what is searched for, if it is not there: lists also speak up when one only passes through them."""
+    def _begins_with(self, draft: Draft) -> Any:
+        """The presets of another job, none of them chosen."""
+        return gr.update(choices=[*TASKS.get(draft.job, {})], value=None)
+
+    def _asked(self, search: str | None, group: str | None, draft: Draft, count: int) -> tuple[Any, ...]:
+        """Draw what is searched for, if it is not there: lists also speak up when one only passes through them.
+
+        A search for devices brings their section.
+        """
         if draft.asked == (search or "", group or ""):
-            return gr.skip()
+            return (gr.skip(),) * 3
         draft.asked = (search or "", group or "")
-        return count + 1
+        if self._means_devices(search):
+            return count + 1, True, gr.update(visible=True)
+        return count + 1, gr.skip(), gr.skip()
+
+    def _means_devices(self, search: str | None) -> bool:
+        """Whether all words of a search stand on the section of the devices, in either language."""
+        there = " ".join([GPUS, *DEVICES, *map(self.t, DEVICES)]).lower()
+        words = (search or "").lower().split()
+        return bool(words) and all(word in there for word in words)
 
     def _spread_out(self, on: bool, count: int) -> tuple[Any, int]:
         return gr.update(visible=on), count + 1
@@ -255,19 +277,31 @@ class JobTab:
     def _begun(self, preset: str | None, memory: str | None, draft: Draft, count: int) -> tuple[Any, ...]:
         values = {**MEMORY.get(memory or "", {}), **TASKS.get(draft.job, {}).get(preset or "", {})}
         if all(draft.raw.get(key) == value for key, value in values.items()):
-            return (gr.skip(),) * 6
+            return (gr.skip(),) * 7
         draft.add(values)
         return self._refreshed(draft, count)
+
+    def _narrowed(self, memory: str | None, draft: Draft) -> Any:
+        """The recipes that a device of this memory is enough for; the one that is chosen stays in the list."""
+        choices, name = self._recipes(memory), draft.recipe.name if draft.recipe else ""
+        every = self._recipes("") if name not in [value for _, value in choices] else []
+        return gr.update(choices=[*choices, *(choice for choice in every if choice[1] == name)])
+
+    def _taken(self, name: str | None, draft: Draft, count: int) -> tuple[Any, ...]:
+        """A recipe in place of what was filled in."""
+        if not name or (draft.recipe and draft.recipe.name == name):
+            return (gr.skip(),) * 8
+        _warned(lambda: draft.begin(self.catalogue.find("recipe", name).load(), self.jobs, self.catalogue))
+        return (*self._refreshed(draft, count), self._begins_with(draft))
 
     def _read(self, file: str, draft: Draft, count: int) -> tuple[Any, ...]:
         with open(file, encoding="utf-8-sig", errors="replace") as stream:
             _warned(draft.load, stream.read(), self.jobs)
-        return (*self._refreshed(draft, count), draft.devices)
+        return (*self._refreshed(draft, count), draft.devices, "")
 
     def _emptied(self, draft: Draft, count: int) -> tuple[Any, ...]:
-        draft.raw.clear()
-        draft.devices = []
-        return (*self._refreshed(draft, count), [], None, None)
+        draft.empty()
+        return (*self._refreshed(draft, count), [], None, "", gr.update(choices=self._recipes(""), value=""))
 
     def _uploaded(self, file: str, draft: Draft, count: int) -> tuple[Any, ...]:
         key = "eval_dataset" if "eval_dataset" in draft.form(self.catalogue).fields() else "dataset"
@@ -276,19 +310,26 @@ class JobTab:
         draft.take(key, [*(before if isinstance(before, list) else [before]), kept])
         return self._refreshed(draft, count)
 
-    def _on(self, devices: list[str], draft: Draft) -> tuple[str, str, str]:
+    def _on(self, devices: list[str], draft: Draft) -> tuple[str, ...]:
         draft.devices = devices
         return self._preview(draft)
 
-    def _preview(self, draft: Draft) -> tuple[str, str, str]:
-        """(command, job file, what is wrong with the values)."""
+    def _preview(self, draft: Draft) -> tuple[str, ...]:
+        """(command, job file, what is wrong with the values, the recipe and what is changed of it)."""
         try:
             written = draft.written(self.catalogue)
         except SwiftError as error:
-            return "", "", error_html(str(error))
-        return written.shown(), written.as_yaml(), ""
+            return "", "", error_html(str(error)), self._of_recipe(draft, {**draft.base})
+        return written.shown(), written.as_yaml(), "", self._of_recipe(draft, written.values)
 
-    def _checked(self, draft: Draft) -> tuple[Any, str]:
+    def _of_recipe(self, draft: Draft, values: dict[str, Any]) -> str:
+        if draft.recipe is None:
+            return ""
+        return recipe_html(
+            draft.recipe, [n for n in draft.recipe.needs if n not in values], draft.departs(values), self.t
+        )
+
+    def _checked(self, draft: Draft, memory: str | None) -> tuple[Any, str]:
         try:
             written = draft.written(self.catalogue)
             self.store.places.check_values(written.values)
@@ -297,7 +338,7 @@ class JobTab:
         refused = ask.refusal(written)
         if refused:
             return gr.update(visible=False), error_html(refused)
-        said = [self.t("Nothing is refused."), ask.plan(written)]
+        said = [self.t("Nothing is refused."), ask.plan(written, gib_of(memory), not self.context.gpus)]
         return gr.update(value="\n\n".join(filter(None, said)), visible=True), ""
 
     def _start(self, draft: Draft, waits: bool) -> tuple[Any, Any, Any]:

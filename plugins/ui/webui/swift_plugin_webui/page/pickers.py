@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,29 @@ def named() -> list[Choice]:
     """Published data sets by name, with what is said of each."""
     rows = [row for row in quick.known("rows") if row["kind"] == "dataset" and row.get("modality")]
     return [(f"{row['name']}  ·  {row['summary']}", row["name"]) for row in rows]
+
+
+def recipes(jobs: tuple[str, ...], gib: int = 0) -> list[Choice]:
+    """The recipes of some jobs with task, name, device and model, in order of their tasks.
+
+    gib: memory of a device. Those that were counted to need more are left out; those that nobody counted come last.
+    """
+    rows = [row for row in quick.known("rows") if row["kind"] == "recipe" and row.get("job") in jobs]
+    rows = [row for row in rows if not gib or memory_needed(row["hardware"]) <= gib]
+    rows.sort(key=lambda row: (bool(gib) and not memory_needed(row["hardware"]), row["task"].lower(), row["name"]))
+    return [(recipe_label(row), row["name"]) for row in rows]
+
+
+def memory_needed(hardware: str) -> int:
+    """The memory of each device that a recipe is counted for, in GB; 0 where nobody counted."""
+    counted = re.search(r"of (\d+) GB", hardware)
+    return int(counted[1]) if counted else 0
+
+
+def recipe_label(row: dict[str, Any]) -> str:
+    """What a list shows of a recipe; the list is searched by these words."""
+    device = row["hardware"].partition(" (")[0]
+    return "  ·  ".join(filter(None, [row["task"] or row["job"], row["name"], device, row["model"]]))
 
 
 def datasets(store: Store) -> list[Choice]:
