@@ -133,7 +133,9 @@ def _part(value: Any, mesh: Any) -> Any:
 
 
 def as_floats(value: Any) -> torch.Tensor:
-    """A weight as it is, or the bits of a packed one as a column of float32: torch's shards are of floats alone.
+    """A weight of any shape as it is, or the bits of a packed one as float32, [bytes ÷ 4, 1].
+
+    torch's shards are of floats alone.
 
     Raises SwiftError where they make no whole float32.
     """
