@@ -198,8 +198,9 @@ def test_options_go_with_the_component_that_took_them(person):
     person.type("train-lora_rank", "4")
     person.until(lambda: "lora_rank 4" in person.text("train-command"), "the option", 30)
     person.type("train-search", "\n")
-    person.pick("train-tuner", "full", clear=True)
+    person.find("#train-tuner .remove-all").click()
     person.until(lambda: "lora_rank" in person.notice(), "what was left out", 30)
+    person.pick("train-tuner", "full")
     person.until(lambda: "lora_rank" not in person.text("train-command"), "its end", 30)
 
 
