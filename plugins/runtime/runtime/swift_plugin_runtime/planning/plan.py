@@ -35,6 +35,9 @@ GIB = 2**30
 SHOWN = 3
 """Options that fit, as many as are told."""
 
+PROCESS = "process: what libraries and malloc hold beside the tensors, as it was measured on a CPU with glibc"
+LEFT_OUT = "what libraries hold, and an allocator between its blocks, is not counted: leave room"
+
 NEXT_TOKEN = ("sft", "pt")
 """Trainers whose head and loss are one, and whose rows lie end to end."""
 
@@ -144,9 +147,10 @@ def _one(name: str, given: list[Given], own: PlanOptions) -> Plan:
     layout = Layout(own.devices, own.tensor, own.pipeline, own.interleave, split_of(job, own.devices))
     work = work_of(job, rows, lengths, layout.replicas)
     batch, said = batch_of(job, work, config)
-    said += granted(job, rows, config, layout)
+    here = device.type == "cpu" and layout.devices == 1 and own.memory_gib is None  # else a device of another machine
+    said += [PROCESS if here else LEFT_OUT, *granted(job, rows, config, layout)]
     memory = training_memory(job, config, batch, layout, device, free)
-    if device.type == "cpu" and layout.devices == 1 and own.memory_gib is None:  # else a device of another machine
+    if here:
         memory = in_a_process(memory, trains_whole(job))
     kept = checkpoints_kept(job, work.steps)
     return _timed(Plan(name, memory, work, layout, free, said, kept), job, config, batch, own)
@@ -206,7 +210,7 @@ def batch_of(job: Job, work: Work, config: Any) -> tuple[Batch, list[str]]:
 
 def granted(job: Job, rows: int | None, config: Any, layout: Layout) -> list[str]:
     """What a plan of training takes for granted and the job may do otherwise, a line each."""
-    lines = ["on a CPU, memory was predicted 15 to 50 % too low, for what malloc holds between tensors: leave room"]
+    lines = []
     if rows and rows > SAMPLE:
         lines.append(f"the lengths of the first {SAMPLE:,} rows stand for all {rows:,}")
     if optimizers := job.many("optimizer"):
