@@ -166,6 +166,9 @@ class Trainer(Component):
     num_labels: ClassVar[int | None] = None
     """How many outputs the head has; None: as the data or the user say."""
 
+    texts: ClassVar[int] = 1
+    """Texts of a row that go through the model together, at least: two answers, a query and a document."""
+
 
 class Reward(Component):
     """A scorer of completions."""

@@ -121,6 +121,17 @@ def test_a_process_on_a_cpu_holds_more_than_its_tensors(folder, tmp_path, tuner,
     assert here.total == sum(here.parts.values()) + gaps > there.total
 
 
+def test_a_row_of_two_texts_counts_for_two(folder, tmp_path):
+    """A reward model reads both answers of a pair together: what it keeps is that of two rows of plain text."""
+    rows = tmp_path / "pairs.jsonl"
+    rows.write_text('{"query": "Two?", "response": "Three.", "rejected_response": "Three."}\n' * 4)
+    given = {"dataset": [str(rows)], "tuner": ["lora"], "template": "chatml", "torch_dtype": "float32"}
+    batches = [{"trainer": name, "per_device_train_batch_size": size} for name, size in (("rm", 1), ("rm", 2))]
+    small, large = (plan(folder, "rlhf", **given, **batch).memory.parts["activations"] for batch in batches)
+    alone = plan(folder, **given, per_device_train_batch_size=2, padding_free=False).memory.parts["activations"]
+    assert small == pytest.approx(alone, rel=0.05) and large == pytest.approx(2 * small, rel=0.01)
+
+
 def test_gradients_come_as_activations_go():
     parts = {"weights": 10, "gradients": 4, "activations": 5, "logits": 1, "KV cache": 7}
     assert held(parts, accumulates=False) == 10 + 7

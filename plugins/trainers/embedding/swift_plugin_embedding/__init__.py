@@ -21,6 +21,7 @@ class Embedding(TrainingOptions):
 
     swift_api = 1
     needs_answer = False
+    texts = 2
     capabilities = {
         "packing": Unsupported("each text has a vector of its own, read at its last token."),
         "padding_free": Unsupported("each text has a vector of its own, read at its last token."),

@@ -22,6 +22,7 @@ class Reranker(TrainingOptions):
     swift_api = 1
     task: ClassVar[str] = "reranker"
     num_labels: ClassVar[int | None] = 1
+    texts = 2
     needs_answer = False
     capabilities = {
         "packing": Unsupported("each document is scored by itself, at its last token."),

@@ -22,6 +22,7 @@ class Rm(TrainingOptions):
     ignores = ("label",)
     task: ClassVar[str] = "reward"
     num_labels: ClassVar[int] = 1
+    texts = 2
     capabilities = {
         "packing": Unsupported("each text is scored by itself, at its last token."),
         "sequence": Unsupported("one token of a text is read, which one process alone would hold."),

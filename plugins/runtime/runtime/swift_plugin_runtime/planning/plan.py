@@ -194,7 +194,7 @@ def batch_of(job: Job, work: Work, config: Any) -> tuple[Batch, list[str]]:
     """(what goes through the model at once, what was taken for granted)."""
     training, method = training_options(job), job.one("trainer")
     length, said = _length(job, work.longest, config)
-    rows = training.per_device_train_batch_size
+    rows = training.per_device_train_batch_size * declared(method, Trainer, "texts")
     if declared(method, Trainer, "draws"):
         answer, group = getattr(method, "max_completion_length", 512), getattr(method, "num_generations", 1)
         rows = getattr(method, "micro_batch_size", None) or group
