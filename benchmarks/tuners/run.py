@@ -266,7 +266,9 @@ def rate_of_products() -> float:
     On a CPU the time of this thread counts, so that other work on the machine does not make the limit look low.
     """
     import torch
+    from swift_plugin_runtime.loading.products import quick_products
 
+    quick_products()  # as in a job
     cuda = torch.cuda.is_available()
     one = torch.randn(4096, 4096, device="cuda", dtype=torch.bfloat16) if cuda else torch.randn(1024, 1024)
     clock = time.perf_counter if cuda else time.thread_time
