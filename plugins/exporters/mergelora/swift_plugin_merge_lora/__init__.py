@@ -33,8 +33,11 @@ class MergeLora(Exporter):
 def _plain(model: Any) -> Any:
     """A quantized base with its weights as the adapter saw them in training, in the model's own precision.
 
-    Merging into the few-bit weights would round the adapter away.
+    Merging into the few-bit weights would round the adapter away. A quantizer that put layers of its own into the model
+    left a `dequantize` on it.
     """
+    if "dequantize" in vars(model):
+        return model.dequantize()
     if not getattr(model, "is_quantized", False):
         return model
     try:

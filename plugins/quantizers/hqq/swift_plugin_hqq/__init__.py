@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
@@ -40,9 +41,27 @@ class Hqq(Quantizer):
                 self.refuse_odd_width(name, module)
                 where = {"compute_dtype": module.weight.dtype, "device": str(module.weight.device)}
                 model.set_submodule(name, HQQLinear(module, settings, del_orig=True, **where))
+        model.dequantize = partial(plain_again, model)
 
     def refuse_odd_width(self, name: str, module: Any) -> None:
         """SwiftError where groups do not fill a layer."""
         width = module.in_features if self.hqq_axis == 1 else module.out_features
         if width % self.hqq_group_size:
             raise SwiftError(f"{name} is {width} wide, which --hqq_group_size {self.hqq_group_size} does not divide.")
+
+
+def plain_again(model: Any) -> Any:
+    """The model with plain linear layers of the weights that its HQQ layers stand for, in the type they compute in."""
+    import torch
+    from hqq.core.quantize import HQQLinear
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, HQQLinear):
+            weight = module.dequantize()
+            linear = torch.nn.Linear(*reversed(weight.shape), bias=module.bias is not None, device="meta")
+            linear.weight = torch.nn.Parameter(weight, requires_grad=False)
+            if module.bias is not None:
+                linear.bias = torch.nn.Parameter(module.bias, requires_grad=False)
+            model.set_submodule(name, linear)
+    del model.dequantize
+    return model
