@@ -12,7 +12,7 @@ WRAPPERS = {
     "OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module",
     "FullyShardedDataParallel": "module", "DeepSpeedEngine": "module",
 }  # fmt: skip
-"""Class that torch.compile, torch.distributed or DeepSpeed puts around a model → where the model is in it."""
+"""Class that torch.compile, torch.distributed or DeepSpeed puts around a model, or its like → where the model is in it."""
 
 
 def unwrapped(model: Any) -> Any:
@@ -20,7 +20,7 @@ def unwrapped(model: Any) -> Any:
 
     accelerate's function for it also looks at every module in the model, which each step would pay for.
     """
-    while inner := WRAPPERS.get(type(model).__name__):
+    while inner := next((WRAPPERS[c.__name__] for c in type(model).__mro__ if c.__name__ in WRAPPERS), None):
         model = getattr(model, inner)
     return model
 
