@@ -12,7 +12,7 @@ WRAPPERS = {
     "OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module",
     "FullyShardedDataParallel": "module", "DeepSpeedEngine": "module",
 }  # fmt: skip
-"""Class that torch.compile, torch.distributed or DeepSpeed puts around a model, or its like → where the model is in it."""
+"""Class that torch.compile, torch.distributed or DeepSpeed puts around a model → where the model is in it."""
 
 
 def unwrapped(model: Any) -> Any:

@@ -35,7 +35,7 @@ GIB = 2**30
 SHOWN = 3
 """Options that fit, as many as are told."""
 
-PROCESS = "process: what libraries and malloc hold beside the tensors, as it was measured on a CPU with glibc"
+COUNTED = "process: what libraries and malloc hold beside the tensors, as it was measured on a CPU with glibc"
 LEFT_OUT = "what libraries hold, and an allocator between its blocks, is not counted: leave room"
 
 NEXT_TOKEN = ("sft", "pt")
@@ -148,7 +148,7 @@ def _one(name: str, given: list[Given], own: PlanOptions) -> Plan:
     work = work_of(job, rows, lengths, layout.replicas)
     batch, said = batch_of(job, work, config)
     here = device.type == "cpu" and layout.devices == 1 and own.memory_gib is None  # else a device of another machine
-    said += [PROCESS if here else LEFT_OUT, *granted(job, rows, config, layout)]
+    said += [COUNTED if here else LEFT_OUT, *granted(job, rows, config, layout)]
     memory = training_memory(job, config, batch, layout, device, free)
     if here:
         memory = in_a_process(memory, trains_whole(job))
