@@ -93,7 +93,8 @@ def ours(model: str, train: str, folder: Path, task: str, asked: argparse.Namesp
         "sft", trainer=task, model=model, model_type="bert_emb" if task == "embedding" else "bert", dataset=[train],
         tuner=["full"], torch_dtype="float32", device="cpu", learning_rate=asked.rate, num_train_epochs=asked.epochs,
         per_device_train_batch_size=asked.batch, gradient_accumulation_steps=1, lr_scheduler_type="linear",
-        warmup_ratio=0.1, weight_decay=0.0, save_strategy="no", logging_steps=5, output_dir=str(folder), **own,
+        warmup_ratio=0.1, weight_decay=0.0, save_strategy="no", logging_steps=5, output_dir=str(folder),
+        seed=asked.seed, data_seed=asked.seed, **own,
     )  # fmt: skip
     return done["checkpoint"]
 
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-5)
+    parser.add_argument("--seed", type=int, default=42, help="of the order of rows and of new weights")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     model = minilm(asked.folder / "all-MiniLM-L6-v2")

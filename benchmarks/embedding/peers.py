@@ -18,7 +18,7 @@ def settings(folder: Path, asked: argparse.Namespace, batch: int) -> dict[str, A
     return {
         "output_dir": str(folder), "num_train_epochs": asked.epochs, "per_device_train_batch_size": batch,
         "learning_rate": asked.rate, "lr_scheduler_type": "linear", "warmup_steps": 0.1, "weight_decay": 0.0,
-        "save_strategy": "no", "logging_steps": 5, "report_to": [], "use_cpu": True, "seed": 42,
+        "save_strategy": "no", "logging_steps": 5, "report_to": [], "use_cpu": True, "seed": asked.seed,
     }  # fmt: skip
 
 

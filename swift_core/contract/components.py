@@ -61,8 +61,9 @@ class Quantizer(Component):
     reads: ClassVar[tuple[str, ...]] = ()
     """Values of `quant_method` in a checkpoint's config.json that it can load."""
 
-    stages: ClassVar[Mapping[str, Capability]] = {}
-    """QAT, QLoRA, PTQ → whether quantized weights train, adapters train on them, and they can be exported."""
+    stages: ClassVar[Mapping[str, Capability] | property] = {}
+    """QAT, QLoRA, PTQ → whether quantized weights train, adapters train on them (asked before a job loads anything), and
+    they can be exported. A property where it depends on options."""
 
     takes_parts: ClassVar[bool | property] = False
     """Whether a weight that it packed may be cut among processes, and is itself again where the bits are joined."""

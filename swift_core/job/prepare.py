@@ -7,7 +7,7 @@ from typing import Any
 
 from swift_core.catalogue.entries import Catalogue
 from swift_core.contract.capability import Supported, Unsupported
-from swift_core.contract.components import Component, Parallel, declared
+from swift_core.contract.components import Component, Parallel, Quantizer, Tuner, declared
 from swift_core.contract.errors import SwiftErrors, attempt
 from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import INHERITED, inherit
@@ -174,4 +174,14 @@ def objections(options: Any, selected: list[Selected]) -> list[str]:
         for feature, answer in answers.items():
             if isinstance(answer, Unsupported) and feature in features:
                 mistakes.append(f"{item.entry.title} does not support {features[feature]}: {answer.reason}")
-    return mistakes
+    return mistakes + _untrainable(selected)
+
+
+def _untrainable(selected: list[Selected]) -> list[str]:
+    """Why no adapter trains on a job's quantized weights."""
+    of_kind = {kind: [c for c in selected if c.kind == kind] for kind in ("trainer", "tuner", "quantizer")}
+    adapters = [c for c in of_kind["tuner"] if not declared(c.component, Tuner, "trains_whole_weights")]
+    if not (adapters and of_kind["trainer"]):
+        return []
+    stages = [(c.entry.title, declared(c.component, Quantizer, "stages").get("QLoRA")) for c in of_kind["quantizer"]]
+    return [f"{title} trains no adapters: {stage.reason}" for title, stage in stages if isinstance(stage, Unsupported)]

@@ -24,13 +24,13 @@ class MergeLora(Exporter):
             raise SwiftError("There is no adapter to merge. Say --adapters FOLDER, or --ckpt_dir with a checkpoint.")
         with writing(job, "merged") as place:
             model, processor = load_model(job)
-            model = merge_adapters(job, load_adapters(job, _plain(model)))
+            model = merge_adapters(job, load_adapters(job, _plain(job, model)))
             job.hook.save_model(job=job, model=model, processor=processor, folder=str(place.staging))
             without_quantizer(job).write_lock(place.staging)
         return str(place.final)
 
 
-def _plain(model: Any) -> Any:
+def _plain(job: Job, model: Any) -> Any:
     """A quantized base with its weights as the adapter saw them in training, in the model's own precision.
 
     Merging into the few-bit weights would round the adapter away. A quantizer that put layers of its own into the model
@@ -38,7 +38,7 @@ def _plain(model: Any) -> Any:
     """
     if "dequantize" in vars(model):
         return model.dequantize()
-    if not getattr(model, "is_quantized", False):
+    if not (job.many("quantizer") or getattr(model, "is_quantized", False)):
         return model
     try:
         return model.dequantize()

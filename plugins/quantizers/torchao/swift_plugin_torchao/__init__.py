@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swift_core import Supported, Unsupported, hookimpl, option
+from swift_core.contract.capability import Capability
 from swift_core.contract.components import Quantizer
 
 
@@ -18,7 +19,6 @@ class TorchAo(Quantizer):
     """
 
     swift_api = 1
-    stages = {"QAT": Supported(), "QLoRA": Supported(), "PTQ": Unsupported("its tensors are made at every load.")}
     capabilities = {
         "fsdp": Unsupported("its tensor subclasses were not tried under FSDP."),
         "deepspeed": Unsupported("ZeRO flattens weights, and these are tensors of several parts."),
@@ -28,6 +28,13 @@ class TorchAo(Quantizer):
         "int8_weight_only", "How weights are stored; int4 in groups, each code in a byte: no smaller than int8."
     )
     torchao_group_size: int = option(32, "Of int4: weights that share a scale.", ge=16, symbol="")
+
+    @property
+    def stages(self) -> dict[str, Capability]:
+        """What its tensors are good for."""
+        reason = "transformers trains them on weights of 8 bits alone. Say --torchao_type int8_weight_only."
+        trains = Unsupported(reason) if self.torchao_type == "int4_weight_only" else Supported()
+        return {"QAT": trains, "QLoRA": trains, "PTQ": Unsupported("its tensors are made at every load.")}
 
     @hookimpl
     def quantization_config(self) -> Any:

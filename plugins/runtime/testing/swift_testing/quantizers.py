@@ -89,10 +89,11 @@ class QuantizerContract(ComponentContract):
     def test_export_writes_a_checkpoint_or_refuses_before_it_asks_for_rows(self) -> None:
         """A quantizer that works at load alone says so at once, and its `stages` say the same."""
         writes = "quantize_model" in implementations(self.component)
-        assert isinstance(self.component.stages.get("PTQ"), Supported) == writes
+        job = self.job("export", model=tiny_model("qwen2"))
+        assert isinstance(job.one("quantizer").stages.get("PTQ"), Supported) == writes
         if not writes:
             with pytest.raises(SwiftError, match="quantizes only while a model loads, not into a checkpoint"):
-                self.job("export", model=tiny_model("qwen2")).run()
+                job.run()
 
     @pytest.mark.parametrize("when", ["fresh", "after an evaluation"])
     def test_gradients_are_right(self, pair: Pair, when: str) -> None:
@@ -143,6 +144,13 @@ class QuantizerContract(ComponentContract):
         outputs = logits(merged)
         near, far = (outputs - adapted).norm().item(), (outputs - pair.bare).norm().item()
         assert near < far / 2, f"Merged logits are {near:.3g} from the adapter's and {far:.3g} from the bare model's."
+
+    def test_transformers_trains_an_adapter_on_it(self, pair: Pair) -> None:
+        """Where `stages` say that QLoRA works, transformers' Trainer takes the model; elsewhere a job is refused early."""
+        from transformers.trainer_utils import validate_quantization_for_training
+
+        assert isinstance(pair.job.one("quantizer").stages["QLoRA"], Supported)
+        validate_quantization_for_training(pair.quantized)
 
     def test_an_adapter_learns_and_the_model_generates(self, pair: Pair) -> None:
         """QLoRA: after an evaluation, a few steps lower the loss; greedy decoding goes on from a prompt."""
