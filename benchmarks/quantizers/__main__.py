@@ -17,6 +17,7 @@ measured. The columns:
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import multiprocessing
 import shutil
@@ -55,7 +56,7 @@ OFFLINE: dict[str, Json] = {
     "gptq 4 bits": {"quantizer": "gptq", "quant_group_size": 64},
     "awq 4 bits": {"quantizer": "awq", "quant_group_size": 64},
     "llm-compressor FP8": {"quantizer": "llm_compressor", "quant_scheme": "FP8_DYNAMIC"},
-    "llm-compressor W8A16": {"quantizer": "llm_compressor", "quant_scheme": "W8A16"},
+    "llm-compressor W8A16": {"quantizer": "llm_compressor", "quant_scheme": "W8A16", "quant_group_size": 64},
 }
 """Line → options. Groups of 64: the widths of SmolLM2, 576 and 1536, are no multiples of 128."""
 
@@ -64,7 +65,8 @@ QUESTIONS = (
     "Write one sentence about the sea.", "Who wrote Hamlet?", "What do bees make?", "How many days has a week?",
 )  # fmt: skip
 NEW_TOKENS = 24
-WINDOW = 512
+WINDOW, CALIBRATED = 512, 32
+"""Tokens that are read at once; as many on which gptq and awq calibrate, the text behind the measured part."""
 SHARED = {"template": "chatml", "torch_dtype": "float32", "device": "cpu"}
 
 
@@ -74,6 +76,16 @@ def natural_text() -> str:
 
     folder = Path(sklearn.datasets.__file__).parent / "descr"
     return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.rst")))
+
+
+def calibration(tokenizer: Any, folder: Path, measured: int) -> str:
+    """A file of rows of the natural text behind its first `measured` tokens, on which quantizers calibrate."""
+    ids = tokenizer(natural_text())["input_ids"][measured:]
+    pieces = [tokenizer.decode(ids[n : n + WINDOW]) for n in range(0, CALIBRATED * WINDOW, WINDOW)]
+    file = folder / "calibration.jsonl"
+    rows = [{"query": "Write a description of a data set.", "response": piece} for piece in pieces]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(file)
 
 
 def perplexity(model: Any, tokenizer: Any, count: int) -> float:
@@ -225,8 +237,10 @@ def quantized(name: str, plain: str, asked: argparse.Namespace) -> tuple[str, Js
         return plain, AT_LOAD[name]
     folder = asked.folder / "quantized" / name.replace(" ", "-")
     if not folder.is_dir():
-        rows = [str(asked.folder / "orders-train.jsonl")]
-        run("export", model=plain, dataset=rows, output_dir=str(folder), **SHARED, **OFFLINE[name])
+        from transformers import AutoTokenizer
+
+        rows = calibration(AutoTokenizer.from_pretrained(plain), asked.folder, asked.tokens)
+        run("export", model=plain, dataset=[rows], output_dir=str(folder), **SHARED, **OFFLINE[name])
     return str(folder), {}
 
 

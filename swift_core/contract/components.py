@@ -62,8 +62,8 @@ class Quantizer(Component):
     """Values of `quant_method` in a checkpoint's config.json that it can load."""
 
     stages: ClassVar[Mapping[str, Capability] | property] = {}
-    """QAT, QLoRA, PTQ → whether quantized weights train, adapters train on them (asked before a job loads anything), and
-    they can be exported. A property where it depends on options."""
+    """QAT, QLoRA, PTQ → whether quantized weights train, adapters train on them, and they can be exported. A job asks
+    before it loads anything. A property where it depends on options."""
 
     takes_parts: ClassVar[bool | property] = False
     """Whether a weight that it packed may be cut among processes, and is itself again where the bits are joined."""

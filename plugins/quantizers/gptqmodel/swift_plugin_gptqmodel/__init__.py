@@ -53,9 +53,10 @@ class Calibrated(Quantizer):
 
     @hookimpl
     def quantize_model(self, job: Job, path: str, rows: Iterable[Any], folder: str) -> str:
-        from swift_plugin_runtime.quantizing.offline import quantize_apart
+        from swift_plugin_runtime.quantizing.offline import quantize_apart, refuse_group
 
         self.refuse_settings(job)
+        refuse_group(job, path, self.quant_group_size)
         if not shutil.which("nvcc"):
             os.environ.setdefault("BUILD_CUDA_EXT", "0")  # GPTQModel would compile kernels that nothing can run
         worker, drawn = Path(__file__).with_name("worker.py"), list(rows)[: self.quant_samples]

@@ -18,6 +18,9 @@ from swift_core.contract.job import Job
 CALIBRATED = ("FP8", "W4A16", "W8A8")
 """Schemes that look at rows: FP8 for the size of activations, the others for GPTQ's rounding."""
 
+GROUPED = ("W8A16", "W4A16")
+"""Schemes whose weights share scales by groups."""
+
 
 @dataclass(kw_only=True, eq=False)
 class LlmCompressor(Quantizer):
@@ -36,6 +39,9 @@ class LlmCompressor(Quantizer):
         "FP8_DYNAMIC",
         "Bits of weights (W) and of activations (A) when served; FP8: E4M3 for both (arXiv 2209.05433), DYNAMIC: "
         "activations scaled token by token; W4A16 and W8A8 are rounded by GPTQ (arXiv 2210.17323).",
+    )
+    quant_group_size: int = option(
+        128, "g of W8A16 and W4A16: weights that share a scale; the other schemes have none.", ge=1, symbol="g"
     )
     quant_samples: int = option(
         256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1, symbol=""
@@ -56,9 +62,12 @@ class LlmCompressor(Quantizer):
 
     @hookimpl
     def quantize_model(self, job: Job, path: str, rows: Iterable[Any], folder: str) -> str:
-        from swift_plugin_runtime.quantizing.offline import quantize_apart, refuse_media
+        from swift_plugin_runtime.quantizing.offline import quantize_apart, refuse_group, refuse_media
 
         refuse_media(job, "llm_compressor")
+        group = self.quant_group_size if self.quant_scheme in GROUPED else None
+        if group:
+            refuse_group(job, path, group, self.quant_skip_modules)
         worker, drawn = Path(__file__).with_name("worker.py"), list(rows)[: self.quant_samples]
-        told = {"scheme": self.quant_scheme, "skip": self.quant_skip_modules}
+        told = {"scheme": self.quant_scheme, "group": group, "skip": self.quant_skip_modules}
         return quantize_apart(job, path, drawn if self.needs_rows else [], folder, worker, "llm_compressor", **told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from compressed_tensors.quantization import preset_name_to_scheme
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
@@ -19,7 +20,10 @@ def main() -> None:
         work = json.load(stream)
     model = AutoModelForCausalLM.from_pretrained(work["model"], dtype="auto")
     kind = GPTQModifier if work["scheme"] in ROUNDED_BY_GPTQ else QuantizationModifier
-    recipe = [kind(targets="Linear", scheme=work["scheme"], ignore=work["skip"])]
+    scheme = preset_name_to_scheme(work["scheme"], ["Linear"])
+    if work["group"]:
+        scheme.weights.group_size = work["group"]
+    recipe = [kind(config_groups={"group_0": scheme}, ignore=work["skip"])]
     rows = work["rows"]
     calibration = {
         "dataset": Dataset.from_list(rows),

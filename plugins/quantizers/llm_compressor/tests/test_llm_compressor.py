@@ -13,7 +13,9 @@ from swift_testing.contracts import CHAT, tiny_model, write_rows
 from swift_testing.contracts_model import logits_of
 from swift_testing.quantizers import compare_apart
 from swift_testing.tiny import tiny_llama
+from transformers import AutoModelForCausalLM
 
+from swift_core.api import run
 from swift_core.catalogue import venvs
 from swift_core.contract.errors import SwiftError
 from swift_core.jobs.steps import load_model
@@ -82,6 +84,28 @@ class TestLlmCompressor(ComponentContract):
             assert value.dtype is held[f"model.layers.0.mlp.up_proj.{part}"].dtype, part
         wanted = load_model(self.job("sft", model=plain, torch_dtype="float32"))[0]
         assert torch.allclose(logits_of(model), logits_of(wanted), atol=1e-5)
+        model.dequantize()
+        assert type(model.model.layers[0].mlp.up_proj) is torch.nn.Linear
+        assert torch.allclose(logits_of(model), logits_of(wanted), atol=1e-5)
+
+    def test_an_adapter_is_merged_into_what_the_codes_stand_for(self, tmp_path):
+        """The merged checkpoint is a plain one, and answers as the adapter did on the codes."""
+        folder, _ = write_checkpoint(tiny_model("llama"), tmp_path, "pack-quantized")
+        told = {"model": folder, "torch_dtype": "float32", "device": "cpu"}
+        done = run(
+            "sft", dataset=[write_rows(tmp_path, CHAT)], tuner=["lora"], max_steps=2, learning_rate=0.02,
+            output_dir=str(tmp_path / "run"), **told,
+        )  # fmt: skip
+        merged = run("merge-lora", ckpt_dir=done["checkpoint"], device="cpu")["folders"]["merge-lora"]
+        plain = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+        assert not hasattr(plain.config, "quantization_config")
+        assert torch.allclose(logits_of(plain), logits_of(done["trainer"].model.eval()), atol=1e-4)
+
+    def test_groups_that_do_not_fill_a_layer_are_refused(self, tmp_path):
+        """Before the environment is made, with a size that fits."""
+        told = {"quant_scheme": "W8A16", "quant_group_size": 48, "output_dir": str(tmp_path / "out")}
+        with pytest.raises(SwiftError, match=r"Groups of 48 weights .* Say --quant_group_size 16"):
+            self.job("export", model=tiny_model("llama"), **told).run()
 
     def test_a_plain_checkpoint_says_how_to_make_a_compressed_one(self):
         with pytest.raises(SwiftError, match="swift export --quant_method llm_compressor"):
@@ -158,8 +182,6 @@ class TestW8A8(Made):
 @asked
 def test_it_generates_and_an_adapter_learns_on_it(tmp_path):
     """From the rows of a job to a compressed checkpoint, an adapter trained on that, and answers."""
-    from swift_core.api import run
-
     base = tiny_llama(tmp_path / "base", hidden_size=128)
     rows = write_rows(tmp_path, LONG + CHAT)
     made = run(
@@ -175,5 +197,6 @@ def test_it_generates_and_an_adapter_learns_on_it(tmp_path):
     model = done["trainer"].model.eval()
     answer = model.generate(input_ids=torch.arange(3, 9).unsqueeze(0), max_new_tokens=4, do_sample=False)
     assert answer.shape == (1, 10)
-    with pytest.raises(SwiftError, match="Merge into the model that was quantized"):
-        run("merge-lora", ckpt_dir=done["checkpoint"], device="cpu")
+    merged = run("merge-lora", ckpt_dir=done["checkpoint"], device="cpu")["folders"]["merge-lora"]
+    plain = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+    assert torch.allclose(logits_of(plain), logits_of(model), atol=1e-4)

@@ -47,7 +47,7 @@ def test_int4_answers_and_trains_no_adapter(tmp_path):
     int4 = {"quantizer": "torchao", "torchao_type": "int4_weight_only"}
     plain, small = (logits(load_model(given("infer", **told, **more))[0]) for more in ({}, int4))
     assert torch.cosine_similarity(plain.flatten(), small.flatten(), dim=0) > 0.8
-    with pytest.raises(SwiftError, match="trains no adapters: .* weights of 8 bits alone. Say --torchao_type int8"):
+    with pytest.raises(SwiftError, match=r"trains no adapters: .* weights of 8 bits alone. Say --torchao_type int8"):
         given("sft", dataset=["rows.jsonl"], tuner=["lora"], **told, **int4)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,40 @@ def refuse_media(job: Job, name: str) -> None:
     """SwiftError for a family that reads more than text, before an environment is made."""
     if set(job.card.modality) != {"text"}:
         raise SwiftError(f"{job.card.name} reads more than text; {name} calibrates on text models alone.")
+
+
+def refuse_group(job: Job, path: str, size: int, skipped: Sequence[str] = ("lm_head",)) -> None:
+    """SwiftError, before an environment is made, where groups of `size` weights do not fill a linear layer's width.
+
+    path: the checkpoint; its config is read and no weights. size: -1 stands for a whole column. skipped: layers that
+    stay as they are, by name or by a regex after `re:`.
+    """
+    import torch
+
+    from swift_plugin_runtime.planning.shape import untuned
+
+    with torch.device("meta"):
+        model = untuned(job, job.hook.load_config(job=job, path=path))
+    widths = {
+        name: layer.in_features
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and not any(_named(name, word) for word in skipped)
+    }
+    odd = {name: width for name, width in widths.items() if size > 0 and width % size}
+    if odd:
+        name, width = next(iter(odd.items()))
+        fits = math.gcd(size, *widths.values())
+        raise SwiftError(
+            f"Groups of {size} weights do not fill a width of {width} ({name}, and {len(odd) - 1} more layers). "
+            f"Say --quant_group_size {fits}, which divides all widths."
+        )
+
+
+def _named(layer: str, word: str) -> bool:
+    """Whether a layer has that name, or a part of it has, or the regex after `re:` fits from its beginning."""
+    if word.startswith("re:"):
+        return re.match(word[3:], layer) is not None
+    return layer == word or layer.endswith(f".{word}")
 
 
 def run_apart(owner: str, worker: Path, work: dict[str, Any]) -> None:

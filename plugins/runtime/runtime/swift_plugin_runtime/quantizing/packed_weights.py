@@ -27,6 +27,14 @@ class CodedLinear(torch.nn.Linear):
         """[…, in] to […, out]."""
         return torch.nn.functional.linear(input, self.weight.to(input.dtype), self.bias)
 
+    def plain(self, dtype: torch.dtype) -> torch.nn.Linear:
+        """A linear layer of the weight [out, in] that the codes stand for."""
+        made = torch.nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta", dtype=dtype)
+        made.weight = torch.nn.Parameter(self.weight.to(dtype), requires_grad=False)
+        if self.bias is not None:
+            made.bias = torch.nn.Parameter(self.bias.to(dtype), requires_grad=False)
+        return made
+
 
 class CodedQuantizer(HfQuantizer):
     """Puts layers with codes where the checkpoint has codes. Subclasses say which layer takes the place of which."""
@@ -40,6 +48,12 @@ class CodedQuantizer(HfQuantizer):
     def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
         for name in self.quantization_config.layers:
             model.set_submodule(name, self.coded(name, model.get_submodule(name)))
+
+    def _dequantize(self, model: Any, dtype: torch.dtype | None = None) -> Any:
+        """The model with plain layers in place of those with codes, in `dtype`; left out: float32."""
+        for name in self.quantization_config.layers:
+            model.set_submodule(name, model.get_submodule(name).plain(dtype or torch.float32))
+        return model
 
     def is_serializable(self, *_: Any, **__: Any) -> bool:
         return False
