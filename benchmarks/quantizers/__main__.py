@@ -66,7 +66,8 @@ QUESTIONS = (
 )  # fmt: skip
 NEW_TOKENS = 24
 WINDOW, CALIBRATED = 512, 32
-"""Tokens that are read at once; as many on which gptq and awq calibrate, the text behind the measured part."""
+"""Tokens that are read at once; pieces of that size, at most, on which gptq and awq calibrate: the text behind the
+measured part has some 22."""
 SHARED = {"template": "chatml", "torch_dtype": "float32", "device": "cpu"}
 
 
@@ -80,8 +81,8 @@ def natural_text() -> str:
 
 def calibration(tokenizer: Any, folder: Path, measured: int) -> str:
     """A file of rows of the natural text behind its first `measured` tokens, on which quantizers calibrate."""
-    ids = tokenizer(natural_text())["input_ids"][measured:]
-    pieces = [tokenizer.decode(ids[n : n + WINDOW]) for n in range(0, CALIBRATED * WINDOW, WINDOW)]
+    ids = tokenizer(natural_text())["input_ids"][measured:][: CALIBRATED * WINDOW]
+    pieces = [tokenizer.decode(ids[n : n + WINDOW]) for n in range(0, len(ids), WINDOW)]
     file = folder / "calibration.jsonl"
     rows = [{"query": "Write a description of a data set.", "response": piece} for piece in pieces]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

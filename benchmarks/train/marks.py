@@ -15,7 +15,8 @@ def targets(model: Path) -> list[str] | str:
     Experts are single layers for some contestants and one tensor for others.
     """
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    return ["q_proj", "k_proj", "v_proj", "o_proj"] if "num_experts" in config else "all-linear"
+    experts = any(name in config for name in ("num_experts", "num_local_experts"))
+    return ["q_proj", "k_proj", "v_proj", "o_proj"] if experts else "all-linear"
 
 
 class Marks:

@@ -53,10 +53,9 @@ class Calibrated(Quantizer):
 
     @hookimpl
     def quantize_model(self, job: Job, path: str, rows: Iterable[Any], folder: str) -> str:
-        from swift_plugin_runtime.quantizing.offline import quantize_apart, refuse_group
+        from swift_plugin_runtime.quantizing.offline import quantize_apart
 
-        self.refuse_settings(job)
-        refuse_group(job, path, self.quant_group_size)
+        self.refuse_settings(job, path)
         if not shutil.which("nvcc"):
             os.environ.setdefault("BUILD_CUDA_EXT", "0")  # GPTQModel would compile kernels that nothing can run
         worker, drawn = Path(__file__).with_name("worker.py"), list(rows)[: self.quant_samples]
@@ -67,8 +66,8 @@ class Calibrated(Quantizer):
         """The arguments of GPTQModel's QuantizeConfig."""
         return {"bits": self.quant_bits, "group_size": self.quant_group_size}
 
-    def refuse_settings(self, job: Job) -> None:
-        """SwiftError for what the method cannot do, before its environment is made."""
+    def refuse_settings(self, job: Job, path: str) -> None:
+        """SwiftError for what the method cannot do with the checkpoint `path`, before its environment is made."""
         from swift_plugin_runtime.quantizing.offline import refuse_media
 
         refuse_media(job, self.method)
@@ -95,8 +94,11 @@ class Awq(Calibrated):
     method = "awq"
     reads = ("awq",)
 
-    def refuse_settings(self, job: Job) -> None:
-        """Raises SwiftError for other than 4 bits, and for what every method here refuses."""
-        super().refuse_settings(job)
+    def refuse_settings(self, job: Job, path: str) -> None:
+        """Raises SwiftError for other than 4 bits, for groups that do not fill a layer, and for what gptq refuses."""
+        from swift_plugin_runtime.quantizing.offline import refuse_group
+
+        super().refuse_settings(job, path)
         if self.quant_bits != 4:
             raise SwiftError(f"AWQ packs 4 bits; --quant_bits {self.quant_bits} is for gptq.")
+        refuse_group(job, path, self.quant_group_size)

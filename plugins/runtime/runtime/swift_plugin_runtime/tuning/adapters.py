@@ -29,6 +29,10 @@ MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 """Model types for which PEFT refuses adapters on `out_proj`."""
 
 
+FUSED = r"The following (rank|alpha)_pattern keys did not match any targeted module .*: \['[^',]*gate_up_proj'\]"
+"""What PEFT says of the ranks that it gives fused experts itself, and does not ignore."""
+
+
 def attach(model: Any, config: Any, name: str) -> Any:
     """The model with a new trainable adapter; a second one joins the first, and both are active."""
     import peft
@@ -42,6 +46,7 @@ def attach(model: Any, config: Any, name: str) -> Any:
             config.task_type = None  # PEFT's wrapper of causal models asks for it; encoders have none
         with warnings.catch_warnings():  # PEFT 0.21 asks transformers by a name that is going away
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+            warnings.filterwarnings("ignore", FUSED)  # PEFT looks for them among layers, and fused experts are tensors
             warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`")  # `merge` unties what it must
             with _refusals(model, config):
                 return _told(peft.get_peft_model(model, config, adapter_name=name))
