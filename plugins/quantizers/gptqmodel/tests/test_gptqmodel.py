@@ -90,9 +90,9 @@ class TestAwq(ComponentContract):
 
     def test_groups_that_do_not_fill_a_layer_are_refused(self, tmp_path):
         """Before the environment is made, with a size that fits all."""
-        values = {"model": tiny_model("llama"), "dataset": [write_rows(tmp_path, CHAT)], "output_dir": str(tmp_path)}
+        values = {"model": tiny_model("llama"), "dataset": [write_rows(tmp_path, CHAT)]}
         with pytest.raises(SwiftError, match=r"Groups of 128 weights .* Say --quant_group_size 64"):
-            self.job("export", quant_group_size=128, exist_ok=True, **values).run()
+            self.job("export", quant_group_size=128, output_dir=str(tmp_path / "out"), **values).run()
 
 
 LONG = [{"query": "What is in the picture? " * 8, "response": f"The answer is here: {n}. " * 8} for n in range(8)]
