@@ -99,6 +99,8 @@ class Trainer(transformers.Trainer):
     """What an item of the training data is called."""
     optimizer: Any
     """torch's, or accelerate's around it; None until it is made."""
+    parameters_counted = 0
+    """Parameters beside the embeddings; 0 until the first step."""
 
     def __init__(self, job: Job, processor: Any, **arguments: Any):
         hold_frozen(job, arguments["model"])
@@ -204,6 +206,12 @@ class Trainer(transformers.Trainer):
             loss = super().training_step(model, inputs, num_items_in_batch)
         check_loss(loss, inputs, self.state.global_step, self.processing_class)
         return loss
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """transformers' estimate, 6 a token and parameter; the parameters are counted once, not in every step."""
+        self.parameters_counted = self.parameters_counted or self.model.num_parameters(exclude_embeddings=True)
+        main = getattr(self.model, "main_input_name", "input_ids")
+        return 6 * inputs[main].numel() * self.parameters_counted if main in inputs else 0
 
     def train(self, *arguments: Any, **named: Any) -> Any:
         """As the base class; then signals go where they went before. SwiftError where the disk is too small."""
