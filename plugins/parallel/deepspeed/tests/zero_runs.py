@@ -19,7 +19,10 @@ def write(folder: Path, **shape: Any) -> None:
 
 
 def learnt(folder: str, name: str, size: int, tuner: str, **more: Any) -> dict[str, Any]:
-    """Losses, lines that the job says and saved weights of a run of four steps, each of `size` rows a process."""
+    """What a run of four steps makes, each of `size` rows a process.
+
+    Losses, lines that the job says, saved weights, and names of the weights that this process gathers to save them.
+    """
     from safetensors.torch import load_file
 
     from swift_core.job.options import Given
@@ -35,7 +38,9 @@ def learnt(folder: str, name: str, size: int, tuner: str, **more: Any) -> dict[s
     done = job.run()
     losses = [line["loss"] for line in done["trainer"].state.log_history if "loss" in line]
     (file,) = Path(done["checkpoint"]).glob("*model.safetensors")
-    return {"losses": losses, "said": job.notes, "weights": load_file(file)}
+    with done["trainer"]._whole_model(done["trainer"].model):
+        gathered = list(done["trainer"].model.state_dict()) if more.get("deepspeed") and tuner == "lora" else []
+    return {"losses": losses, "said": job.notes, "weights": load_file(file), "gathered": gathered}
 
 
 def apart(one: dict[str, Any], other: dict[str, Any]) -> float:
