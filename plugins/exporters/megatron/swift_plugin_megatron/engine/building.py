@@ -109,7 +109,7 @@ class Attention(DotProductAttention):
 
 
 def _layers(shape: dict[str, Any], config: Any) -> Any:
-    """The specification of this process's layers. Keys of checkpoints are those that Transformer Engine's layers have."""
+    """The layers of this process. Their checkpoints have the keys that Transformer Engine's layers have."""
     experts = shape.get("num_moe_experts")
     spec = get_gpt_layer_local_spec(
         num_experts=experts, qk_layernorm=shape.get("qk_layernorm", False), normalization=shape["normalization"]

@@ -29,7 +29,7 @@ STYLE, MESH = "swift_part", "fsdp"
 wide as they are."""
 
 PACKED = "swift_packed"
-"""The attribute of a part of a packed weight that tells what it was: its class, type, shape and what was noted on it."""
+"""The attribute of a part of a packed weight that tells what it was: class, type, shape and what was noted on it."""
 
 _OWNERS: WeakSet[Any] = WeakSet()
 """Modules that gather weights while they run: blocks, and what has weights outside of them."""
@@ -155,7 +155,9 @@ def as_floats(value: Any) -> torch.Tensor:
     if value.is_floating_point():
         return value
     if value.nbytes % 4:
-        raise SwiftError(f"A packed weight of {value.nbytes} bytes cannot be split among processes: leave --fsdp or ZeRO 3 out.")
+        raise SwiftError(
+            f"A packed weight of {value.nbytes} bytes cannot be split among processes: leave --fsdp or ZeRO 3 out."
+        )
     return torch.Tensor(value.data).contiguous().view(-1).view(torch.float32)[:, None]
 
 

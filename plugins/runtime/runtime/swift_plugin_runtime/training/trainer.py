@@ -712,8 +712,8 @@ def names_to_save(job: Job, model: Any) -> set[str] | None:
 
 def _refuse_the_whole(*_: Any, **__: Any) -> None:
     raise SwiftError(
-        "No tuner of this job saves what it trained, and the model is split, so that the adapters alone were gathered. A "
-        "tuner whose save_tuner leaves that to the whole model says `trains_whole_weights = True`."
+        "No tuner of this job saves what it trained, and the model is split, so that the adapters alone were gathered. "
+        "A tuner whose save_tuner leaves that to the whole model says `trains_whole_weights = True`."
     )
 
 
