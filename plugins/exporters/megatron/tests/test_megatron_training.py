@@ -154,7 +154,7 @@ def trained(place, family, name, **options):
     if not model.is_dir():
         megatron_families.write(model, family)
     told = {**STEPS, "model": str(model), "dataset": str(place / f"{rows}.jsonl"), "output_dir": str(place / name)}
-    done = run("train", **told, **options)
+    done = run("train", **{**told, **options})
     log = done["trainer"].state.log_history
     told = [[line[name] for line in log if name in line] for name in ("loss", "grad_norm")]
     return [*told[0], *told[1]], done["checkpoint"]

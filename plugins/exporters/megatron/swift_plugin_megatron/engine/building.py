@@ -118,7 +118,10 @@ def _layers(shape: dict[str, Any], config: Any) -> Any:
         spec.submodules.sharded_state_dict_keys_map.pop("pre_mlp_layernorm.")
         spec.submodules.pre_mlp_layernorm = Norm
     spec.submodules.input_layernorm = Norm
-    spec.submodules.self_attention.submodules.core_attention = Attention
+    attention = spec.submodules.self_attention.submodules
+    attention.core_attention = Attention
+    if shape.get("qk_layernorm", False):
+        attention.q_layernorm = attention.k_layernorm = Norm
     return TransformerBlockSubmodules([spec] * get_num_layers_to_build(config), Norm)
 
 
@@ -148,9 +151,10 @@ def put(model: Any, state: dict[str, Any]) -> None:
 
 
 def places(length: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """(places in a row of this process's tokens; those of all tokens, one process of the context group after another).
+    """(places in a row of this process's tokens, [own]; those of all, one process of the context group after another).
 
-    Each has a piece from the front and one from the back, so that all have the same work. length: of `filled`.
+    Each has a piece from the front and one from the back, so that all have the same work. length: of `filled`; the
+    second has the shape [length].
     """
     size, mine = parallel_state.get_context_parallel_world_size(), parallel_state.get_context_parallel_rank()
     pieces = torch.arange(length, device=device).view(2 * size, -1)

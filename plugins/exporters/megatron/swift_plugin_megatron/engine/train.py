@@ -120,6 +120,7 @@ class OfWholeRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """As it is, [rows]."""
         return gradient
 
 

@@ -50,7 +50,7 @@ def whole_weights(model: Any, only: Collection[str]) -> dict[str, Any]:
     """
     deepspeed: Any = importlib.import_module("deepspeed")
 
-    state = {}
+    state: dict[str, Any] = {}
     for name, value in model.state_dict(keep_vars=True).items():
         if name in only:
             with deepspeed.zero.GatheredParameters([value], enabled=hasattr(value, "ds_id")):
