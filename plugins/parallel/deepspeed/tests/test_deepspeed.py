@@ -93,6 +93,18 @@ def test_zero_3_learns_what_one_process_learns(two, tmp_path, tuner):
 
 
 @heavy
+def test_under_zero_3_an_adapter_is_held_to_the_model_without_it(two, tmp_path):
+    """dpo: AdamW's steps move each weight by some 0.01, ten times those of the other tests."""
+    zero_runs.write(tmp_path)
+    pairs = {"rlhf_type": "dpo", "learning_rate": 1e-2}
+    whole = zero_runs.learnt(str(tmp_path), "whole", 2, "lora", **pairs)
+    assert whole["losses"][0] == pytest.approx(0.6931, abs=1e-4) and abs(whole["losses"][-1] - 0.6931) > 1e-3
+    for found in two.call(zero_runs.learnt, str(tmp_path), "split", 1, "lora", deepspeed="zero3", **pairs):
+        assert found["losses"] == pytest.approx(whole["losses"], abs=1e-5)
+        assert zero_runs.apart(found["weights"], whole["weights"]) < 2e-4
+
+
+@heavy
 def test_zero_3_computes_in_bfloat16_where_it_is_asked(two, tmp_path):
     """Adapters in float32 beside bfloat16 weights: DeepSpeed computes in one type, and casts none that it has taken."""
     zero_runs.write(tmp_path)

@@ -14,7 +14,8 @@ def write(folder: Path, **shape: Any) -> None:
 
     tiny_qwen2(folder / "base", tie_word_embeddings=True, **shape)
     words = "one two three four five six seven eight".split()
-    rows = [{"query": f"Count to {n}.", "response": " ".join(words[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
+    said = {n: " ".join(words[:n]) for n in (1, 8, 2, 7, 3, 6, 4, 5)}
+    rows = [{"query": f"Count to {n}.", "response": said[n], "rejected_response": said[9 - n]} for n in said]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -34,7 +35,8 @@ def learnt(folder: str, name: str, size: int, tuner: str, **more: Any) -> dict[s
         "lr_scheduler_type": "constant", "max_steps": 4, "save_steps": 2, "logging_steps": 1,
         "per_device_train_batch_size": size, **more,
     }  # fmt: skip
-    job = prepare("sft", [Given(key, value, "test") for key, value in given.items()])
+    command = "rlhf" if "rlhf_type" in more else "sft"
+    job = prepare(command, [Given(key, value, "test") for key, value in given.items()])
     done = job.run()
     losses = [line["loss"] for line in done["trainer"].state.log_history if "loss" in line]
     (file,) = Path(done["checkpoint"]).glob("*model.safetensors")
