@@ -74,7 +74,7 @@ trajectories: .venv/.ready
 
 # Which method learns under which strategy what one process learns, or why it is refused: the table of docs/scaling.md.
 strategies: .venv/.ready .venv/deepspeed/.ready
-	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_STRATEGIES='tensor zero2' PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
+	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_STRATEGIES='tensor zero2 zero3' PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
 	$(PY) tools/reference.py
 
 # What models take on GPUs, as swift plan counts it: docs/hardware.md, some minutes.
@@ -168,7 +168,7 @@ test-newest: .venv/newest/.ready
 # DeepSpeed's ZeRO on two processes of a CPU; its first run builds an operator with g++, which takes a minute.
 test-deepspeed: .venv/deepspeed/.ready .venv/conformance/.ready
 	PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -c 'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder; ShareMemCommBuilder().load()'
-	SWIFT_TEST_STRATEGIES=zero2 PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
+	SWIFT_TEST_STRATEGIES='zero2 zero3' PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
 	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed:$(CURDIR)/.venv/conformance PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest plugins/parallel/fsdp plugins/parallel/deepspeed -k "zero3 or zero_3"
 
 # Four processes, every family with media in every way, video among them, and the methods that share matrix products.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -86,12 +87,16 @@ def needs(names: tuple[str, ...], root: Path = ROOT) -> tuple[list[Path], list[s
 
 
 def resolved(requirements: list[str], python: str) -> dict[str, str]:
-    """Name → version of all that `requirements` ask for on Linux. Raises CalledProcessError where they cannot meet."""
+    """Name → version of all that `requirements` ask for on Linux. Raises SystemExit where they cannot meet.
+
+    Wheels that this machine has by itself are not asked: among them may be torch for a CPU, which does without Triton.
+    """
     command = [
         *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--only-binary"),
         *(":all:", "--python-version", python, "--python-platform", "x86_64-manylinux_2_39", "-"),
     ]
-    done = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "UV_FIND_LINKS"}
+    done = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"The requirements of the bundle cannot be met together:\n{done.stderr}")
     pairs = (line.split(" ;")[0].split("==") for line in done.stdout.splitlines() if "==" in line)

@@ -40,7 +40,6 @@ def curves(largest: int) -> list[Curve]:
         (way, tuner): Curve(f"loading, {way}, {tuner}: most memory", "processes", "MiB", theory)
         for way in ways
         for tuner in TUNERS
-        if (way, tuner) != ("zero3", "qlora")  # which reads the whole
     }
     os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 16)  # of the processes to be started: what is freed is given back
     with tempfile.TemporaryDirectory() as place:

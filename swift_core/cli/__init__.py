@@ -12,16 +12,44 @@ def main() -> None:
     try:
         _run(sys.argv[1:])
     except Interrupted as error:
-        print(f"swift: {error}", file=sys.stderr)
+        _tell(error)
         sys.exit(128 + error.number)
     except SwiftError as error:
-        print(f"swift: {error}", file=sys.stderr)
+        _tell(error)
         sys.exit(2)
     except KeyboardInterrupt:
         print("swift: interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+
+
+TOLD = "SWIFT_TOLD"
+"""Variable with a folder in which the processes of one launcher note what they have told."""
+
+
+def _tell(error: Exception) -> None:
+    """Print an error, which several processes may meet at once, as one of them."""
+    text = f"swift: {error}"
+    if _is_news(text):
+        print(text, file=sys.stderr)
+
+
+def _is_news(text: str) -> bool:
+    """Whether no other process of the same start has told this; it is noted where a launcher made a folder for it."""
+    import os
+    import zlib
+
+    if TOLD not in os.environ:
+        return True
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    try:
+        os.close(os.open(f"{os.environ[TOLD]}/{start}-{zlib.crc32(text.encode()):x}", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    except OSError:  # better told twice than not at all
+        return True
+    return True
 
 
 def _run(words: list[str]) -> None:

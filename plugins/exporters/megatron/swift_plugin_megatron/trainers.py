@@ -63,6 +63,7 @@ class MegatronTrainer(Trainer):
             "tensor": self.tensor_parallel_size,
             "pipeline": self.pipeline_parallel_size,
             "expert": self.expert_parallel_size,
+            "context": self.context_parallel_size,
         }
 
     @hookimpl

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 ENGINE = Path(__file__).parent / "engine"
 
-NO_TRANSFORMER_ENGINE = "which Megatron-Core does through Transformer Engine alone; its environment here has none"
-
 
 def has_cuda() -> bool:
     """Whether this machine has a GPU that Megatron-Core can train on."""
@@ -47,16 +45,14 @@ def check(job: Job, trainer: MegatronTrainer) -> None:
         raise SwiftError("Megatron-Core trains on NVIDIA GPUs alone, and there is none here. Take --trainer sft or pt.")
     if [item.entry.name for item in job.many("tuner")] != ["full"] or job.options.adapters:
         raise SwiftError("Megatron-Core trains whole weights here: say --tuner full, and merge adapters before.")
-    if trainer.context_parallel_size > 1:
-        raise SwiftError(f"--context_parallel_size splits attention, {NO_TRANSFORMER_ENGINE}.")
     if job.options.new_special_tokens:
         raise SwiftError("Megatron-Core's trainers add no tokens; leave --new_special_tokens out.")
     if job.options.torch_dtype != "auto":
         raise SwiftError("Megatron-Core trains in the checkpoint's own precision; leave --torch_dtype out.")
-    processes, each = processes_of(trainer), trainer.tensor_parallel_size * trainer.pipeline_parallel_size
+    processes, each = processes_of(trainer), together(trainer)
     if processes % each or (processes // trainer.pipeline_parallel_size) % trainer.expert_parallel_size:
         raise SwiftError(
-            f"{processes} processes (--megatron_processes) do not make whole groups of {each} that hold a model, and "
+            f"{processes} processes (--megatron_processes) do not make whole groups of {each} that share a row, and "
             f"of {trainer.expert_parallel_size} that share experts."
         )
 
@@ -66,14 +62,23 @@ def processes_of(trainer: MegatronTrainer) -> int:
     return trainer.megatron_processes or torch.cuda.device_count()
 
 
+def together(trainer: MegatronTrainer) -> int:
+    """How many processes share a row: its layers, products and tokens."""
+    sizes = trainer.sizes()
+    return sizes["tensor"] * sizes["pipeline"] * sizes["context"]
+
+
 def check_shape(config: Any, sizes: dict[str, int]) -> None:
     """SwiftError for a model that cannot be shared so."""
-    experts = architecture_of(config).experts
-    count = getattr(config, experts) if experts else 1
+    architecture = architecture_of(config)
+    count = getattr(config, architecture.experts) if architecture.experts else 1
+    width = getattr(config, architecture.facts.get("moe_ffn_hidden_size", "intermediate_size"))
+    column = f"columns of {'an expert' if architecture.experts else 'the MLP'}"
     shared = {
         "tensor": {
             "key heads": config.num_key_value_heads or config.num_attention_heads,
             "words of the vocabulary": config.vocab_size,
+            **({column: width} if sizes["expert"] == 1 else {}),  # else an expert is not shared
         },
         "pipeline": {"layers": config.num_hidden_layers},
         "expert": {"experts": count},
@@ -82,8 +87,6 @@ def check_shape(config: Any, sizes: dict[str, int]) -> None:
         for what, number in parts.items():
             if number % sizes[way]:
                 raise SwiftError(f"--{way}_parallel_size {sizes[way]} does not divide the model's {number} {what}.")
-    if experts and sizes["tensor"] > 1:
-        raise SwiftError(f"--tensor_parallel_size beside experts cuts norms as well, {NO_TRANSFORMER_ENGINE}.")
 
 
 def shape_of(config: Any) -> Any:
@@ -124,7 +127,7 @@ class Run:
         if self.job.options.max_steps > 0:
             return int(self.job.options.max_steps)
         trainer = self.trainer
-        copies = processes_of(trainer) // (trainer.tensor_parallel_size * trainer.pipeline_parallel_size)
+        copies = processes_of(trainer) // together(trainer)
         each = copies * trainer.per_device_train_batch_size * trainer.gradient_accumulation_steps
         return trainer.num_train_epochs * math.ceil(len(self.rows) / each)
 

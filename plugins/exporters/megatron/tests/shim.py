@@ -18,6 +18,7 @@ def _on_cpu(function: Any) -> Any:
     def call(*arguments: Any, **named: Any) -> Any:
         if str(named.get("device", "")).startswith("cuda"):
             named["device"] = "cpu"
+        named.pop("pin_memory", None)  # for a copy to a GPU
         return function(*arguments, **named)
 
     return call

@@ -35,6 +35,9 @@ STEPS = {
     "max_steps": 3, "logging_steps": 1, "save_steps": 3, "template": "chatml",
 }  # fmt: skip
 
+EXPERTS_AND_TOKENS = ("expert_parallel_size", "context_parallel_size")
+EXPERTS_AND_PRODUCTS = ("expert_parallel_size", "tensor_parallel_size")
+
 CASES = {
     "one process": ("qwen2", 1, {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}),
     "tensor": ("qwen3", 2, {"tensor_parallel_size": 2, "per_device_train_batch_size": 8}),
@@ -50,6 +53,23 @@ CASES = {
     "dpo, pipeline": ("llama", 2, {"pipeline_parallel_size": 2, "gradient_accumulation_steps": 8}),
     "pt": ("qwen2", 2, {"tensor_parallel_size": 2, "per_device_train_batch_size": 8}),
     "pt, pipeline": ("llama", 2, {"pipeline_parallel_size": 2, "gradient_accumulation_steps": 8}),
+    "context": ("qwen3", 2, {"context_parallel_size": 2, "per_device_train_batch_size": 8}),
+    "dpo, context": (
+        "mistral",
+        2,
+        {"context_parallel_size": 2, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 3},
+    ),
+    "context, experts": ("mixtral", 2, {**dict.fromkeys(EXPERTS_AND_TOKENS, 2), "per_device_train_batch_size": 8}),
+    "tensor, experts": ("qwen3_moe", 2, {**dict.fromkeys(EXPERTS_AND_PRODUCTS, 2), "per_device_train_batch_size": 8}),
+    "tensor of experts": ("mixtral", 2, {"tensor_parallel_size": 2, "per_device_train_batch_size": 8}),
+    "tensor, context, pipeline": (
+        "llama",
+        8,
+        {
+            **dict.fromkeys(("tensor_parallel_size", "context_parallel_size", "pipeline_parallel_size"), 2),
+            "gradient_accumulation_steps": 8,
+        },
+    ),
 }
 """Name → (family, processes, how a step of all eight rows is shared). The method is the name's first word, or sft."""
 
@@ -72,7 +92,7 @@ def test_without_a_gpu_it_is_refused_before_anything_is_loaded(trainer):
     ("options", "words"),
     [
         ({"tuner": "lora"}, "trains whole weights here: say --tuner full"),
-        ({"context_parallel_size": 2}, "Transformer Engine alone"),
+        ({"context_parallel_size": 4}, "2 processes .* do not make whole groups of 4 that share a row"),
         ({"megatron_processes": 3, "tensor_parallel_size": 2}, "3 processes .* do not make whole groups of 2"),
         ({"optimizer": "muon"}, "does not support optimizer: Megatron-Core makes the training step itself"),
         ({"launcher": "torchrun"}, "starts the processes of this machine itself"),
@@ -91,7 +111,6 @@ def test_what_it_cannot_do_is_refused(monkeypatch, options, words):
         ("qwen2", {"tensor": 4}, "4 does not divide the model's 2 key heads"),
         ("qwen2", {"pipeline": 4}, "4 does not divide the model's 2 layers"),
         ("qwen2", {"expert": 2}, "2 does not divide the model's 1 experts"),
-        ("mixtral", {"tensor": 2}, "beside experts cuts norms"),
     ],
 )
 def test_sizes_that_do_not_fit_the_model_are_refused(family, sizes, words):
@@ -100,6 +119,16 @@ def test_sizes_that_do_not_fit_the_model_are_refused(family, sizes, words):
     config = AutoConfig.for_model(family, **{**megatron_families.SHAPE, **megatron_families.OWN[family]})
     with pytest.raises(SwiftError, match=words):
         training.check_shape(config, {"tensor": 1, "pipeline": 1, "expert": 1, **sizes})
+
+
+def test_columns_of_an_expert_are_shared_as_its_products_are():
+    from transformers import AutoConfig
+
+    own = megatron_families.OWN["mixtral"] | {"intermediate_size": 95}
+    config = AutoConfig.for_model("mixtral", **{**megatron_families.SHAPE, **own})
+    with pytest.raises(SwiftError, match="2 does not divide the model's 95 columns of an expert"):
+        training.check_shape(config, {"tensor": 2, "pipeline": 1, "expert": 1})
+    training.check_shape(config, {"tensor": 2, "pipeline": 1, "expert": 2})
 
 
 # -- the engine ---------------------------------------------------------------------------------------------
@@ -125,7 +154,7 @@ def trained(place, family, name, **options):
     if not model.is_dir():
         megatron_families.write(model, family)
     told = {**STEPS, "model": str(model), "dataset": str(place / f"{rows}.jsonl"), "output_dir": str(place / name)}
-    done = run("train", **told, **options)
+    done = run("train", **{**told, **options})
     log = done["trainer"].state.log_history
     told = [[line[name] for line in log if name in line] for name in ("loss", "grad_norm")]
     return [*told[0], *told[1]], done["checkpoint"]

@@ -6,7 +6,10 @@ import functools
 import os
 import signal
 import sys
+import tempfile
 from types import FrameType
+
+from swift_core.cli import TOLD
 
 LAST_WAIT = 30.0
 """Seconds that a machine waits for the others when its processes have ended. torchrun's own 300 look like a hang where
@@ -33,7 +36,9 @@ def main(words: list[str]) -> int:
     if hasattr(signal, WARNING):
         signal.signal(getattr(signal, WARNING), _pass_on)
     try:
-        torchrun(words)
+        with tempfile.TemporaryDirectory(prefix="swift-told-") as folder:
+            os.environ[TOLD] = folder
+            torchrun(words)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         code = failure.exitcode

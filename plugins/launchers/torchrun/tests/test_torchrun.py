@@ -13,12 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
+from swift_plugin_torchrun import agent
 from swift_testing import LauncherContract, warm
 from swift_testing.contracts import bare_model
 from swift_testing.patching import patcher_in
 from swift_testing.tiny import tiny_qwen2
 
 from swift_core.api import run
+from swift_core.cli import TOLD
 from swift_core.contract.errors import SwiftError
 from swift_core.job.options import Given
 from swift_core.job.prepare import prepare
@@ -266,6 +268,16 @@ def test_a_dying_process_ends_the_job_with_its_error(place, patcher, capfd):
         train(place, "dying", **TWO, patcher=patcher("dying", body))
     said = capfd.readouterr().err
     assert "this machine is on fire" in said and "Process 1 failed first, with exit code 1" in said
+
+
+def test_an_error_of_all_processes_is_told_once(monkeypatch, capfd):
+    """Two processes meet the same mistake; the second may tell it, too, and does not."""
+    monkeypatch.setenv(TOLD, "")
+    body = "import sys, time\nfrom swift_core.cli import main\nsys.argv = ['swift', 'frob']\n"
+    body += "try:\n    main()\nfinally:\n    time.sleep(1)\n"
+    assert agent.main(["--standalone", "--nproc_per_node", "2", "--no_python", sys.executable, "-c", body]) == 2
+    said = capfd.readouterr().err
+    assert said.count("swift: There is no command 'frob'.") == 1 and "failed first, with exit code 2" in said
 
 
 def test_sigterm_ends_the_processes_too(tmp_path):

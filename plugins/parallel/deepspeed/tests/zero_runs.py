@@ -14,12 +14,16 @@ def write(folder: Path, **shape: Any) -> None:
 
     tiny_qwen2(folder / "base", tie_word_embeddings=True, **shape)
     words = "one two three four five six seven eight".split()
-    rows = [{"query": f"Count to {n}.", "response": " ".join(words[:n])} for n in (1, 8, 2, 7, 3, 6, 4, 5)]
+    said = {n: " ".join(words[:n]) for n in (1, 8, 2, 7, 3, 6, 4, 5)}
+    rows = [{"query": f"Count to {n}.", "response": said[n], "rejected_response": said[9 - n]} for n in said]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def learnt(folder: str, name: str, size: int, tuner: str, **more: Any) -> dict[str, Any]:
-    """Losses, lines that the job says and saved weights of a run of four steps, each of `size` rows a process."""
+    """What a run of four steps makes, each of `size` rows a process.
+
+    Losses, lines that the job says, saved weights, and names of the weights that this process gathers to save them.
+    """
     from safetensors.torch import load_file
 
     from swift_core.job.options import Given
@@ -31,11 +35,14 @@ def learnt(folder: str, name: str, size: int, tuner: str, **more: Any) -> dict[s
         "lr_scheduler_type": "constant", "max_steps": 4, "save_steps": 2, "logging_steps": 1,
         "per_device_train_batch_size": size, **more,
     }  # fmt: skip
-    job = prepare("sft", [Given(key, value, "test") for key, value in given.items()])
+    command = "rlhf" if "rlhf_type" in more else "sft"
+    job = prepare(command, [Given(key, value, "test") for key, value in given.items()])
     done = job.run()
     losses = [line["loss"] for line in done["trainer"].state.log_history if "loss" in line]
     (file,) = Path(done["checkpoint"]).glob("*model.safetensors")
-    return {"losses": losses, "said": job.notes, "weights": load_file(file)}
+    with done["trainer"]._whole_model(done["trainer"].model):
+        gathered = list(done["trainer"].model.state_dict()) if more.get("deepspeed") and tuner == "lora" else []
+    return {"losses": losses, "said": job.notes, "weights": load_file(file), "gathered": gathered}
 
 
 def apart(one: dict[str, Any], other: dict[str, Any]) -> float:

@@ -24,6 +24,14 @@ def losses(folder: str, name: str, size: int, **more: Any) -> list[float]:
     return [line["loss"] for line in trained(folder, name, size, **more).state.log_history if "loss" in line]
 
 
+def learnt(folder: str, name: str, size: int, **more: Any) -> tuple[list[float], list[str]]:
+    """(the losses of such a run; names of the weights that this process gathers to save what trained)."""
+    trainer = trained(folder, name, size, **more)
+    with trainer._whole_model(trainer.model):
+        gathered = list(trainer.model.state_dict())
+    return [line["loss"] for line in trainer.state.log_history if "loss" in line], gathered
+
+
 def marks(folder: str, name: str, size: int, **more: Any) -> dict[str, int]:
     """Check sums of the weights with which such a run ends in this process, and of their masters."""
     trainer = trained(folder, name, size, **more)

@@ -86,8 +86,11 @@ def test_weights_of_4_bits_are_read_and_trained_in_parts(two, tmp_path):
     for held, part in two.call(sharded_runs.read, place, fsdp=True, **way):
         assert part == packed / 2
         assert held == pytest.approx(whole / 2, rel=0.01)
-    for found in two.call(sharded_runs.losses, place, "split", 1, fsdp=True, **learns):
+    first, other = two.call(sharded_runs.learnt, place, "split", 1, fsdp=True, **learns)
+    for found, _ in (first, other):
         assert found == pytest.approx(alone, rel=1e-5)
+    assert first[1] and all("lora_" in name for name in first[1])  # nothing else is made whole to be saved
+    assert not other[1]
     folders = [tmp_path / name / "checkpoint-4" for name in ("alone", "split")]
     assert apart(*folders, "adapter_model.safetensors") < 1e-5
 

@@ -44,6 +44,14 @@ def test_loss_and_gradients_are_those_of_whole_logits(together, bias, monkeypatc
         assert torch.allclose(mine, other, atol=1e-5)
 
 
+def test_a_second_backward_says_that_there_is_none():
+    hidden, weight = torch.randn(9, 16, requires_grad=True), torch.randn(50, 16)
+    loss = fused_loss.HeadLoss.apply(hidden, weight, None, torch.arange(9), torch.ones(9))
+    loss.backward(retain_graph=True)
+    with pytest.raises(SwiftError, match="hands them to the first backward"):
+        loss.backward()
+
+
 def test_in_bfloat16_it_rounds_as_whole_logits_do():
     torch.manual_seed(0)
     hidden, weight = torch.randn(9, 16).bfloat16().requires_grad_(), torch.randn(50, 16).bfloat16().requires_grad_()

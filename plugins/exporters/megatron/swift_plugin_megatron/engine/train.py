@@ -58,17 +58,18 @@ class Rows:
 
 
 def longest(rows: list[Any]) -> int:
-    """Tokens of the longest conversation."""
-    return max(len(side["input_ids"]) for row in rows for side in row["sides"])
+    """Tokens of the longest conversation, filled up."""
+    return building.filled(max(len(side["input_ids"]) for row in rows for side in row["sides"]))
 
 
 def batch_of(rows: list[Any], sides: int, length: int, device: Any) -> dict[str, torch.Tensor]:
-    """One micro-batch, filled up behind each row: `ids`, `labels` and `weights` of the next token, [rows, length].
+    """One micro-batch, filled up behind each row: `ids`, and of the next token `labels`, `weights` and whether it is
+    `trained`, [rows, length].
 
-    Of pairs, all better answers come first. `count` is the number of trained tokens, or of pairs; `reference` holds
-    what the reference says of each row, where it was asked, [rows].
+    Of pairs, all better answers come first. `full` is the number of rows, or of pairs, that do not only fill up;
+    `reference` holds what the reference says of each row, where it was asked, [rows].
     """
-    pairs = sum(row is not None for row in rows)
+    full = sum(row is not None for row in rows)
     reference = [(row or {}).get("reference", [0.0] * sides)[side] for side in range(sides) for row in rows]
     rows = [row and row["sides"][side] for side in range(sides) for row in rows]
     ids, labels = torch.zeros(len(rows), length, dtype=torch.long), torch.full((len(rows), length), IGNORED)
@@ -80,9 +81,8 @@ def batch_of(rows: list[Any], sides: int, length: int, device: Any) -> dict[str,
             labels[at, : size - 1] = torch.tensor(row["labels"][1:])
             weights[at, : size - 1] = torch.tensor(row.get("loss_scale") or [1.0] * size)[1:]
     trained = labels != IGNORED
-    made = {"ids": ids, "labels": labels.masked_fill(~trained, 0), "weights": weights * trained}
-    made |= {"count": trained.sum().int() if sides == 1 else torch.tensor(pairs, dtype=torch.int)}
-    made |= {"reference": torch.tensor(reference)}
+    made = {"ids": ids, "labels": labels.masked_fill(~trained, 0), "weights": weights * trained, "trained": trained}
+    made |= {"full": torch.tensor(full, dtype=torch.int), "reference": torch.tensor(reference)}
     return {name: value.to(device) for name, value in made.items()}
 
 
@@ -90,35 +90,59 @@ def forward_step(loss: Any, batches: Iterator[dict[str, torch.Tensor]], model: A
     """(output of this process's layers, the function that makes a loss of the last layers' output).
 
     loss: of a batch and the losses of its tokens. The output is hidden states, [tokens, rows, width], or of the last
-    layers the losses of the tokens, [rows, tokens].
+    layers the losses of the tokens, [rows, tokens]. Of each row there are the tokens of this process.
     """
-    batch = next(batches)
-    ids = batch["ids"]
-    positions = torch.arange(ids.shape[1], device=ids.device)[None].expand_as(ids)
-    out = model(ids, positions, building.causal_mask(ids.shape[1], ids.device), labels=batch["labels"])
+    whole = next(batches)
+    length, device = whole["ids"].shape[1], whole["ids"].device
+    mine = building.places(length, device)[0]
+    batch = {name: value[:, mine] if value.ndim == 2 else value for name, value in whole.items()}
+    mask = building.causal_mask(length, device)
+    out = model(batch["ids"], mine[None].expand_as(batch["ids"]), mask, labels=batch["labels"])
     return out, functools.partial(loss, batch)
 
 
 Loss = tuple[torch.Tensor, torch.Tensor, Any]
+"""(this process's share of the sum of losses, of what it is divided by, what the pass gives)"""
+
+
+class OfWholeRows(torch.autograd.Function):
+    """A figure of this process's tokens as that of whole rows: summed over the context group, [rows].
+
+    Each process goes on with the same sum, so that its tokens have the gradient of one, not of all.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, share: torch.Tensor) -> torch.Tensor:
+        """The sum, [rows]."""
+        whole = share.clone()
+        dist.all_reduce(whole, group=parallel_state.get_context_parallel_group())
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """As it is, [rows]."""
+        return gradient
 
 
 def token_loss(batch: dict[str, torch.Tensor], losses: torch.Tensor) -> Loss:
     """(Σ weight · loss, trained tokens, both for the log). losses: of each token, [rows, length]."""
-    total = (losses.float() * batch["weights"]).sum()
-    return total, batch["count"].clone(), (total.detach(), batch["count"])
+    total, count = (losses.float() * batch["weights"]).sum(), batch["trained"].sum().int()
+    return total, count.clone(), (total.detach(), count)
 
 
 def answers(batch: dict[str, torch.Tensor], losses: torch.Tensor) -> Loss:
     """(0, 0, log-likelihood of each row's answer in nats, [rows]). losses: of each token, [rows, length]."""
-    return losses.sum() * 0, batch["count"] * 0, -(losses.float() * batch["weights"]).sum(1)
+    told = OfWholeRows.apply(-(losses.float() * batch["weights"]).sum(1))
+    return losses.sum() * 0, batch["full"] * 0, told
 
 
 def pair_loss(beta: float, batch: dict[str, torch.Tensor], losses: torch.Tensor) -> Loss:
     """(Σ −log σ(β · margin), pairs, both for the log), as in DPO (arXiv 2305.18290). losses: [rows, length]."""
     better, worse = (answers(batch, losses)[2] - batch["reference"]).chunk(2)
     each = -torch.nn.functional.logsigmoid(beta * (better - worse))  # ln 2 of a pair that only fills up
-    total = each[: batch["count"]].sum()
-    return total, batch["count"].clone(), (total.detach(), batch["count"])
+    total = each[: batch["full"]].sum()
+    once = int(parallel_state.get_context_parallel_rank() == 0)  # all of a context group have the whole pairs
+    return total, batch["full"] * once, (total.detach() * once, batch["full"] * once)
 
 
 def mean_loss(told: list[Any], device: Any) -> float:

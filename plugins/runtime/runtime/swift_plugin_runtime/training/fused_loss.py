@@ -55,8 +55,13 @@ class HeadLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, scale: Any) -> Any:
-        """Gradients are scaled where they are and handed over: a second call has none left."""
+        """Gradients are scaled where they are and handed over. Raises SwiftError for a second call: none are left."""
         grads, ctx.grads = ctx.grads, None
+        if grads is None:
+            raise SwiftError(
+                "The fused loss makes its gradients with the loss and hands them to the first backward(); this is a "
+                "second one through the same loss. Add losses up and call it once, or say --fused_loss off."
+            )
         return (*(None if g is None else g.mul_(scale) for g in grads), None, None)
 
 

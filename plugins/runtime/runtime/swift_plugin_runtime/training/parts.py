@@ -28,6 +28,9 @@ STYLE, MESH = "swift_part", "fsdp"
 """The name of our way to share a weight, and that of the mesh among which it is: PEFT knows by it that layers stay as
 wide as they are."""
 
+PACKED = "swift_packed"
+"""The attribute of a part of a packed weight that tells what it was: class, type, shape and what was noted on it."""
+
 _OWNERS: WeakSet[Any] = WeakSet()
 """Modules that gather weights while they run: blocks, and what has weights outside of them."""
 
@@ -41,7 +44,7 @@ def why_whole(job: Job, quantization: Any, task: str) -> str | None:
         return "there is nothing to split them among"
     if task != "causal_lm" or job.options.new_special_tokens:
         return "weights are made anew while they load"
-    if quantization is not None and not (splits_weights(job) and takes_parts(job)):
+    if quantization is not None and not takes_parts(job):
         return "weights are packed while they load"
     if not all(declared(item.component, Tuner, "takes_parts") and item.folder is None for item in job.many("tuner")):
         return "a tuner looks at whole weights"
@@ -129,7 +132,17 @@ def _part(value: Any, mesh: Any) -> Any:
     facts = {"shape": whole.shape, "stride": whole.stride(), "run_check": False}
     part = torch.nn.Parameter(DTensor.from_local(mine, mesh, [Shard(0)], **facts), requires_grad=value.requires_grad)
     part.__dict__.update(value.__dict__)
+    if not value.is_floating_point():
+        setattr(part, PACKED, (type(value), value.dtype, value.shape, dict(value.__dict__)))
     return part
+
+
+def _packed_again(part: Any, whole: torch.Tensor) -> Any:
+    """The packed weight of which `part` was cut. whole: its bits as float32, [bytes ÷ 4, 1]."""
+    kind, dtype, shape, noted = getattr(part, PACKED)
+    again = torch.Tensor._make_subclass(kind, whole.contiguous().view(-1).view(dtype).view(shape), False)
+    again.__dict__.update(noted)
+    return again
 
 
 def as_floats(value: Any) -> torch.Tensor:
@@ -142,7 +155,9 @@ def as_floats(value: Any) -> torch.Tensor:
     if value.is_floating_point():
         return value
     if value.nbytes % 4:
-        raise SwiftError(f"A packed weight of {value.nbytes} bytes cannot be split among processes; leave --fsdp out.")
+        raise SwiftError(
+            f"A packed weight of {value.nbytes} bytes cannot be split among processes: leave --fsdp or ZeRO 3 out."
+        )
     return torch.Tensor(value.data).contiguous().view(-1).view(torch.float32)[:, None]
 
 
@@ -195,10 +210,15 @@ def join(module: Any, lifts: bool = False, joined: dict[int, Any] | None = None)
     joined = {} if joined is None else joined
     for owner, key, part in list(_parts(module, all_below=True)):
         if id(part) not in joined:
-            whole = part.full_tensor().detach()
-            whole = whole.float() if lifts and part.requires_grad else whole
-            joined[id(part)] = part, torch.nn.Parameter(whole, requires_grad=part.requires_grad)
+            joined[id(part)] = part, _whole(part, lifts)
         owner._parameters[key] = joined[id(part)][1]
+
+
+def _whole(part: Any, lifts: bool) -> Any:
+    whole = part.full_tensor().detach()
+    if hasattr(part, PACKED):
+        return _packed_again(part, whole)
+    return torch.nn.Parameter(whole.float() if lifts and part.requires_grad else whole, part.requires_grad)
 
 
 def copy_of(model: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,10 +106,18 @@ def _whole() -> Any:
     return StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-def whole_weights(model: Any) -> dict[str, Any]:
-    """The state of a split model in whole tensors, on the first process; empty on the others. All must call."""
+def whole_weights(model: Any, only: Collection[str] | None = None) -> dict[str, Any]:
+    """The state of a split model in whole tensors, on the first process; empty on the others. All must call.
+
+    only: names of the tensors that are wanted; None: all of them.
+    """
     from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
+    if only is not None:
+        held = {name: value for name, value in model.state_dict().items() if name in only}
+        whole = ((name, whole_tensor(value.detach())) for name, value in held.items())
+        first_process = torch.distributed.get_rank() == 0
+        return {name: value.cpu() for name, value in whole if first_process}
     state: dict[str, Any] = get_model_state_dict(model, options=_whole())
     first: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):

@@ -29,6 +29,8 @@ from tqdm import tqdm
 from swift_core import SwiftError
 from swift_core.contract.components import Tuner, declared
 from swift_core.contract.job import Job
+from swift_core.contract.signatures import implementations
+from swift_core.contract.tuning import tuning_of
 from swift_core.jobs import checkpoints
 from swift_core.jobs.announce import size_of
 from swift_core.jobs.tuners import save_tuner
@@ -479,9 +481,12 @@ class Trainer(transformers.Trainer):
 
     def _whole_model(self, model: Any) -> Any:
         """A context in which the model's state is whole on the first process, however it is split, and in the
-        checkpoint's precision."""
+        checkpoint's precision. Of adapters, nothing else is made whole."""
+        only = names_to_save(self.job, model)
         if self.sharded:
-            state = sharding.whole_weights(model)
+            state = sharding.whole_weights(model, only)
+        elif only is not None and zero_stage(self.job) == 3:
+            state = zero.whole_weights(model, only)
         elif self.is_deepspeed_enabled:
             state = self.accelerator.get_state_dict(self.model_wrapped) or {}  # ZeRO 3: on the first process alone
         elif self.masters.lifted and self.args.should_save:
@@ -489,7 +494,8 @@ class Trainer(transformers.Trainer):
         else:
             return contextlib.nullcontext()
         state = self.masters.state_to_save(model, state)
-        return sharding.answering(model, state_dict=lambda *_, **__: state)
+        others = {} if only is None else {"save_pretrained": _refuse_the_whole}
+        return sharding.answering(model, state_dict=lambda *_, **__: state, **others)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.staged and self.saving is not None:
@@ -497,7 +503,8 @@ class Trainer(transformers.Trainer):
                 torch.save(self.lr_scheduler.state_dict(), Path(output_dir, SCHEDULER))
             if self.shards_weights:
                 return None
-        whole = sharding.whole_weights(self.model) if self.sharded and self.masters.lifted else None
+        lifted = self.masters.types_in(self.model) if self.sharded else {}
+        whole = sharding.whole_weights(self.model, lifted) if lifted else None
         if self.args.should_save:
             self.masters.save(self.model, output_dir, whole)
         if self.staged and self.saving is not None:
@@ -701,6 +708,21 @@ def save_trained(job: Job, model: Any, processor: Any, folder: str) -> None:
     else:
         processor.save_pretrained(folder)
     job.write_lock(folder)
+
+
+def names_to_save(job: Job, model: Any) -> set[str] | None:
+    """Names of the tensors that the tuners of a model save, where they save all that training made; else None."""
+    tuners = [item.component for item in job.many("tuner")]
+    if any(declared(c, Tuner, "trains_whole_weights") or "save_tuner" not in implementations(c) for c in tuners):
+        return None
+    return {name for names in tuning_of(model).owned.values() for name in names}
+
+
+def _refuse_the_whole(*_: Any, **__: Any) -> None:
+    raise SwiftError(
+        "No tuner of this job saves what it trained, and the model is split, so that the adapters alone were gathered. "
+        "A tuner whose save_tuner leaves that to the whole model says `trains_whole_weights = True`."
+    )
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -7,6 +7,7 @@ weights are given to DeepSpeed, which keeps this process's part of them, and the
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -40,6 +41,21 @@ def _cast(module: Any, precision: torch.dtype | None) -> None:
     for parameter in module.parameters():
         if precision is not None and parameter.is_floating_point() and not hasattr(parameter, "ds_id"):
             parameter.data = parameter.data.to(precision)
+
+
+def whole_weights(model: Any, only: Collection[str]) -> dict[str, Any]:
+    """These tensors of a model that ZeRO 3 split, whole, by name, on the first process; empty on the others.
+
+    All processes must call.
+    """
+    deepspeed: Any = importlib.import_module("deepspeed")
+
+    state: dict[str, Any] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if name in only:
+            with deepspeed.zero.GatheredParameters([value], enabled=hasattr(value, "ds_id")):
+                state |= {name: value.detach().cpu().clone()} if torch.distributed.get_rank() == 0 else {}
+    return state
 
 
 def forget() -> None:
