@@ -6,6 +6,7 @@ in plain torch (`packed`): on any device, with gradients that are right.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterable
@@ -55,7 +56,7 @@ class Calibrated(Quantizer):
     def quantize_model(self, job: Job, path: str, rows: Iterable[Any], folder: str) -> str:
         from swift_plugin_runtime.quantizing.offline import quantize_apart
 
-        self.refuse_settings(job)
+        self.refuse_settings(job, path)
         if not shutil.which("nvcc"):
             os.environ.setdefault("BUILD_CUDA_EXT", "0")  # GPTQModel would compile kernels that nothing can run
         worker, drawn = Path(__file__).with_name("worker.py"), list(rows)[: self.quant_samples]
@@ -66,8 +67,8 @@ class Calibrated(Quantizer):
         """The arguments of GPTQModel's QuantizeConfig."""
         return {"bits": self.quant_bits, "group_size": self.quant_group_size}
 
-    def refuse_settings(self, job: Job) -> None:
-        """SwiftError for what the method cannot do, before its environment is made."""
+    def refuse_settings(self, job: Job, path: str) -> None:
+        """SwiftError for what the method cannot do with the checkpoint `path`, before its environment is made."""
         from swift_plugin_runtime.quantizing.offline import refuse_media
 
         refuse_media(job, self.method)
@@ -94,8 +95,16 @@ class Awq(Calibrated):
     method = "awq"
     reads = ("awq",)
 
-    def refuse_settings(self, job: Job) -> None:
-        """Raises SwiftError for other than 4 bits, and for what every method here refuses."""
-        super().refuse_settings(job)
+    def refuse_settings(self, job: Job, path: str) -> None:
+        """Raises SwiftError for other than 4 bits, for groups of another size than rows, and for what gptq refuses."""
+        super().refuse_settings(job, path)
         if self.quant_bits != 4:
             raise SwiftError(f"AWQ packs 4 bits; --quant_bits {self.quant_bits} is for gptq.")
+        config = job.hook.load_config(job=job, path=path)
+        widths = [getattr(config, name, 0) for name in ("hidden_size", "intermediate_size")]
+        size = math.gcd(self.quant_group_size, *widths)
+        if 0 < size < self.quant_group_size:
+            raise SwiftError(
+                f"AWQ cuts a layer's inputs into groups of --quant_group_size {self.quant_group_size}, and those of this "
+                f"model have {' and '.join(map(str, widths))}; say --quant_group_size {size}, which divides them."
+            )

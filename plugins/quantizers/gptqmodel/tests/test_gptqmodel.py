@@ -88,6 +88,12 @@ class TestAwq(ComponentContract):
         with pytest.raises(SwiftError, match="AWQ packs 4 bits"):
             job.run()
 
+    def test_groups_that_do_not_divide_the_layers_are_refused_before_anything_is_installed(self, tmp_path):
+        rows = write_rows(tmp_path, CHAT)
+        values = {"model": tiny_model("llama"), "dataset": [rows], "output_dir": str(tmp_path / "out")}
+        with pytest.raises(SwiftError, match="have 64 and 128; say --quant_group_size 64, which divides them"):
+            self.job("export", quant_group_size=128, **values).run()
+
 
 LONG = [{"query": "What is in the picture? " * 8, "response": f"The answer is here: {n}. " * 8} for n in range(8)]
 
