@@ -105,6 +105,6 @@ class Awq(Calibrated):
         size = math.gcd(self.quant_group_size, *widths)
         if 0 < size < self.quant_group_size:
             raise SwiftError(
-                f"AWQ cuts a layer's inputs into groups of --quant_group_size {self.quant_group_size}, and those of this "
-                f"model have {' and '.join(map(str, widths))}; say --quant_group_size {size}, which divides them."
+                f"AWQ cuts a layer's inputs into groups of --quant_group_size {self.quant_group_size}, and this "
+                f"model's have {' and '.join(map(str, widths))}; say --quant_group_size {size}, which divides them."
             )

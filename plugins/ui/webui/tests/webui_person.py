@@ -246,7 +246,7 @@ class Person:
         return self.text(field)
 
     def said(self) -> str:
-        """What the page shows now, for the message of a wait that ended in vain; its picture stands beside the others."""
+        """What the page shows now, for the message of a wait in vain; its picture stands beside the others."""
         if PICTURES:
             self.browser.save_screenshot(str(Path(PICTURES, "in-vain.png")))
         return f"the page says {self.browser.find_element(By.TAG_NAME, 'body').text[-3000:]!r}"
