@@ -251,6 +251,10 @@ class Person:
             self.browser.save_screenshot(str(Path(PICTURES, "in-vain.png")))
         return f"the page says {self.browser.find_element(By.TAG_NAME, 'body').text[-3000:]!r}"
 
+    def downloads_to(self, folder) -> None:
+        """Let the browser put what is downloaded into a folder."""
+        self.browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+
     def slow(self, seconds: float) -> None:
         """Let each request take so much longer, as over a long line; 0: as quick as it is."""
         line = {"offline": False, "latency": 1000 * seconds, "downloadThroughput": -1, "uploadThroughput": -1}
