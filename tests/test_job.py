@@ -19,6 +19,7 @@ from swift_core.contract.errors import SwiftErrors
 from swift_core.job.options import HANDED, Given, read_arguments, read_config
 from swift_core.job.prepare import prepare
 from swift_core.jobs import train
+from swift_core.jobs.infer import asked_rows
 from swift_core.jobs.train import finish
 
 
@@ -121,6 +122,59 @@ def test_lock_records_versions_and_options(qwen2, write_rows, tmp_path):
     lock = json.loads((tmp_path / "swift.lock.json").read_text())
     tuner = next(c for c in lock["components"] if c["kind"] == "tuner")
     assert tuner["package"] == "swift-plugin-lora" and tuner["options"]["lora_rank"] == 3 and tuner["version"]
+
+
+def test_a_system_text_may_stand_in_a_file(qwen2, write_rows, tmp_path, capsys):
+    rows, file = write_rows([{"query": "a", "response": "b"}]), tmp_path / "prompt.txt"
+    file.write_text("Be brief.\nSay 'yes'.", encoding="utf-8")
+    job = prepare("sft", given(model=qwen2, dataset=[rows], system=str(file)))
+    assert job.options.system == "Be brief.\nSay 'yes'." and job.sources["system"] == str(file)
+    assert f"--system: the text of {file} (20 characters)" in capsys.readouterr().err
+    job.write_lock(tmp_path)
+    file.unlink()
+    assert prepare("infer", given(ckpt_dir=str(tmp_path), model=qwen2)).options.system == job.options.system
+
+
+@pytest.mark.parametrize("text", ["Be brief.", "prompt.md", "First line.\nprompt.txt", ""])
+def test_any_other_system_text_is_taken_as_it_is(qwen2, text, capsys):
+    assert prepare("infer", given(model=qwen2, system=text)).options.system == text
+    assert "--system" not in capsys.readouterr().err
+
+
+def test_a_system_file_that_cannot_be_read_is_an_error_beside_the_others(qwen2, tmp_path):
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    for name, why in (("missing.txt", "No such file"), ("latin.txt", "can't decode"), (".txt", "No such file")):
+        with pytest.raises(SwiftErrors) as refused:
+            prepare("infer", given(model=qwen2, system=str(tmp_path / name), top_k="many"))
+        assert (
+            why in str(refused.value) and "ends in .txt" in str(refused.value) and "--top_k many" in str(refused.value)
+        )
+
+
+def test_the_seed_reaches_the_order_of_the_data_unless_that_has_its_own(qwen2, write_rows):
+    rows = write_rows([{"query": "a", "response": "b"}])
+
+    def seeds(**options):
+        job = prepare("sft", given(model=qwen2, dataset=[rows], **options))
+        return job.options.seed, job.options.data_seed, job.sources.get("data_seed")
+
+    assert seeds() == (42, 42, None)
+    assert seeds(seed=7) == (7, 7, "--seed")
+    assert seeds(data_seed=1) == (42, 1, "command line") and seeds(seed=7, data_seed=1) == (7, 1, "command line")
+    with pytest.raises(SwiftErrors) as refused:
+        seeds(seed="x")
+    assert str(refused.value).count("seed") == 1
+
+
+def test_an_inference_holds_out_the_rows_that_training_held_out(qwen2, write_rows, tmp_path):
+    rows = write_rows([{"query": str(n), "response": "b"} for n in range(40)])
+    said = {"model": qwen2, "dataset": [rows], "split_dataset_ratio": 0.1}
+    job = prepare("sft", given(**said, seed=7))
+    job.write_lock(tmp_path)
+    held = [row.messages for row in train.load_data(job)[1]]
+    later = prepare("infer", given(**said, ckpt_dir=str(tmp_path)))
+    assert later.options.data_seed == 7 and [row.messages[:1] for row in asked_rows(later)] == [m[:1] for m in held]
+    assert prepare("sft", given(**said, adapters=[str(tmp_path)])).options.data_seed == 42
 
 
 def quantized(folder, method):

@@ -16,19 +16,29 @@ TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 
 def test_workflows_call_ci_run_or_targets_of_the_makefile() -> None:
-    called = set()
+    called, prepared = set(), set()
     for file in WORKFLOWS:
         for name, job in yaml.safe_load(file.read_text())["jobs"].items():
             targets = job["strategy"]["matrix"].get("target", [])
             assert set(targets) <= TARGETS, (file.name, name, set(targets) - TARGETS)
-            called |= {step["run"] for step in job["steps"] if "run" in step}
-    assert called == {".ci/run", "make ${{ matrix.target }}"}
+            *before, last = [step["run"] for step in job["steps"] if "run" in step]
+            called, prepared = called | {last}, prepared | {step.split()[0] for step in before}
+    assert called == {".ci/run", "make ${{ matrix.target }}"} and prepared == {"git", "apt-get"}
 
 
 def test_every_heavy_target_is_run_by_the_forge() -> None:
     heavy = yaml.safe_load((ROOT / ".github/workflows/heavy.yml").read_text())
     named = set(heavy["jobs"]["heavy"]["strategy"]["matrix"]["target"])
     assert named == {target for target in TARGETS if target.startswith(("test-", "bench-"))}
+
+
+def test_the_forge_installs_the_packages_that_targets_need() -> None:
+    """Debian's, which stand in the comment above a target."""
+    above = re.findall(r"((?:^#.*\n)+)(?:^[\w-]+: export.*\n)?^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+    told = {name: re.search(r"\(Debian: ([^)]*)\)", text.replace("\n# ", " ")) for text, name in above}
+    needed = {name: found[1].replace(",", "").split() for name, found in told.items() if found}
+    matrix = yaml.safe_load((ROOT / ".github/workflows/heavy.yml").read_text())["jobs"]["heavy"]["strategy"]["matrix"]
+    assert needed and needed == {each["target"]: each["packages"].split() for each in matrix["include"]}
 
 
 def test_where_releases_are_looked_at_their_tags_are_there() -> None:

@@ -31,5 +31,6 @@ def text() -> str:
 
 if __name__ == "__main__":
     made = text()
-    FILE.write_text(made, encoding="utf-8")
+    if made != FILE.read_text(encoding="utf-8"):  # a newer file makes `make` install everything anew
+        FILE.write_text(made, encoding="utf-8")
     print(f"{FILE.name}: {len(names())} distributions in the extra `all`")

@@ -36,6 +36,9 @@ INHERITED = (
 )
 """Options that a job takes over from the training run whose checkpoint it is given."""
 
+ROWS = ("data_seed",)
+"""Options that a job which does not train takes over as well: it then holds out the rows that training held out."""
+
 
 def lock_of(job: Job) -> dict[str, Any]:
     """What made this job: components with versions, and options.
@@ -113,8 +116,9 @@ def inherit(spec: JobSpec, values: dict[str, Any], sources: dict[str, str]) -> N
         return
     lock = read_lock(Path(str(folder)))
     saved = {**lock.get("options", {}), **{k: lock.get(k) for k in ("model", "model_type", "template")}}
-    for name in INHERITED:
-        if name not in values and saved.get(name) is not None and name in fields_of(spec.options_class()):
+    fields = fields_of(spec.options_class())
+    for name in INHERITED if "trainer" in fields else (*INHERITED, *ROWS):
+        if name not in values and saved.get(name) is not None and name in fields:
             values[name], sources[name] = saved[name], f"{folder}/{LOCK_FILE}"
     if values.get("ckpt_dir"):
         _point_at_checkpoint(values, sources, Path(str(folder)))

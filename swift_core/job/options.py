@@ -35,6 +35,8 @@ def option(
     symbol: str | None = None,
     selects: tuple[str, str] | None = None,
     on_resume: Literal["said", "free", "fixed"] = "said",
+    file: str | None = None,
+    same_as: str | None = None,
     **constraints: Any,
 ) -> Any:
     """A dataclass field that is an option.
@@ -47,10 +49,13 @@ def option(
     selects: (kind, name) of the component that a job gets where the option is true: a short form of `--KIND NAME`.
     on_resume: what a resume does where the value is not the checkpoint's: says so; takes it without a word; or refuses,
     as the checkpoint holds what depends on it.
+    file: a value that ends so (`.txt`) names a file, and the option is its text. same_as: the option whose value it has
+    where nobody sets it.
     constraints: pydantic's (`ge`, `gt`, `le`, `lt`, `min_length`, `pattern` …).
     """
     said = {"description": help, "aliases": aliases, "kind": kind, "secret": secret, "symbol": symbol}
-    metadata = {**said, "selects": selects, "on_resume": on_resume, **constraints}
+    further = {"selects": selects, "on_resume": on_resume, "file": file, "same_as": same_as}
+    metadata = {**said, **further, **constraints}
     if isinstance(default, list | dict):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -282,6 +287,42 @@ def build_most(owner: type, values: dict[str, Any], who: str, mistakes: list[str
         return None, set()
     made, more = build_most(owner, _without(values, wrong), who, mistakes)
     return made, wrong | more
+
+
+def read_files(owner: type, values: dict[str, Any], sources: dict[str, str], mistakes: list[str]) -> list[str]:
+    """Put the text of its file where a value of an option with `file` names one; a line for the user about each.
+
+    The source of such a value is then the file. What cannot be read is told in `mistakes`.
+    """
+    lines = []
+    for name, f in fields_of(owner).items():
+        value, suffix = values.get(name), f.metadata.get("file")
+        if suffix and isinstance(value, str) and value.endswith(suffix) and "\n" not in value:
+            text = attempt(mistakes, _text_of, name, value, suffix)
+            if text is not None:
+                values[name], sources[name] = text, value
+                lines.append(f"--{name}: the text of {value} ({len(text)} characters)")
+    return lines
+
+
+def _text_of(name: str, path: str, suffix: str) -> str:
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:  # no UTF-8 is a ValueError, and so is a name that no file can have
+        why = getattr(error, "strerror", None) or str(error)[:200]
+        raise SwiftError(
+            f"--{name} {_short(path)} names a file, as it ends in {suffix}, and that cannot be read: {why}. Correct "
+            "the path; a text that is to end so goes into a file."
+        ) from None
+
+
+def follow_others(options: Any, sources: dict[str, str]) -> None:
+    """Give every option with `same_as` that nobody set the value of that one, and its source."""
+    for name, f in fields_of(type(options)).items():
+        other = f.metadata.get("same_as")
+        if other and name not in sources:
+            setattr(options, name, getattr(options, other))
+            sources |= {name: f"--{other}"} if other in sources else {}
 
 
 def _without(values: dict[str, Any], names: set[str]) -> dict[str, Any]:

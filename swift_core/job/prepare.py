@@ -11,7 +11,17 @@ from swift_core.contract.components import Component, Parallel, Quantizer, Tuner
 from swift_core.contract.errors import SwiftErrors, attempt
 from swift_core.job.job import PreparedJob
 from swift_core.job.lockfile import INHERITED, inherit
-from swift_core.job.options import Given, build, build_most, fields_of, match_field, spread_namespaces, unknown
+from swift_core.job.options import (
+    Given,
+    build,
+    build_most,
+    fields_of,
+    follow_others,
+    match_field,
+    read_files,
+    spread_namespaces,
+    unknown,
+)
 from swift_core.job.other_words import said_here
 from swift_core.job.processes import asked_by_environment, explained
 from swift_core.job.resolve import Selection, select_components
@@ -33,11 +43,13 @@ def prepare(
     asked = asked_by_environment(spec, given, catalogue)
     given += asked
     values, sources, rest = own_options(spec, given)
+    read = read_files(spec.options_class(), values, sources, found)
     wrong = set() if attempt(found, _inherited, spec, values, sources) else {*INHERITED}
     options, more = build_most(spec.options_class(), values, f"swift {name}", found)
     if options is None:
         raise SwiftErrors(found)
     wrong |= more
+    follow_others(options, sources)
     attempt(found, choose_by_options, options, rest, catalogue)
     chosen = select_components(spec, options, sources, catalogue, found, wrong)
     _instantiate(chosen, rest, sources, found, spec, catalogue)
@@ -47,8 +59,8 @@ def prepare(
     if found:
         raise SwiftErrors([*found, *_needed(spec, options, wrong)])
     job = PreparedJob(spec, options, chosen.components, sources, given=given)
-    if asked:
-        job.say(explained(asked))
+    for text in [*read, *([explained(asked)] if asked else [])]:
+        job.say(text)
     return job
 
 

@@ -72,11 +72,19 @@ def _own(module: Any, shared: set[int]) -> int:
     own = {name: p for name, p in module.named_parameters(recurse=False) if id(p) not in shared}
     shared.update(map(id, own.values()))
     wide, high = getattr(module, "in_features", None), getattr(module, "out_features", None)
-    weight = getattr(module, "weight", None)
-    if isinstance(wide, int) and isinstance(high, int) and (weight is None or size_of(weight) != wide * high):
+    if isinstance(wide, int) and isinstance(high, int) and _is_packed(module, wide * high):
         bias = getattr(module, "bias", None)
         return wide * high + (0 if bias is None else size_of(bias))
     return sum(map(size_of, own.values()))
+
+
+def _is_packed(module: Any, whole: int) -> bool:
+    """Whether a layer with `whole` weights holds them otherwise than as a parameter of so many numbers.
+
+    The `weight` of one that has none may be computed from buffers; that of one with layers inside is one of theirs.
+    """
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
+    return size_of(weight) != whole if weight is not None else not any(True for _ in module.children())
 
 
 def size_of(parameter: Any) -> int:

@@ -53,7 +53,9 @@ class ModelOptions:
         on_resume="fixed",
     )
     template: str | None = option(None, "Chat template; left out, the model's own.", kind="template")
-    system: str | None = option(None, "System text for rows that bring none.")
+    system: str | None = option(
+        None, "System text for rows that bring none, or a .txt file that holds it.", file=".txt"
+    )
     enable_thinking: bool | None = option(
         None, "Whether answers begin with thoughts, where the template knows any; left out, as the template says."
     )
@@ -112,7 +114,7 @@ class DataOptions:
     )
     strict: bool = option(True, "Stop at a bad row; false: skip, count and name the first ten.")
     dataset_shuffle: bool = option(True, "Shuffle the rows before training.")
-    data_seed: int = option(42, "Seed of sampling, splitting and shuffling.")
+    data_seed: int = option(42, "Seed of sampling, splitting and shuffling; left out, --seed.", same_as="seed")
 
     def data_words(self) -> list[str]:
         """All that names data."""

@@ -26,12 +26,15 @@ def evaluation_job(job: Job, o: Any, folder: str | Path) -> Job:
         "eval_limit": o.eval_benchmark_limit,
         "output_dir": str(folder),
         "loader": "",
-        "system": wider.system,
         "seed": wider.seed,
         "use_hf": wider.use_hf,
         **o.eval_benchmark_args,
     }
-    return prepare("eval", [Given(key, value, "--eval_benchmarks") for key, value in said.items() if value is not None])
+    given = [Given(key, value, "--eval_benchmarks") for key, value in said.items() if value is not None]
+    asked = prepare("eval", given)
+    if "system" not in asked.sources:
+        asked.options.system = wider.system  # its text, which here names no file
+    return asked
 
 
 def check_benchmarks(job: Job, o: Any) -> None:

@@ -88,11 +88,20 @@ class Packed(torch.nn.Module):
         self.bias = torch.nn.Parameter(torch.zeros(32))
 
 
+class Computed(Packed):
+    """The same, with a weight that is made whenever it is asked for."""
+
+    @property
+    def weight(self) -> torch.Tensor:
+        return torch.cat([self.qweight & 15, self.qweight >> 4], 1).float()
+
+
 def test_shared_parameters_count_once_and_packed_ones_in_full() -> None:
     tied = torch.nn.Sequential(torch.nn.Embedding(50, 64), torch.nn.Linear(64, 50, bias=False))
     tied[1].weight = tied[0].weight
     assert parameters_of(tied) == 50 * 64
-    assert parameters_of(torch.nn.Sequential(tied, Packed())) == 50 * 64 + 64 * 32 + 32
+    for packed in (Packed(), Computed()):
+        assert parameters_of(torch.nn.Sequential(tied, packed)) == 50 * 64 + 64 * 32 + 32
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,9 @@ SMALL = {
 }
 """Values of a run with a tiny model, of the options that the job has."""
 
+POSITIONS = 4096
+"""Of a tiny encoder, whose tokenizer makes more tokens than the real one's: room for `max_length` above."""
+
 ELSEWHERE = ("launcher", "nproc_per_node", "deepspeed", "fsdp", "attn_impl", "use_vllm", "rollout_backend")
 """Options that need several devices, a GPU or an environment of its own: a run on one CPU leaves them out."""
 
@@ -152,6 +155,8 @@ def tiny_checkpoint(card: Family, folder: Path) -> str:
     load()
     if set(card.modality) == {"text"}:
         changes = {"num_labels": 1} if card.task in ("reranker", "reward") else {}
+        if card.task != "causal_lm":
+            changes["max_position_embeddings"] = POSITIONS
         more = ("yes", "no") if card.task == "generative_reranker" else ()
         return write_checkpoint(card, folder, make_tokenizer(card, more), **changes)
     processor, changes = make_processor(card)

@@ -374,6 +374,14 @@ def test_which_command_reads_a_file_is_said_or_told(
         assert command or told["beta"].startswith("an option of ")
 
 
+def test_a_system_text_of_ms_swift_is_a_file_or_a_text_without_escapes(tmp_path: Path) -> None:
+    begin = "swift sft --model a --dataset b --system "
+    assert convert(tmp_path, begin + "prompt.txt\n", "job.sh").options["system"] == "prompt.txt"
+    assert convert(tmp_path, begin + "'Be brief.'\n", "job.sh").options["system"] == "Be brief."
+    lost = convert(tmp_path, begin + r"'Be brief.\nSay yes.'" + "\n", "job.sh").of("lost")
+    assert [line.word for line in lost] == ["system"]
+
+
 def test_settings_inside_a_map_have_reasons_of_their_own(tmp_path: Path) -> None:
     text = (
         "base_model: m\nsample_packing: true\ntensor_parallel_size: 2\nmystery: {a: 1}\n"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import sys
+import tarfile
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -128,6 +132,25 @@ def test_two_runs_compared(person):
     person.pick("runs-beside", other)
     person.until(lambda: len(person.all("#runs-plots figure:first-child polyline")) == 2, "two curves in one panel", 30)
     assert other in person.find("#runs-plots figcaption").text
+
+
+def test_what_a_job_wrote_is_downloaded(person, tmp_path):
+    """The links are pressed: the log, the curves, the newest checkpoint as an archive; one file of the folder."""
+    person.downloads_to(tmp_path)
+    name = person.job()
+    person.until(lambda: len(person.all("#runs-files a")) > 3, "links", 30)
+    for link in person.all("#runs-files a"):
+        if link.text.strip() in ("log.txt", "logging.jsonl", "checkpoint.tar"):
+            link.click()
+    archive = tmp_path / f"{name}-checkpoint-60.tar"
+    person.until(lambda: {"log.txt", "logging.jsonl", archive.name} <= {*os.listdir(tmp_path)}, "three files", 60)
+    with tarfile.open(archive) as tar:
+        assert "checkpoint-60/adapter_model.safetensors" in tar.getnames()
+    curves = [json.loads(line) for line in (tmp_path / "logging.jsonl").read_text().splitlines()]
+    assert any("loss" in line for line in curves)
+    person.open_part("Files")
+    next(a for a in person.all("#runs-folder a") if a.text.strip() == "checkpoint-60/swift.lock.json").click()
+    person.until(lambda: "swift.lock.json" in os.listdir(tmp_path), "a file of the folder", 30)
 
 
 def test_a_failed_job_says_why_on_top(person):
@@ -364,6 +387,37 @@ def test_chinese_dark_and_phone(site, place):
         one.picture(Path(PICTURES, "phone-dark.png"))
     finally:
         one.browser.quit()
+
+
+FOREIGN = """<form method="post" action="{0}/gradio_api/queue/join"></form><iframe src="{0}/"></iframe><script>
+const answers = [];
+const ask = (path, method) => fetch("{0}" + path, {{method, body: method == "POST" ? "{{}}" : undefined}}).then(
+  answer => answers.push(answer.status), () => answers.push("refused"));
+Promise.all([ask("/gradio_api/queue/join", "POST"), ask("/gradio_api/upload", "POST"), ask("/config", "GET")]).then(
+  () => document.title = answers.join());
+</script>"""
+"""A page that asks, sends a form, and shows the page in a frame, to lead people to press what they do not see."""
+
+
+def test_a_foreign_page_in_the_same_browser_reaches_nothing(site, person, place, tmp_path):
+    before = {*os.listdir(place / "jobs")}
+    (tmp_path / "index.html").write_text(FOREIGN.format(site[0]))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for name in ("127.0.0.1", "localhost"):  # another port of this host, and another site
+            person.browser.get(f"http://{name}:{server.server_port}/")
+            person.until(lambda: person.browser.title == "refused,refused,refused", "no answer that can be read", 30)
+            person.browser.switch_to.frame(person.all("iframe")[0])
+            assert "Train" not in person.browser.find_element("tag name", "body").text
+            person.browser.switch_to.default_content()
+            person.browser.execute_script("document.forms[0].submit()")
+            person.until(lambda: "are refused" in person.browser.find_element("tag name", "body").text, "a refusal", 30)
+    finally:
+        server.shutdown()
+    assert {*os.listdir(place / "jobs")} == before
+    person.open()
 
 
 def test_attempts_on_the_real_server(site, place):

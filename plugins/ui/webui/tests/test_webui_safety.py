@@ -82,6 +82,17 @@ def test_the_pages_own_requests_and_links_to_it_come_through():
     assert asked(Rules(), "GET", sec_fetch_site="cross-site", sec_fetch_mode="no-cors").status_code == 403
 
 
+@pytest.mark.parametrize("dest", ["iframe", "frame", "embed", "object"])
+def test_a_foreign_page_does_not_show_it_in_a_frame(dest):
+    """By what browsers send, and for older ones by headers."""
+    link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    answer = asked(Rules(), "GET", **link, sec_fetch_dest="document")
+    assert answer.status_code == 200 and answer.headers["x-frame-options"] == "SAMEORIGIN"
+    assert answer.headers["content-security-policy"] == "frame-ancestors 'self'"
+    assert asked(Rules(), "GET", **link, sec_fetch_dest=dest).status_code == 403
+    assert asked(Rules(), "GET", sec_fetch_site="same-origin", sec_fetch_dest=dest).status_code == 200
+
+
 def test_routes_that_the_page_has_no_use_for_are_closed():
     for path in ("/", "/zh/", "/zh", "/config", "/gradio_api/queue/join", "/zh/gradio_api/file=/x", "/download/a/b/c"):
         assert asked(Rules(), path=path).status_code == 200, path

@@ -20,6 +20,7 @@ from selenium import webdriver
 from selenium.common.exceptions import (
     NoAlertPresentException,
     StaleElementReferenceException,
+    TimeoutException,
     WebDriverException,
 )
 from selenium.webdriver.common.action_chains import ActionChains
@@ -29,6 +30,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE = float(os.environ.get("SWIFT_TEST_PATIENCE", "1"))
 """How many times longer to wait than on two idle cores."""
+
+PICTURES = os.environ.get("SWIFT_TEST_WEBUI", "")
+"""A folder for pictures of the page; empty where the browser's tests are not asked for."""
 
 TABS = ("Train", "Chat", "Deploy", "Evaluate", "Export", "Sample", "Runs", "Data", "Models")
 PHONE = {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
@@ -98,7 +102,12 @@ class Person:
             except (StaleElementReferenceException, NoAlertPresentException, IndexError, StopIteration):
                 return None
 
-        return WebDriverWait(self.browser, seconds * PATIENCE, poll_frequency=0.1).until(tried, message=what)
+        wait = WebDriverWait(self.browser, seconds * PATIENCE, poll_frequency=0.1)
+        try:
+            return wait.until(tried, message=what)
+        except TimeoutException as error:
+            error.msg = f"{what}; {self.said()}"
+            raise
 
     def tab(self, name: str) -> None:
         """Go to a tab; on a narrow screen it may stand in a menu."""
@@ -233,8 +242,18 @@ class Person:
 
     def sees(self, field: str, part: str, seconds: float = 60) -> str:
         """Wait until an element shows a text."""
-        self.until(lambda: part in self.text(field), f"{part!r} in #{field}: {self.text(field)!r}", seconds)
+        self.until(lambda: part in self.text(field), f"{part!r} in #{field}", seconds)
         return self.text(field)
+
+    def said(self) -> str:
+        """What the page shows now, for the message of a wait in vain; its picture stands beside the others."""
+        if PICTURES:
+            self.browser.save_screenshot(str(Path(PICTURES, "in-vain.png")))
+        return f"the page says {self.browser.find_element(By.TAG_NAME, 'body').text[-3000:]!r}"
+
+    def downloads_to(self, folder) -> None:
+        """Let the browser put what is downloaded into a folder."""
+        self.browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
 
     def slow(self, seconds: float) -> None:
         """Let each request take so much longer, as over a long line; 0: as quick as it is."""

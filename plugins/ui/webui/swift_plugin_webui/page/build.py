@@ -62,6 +62,7 @@ button[role="tab"].selected { color: var(--primary-700) !important; }
 .swift-head { align-items: baseline; }
 .swift-grid .info-text { min-height: 2.7em; }
 .block { overflow-wrap: anywhere; }
+.min_value, .max_value { white-space: nowrap; }
 .swift-info { font-size: 0.85rem; opacity: 0.8; }
 .swift-error { white-space: pre-wrap; border-left: 4px solid #b91c1c; background: rgba(185, 28, 28, 0.1);
   padding: 0.6rem 0.8rem; margin: 0.3rem 0; font-weight: 600; }

@@ -9,7 +9,7 @@ from swift_plugin_webui.jobs.curves import Points
 
 COLOURS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#dc2626", "#0891b2", "#a16207", "#db2777")
 WIDTH, HEIGHT = 380, 210
-LEFT, RIGHT, TOP, BOTTOM = 58, 370, 30, 168
+LEFT, RIGHT, TOP, BOTTOM = 58, 358, 30, 168
 """The frame in which curves are drawn; the names of the axes stand around it."""
 
 

@@ -2,7 +2,8 @@
 
 The page starts programs, so a foreign page in the same browser must not reach it: neither by a form or script that
 sends requests here (`Origin`, `Sec-Fetch-Site`), nor under a name of its own that it points at this machine (DNS
-rebinding: `Host`). Plain ASGI, so that no route of any library below stands beside it.
+rebinding: `Host`), nor by a frame in which somebody is led to press the buttons of this page (clickjacking). Plain
+ASGI, so that no route of any library below stands beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from swift_core import SwiftError
 
@@ -34,6 +35,10 @@ DOORS = re.compile(
     re.DOTALL,
 )
 """The routes that the page uses. The library has more: proxies, recordings, an editor of its own code, histories."""
+
+
+UNFRAMED = ((b"content-security-policy", b"frame-ancestors 'self'"), (b"x-frame-options", b"SAMEORIGIN"))
+"""Headers of every answer: no foreign page may show it in a frame."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Gate:
             return await self.app(scope, receive, send)
         refusal = self._refusal(Asked(scope))
         if refusal is None:
-            return await self.app(scope, receive, send)
+            return await self.app(scope, receive, _unframed(send))
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
         await refusal(scope, receive, send)
@@ -140,8 +145,9 @@ class Asked:
         return self.one("host").lower()
 
     def is_foreign(self) -> bool:
-        """Whether another page sent it. A link that leads here may be followed; it changes nothing."""
-        if self.method in SAFE and self.one("sec-fetch-mode") == "navigate" and self.scope["type"] == "http":
+        """Whether another page sent it. A link that leads here may be followed; it changes nothing. A frame is none."""
+        followed = self.one("sec-fetch-mode") == "navigate" and self.one("sec-fetch-dest") in ("document", "")
+        if self.method in SAFE and followed and self.scope["type"] == "http":
             return False
         if self.one("sec-fetch-site") in ("cross-site", "same-site"):
             return True
@@ -170,6 +176,17 @@ class Asked:
             return base64.b64decode(rest.strip(), validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError):
             return ""
+
+
+def _unframed(send: Send) -> Send:
+    """The same, with `UNFRAMED` among the headers."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *UNFRAMED]}
+        await send(message)
+
+    return sent
 
 
 def _no_door(asked: Asked) -> Response | None:
