@@ -30,7 +30,7 @@ class TorchAo(Quantizer):
     torchao_group_size: int = option(32, "Of int4: weights that share a scale.", ge=16, symbol="")
 
     @property
-    def stages(self) -> dict[str, Capability]:
+    def stages(self) -> dict[str, Capability]:  # type: ignore[override]  # it depends on the options
         """What its tensors are good for."""
         reason = "transformers trains them on weights of 8 bits alone. Say --torchao_type int8_weight_only."
         trains = Unsupported(reason) if self.torchao_type == "int4_weight_only" else Supported()
