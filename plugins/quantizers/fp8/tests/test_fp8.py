@@ -14,6 +14,5 @@ class TestFp8(ComponentContract):
 
     def test_training_and_a_cpu_are_refused_before_weights_are_read(self):
         for command, reason in (("sft", "no backward pass"), ("infer", "GPUs alone")):
-            job = self.job(command, model=tiny_model("llama"))
             with pytest.raises(SwiftError, match=reason):
-                load_model(job)
+                load_model(self.job(command, model=tiny_model("llama")))

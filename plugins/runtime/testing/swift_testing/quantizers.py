@@ -146,10 +146,9 @@ class QuantizerContract(ComponentContract):
         assert near < far / 2, f"Merged logits are {near:.3g} from the adapter's and {far:.3g} from the bare model's."
 
     def test_transformers_trains_an_adapter_on_it(self, pair: Pair) -> None:
-        """Where `stages` say that QLoRA works, transformers' Trainer takes the model."""
+        """A job with an adapter was not refused before it loaded, so transformers' Trainer takes the model."""
         from transformers.trainer_utils import validate_quantization_for_training
 
-        assert isinstance(pair.job.one("quantizer").stages["QLoRA"], Supported)
         validate_quantization_for_training(pair.quantized)
 
     def test_an_adapter_learns_and_the_model_generates(self, pair: Pair) -> None:
