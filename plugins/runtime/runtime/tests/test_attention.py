@@ -9,6 +9,7 @@ import torch
 import transformers
 from swift_plugin_runtime.batching.attention import (
     BLOCK,
+    KEPT,
     NAME,
     SHORT,
     Segments,
@@ -154,7 +155,7 @@ def plain(query, key, value, scaling=None):
 
 
 @pytest.mark.parametrize("scaling", [None, 0.3])
-@pytest.mark.parametrize("length", [1, 5, BLOCK, BLOCK + 1, 3 * BLOCK - 7])
+@pytest.mark.parametrize("length", [1, 5, BLOCK, BLOCK + 1, 3 * BLOCK - 7, KEPT + 1])
 def test_products_are_the_attention_of_torch(length, scaling):
     """Answers and gradients in float32."""
     tensors = asked(length, torch.float32)
@@ -166,17 +167,36 @@ def test_products_are_the_attention_of_torch(length, scaling):
         torch.testing.assert_close(own, plainly, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("length", "taken"), [(40, True), (SHORT, True), (SHORT + 1, False)])
-def test_short_segments_in_bfloat16_take_products_and_are_as_exact_as_eager_attention(length, taken):
-    tensors = asked(length)
+def found_by(tensors):
+    """What the attention of segments answers to one segment, in the place of a model's layer."""
     segments = torch.empty(0).as_subclass(Segments)
-    segments.parts = [(0, length, None)]
+    segments.parts = [(0, tensors[0].shape[2], None)]
     module = torch.nn.Module()
     module.is_causal, module.num_key_value_groups = True, 3
-    found = segment_attention(module, *tensors, segments)[0]
-    assert torch.equal(found, products(*tensors, None)) == taken
+    return segment_attention(module.eval(), *tensors, segments)[0], module
+
+
+@pytest.mark.parametrize("length", [40, KEPT + 1])
+def test_segments_in_bfloat16_are_as_exact_as_eager_attention(length):
+    tensors = asked(length)
+    found, module = found_by(tensors)
     unseen = torch.full((length, length), -torch.inf).triu(1).bfloat16()[None, None]
-    eager = eager_attention_forward(module.eval(), *tensors, unseen, scaling=0.25)[0]
+    eager = eager_attention_forward(module, *tensors, unseen, scaling=0.25)[0]
     exact = plain(*(t.float() for t in tensors))
     mine, theirs = [(one.float() - exact).square().mean().sqrt() for one in (found, eager)]
     assert mine <= 1.2 * theirs < 0.01
+
+
+@pytest.mark.parametrize(("length", "taken"), [(40, True), (SHORT, True), (SHORT + 1, False)])
+@torch.no_grad()
+def test_segments_up_to_a_length_take_products(length, taken):
+    tensors = asked(length)
+    assert torch.equal(found_by(tensors)[0], products(*tensors, None)) == taken
+
+
+def test_of_long_segments_no_weights_are_kept_for_the_gradient():
+    """Those of a head of 1,025 tokens would be half a million numbers; tensors of its tokens are kept as they are."""
+    held = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: held.append(tensor.numel()) or tensor, lambda t: t):
+        products(*asked(2 * KEPT + 1), None)
+    assert max(held) <= 6 * 24 * (2 * KEPT + 1)

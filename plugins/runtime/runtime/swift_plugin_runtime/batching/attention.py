@@ -8,7 +8,7 @@ patterns hold inside a segment as they were. Any batch that is not one flat row 
 A segment may go on from the first tokens of another one, whose keys and values it then sees before its own: rows that
 begin alike are computed once up to where they part (`shared_rows`).
 
-In bfloat16 on a CPU, short causal segments take three plain products instead: torch's kernel spends twice their time.
+In bfloat16 on a CPU, causal segments take plain products instead: torch's kernel spends twice their time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -28,8 +29,9 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 NAME = "swift_segments"
 """Name of this attention among transformers' attn_implementation."""
 
-SHORT, BLOCK = 1024, 256
-"""Tokens of the longest segment that takes products, whose weights are kept for the gradient; queries in a block."""
+SHORT, KEPT, BLOCK = 4096, 512, 128
+"""Tokens of the longest segment that takes products, of the longest whose weights are kept for the gradient, which
+computes those of longer ones anew, and queries in a block: beyond, torch's kernel costs less, or weights most."""
 
 
 Beginnings = Mapping[int, tuple[int, int]]
@@ -147,18 +149,43 @@ def products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scalin
     query: [1, heads, tokens, width]; key and value may have fewer heads, each for as many neighbours, and more tokens:
     those before the segment. scaling: of the scores; None for 1/√width. Returns [1, tokens, heads, width].
     """
-    _, heads, length, width = query.shape
-    groups, past, blocks = key.shape[1], key.shape[2] - length, []
+    length, width = query.shape[2:]
+    past = key.shape[2] - length
+    block = partial(_block, scaling=width**-0.5 if scaling is None else scaling)
+    kept = key.shape[2] <= KEPT or not torch.is_grad_enabled()
+    blocks = []
     for first in range(0, length, BLOCK):
         behind = min(first + BLOCK, length)
-        asked = query[0, :, first:behind].reshape(groups, -1, width)
-        unseen = query.new_full((behind - first, past + behind), -torch.inf).triu(past + first + 1)
-        scores = torch.baddbmm(
-            unseen.repeat(heads // groups, 1), asked, key[0, :, : past + behind].mT, alpha=scaling or width**-0.5
-        )
-        answers = scores.softmax(-1) @ value[0, :, : past + behind]
-        blocks.append(answers.view(heads, behind - first, -1))
+        parts = query[0, :, first:behind], key[0, :, : past + behind], value[0, :, : past + behind]
+        blocks.append(block(*parts) if kept else _Anew.apply(block, *parts))
     return torch.cat(blocks, dim=1).transpose(0, 1)[None]
+
+
+def _block(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float) -> torch.Tensor:
+    """What the last tokens of a segment find: query [heads, tokens, width], key and value [groups, all, width]."""
+    (heads, count, width), (groups, seen, _) = query.shape, key.shape
+    unseen = query.new_full((count, seen), -torch.inf).triu(seen - count + 1)
+    scores = torch.baddbmm(
+        unseen.repeat(heads // groups, 1), query.reshape(groups, -1, width), key.mT, alpha=scaling
+    )  # [groups, neighbours · tokens, all]
+    return (scores.softmax(-1) @ value).view(heads, count, -1)
+
+
+class _Anew(torch.autograd.Function):
+    """`compute` of tensors, of which the gradient keeps these alone: it computes again what lies between."""
+
+    @staticmethod
+    def forward(ctx: Any, compute: Any, *tensors: torch.Tensor) -> Any:
+        ctx.compute = compute
+        ctx.save_for_backward(*tensors)
+        return compute(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: torch.Tensor) -> Any:
+        with torch.enable_grad():
+            inputs = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
+            made = ctx.compute(*inputs)
+        return None, *torch.autograd.grad(made, inputs, gradient)
 
 
 AttentionInterface.register(NAME, segment_attention)
