@@ -30,7 +30,7 @@ def _as_here(*names: str) -> tuple[str, ...]:
 PEERS = {
     "transformers": Peer(_as_here("transformers", "peft", "accelerate", "datasets")),
     "trl": Peer(_as_here("trl", "transformers", "peft", "accelerate", "datasets")),
-    "ms-swift": Peer(("ms-swift==4.6.0",)),
+    "ms-swift": Peer(("ms-swift==4.6.0", "msgspec")),  # its gkd and grpo import it, and it does not ask for it
     "llamafactory": Peer(("llamafactory==0.9.3", "pyarrow<20"), removes=("torchvision", "torchaudio")),
 }
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from swift_testing.templates import byte_level, job_with, spans, special_tokens, text_of, trained_of
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from swift_core import SwiftError
 from swift_core.contract.row import Row
 from swift_core.templates import read_template
+from swift_core.templates.carried import carried
 from swift_core.templates.encode import IGNORED, encode_spans
 from swift_core.templates.thoughts import split_thought
 
@@ -133,6 +135,16 @@ def test_a_default_system_text_stands_where_a_row_brings_none():
     assert write(toml, [*system(""), *HI]).startswith("<sys></sys>")
     assert write(toml + "skip_empty_system = true\n", [*system(" "), *HI]).startswith("<sys>Be good.</sys>")
     assert write(SYSTEM, HI).startswith("<none><u>")
+
+
+def test_an_empty_text_of_the_job_leaves_the_default_out():
+    """In what a model is trained on, and in the chat template that goes with it."""
+    template = read_template(SYSTEM + 'default_system = "Be good."\n', "mine")
+    row = Row(messages=HI).with_system("")
+    assert text_of(job_with(template), row.messages, Plain()).startswith("<sys></sys>")
+    assert Row(messages=HI).with_system(None).messages == HI
+    written = render_jinja_template([HI], chat_template=carried(template, Plain(), "", None))[0]
+    assert written[0].startswith("<sys></sys>")
 
 
 def test_a_late_system_text_stands_before_the_last_question():

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.methods`: preference, reward and policy methods by us, by TRL and, where it matters, by hand.
+"""`python -m benchmarks.methods`: every method beside plain supervised text by us, by TRL, by ms-swift and by hand.
 
 Same model, pairs, order and precision. Figures are kept one by one in --folder, so that the command begun again goes
 on with what is left; losses of the first steps are compared in the same run.
@@ -20,35 +20,44 @@ from benchmarks.measure import HERE, machine, ratios, run, spread, table
 from benchmarks.train.__main__ import cost
 
 SCRIPTS = HERE / "methods"
-LOOPS = ("dpo", "kto", "grpo")
-METHODS = ("dpo", "kto", "orpo", "cpo", "rm", "gkd", "grpo", "rloo", "qlora")
-OWN = ("qlora",)
-"""Methods for which TRL runs in this environment: its own lacks the library."""
+PEERS = {"theirs": "TRL", "ms-swift": "ms-swift"}
+"""Contestant → what the table calls it."""
+METHODS = ("dpo", "kto", "orpo", "cpo", "rm", "gkd", "grpo", "rloo", "qlora", "sft-pictures", "dpo-pictures")
+MS_SWIFT = ("dpo", "kto", "orpo", "cpo", "rm", "gkd", "grpo")
+"""Methods that ms-swift has and that run in its environment."""
+HERE_TOO = ("qlora", "sft-pictures", "dpo-pictures")
+"""Methods for which TRL runs in this environment: its own lacks bitsandbytes and Pillow."""
 UNEQUAL = {
     "rm": "each draws its own head",
     "grpo": "each draws its own answers, and rewards differ",
     "rloo": "each draws its own answers, and rewards differ",
 }
 """Method → why losses are not compared."""
+DRAWING = ("grpo", "rloo")
+"""Methods that draw answers while they train."""
 CLOSE, COMPARED = 0.02, 3
 """Relative difference of losses in bfloat16 that passes, and steps that are compared."""
 
 
 def contestants(method: str) -> list[str]:
     """Who runs a method."""
-    return ["ours", "theirs"] + ["loop"] * (method in LOOPS)
+    by_hand = not method.endswith("-pictures")
+    return ["ours", "theirs"] + ["ms-swift"] * (method in MS_SWIFT) + ["loop"] * by_hand
 
 
 def command(name: str, method: str, folder: Path, batch: int) -> list[str]:
     """The command line of a contestant."""
-    apart = name == "theirs" and method not in OWN
-    python = interpreter("trl") if apart else sys.executable
-    return [str(python), str(SCRIPTS / f"{name}.py"), method, str(folder), str(batch)]
+    if name == "ms-swift":
+        python, script = interpreter("ms-swift"), SCRIPTS / "apart" / "ms_swift.py"
+    else:
+        apart = name == "theirs" and method not in HERE_TOO
+        python, script = interpreter("trl") if apart else Path(sys.executable), SCRIPTS / f"{name}.py"
+    return [str(python), str(script), method, str(folder), str(batch)]
 
 
 def measured(name: str, method: str, folder: Path, batch: int) -> Any:
     """One run of a contestant: the report of its process."""
-    places = [str(HERE / "train"), str(SCRIPTS), os.environ.get("PYTHONPATH", "")]
+    places = [] if name == "ms-swift" else [str(HERE / "train"), str(SCRIPTS), os.environ.get("PYTHONPATH", "")]
     used = run(command(name, method, folder, batch), OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(places))
     return vars(used)
 
@@ -87,6 +96,10 @@ def row(method: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
             return ""
         return spread(ratios(ours, theirs) if turned else ratios(theirs, ours))
 
+    def drawing(line: dict[str, Any]) -> float:
+        """CPU seconds a drawn token."""
+        return float(line["report"].get("drawing_seconds", 0)) / line["report"]["tokens"]
+
     costs, peaks, starts = (
         lambda u: cost(_Used(u)),
         lambda u: u["report"]["peak"],
@@ -95,23 +108,34 @@ def row(method: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
     return {
         "method": method,
         "CPU s per 1k tokens": f"{statistics.median(values('ours', costs)):.2f}",
-        "TRL ÷ ours": over("theirs", costs),
+        **{f"{title} ÷ ours": over(name, costs) for name, title in PEERS.items()},
         "ours ÷ loop": over("loop", costs, turned=True),
+        "drawing, TRL ÷ ours": over("theirs", drawing) if method in DRAWING else "",
         "peak MiB": f"{statistics.median(values('ours', peaks)):.0f}",
-        "peak, TRL ÷ ours": over("theirs", peaks),
+        **{f"peak, {title} ÷ ours": over(name, peaks) for name, title in PEERS.items()},
         "first step, TRL ÷ ours": over("theirs", starts),
         "losses": losses(method, found),
     }
 
 
 def losses(method: str, found: dict[str, list[dict[str, Any]]]) -> str:
-    """Whether the first steps' losses are TRL's; both where they are not."""
-    if method in UNEQUAL or not found.get("theirs"):
-        return UNEQUAL.get(method, "")
-    ours, theirs = (found[name][0]["report"]["losses"][:COMPARED] for name in ("ours", "theirs"))
-    if all(abs(a - b) <= CLOSE * abs(b) for a, b in zip(ours, theirs, strict=True)):
-        return "equal"
-    return " ".join(f"{a:.4f}/{b:.4f}" for a, b in zip(ours, theirs, strict=True))
+    """Whether the first steps' losses are ours with everybody; whose are not, and both."""
+    if method in UNEQUAL:
+        return UNEQUAL[method]
+    told = {name: runs[0]["report"]["losses"][:COMPARED] for name, runs in found.items() if runs}
+    ours = told.pop("ours")
+    others = {name: values for name, values in told.items() if not alike(ours, values)}
+    return "; ".join(f"{name} {told_of(values)}, ours {told_of(ours)}" for name, values in others.items()) or "equal"
+
+
+def alike(ours: list[float], theirs: list[float]) -> bool:
+    """Whether losses are the same as far as bfloat16 tells them."""
+    return all(abs(a - b) <= CLOSE * abs(b) for a, b in zip(ours, theirs, strict=True))
+
+
+def told_of(values: list[float]) -> str:
+    """Losses in a cell."""
+    return " ".join(f"{value:.4f}" for value in values)
 
 
 def main() -> None:

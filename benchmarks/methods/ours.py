@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks, watch_trainer
-from material import answered, chat, prompts, read, real_tokens
+from material import PICTURED, answered, chat, model_of, picture, prompts, read, real_tokens
 
 MARKS = Marks()
 
@@ -23,6 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rloo": {**DRAWN, "micro_batch_size": 8},
     "gkd": {"lmbda": 0.0},
     "qlora": {"quantizer": "bnb", "bnb_4bit_compute_dtype": "float32"},
+    **{name + PICTURED: {"torch_dtype": "float32", "template": "qwen2_vl"} for name in ("sft", "dpo")},
 }
 """Method → options of its own."""
 
@@ -33,9 +34,12 @@ def rows(method: str, folder: Path) -> list[dict[str, Any]]:
         return [{"query": row["prompt"]} for row in prompts(folder)]
     if method == "kto":
         return [{"messages": chat(row, answered(row)), "label": row["label"]} for row in read(folder)]
-    single = method in ("gkd", "qlora")
+    single, pictured = method in ("gkd", "qlora", "sft-pictures"), method.endswith(PICTURED)
     return [
-        {"messages": chat(row)} | ({} if single else {"rejected_response": row["rejected"]}) for row in read(folder)
+        {"messages": chat({**row, "prompt": "<image>" + row["prompt"]} if pictured else row)}
+        | ({} if single else {"rejected_response": row["rejected"]})
+        | ({"images": [str(picture(folder, number))]} if pictured else {})
+        for number, row in enumerate(read(folder))
     ]
 
 
@@ -44,18 +48,23 @@ def main(method: str, folder: Path, batch: int) -> None:
     import swift_plugin_runtime.training.trainer  # noqa: F401  as the job does; the Trainer that is watched comes with it
 
     watch_trainer(MARKS)
+    from swift_plugin_runtime.rollouts import policy
+
     from swift_core import run
+
+    MARKS.watch_drawing(policy, "roll_out")
 
     options = {**SHARED, **OPTIONS.get(method, {}), "per_device_train_batch_size": batch}
     if method in ("grpo", "rloo"):
         options["per_device_train_batch_size"] = 2
     if method == "gkd":
-        options["teacher_model"] = str(folder / "model")
-    command = ("sft", {}) if method == "qlora" else ("rlhf", {"rlhf_type": method})
+        options["teacher_model"] = str(folder / "teacher")
+    kind = method.removesuffix(PICTURED)
+    command = ("sft", {}) if kind in ("qlora", "sft") else ("rlhf", {"rlhf_type": kind})
     with tempfile.TemporaryDirectory() as output:
         data = Path(output, "rows.jsonl")
         data.write_text("".join(json.dumps(row) + "\n" for row in rows(method, folder)), encoding="utf-8")
-        model = str(folder / "model")
+        model = str(model_of(method, folder))
         done = run(command[0], model=model, dataset=[str(data)], output_dir=f"{output}/run", **command[1], **options)
         tell(method, folder, done["trainer"])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks, watch_trainer
-from material import TEMPLATE, answered, chat, prompts, read, real_tokens
+from material import PICTURED, PICTURED_TEMPLATE, TEMPLATE, answered, chat, picture, prompts, read, real_tokens
 
 MARKS = Marks()
 
@@ -21,7 +21,7 @@ SHARED = {
 CLASSES = {
     "dpo": ("trl", "DPO"), "kto": ("trl", "KTO"), "rm": ("trl", "Reward"), "orpo": ("trl.experimental.orpo", "ORPO"),
     "cpo": ("trl.experimental.cpo", "CPO"), "gkd": ("trl.experimental.gkd", "GKD"), "grpo": ("trl", "GRPO"),
-    "rloo": ("trl", "RLOO"), "qlora": ("trl", "SFT"),
+    "rloo": ("trl", "RLOO"), "qlora": ("trl", "SFT"), "sft-pictures": ("trl", "SFT"), "dpo-pictures": ("trl", "DPO"),
 }  # fmt: skip
 """Method → module of TRL, beginning of the names of its trainer and its config."""
 DRAWN = {
@@ -32,8 +32,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dpo": {"max_length": None}, "kto": {"max_length": None}, "rm": {"max_length": None},
     "orpo": {"max_length": 2048}, "cpo": {"max_length": 2048}, "gkd": {"max_length": 2048, "lmbda": 0.0},
     "grpo": DRAWN, "rloo": DRAWN, "qlora": {"max_length": None, "assistant_only_loss": False, "bf16": False},
+    **{name + PICTURED: {"max_length": None, "bf16": False} for name in ("sft", "dpo")},
 }  # fmt: skip
 """Method → settings of its own."""
+LANGUAGE = r".*language_model.*_proj"
+"""Layers with LoRA in a model with pictures."""
 
 
 def rows(method: str, folder: Path) -> list[dict[str, Any]]:
@@ -52,10 +55,14 @@ def rows(method: str, folder: Path) -> list[dict[str, Any]]:
             made.append({"prompt": prompt, "completion": parts(row, answered(row))[1], "label": row["label"]})
         elif method == "gkd":
             made.append({"messages": chat(row)})
-        elif method == "qlora":
+        elif method in ("qlora", "sft-pictures"):
             made.append({"prompt": prompt, "completion": chosen})
         else:
             made.append({"prompt": prompt, "chosen": chosen, "rejected": parts(row, "rejected")[1]})
+    if method.endswith(PICTURED):
+        from PIL import Image
+
+        made = [{**row, "images": [Image.open(picture(folder, number))]} for number, row in enumerate(made)]
     return made
 
 
@@ -79,29 +86,48 @@ def loaded(method: str, folder: Path) -> Any:
             bnb_4bit_compute_dtype=torch.float32,
         )  # fmt: skip
         return transformers.AutoModelForCausalLM.from_pretrained(folder / "model", quantization_config=bits)
+    if method.endswith(PICTURED):
+        return transformers.AutoModelForImageTextToText.from_pretrained(folder / "vision")
     return transformers.AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.bfloat16)
+
+
+def processor_of(method: str, folder: Path) -> Any:
+    """The tokenizer, or the processor of pictures and text, with the template of all contestants."""
+    import transformers
+
+    if method.endswith(PICTURED):  # transformers' own loader wants torchvision, which is for videos
+        from swift_plugin_runtime.loading.processor import load_processor
+
+        processor = load_processor(str(folder / "vision"), trust=False)
+        processor.chat_template = PICTURED_TEMPLATE
+    else:
+        processor = transformers.AutoTokenizer.from_pretrained(folder / "model")
+        processor.chat_template = TEMPLATE
+    return processor
 
 
 def main(method: str, folder: Path, batch: int) -> None:
     """One pass over the rows."""
     import datasets
     import peft
-    import transformers
 
     watch_trainer(MARKS)
     module, name = CLASSES[method]
     library = importlib.import_module(module)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
-    tokenizer.chat_template = TEMPLATE
+    tokenizer = processor_of(method, folder)
     model = loaded(method, folder)
     task = "SEQ_CLS" if method == "rm" else "CAUSAL_LM"
-    lora = peft.LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", task_type=task)
+    targets = LANGUAGE if method.endswith(PICTURED) else "all-linear"
+    lora = peft.LoraConfig(r=8, lora_alpha=32, target_modules=targets, task_type=task)
     more: dict[str, Any] = {"reward_funcs": longer} if method in ("grpo", "rloo") else {}
     if method == "gkd":
-        more["teacher_model"] = loaded(method, folder)
+        more["teacher_model"] = str(folder / "teacher")
+    kind = getattr(library, f"{name}Trainer")
+    if method in ("grpo", "rloo"):
+        MARKS.watch_drawing(kind, "_generate")
     with tempfile.TemporaryDirectory() as output:
         settings = {"per_device_train_batch_size": batch, **SHARED, **OPTIONS[method]}
-        trainer = getattr(library, f"{name}Trainer")(
+        trainer = kind(
             model=model, args=getattr(library, f"{name}Config")(output_dir=output, **settings),
             train_dataset=datasets.Dataset.from_list(rows(method, folder)), processing_class=tokenizer,
             peft_config=lora, **more,

@@ -67,14 +67,18 @@ def encode(tokenizer, rows):
     return [(ids, [i if m else -100 for i, m in zip(ids, mask, strict=True)]) for ids, mask in pairs]
 
 
-def token_losses(model: Any, rows: Any, reduction: str) -> torch.Tensor:
-    """Losses of the trained tokens of `rows`, laid end to end. rows: (ids, labels); reduction: as of cross_entropy."""
+def last_hidden(model: Any, rows: Any) -> torch.Tensor:
+    """What the last layer says of the tokens of `rows`, laid end to end, [tokens, width]. rows: (ids, labels)."""
     SEGMENTS[:] = [len(ids) for ids, _ in rows]
     ids = torch.tensor([[i for ids, _ in rows for i in ids]])
     positions = torch.tensor([[n for ids, _ in rows for n in range(len(ids))]])
+    return model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state[0]
+
+
+def token_losses(model: Any, rows: Any, reduction: str) -> torch.Tensor:
+    """Losses of the trained tokens of `rows`. rows: (ids, labels); reduction: as of cross_entropy."""
     labels = torch.tensor([i for _, row in rows for i in [*row[1:], -100]])
-    hidden = model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state[0]
-    wanted = labels != -100
+    hidden, wanted = last_hidden(model, rows), labels != -100
     return functional.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted], reduction=reduction)
 
 

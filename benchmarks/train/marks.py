@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+def family(model: Path) -> str:
+    """The family of a model as its config.json says it, which is what most programs call it."""
+    said: str = json.loads((model / "config.json").read_text(encoding="utf-8"))["model_type"]
+    return said
 
 
 def targets(model: Path) -> list[str] | str:
@@ -23,7 +31,7 @@ class Marks:
     """CPU seconds of this process when it began training, after the first step, and at the end."""
 
     def __init__(self) -> None:
-        self.start = self.first = self.last = 0.0
+        self.start = self.first = self.last = self.drawn = 0.0
 
     def begun(self) -> None:
         """Training starts: everything before was imports, loading and encoding."""
@@ -37,10 +45,28 @@ class Marks:
         """Training, logging and saving have ended."""
         self.last = time.process_time()
 
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Inside, answers are drawn."""
+        start = time.process_time()
+        yield
+        self.drawn += time.process_time() - start
+
+    def watch_drawing(self, owner: Any, name: str) -> None:
+        """Have every call of `owner`'s function `name` count as drawing."""
+        before = getattr(owner, name)
+
+        def watched(*arguments: Any, **named: Any) -> Any:
+            with self.drawing():
+                return before(*arguments, **named)
+
+        setattr(owner, name, watched)
+
     def tell(self, **more: object) -> None:
         """The report, as the last line of output."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         figures = {"steps_seconds": self.last - self.first, "to_first_step": self.first, "peak": peak}
+        figures |= {"drawing_seconds": self.drawn} if self.drawn else {}
         print("\n" + json.dumps({**figures, **more}), flush=True)
 
 

@@ -77,8 +77,8 @@ class Row:
         return dataclasses.replace(self, messages=messages)
 
     def with_system(self, system: str | None) -> Row:
-        """The same row, beginning with this system text where it has none of its own."""
-        if not system or self.messages[0]["role"] == "system":
+        """The same row, beginning with this system text, an empty one too, where it has none of its own."""
+        if system is None or self.messages[0]["role"] == "system":
             return self
         return self.with_messages([{"role": "system", "content": system}, *self.messages])
 

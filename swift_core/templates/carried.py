@@ -17,7 +17,7 @@ def carried(
     takes contents as lists of parts.
     """
     source = jinja(template, tokenizer) if own is None else own
-    if not system:
+    if system is None:
         return source
     if isinstance(source, dict):
         return {name: with_system(text, system, parts) for name, text in source.items()}

@@ -5,21 +5,14 @@ Arguments as ../limit.py. The template is chatml without a system prompt, so tha
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent))  # last: `swift` is ms-swift's here, not our contestant
-from marks import Marks, seen_dataset, targets, watch_trainer
+from marks import Marks, family, seen_dataset, targets, watch_trainer
 
 MARKS = Marks()
-
-
-def family(model: Path) -> str:
-    """What ms-swift calls the model's family: most have the name that its config.json says."""
-    said: str = json.loads((model / "config.json").read_text(encoding="utf-8"))["model_type"]
-    return said
 
 
 def main(folder: Path, mode: str, batch: int) -> None:

@@ -109,7 +109,7 @@ def _check(job: Job, eval_set: EvalSet) -> None:
         raise SwiftError(
             f"OpenCompass has no field for --{unsent[0]}: leave it out; the server at --eval_url may draw like that."
         )
-    if options.system:
+    if options.system is not None:
         raise SwiftError("OpenCompass asks without a system text: leave --system out.")
     if options.eval_data_dir:
         _check_data(Path(options.eval_data_dir), eval_set.name)

@@ -99,7 +99,7 @@ def _generation(options: Any) -> dict[str, Any]:
         **({"top_k": said.top_k} if said.top_k else {}),
         **({"repetition_penalty": said.repetition_penalty} if said.repetition_penalty != 1.0 else {}),
         **({"stop": list(said.stop)} if said.stop else {}),
-        **({"system_prompt": options.system} if options.system else {}),
+        **({"system_prompt": options.system} if options.system is not None else {}),
     }
 
 

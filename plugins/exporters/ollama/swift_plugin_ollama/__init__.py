@@ -59,7 +59,7 @@ def modelfile(job: Job, weights: Path, adapter: Path | None, tokenizer: Any) -> 
     if adds_bos and not _opens_with(template, bos):
         job.say(f"The tokenizer puts {bos} before a text and so does Ollama, but the template was trained without it.")
     form = ollama(template, bos, eos, tokenizer, adds_bos, _tools(job, tokenizer))
-    system = job.options.system or template.default_system
+    system = template.default_system if job.options.system is None else job.options.system
     lines = [f"FROM {weights}"]
     lines += [f"ADAPTER {adapter}"] if adapter else []
     lines += [f"TEMPLATE {_quoted(form, always=True)}"]

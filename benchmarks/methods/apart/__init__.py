@@ -1,0 +1,1 @@
+"""Contestants that run in environments of their own, where `swift` is not ours."""
