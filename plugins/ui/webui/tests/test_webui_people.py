@@ -167,6 +167,7 @@ def test_strange_values_are_refused_and_run_nothing(person, place):
         assert "--max_steps" in person.sees("train-faults", value[:20], 30)
         assert "swift sft" not in person.text("train-command")
     person.press("train-run")
+    person.rest()
     person.sees("train-faults", "--max_steps")
     assert person.browser.title != "x" and {*(place / "people").iterdir()} == before
     person.type("train-max_steps", "3")

@@ -200,6 +200,14 @@ class Person:
         self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", self.find(f"#{button}"))
         self.find(f"#{button}").click()
 
+    def rest(self) -> None:
+        """Wait until the page has had nothing from the server for three seconds, so that what was pressed is done."""
+        asked = 1
+        while asked:
+            self.browser.execute_script("performance.clearResourceTimings()")
+            time.sleep(3 * PATIENCE)
+            asked = self.browser.execute_script("return performance.getEntriesByType('resource').length")
+
     def labelled(self, field: str, label: str):
         """The buttons within an element whose label or title begins so."""
         words = ", ".join(f"{field} button[{name}^='{label}']" for name in ("aria-label", "title"))
