@@ -54,7 +54,9 @@ class ModelOptions:
     )
     template: str | None = option(None, "Chat template; left out, the model's own.", kind="template")
     system: str | None = option(
-        None, "System text for rows that bring none, or a .txt file that holds it; empty: the template's own is left out.", file=".txt"
+        None,
+        "System text for rows that bring none, or a .txt file that holds it; empty: the template's own is left out.",
+        file=".txt",
     )
     enable_thinking: bool | None = option(
         None, "Whether answers begin with thoughts, where the template knows any; left out, as the template says."

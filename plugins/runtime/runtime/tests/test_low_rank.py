@@ -61,7 +61,7 @@ def test_in_bfloat16_it_is_as_exact_as_peft():
 
 
 def test_gradients_come_in_the_precision_of_what_trains():
-    plain, quick, rows = layers(torch.bfloat16)
+    _, quick, rows = layers(torch.bfloat16)
     weights = [p for p in quick.parameters() if p.requires_grad]
     assert {p.dtype for p in weights} == {torch.float32}
     quick(rows).sum().backward()

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 
-class QuickLinear(Linear):  # type: ignore[misc]  # PEFT's classes have no types
+class QuickLinear(Linear):
     """PEFT's LoRA layer, whose forward pass is one function where nothing but x·Wᵀ + s·x·Aᵀ·Bᵀ is asked for."""
 
     def forward(self, x: torch.Tensor, *arguments: Any, **named: Any) -> torch.Tensor:
@@ -47,7 +47,9 @@ def _is_matrix(layer: nn.Module) -> bool:
     watched = layer._forward_pre_hooks or layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
     if type(layer) is not nn.Linear or watched or "forward" in vars(layer):
         return False
-    return layer.weight.dim() == 2 and not hasattr(layer.weight, "device_mesh")  # a matrix split among processes has one
+    return layer.weight.dim() == 2 and not hasattr(
+        layer.weight, "device_mesh"
+    )  # a matrix split among processes has one
 
 
 class _Sum(torch.autograd.Function):
