@@ -52,16 +52,11 @@ class Hqq(Quantizer):
 
 def plain_again(model: Any) -> Any:
     """The model with plain linear layers of the weights that its HQQ layers stand for, in the type they compute in."""
-    import torch
     from hqq.core.quantize import HQQLinear
+    from swift_plugin_runtime.quantizing.packed_weights import linear_of
 
     for name, module in list(model.named_modules()):
         if isinstance(module, HQQLinear):
-            weight = module.dequantize()
-            linear = torch.nn.Linear(*reversed(weight.shape), bias=module.bias is not None, device="meta")
-            linear.weight = torch.nn.Parameter(weight, requires_grad=False)
-            if module.bias is not None:
-                linear.bias = torch.nn.Parameter(module.bias, requires_grad=False)
-            model.set_submodule(name, linear)
+            model.set_submodule(name, linear_of(module.dequantize(), module.bias))
     del model.dequantize
     return model

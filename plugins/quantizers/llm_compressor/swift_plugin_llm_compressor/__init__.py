@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_core import Supported, Unsupported, hookimpl, option
+from swift_core import Supported, SwiftError, Unsupported, hookimpl, option
 from swift_core.contract.components import Quantizer, Requirements
 from swift_core.contract.job import Job
 
@@ -19,7 +19,9 @@ CALIBRATED = ("FP8", "W4A16", "W8A8")
 """Schemes that look at rows: FP8 for the size of activations, the others for GPTQ's rounding."""
 
 GROUPED = ("W8A16", "W4A16")
-"""Schemes whose weights share scales by groups."""
+"""Schemes whose weights share scales by groups, of so many weights if nothing else is said."""
+
+USUAL_GROUP = 128
 
 
 @dataclass(kw_only=True, eq=False)
@@ -40,13 +42,23 @@ class LlmCompressor(Quantizer):
         "Bits of weights (W) and of activations (A) when served; FP8: E4M3 for both (arXiv 2209.05433), DYNAMIC: "
         "activations scaled token by token; W4A16 and W8A8 are rounded by GPTQ (arXiv 2210.17323).",
     )
-    quant_group_size: int = option(
-        128, "g of W8A16 and W4A16: weights that share a scale; the other schemes have none.", ge=1, symbol="g"
-    )
+    quant_group_size: int | None = option(
+        None, "g of W8A16 and W4A16, left out 128: weights that share a scale; the other schemes have none.",
+        ge=1, symbol="g",
+    )  # fmt: skip
     quant_samples: int = option(
         256, "Rows of --dataset on which it calibrates, through the job's template.", ge=1, symbol=""
     )
     quant_skip_modules: list[str] = option(["lm_head"], "Layers kept as they are: names, or regexes after `re:`.")
+
+    def group(self) -> int | None:
+        """Weights that share a scale; None: the scheme has no groups. SwiftError where some were asked for."""
+        if self.quant_scheme in GROUPED:
+            return self.quant_group_size or USUAL_GROUP
+        if self.quant_group_size is not None:
+            schemes = " and ".join(GROUPED)
+            raise SwiftError(f"--quant_group_size is for {schemes}; {self.quant_scheme} has no groups. Leave it out.")
+        return None
 
     @property
     def needs_rows(self) -> bool:  # type: ignore[override]  # it depends on the options
@@ -65,7 +77,7 @@ class LlmCompressor(Quantizer):
         from swift_plugin_runtime.quantizing.offline import quantize_apart, refuse_group, refuse_media
 
         refuse_media(job, "llm_compressor")
-        group = self.quant_group_size if self.quant_scheme in GROUPED else None
+        group = self.group()
         if group:
             refuse_group(job, path, group, self.quant_skip_modules)
         worker, drawn = Path(__file__).with_name("worker.py"), list(rows)[: self.quant_samples]

@@ -107,6 +107,12 @@ class TestLlmCompressor(ComponentContract):
         with pytest.raises(SwiftError, match=r"Groups of 48 weights .* Say --quant_group_size 16"):
             self.job("export", model=tiny_model("llama"), **told).run()
 
+    def test_groups_of_a_scheme_that_has_none_are_refused(self, tmp_path):
+        told = {"quant_scheme": "W8A8", "quant_group_size": 64, "output_dir": str(tmp_path / "out")}
+        told["dataset"] = [write_rows(tmp_path, CHAT)]
+        with pytest.raises(SwiftError, match="--quant_group_size is for W8A16 and W4A16; W8A8 has no groups"):
+            self.job("export", model=tiny_model("llama"), **told).run()
+
     def test_a_plain_checkpoint_says_how_to_make_a_compressed_one(self):
         with pytest.raises(SwiftError, match="swift export --quant_method llm_compressor"):
             load_model(self.job("sft", model=tiny_model("llama")))

@@ -15,6 +15,15 @@ from transformers.quantizers.base import HfQuantizer
 from swift_core import SwiftError
 
 
+def linear_of(weight: torch.Tensor, bias: torch.Tensor | None) -> torch.nn.Linear:
+    """A plain, frozen layer of these. weight: [outputs, inputs]; bias: [outputs]."""
+    made = torch.nn.Linear(*reversed(weight.shape), bias=bias is not None, device="meta", dtype=weight.dtype)
+    made.weight = torch.nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        made.bias = torch.nn.Parameter(bias, requires_grad=False)
+    return made
+
+
 class CodedLinear(torch.nn.Linear):
     """A linear layer without a stored weight. Subclasses hold codes in buffers and give the property `weight`."""
 
@@ -29,11 +38,7 @@ class CodedLinear(torch.nn.Linear):
 
     def plain(self, dtype: torch.dtype) -> torch.nn.Linear:
         """A linear layer of the weight [out, in] that the codes stand for."""
-        made = torch.nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta", dtype=dtype)
-        made.weight = torch.nn.Parameter(self.weight.to(dtype), requires_grad=False)
-        if self.bias is not None:
-            made.bias = torch.nn.Parameter(self.bias.to(dtype), requires_grad=False)
-        return made
+        return linear_of(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
 
 
 class CodedQuantizer(HfQuantizer):
