@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 
+PLACES = 512
+"""Tokens of a text that both programs read: all that the model has positions for; its files say 256, and ours reads on."""
+
+
 def rows_of(file: str) -> list[dict[str, Any]]:
     """The rows of a JSONL file."""
     return [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
@@ -33,6 +37,7 @@ def embedding(model: str, train: str, folder: Path, asked: argparse.Namespace, t
     )
 
     learner = SentenceTransformer(model, device="cpu")
+    learner.max_seq_length = PLACES
     rows = [{"anchor": row["query"], "positive": row["positive"]} for row in rows_of(train)]
     loss = losses.MultipleNegativesRankingLoss(learner, scale=1 / temperature)
     arguments = SentenceTransformerTrainingArguments(**settings(folder, asked, asked.batch))
