@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-
 PLACES = 512
-"""Tokens of a text that both programs read: all that the model has positions for; its files say 256, and ours reads on."""
+"""Tokens of a text that both programs read: all that the model has positions for. Its files say 256, and ours reads on."""
 
 
 def rows_of(file: str) -> list[dict[str, Any]]:
