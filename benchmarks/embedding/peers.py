@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PLACES = 512
-"""Tokens of a text that both programs read: all that the model has positions for. Its files say 256, and ours reads on."""
+"""Tokens of a text that both programs read: those that the model has places for. Its files say 256, ours reads on."""
 
 
 def rows_of(file: str) -> list[dict[str, Any]]:
