@@ -32,6 +32,7 @@ def plain(hidden, weight, bias, targets, weights):
 @pytest.mark.parametrize("together", [2**24, 700], ids=["one part", "parts of seven tokens"])
 def test_loss_and_gradients_are_those_of_whole_logits(together, bias, monkeypatch):
     monkeypatch.setattr(fused_loss, "TOGETHER", together)
+    monkeypatch.setattr(fused_loss, "TRAINED", 1)
     torch.manual_seed(0)
     shapes = [(20, 16), (100, 16), (100,)]
     given = [torch.randn(s, dtype=torch.float64).float().requires_grad_() for s in shapes]
@@ -131,3 +132,9 @@ def test_a_head_with_an_adapter_and_a_kernel_without_a_gpu_are_refused():
     assert fused_loss.head_for(qwen2(), "off") is None
     with pytest.raises(SwiftError, match="needs a GPU"):
         fused_loss.head_for(qwen2(), "cce")
+
+
+def test_a_head_that_trains_gets_few_shares_of_its_gradient():
+    assert fused_loss.tokens_together(152_000, False) == 110
+    assert fused_loss.tokens_together(152_000, True) == 512
+    assert fused_loss.tokens_together(1000, True) == fused_loss.tokens_together(1000, False) == 16_777

@@ -118,6 +118,7 @@ def test_what_is_shared_is_neither_trained_nor_short_nor_a_picture():
 @pytest.mark.parametrize("together", [2**24, 700], ids=["one part", "parts of seven tokens"])
 def test_log_probabilities_in_the_head_are_those_of_whole_logits(together, trains, temperature, monkeypatch):
     monkeypatch.setattr(fused_loss, "TOGETHER", together)
+    monkeypatch.setattr(fused_loss, "TRAINED", 1)
     torch.manual_seed(0)
     hidden, weight, bias = (torch.randn(shape) for shape in ((20, 16), (100, 16), (100,)))
     given = [hidden.requires_grad_(), *((weight.requires_grad_(), bias.requires_grad_()) if trains else ())]

@@ -20,7 +20,7 @@ from swift_plugin_runtime.planning.layout import SPLIT, Layout
 from swift_plugin_runtime.planning.passes import Passes, passes
 from swift_plugin_runtime.planning.shape import shape_of
 from swift_plugin_runtime.rounding import HALF
-from swift_plugin_runtime.training.fused_loss import TOGETHER
+from swift_plugin_runtime.training.fused_loss import tokens_together
 from swift_plugin_runtime.training.masters import choose
 from swift_plugin_runtime.training.memory import training_parts
 
@@ -231,7 +231,7 @@ def head_bytes(model: Any, batch: Batch, item: int) -> int:
     entries, wide = head.weight.numel(), len(head.weight)
     if batch.logits is not None:
         return batch.logits * wide * (item + 12 if item < 4 else 12)
-    most = max(1, TOGETHER // wide)
+    most = tokens_together(wide, head.weight.requires_grad)
     together = min(batch.tokens, most) * wide * (8 if item == 4 else 10)
     gradient = entries * (item if batch.tokens <= most else 4 + item)  # several parts are added up in float32
     return together + (gradient if head.weight.requires_grad else 0)

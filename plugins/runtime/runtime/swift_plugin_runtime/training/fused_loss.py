@@ -25,8 +25,9 @@ from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.training.sharding import answering
 
-TOGETHER = 2**24
-"""Logits that are held at a time: 64 MiB in float32."""
+TOGETHER, TRAINED = 2**24, 512
+"""Logits that are held at a time, 64 MiB in float32; but those of so many tokens where the head trains, since each part
+adds to the gradient of the whole head."""
 
 LARGE = 64.0
 """Factor on the hidden states of the probe: logits that a model caps or scales then differ plainly from its head's."""
@@ -44,7 +45,7 @@ class HeadLoss(torch.autograd.Function):
         states, head = (t.to(_precision(t)) for t in (hidden, weight))
         inputs, wanted = (hidden, weight, bias), ctx.needs_input_grad[:3]
         grads, total = _Gradients(inputs, wanted), torch.zeros((), device=hidden.device)
-        for place in _parts(len(targets), len(weight)):
+        for place in _parts(len(targets), len(weight), any(wanted[1:])):
             logits = functional.linear(states[place], head, bias)
             loss, slopes = _losses(logits, targets[place], weights[place], any(wanted))
             total += loss
@@ -222,7 +223,7 @@ class HeadLogps(torch.autograd.Function):
         ctx.again = any(wanted[1:3])
         slopes = torch.empty_like(states) if wanted[0] and not ctx.again else None
         logps = torch.empty(len(targets), device=hidden.device)
-        for place in _parts(len(targets), len(head)):
+        for place in _parts(len(targets), len(head), False):
             chances, logps[place] = _chances(states[place], head, bias, targets[place], temperature)
             if slopes is not None:
                 slopes[place] = _slopes(chances, targets[place], temperature).to(states.dtype) @ head
@@ -237,7 +238,7 @@ class HeadLogps(torch.autograd.Function):
             return None if slopes is None else (slopes * scale[:, None]).to(ctx.types[0]), None, None, None, None
         states, head, bias, targets = given
         grads = _Gradients((states, head, bias), ctx.needs_input_grad[:3])
-        for place in _parts(len(targets), len(head)):
+        for place in _parts(len(targets), len(head), True):
             chances, _ = _chances(states[place], head, bias, targets[place], ctx.temperature)
             slope = _slopes(chances, targets[place], ctx.temperature).mul_(scale[place, None])
             grads.add(place, slope.to(states.dtype), states[place], head)
@@ -245,8 +246,13 @@ class HeadLogps(torch.autograd.Function):
         return (*(None if g is None else g.to(t) for g, t in found), None, None)
 
 
-def _parts(tokens: int, vocabulary: int) -> Iterator[slice]:
-    step = max(1, TOGETHER // vocabulary)
+def tokens_together(vocabulary: int, trains: bool) -> int:
+    """Tokens whose logits are held at a time. trains: whether the head does."""
+    return max(TOGETHER // vocabulary, TRAINED if trains else 1)
+
+
+def _parts(tokens: int, vocabulary: int, trains: bool) -> Iterator[slice]:
+    step = tokens_together(vocabulary, trains)
     return (slice(first, first + step) for first in range(0, tokens, step))
 
 
