@@ -111,6 +111,19 @@ def checked(options):
     job.hook.check_job(job=job)
 
 
+def test_a_tuner_that_saves_nothing_says_that_the_whole_model_holds_it(two, tmp_path):
+    """Of a split model the adapters alone are gathered; a whole one is written as it is."""
+    sharded_runs.write(tmp_path)
+    place = str(tmp_path)
+    told = (
+        "No tuner of this job saves what it trained, and the model is split, so that the adapters alone were gathered. "
+        "A tuner whose save_tuner leaves that to the whole model says `trains_whole_weights = True`."
+    )
+    assert two.call(sharded_runs.saved, place, "Silent", fsdp=True)[0] == (told, False)
+    assert two.call(sharded_runs.saved, place, "Declared", fsdp=True)[0] == ("", True)
+    assert sharded_runs.saved(place, "Silent", torch_dtype="bfloat16", master_weights="model") == ("", True)
+
+
 # -- checkpoints in shards ------------------------------------------------------------------------------------
 heavy = pytest.mark.skipif(os.environ.get("SWIFT_TEST_ELASTIC") != "1", reason="make test-elastic")
 

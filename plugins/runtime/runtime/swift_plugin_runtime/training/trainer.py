@@ -481,11 +481,11 @@ class Trainer(transformers.Trainer):
 
     def _whole_model(self, model: Any) -> Any:
         """A context in which the model's state is whole on the first process, however it is split, and in the
-        checkpoint's precision. Of adapters, nothing else is made whole."""
-        only = names_to_save(self.job, model)
+        checkpoint's precision. Of adapters on a split model, nothing else is made whole."""
+        only = names_to_save(self.job, model) if self.sharded or zero_stage(self.job) == 3 else None
         if self.sharded:
             state = sharding.whole_weights(model, only)
-        elif only is not None and zero_stage(self.job) == 3:
+        elif only is not None:
             state = zero.whole_weights(model, only)
         elif self.is_deepspeed_enabled:
             state = self.accelerator.get_state_dict(self.model_wrapped) or {}  # ZeRO 3: on the first process alone
