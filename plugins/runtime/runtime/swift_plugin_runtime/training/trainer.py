@@ -204,6 +204,8 @@ class Trainer(transformers.Trainer):
         self.speed.add(inputs)
         media = [] if self.media_seen else media_in(inputs)
         self.media_seen |= bool(media)
+        if self.is_deepspeed_enabled:
+            zero.keep_norm(model)
         with reaching(self.job, self.model, media) if media else contextlib.nullcontext():
             loss = super().training_step(model, inputs, num_items_in_batch)
         check_loss(loss, inputs, self.state.global_step, self.processing_class)

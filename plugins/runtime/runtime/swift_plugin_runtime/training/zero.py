@@ -58,6 +58,16 @@ def whole_weights(model: Any, only: Collection[str]) -> dict[str, Any]:
     return state
 
 
+def keep_norm(engine: Any) -> None:
+    """Let an engine know the norm of the gradients that it clips: without ZeRO and in float32 it forgets it."""
+
+    def clip() -> None:
+        norm = torch.nn.utils.clip_grad_norm_(engine.module.parameters(), engine.gradient_clipping())
+        engine._global_grad_norm = float(norm)
+
+    engine.clip_fp32_gradients = clip
+
+
 def forget() -> None:
     """Let transformers read a model as if there were no DeepSpeed, also after another job of this process."""
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
