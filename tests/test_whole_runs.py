@@ -18,13 +18,13 @@ from swift_testing.contracts_trainers import near
 
 from swift_core.catalogue.entries import Catalogue
 
-ROOT = Path(__file__).parent.parent
-FILES = [str(file) for file in sorted(ROOT.glob("plugins/trainers/*/tests/trajectory*.json"))]
-STORED = {file: json.loads(Path(file).read_text()) for file in FILES}
-
 sys.path.insert(0, str(Path(__file__).parent))
 
 import whole_runs
+
+ROOT = Path(__file__).parent.parent
+FILES = [str(file) for file in sorted(ROOT.glob("plugins/trainers/*/tests/trajectory*.json"))]
+STORED = {file: json.loads(Path(file).read_text()) for file in FILES}
 
 WRITES = bool(os.environ.get("SWIFT_WRITE_STRATEGIES"))
 QUICK = ("ddp", "fsdp", "sequence")

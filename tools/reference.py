@@ -77,8 +77,8 @@ def scaling_page() -> str:
 
 
 def _strategies() -> str:
-    found = json.loads((ROOT / "tests" / "strategies.json").read_text(encoding="utf-8"))
-    names = [name for name in ("ddp", "fsdp", "zero2", "zero3", "sequence", "tensor") if name in found]
+    recorded = json.loads((ROOT / "tests" / "strategies.json").read_text(encoding="utf-8"))
+    found, names = recorded["outcomes"], list(recorded["outcomes"])
     reasons = list(dict.fromkeys(_reason(r) for name in names for r in found[name].values() if r != "equal"))
 
     def cell(outcome: str) -> str:
@@ -86,7 +86,16 @@ def _strategies() -> str:
 
     rows = [[method, *(cell(found[name][method]) for name in names)] for method in sorted(found["ddp"])]
     notes = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))
-    return _table(["method", *names], rows) + (f"\n{notes}\n" if notes else "")
+    return f"{_table(['method', *names], rows)}\n{_ran(recorded)}\n\n{notes}\n"
+
+
+def _ran(recorded: dict[str, Any]) -> str:
+    """When and with what the table was made, and in how many processes each column."""
+    versions = ", ".join(f"{name} {version}" for name, version in recorded["versions"].items())
+    several = {count: [n for n, c in recorded["processes"].items() if c == count] for count in (2, 4)}
+    return (
+        f"Run on {recorded['date']} with {versions}: {' and '.join(several[4])} in four processes, the others in two."
+    )
 
 
 def _reason(outcome: str) -> str:
