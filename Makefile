@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-megatron test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl test-downstream test-matrix test-notebooks
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-megatron test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl test-downstream test-matrix test-notebooks conformance-ranks
 
 setup: .venv/.ready
 
@@ -269,6 +269,10 @@ test-webui: .venv/webui/.ready .venv/.smollm2
 
 conformance: .venv/conformance/.ready
 	PYTHONPATH=.venv/conformance $(PY) -m swift_testing.conformance --jobs 2
+
+# Two processes of which one has a picture, video or sound (DDP, FSDP2, ZeRO 3): one family of each class, or FAMILIES.
+conformance-ranks: .venv/conformance/.ready .venv/deepspeed/.ready
+	PYTHONPATH=$(CURDIR)/.venv/conformance:$(CURDIR)/.venv/deepspeed $(DEEPSPEED) $(PY) -m swift_testing.conformance --ranks $(FAMILIES)
 
 # What some processors need and nothing else here does, in a folder of its own so that tests run without it.
 .venv/conformance/.ready: .venv/.ready tools/conformance.txt

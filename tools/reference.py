@@ -308,6 +308,10 @@ PROOF = """A family is proven level by level, offline, on tiny models of its rea
 | media | pictures, videos or sound go through its real processor, and what they show changes what it says |
 | weights | the same with a published checkpoint out of a package: it answers as it should, and is trained and merged |
 
+Beside the levels, two processes train steps in which one of them has a picture, video or sound and the other has none,
+under DDP, FSDP2 and ZeRO 3: both end with the losses and weights of one process. One family of each class of
+transformers is tried (`make conformance-ranks`), and `swift show model NAME` tells what came of it.
+
 `swift list models --search WORD` searches the same table, `swift show model NAME` lists a family's checkpoints, and
 `make conformance` proves them anew. [Add your model today](add-your-model.md) shows how a family joins.
 """
@@ -327,7 +331,24 @@ def _counts(cards: Cards, results: dict[str, Any]) -> str:
     return (
         f"{len(cards)} families with {ids} checkpoints. Highest level reached: {by_level}.\n"
         f"Seen working with media: {by_media}. Last checked {latest['date']} with {versions}.\n"
+        f"Trained by two processes of which one has a medium: {_ranks(results)}.\n"
     )
+
+
+def _ranks(results: dict[str, Any]) -> str:
+    """Of how many classes each medium was tried in one of two processes, and where each way of sharing failed."""
+    tried = [(f"{name} ({medium})", ways) for name, r in results.items() for medium, ways in _ways(r)]
+    names = dict.fromkeys(way for _, ways in tried for way in ways if way != "one process")
+    counts = (f"{sum(ways.get(name) == 'passed' for _, ways in tried)} under {name}" for name in names)
+    failed = [case for case, ways in tried if set(ways.values()) != {"passed"}]
+    families = len({case.partition(" ")[0] for case, _ in tried})
+    passed = ", ".join(counts)
+    return f"{len(tried)} media of {families} classes, passed {passed}; not all of {', '.join(failed) or 'none'}"
+
+
+def _ways(result: dict[str, Any]) -> Iterable[tuple[str, dict[str, str]]]:
+    found: dict[str, dict[str, str]] = result.get("ranks", {}).get("media", {})
+    return found.items()
 
 
 MEDIA = {"image": "with pictures", "video": "with videos", "audio": "with sound"}

@@ -97,8 +97,9 @@ class Transformers(Loader):
         split = reason is None
         if reason and (splits_weights(job) or zero_stage(job) == 3):
             job.say(f"each process reads the whole checkpoint, and keeps its part afterwards: {reason}")
+        if split or zero_stage(job) != 3:
+            zero.forget()  # an earlier job of this process
         if split:
-            zero.forget()
             arguments |= {} if quantization is not None else parts.reading(made, config)
         cutting = parts.cutting if split and quantization is not None else contextlib.nullcontext
         with late_bars(), cutting():

@@ -5,8 +5,10 @@ Two processes must end with the losses and the weights of one, however they shar
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
+import io
 import json
 import tempfile
 from collections.abc import Iterable
@@ -75,7 +77,8 @@ def _check(family: str, modality: str, folder: str, two: Two, ways: dict[str, di
         write(family, [modality], Path(folder))
         alone.update(moved(family, folder, "alone", 2))
 
-    reason = attempt(learn)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        reason = attempt(learn)
     if reason:
         return {"one process": reason}
     return {name: _shared(family, folder, name, two, options, alone) for name, options in ways.items()}
