@@ -41,7 +41,8 @@ def run(entries: list[Entry], jobs: int) -> dict[str, dict[str, Any]]:
     """Family → result; one line on standard error for each as it comes."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from swift_testing.conformance import libraries, texts
+    from swift_testing import libraries
+    from swift_testing.conformance import texts
     from swift_testing.conformance.family_level import level_reached, stamp
     from swift_testing.conformance.mixed_ranks import kept
     from swift_testing.conformance.runner import each
@@ -61,7 +62,8 @@ def run(entries: list[Entry], jobs: int) -> dict[str, dict[str, Any]]:
 def record_ranks(entries: list[Entry], named: bool, dry: bool) -> None:
     """What two processes learn of mixed batches, of the named families or one of each class; recorded as it comes."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from swift_testing.conformance import libraries, mixed_ranks
+    from swift_testing import libraries
+    from swift_testing.conformance import mixed_ranks
     from swift_testing.conformance.family_level import stamp
 
     libraries.load()

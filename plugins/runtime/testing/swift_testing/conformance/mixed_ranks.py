@@ -117,9 +117,9 @@ def write(family: str, media: list[str], folder: Path) -> None:
 
     Of two media: one and the other, then text and the first.
     """
-    from swift_testing.conformance.libraries import let_torchvision_import
     from swift_testing.conformance.processors import make_processor
     from swift_testing.contracts import catalogue
+    from swift_testing.libraries import let_torchvision_import
 
     let_torchvision_import()
     card = catalogue().find("model", family).load()
@@ -165,7 +165,7 @@ def moved(family: str, folder: str, name: str, size: int, **more: Any) -> dict[s
     from safetensors.torch import load_file
 
     from swift_core.api import run
-    from swift_testing.conformance.libraries import let_torchvision_import
+    from swift_testing.libraries import let_torchvision_import
 
     let_torchvision_import()
 
