@@ -83,6 +83,8 @@ def figures_of(contract: Any, folder: Path, strategy: Strategy, processes: int) 
     except SwiftError as error:
         told = refused_without_weights(run, folder, options)
         return told if told == str(error) else f"{LATE}{error}"
+    unasked = trainer.is_deepspeed_enabled and "deepspeed" not in options
+    assert not unasked, "An earlier run of this process left DeepSpeed behind."
     figures: dict[str, list[float]] = contract.figures_of(trainer)
     return figures
 

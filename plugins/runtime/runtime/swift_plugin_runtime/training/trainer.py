@@ -109,6 +109,7 @@ class Trainer(transformers.Trainer):
         check_rows_train(job, arguments["model"], tokenizer_of(processor))
         with cache_as_said(arguments["model"]):
             super().__init__(processing_class=processor, **arguments)
+        os.environ.pop(zero.LEFT, None)
         self.job = job
         self.masters = self._hold_masters()
         self.share = share_of(job)

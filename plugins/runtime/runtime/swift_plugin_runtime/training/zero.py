@@ -14,6 +14,9 @@ import torch
 
 from swift_plugin_runtime.training import parts
 
+LEFT = "ACCELERATE_USE_DEEPSPEED"
+"""What accelerate leaves in the environment: the next job of this process would run under DeepSpeed, unasked."""
+
 PRECISIONS = {"bf16.enabled": torch.bfloat16, "fp16.enabled": torch.float16}
 
 
