@@ -100,7 +100,8 @@ def _ran(recorded: dict[str, Any]) -> str:
 
 def _reason(outcome: str) -> str:
     """A refusal without the name of the component that refuses."""
-    return outcome.partition(" does not support ")[2].partition(": ")[2] or outcome
+    reason = outcome.partition(" does not support ")[2].partition(": ")[2] or outcome
+    return reason[0].upper() + reason[1:]
 
 
 def _is_ours(entry: Entry) -> bool:
