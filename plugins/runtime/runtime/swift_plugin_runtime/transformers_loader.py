@@ -99,10 +99,10 @@ class Transformers(Loader):
             job.say(f"each process reads the whole checkpoint, and keeps its part afterwards: {reason}")
         if split or zero_stage(job) != 3:
             zero.forget()  # an earlier job of this process
-        if split:
-            arguments |= {} if quantization is not None else parts.reading(made, config)
-        cutting = parts.cutting if split and quantization is not None else contextlib.nullcontext
-        with late_bars(), cutting():
+        cuts = split and (quantization is not None or parts.rearranges(made, config))
+        if split and not cuts:
+            arguments |= parts.reading(made, config)
+        with late_bars(), parts.cutting() if cuts else contextlib.nullcontext():
             model = made.from_pretrained(path, trust_remote_code=options.trust_remote_code, **arguments)
         keep_trainable_layout(model)
         if options.new_special_tokens:
