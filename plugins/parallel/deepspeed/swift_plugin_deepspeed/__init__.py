@@ -108,10 +108,7 @@ _STAGE_3 = {
     "stage3_prefetch_bucket_size": "auto",
     "stage3_param_persistence_threshold": "auto",
     "stage3_gather_16bit_weights_on_model_save": True,
-    "leaf_module": {"name_suffixes": ["indexer"]},
 }
-"""Settings of stage 3 alone. Sparse attention's indexer calls its norm once a token: gathered at each call, processes with
-rows of other lengths would gather unequally often. As a leaf, its weights are gathered once, when it is entered."""
 
 
 def _settings_from(name: str) -> dict[str, Any]:

@@ -473,8 +473,10 @@ class Trainer(transformers.Trainer):
         """Let the job's strategies share the work of a model among the processes; each says how."""
         for line in self.job.hook.split_model(job=self.job, model=model, device=self.args.device):
             self.job.say(line)
-        if zero_stage(self.job) == 3 and any(map(parts.is_part, model.parameters())):
-            self.job.say(zero.split(model, self.args.hf_deepspeed_config))
+        if zero_stage(self.job) == 3:
+            zero.mark_leaves(model)
+            if any(map(parts.is_part, model.parameters())):
+                self.job.say(zero.split(model, self.args.hf_deepspeed_config))
 
     def _split(self) -> None:
         self.job.memo[sharding.GATHERED] = self.masters.type()

@@ -20,6 +20,19 @@ LEFT = "ACCELERATE_USE_DEEPSPEED"
 PRECISIONS = {"bf16.enabled": torch.bfloat16, "fp16.enabled": torch.float16}
 
 
+LEAVES = ("indexer",)
+"""How names of modules end whose parts run as often as rows are long: sparse attention's indexer calls its norm for
+each token, and processes that gather its weight each time would gather unequally often."""
+
+
+def mark_leaves(model: Any) -> None:
+    """Let ZeRO 3 gather all weights of such modules once, when they are entered."""
+    deepspeed: Any = importlib.import_module("deepspeed")
+    classes = {type(module) for name, module in model.named_modules() if name.endswith(LEAVES)}
+    if classes:
+        deepspeed.utils.set_z3_leaf_modules(model, list(classes))
+
+
 def split(model: Any, settings: Any) -> str:
     """Give every weight of `model` to DeepSpeed in place; returns a line that says how much this process keeps.
 
