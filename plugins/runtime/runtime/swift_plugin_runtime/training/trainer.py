@@ -499,7 +499,9 @@ class Trainer(transformers.Trainer):
         else:
             return contextlib.nullcontext()
         state = self.masters.state_to_save(model, state)
-        others = {} if only is None else {"save_pretrained": _refuse_the_whole}
+        others: dict[str, Any] = {} if only is None else {"save_pretrained": _refuse_the_whole}
+        if only is None and zero_stage(self.job) == 3:
+            others["get_parameter"] = state.__getitem__  # transformers asks for shapes, which parts of ZeRO 3 have not
         return sharding.answering(model, state_dict=lambda *_, **__: state, **others)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:

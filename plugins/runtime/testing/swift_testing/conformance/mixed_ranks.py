@@ -100,6 +100,8 @@ def apart(found: dict[str, Any], expected: dict[str, Any]) -> str:
     if found["weights"].keys() != expected["weights"].keys():
         return f"other weights are saved: {sorted(found['weights'].keys() ^ expected['weights'].keys())[:3]}"
     for key, value in expected["weights"].items():
+        if found["weights"][key].shape != value.shape:
+            return f"{key} is saved as {[*found['weights'][key].shape]}, not {[*value.shape]}"
         far = _far(found["weights"][key], value)
         if not far < WEIGHTS:
             return f"{key} ends {far:.2g} apart"
