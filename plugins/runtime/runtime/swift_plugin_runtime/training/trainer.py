@@ -110,6 +110,8 @@ class Trainer(transformers.Trainer):
         with cache_as_said(arguments["model"]):
             super().__init__(processing_class=processor, **arguments)
         os.environ.pop(zero.LEFT, None)
+        if self.is_deepspeed_enabled:
+            zero.fill_sizes(self.args.hf_deepspeed_config, self.model)
         self.job = job
         self.masters = self._hold_masters()
         self.share = share_of(job)

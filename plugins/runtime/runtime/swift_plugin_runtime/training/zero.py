@@ -7,7 +7,7 @@ weights are given to DeepSpeed, which keeps this process's part of them, and the
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -18,6 +18,26 @@ LEFT = "ACCELERATE_USE_DEEPSPEED"
 """What accelerate leaves in the environment: the next job of this process would run under DeepSpeed, unasked."""
 
 PRECISIONS = {"bf16.enabled": torch.bfloat16, "fp16.enabled": torch.float16}
+
+
+SIZES: dict[str, Callable[[int], int]] = {
+    "reduce_bucket_size": lambda size: size * size,
+    "stage3_prefetch_bucket_size": lambda size: int(0.9 * size * size),
+    "stage3_param_persistence_threshold": lambda size: 10 * size,
+}
+"""Settings of ZeRO → their value from the width of the hidden states, as transformers has them."""
+
+
+def fill_sizes(settings: Any, model: Any) -> None:
+    """Fill in sizes that are `auto`: transformers finds no width in configurations that nest deeper (Qwen-Omni).
+
+    settings: transformers' HfTrainerDeepSpeedConfig.
+    """
+    size = getattr(model.config.get_text_config(), "hidden_size", None)
+    if size is None:
+        return
+    for name, rule in SIZES.items():
+        settings.fill_only(f"zero_optimization.{name}", rule(size))
 
 
 LEAVES = ("indexer",)
