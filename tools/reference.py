@@ -337,14 +337,17 @@ def _counts(cards: Cards, results: dict[str, Any]) -> str:
 
 
 def _ranks(results: dict[str, Any]) -> str:
-    """Of how many classes each medium was tried in one of two processes, and where each way of sharing failed."""
-    tried = [(f"{name} ({medium})", ways) for name, r in results.items() for medium, ways in _ways(r)]
-    names = dict.fromkeys(way for _, ways in tried for way in ways if way != "one process")
-    counts = (f"{sum(ways.get(name) == 'passed' for _, ways in tried)} under {name}" for name in names)
-    failed = [case for case, ways in tried if set(ways.values()) != {"passed"}]
-    families = len({case.partition(" ")[0] for case, _ in tried})
-    passed = ", ".join(counts)
-    return f"{len(tried)} media of {families} classes, passed {passed}; not all of {', '.join(failed) or 'none'}"
+    """Of how many classes each medium was tried in one of two processes, and where that failed."""
+    tried = {f"{name} ({medium})": ways for name, r in results.items() for medium, ways in _ways(r)}
+    alone = [case for case, ways in tried.items() if "one process" in ways]
+    failed = [case for case, ways in tried.items() if case not in alone and set(ways.values()) != {"passed"}]
+    names = dict.fromkeys(way for case, ways in tried.items() if case not in alone for way in ways)
+    counts = (f"{sum(ways.get(name) == 'passed' for ways in tried.values())} under {name}" for name in names)
+    families = len({case.partition(" ")[0] for case in tried})
+    return (
+        f"{', '.join(counts)}, of {len(tried)} media of {families} classes. Not trained by one process either: "
+        f"{', '.join(alone) or 'none'}. Further apart than rounding allows: {', '.join(failed) or 'none'}"
+    )
 
 
 def _ways(result: dict[str, Any]) -> Iterable[tuple[str, dict[str, str]]]:
