@@ -6,7 +6,7 @@ PY := .venv/bin/python
 DISTS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/*/pyproject.toml contrib_models/*/pyproject.toml *_catalog/pyproject.toml))
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-megatron test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl test-downstream test-matrix test-notebooks
+.PHONY: demo test lint check setup generated trajectories wheels clean test-newest test-vllm test-evalscope test-gptq test-llmcompressor test-megatron test-loggers test-clients test-lm-eval test-lowest test-soak conformance test-ollama-template test-opencompass test-vlmevalkit test-webui strategies test-deepspeed test-parallel test-recipes test-lmdeploy test-sglang release-check changelog release test-release test-slurm test-ray test-kubernetes test-elastic real test-bfcl test-downstream test-matrix test-notebooks conformance-ranks
 
 setup: .venv/.ready
 
@@ -74,7 +74,7 @@ trajectories: .venv/.ready
 
 # Which method learns under which strategy what one process learns, or why it is refused: the table of docs/scaling.md.
 strategies: .venv/.ready .venv/deepspeed/.ready
-	SWIFT_WRITE_STRATEGIES=1 SWIFT_TEST_STRATEGIES='tensor zero2 zero3' PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
+	SWIFT_WRITE_STRATEGIES=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed $(DEEPSPEED) $(PY) -m pytest tests/test_whole_runs.py
 	$(PY) tools/reference.py
 
 # What models take on GPUs, as swift plan counts it: docs/hardware.md, some minutes.
@@ -165,16 +165,19 @@ test-newest: .venv/newest/.ready
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --upgrade --target .venv/newest transformers
 	touch $@
 
-# DeepSpeed's ZeRO on two processes of a CPU; its first run builds an operator with g++, which takes a minute.
+# DeepSpeed's ZeRO on two processes of a CPU; its first run builds an operator with g++, which takes a minute. The
+# operator is this checkout's own: another one that builds it anew meanwhile would exchange it under a run.
+DEEPSPEED = PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/deepspeed/operators
 test-deepspeed: .venv/deepspeed/.ready .venv/conformance/.ready
-	PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -c 'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder; ShareMemCommBuilder().load()'
-	SWIFT_TEST_STRATEGIES='zero2 zero3' PYTHONPATH=$(CURDIR)/.venv/deepspeed PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest tests/test_whole_runs.py
-	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed:$(CURDIR)/.venv/conformance PATH=$(CURDIR)/.venv/deepspeed/bin:$$PATH $(PY) -m pytest plugins/parallel/fsdp plugins/parallel/deepspeed -k "zero3 or zero_3"
+	PYTHONPATH=$(CURDIR)/.venv/deepspeed $(DEEPSPEED) $(PY) -c 'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder; ShareMemCommBuilder().load()'
+	SWIFT_TEST_STRATEGIES='zero0 zero1 zero2 zero2_offload zero3 zero3_offload' PYTHONPATH=$(CURDIR)/.venv/deepspeed $(DEEPSPEED) $(PY) -m pytest tests/test_whole_runs.py
+	SWIFT_TEST_DEEPSPEED=1 PYTHONPATH=$(CURDIR)/.venv/deepspeed:$(CURDIR)/.venv/conformance $(DEEPSPEED) $(PY) -m pytest plugins/parallel/fsdp plugins/parallel/deepspeed -k "zero3 or zero_3"
 
-# Four processes, every family with media in every way, video among them, and the methods that share matrix products.
+# Four processes, every family with media in every way, video among them, and every method in four processes, with
+# shared matrix products and with shared experts.
 test-parallel: .venv/conformance/.ready
 	SWIFT_TEST_WIDE=1 PYTHONPATH=$(CURDIR)/.venv/conformance $(PY) -m pytest plugins/parallel
-	SWIFT_TEST_STRATEGIES=tensor $(PY) -m pytest tests/test_whole_runs.py
+	SWIFT_TEST_STRATEGIES='hsdp tensor tensor+fsdp expert' $(PY) -m pytest tests/test_whole_runs.py
 
 .venv/deepspeed/.ready: .venv/.ready tools/deepspeed.txt
 	.venv/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --target .venv/deepspeed -r tools/deepspeed.txt
@@ -266,6 +269,10 @@ test-webui: .venv/webui/.ready .venv/.smollm2
 
 conformance: .venv/conformance/.ready
 	PYTHONPATH=.venv/conformance $(PY) -m swift_testing.conformance --jobs 2
+
+# Two processes of which one has a picture, video or sound (DDP, FSDP2, ZeRO 3): one family of each class, or FAMILIES.
+conformance-ranks: .venv/conformance/.ready .venv/deepspeed/.ready
+	PYTHONPATH=$(CURDIR)/.venv/conformance:$(CURDIR)/.venv/deepspeed $(DEEPSPEED) $(PY) -m swift_testing.conformance --ranks $(FAMILIES)
 
 # What some processors need and nothing else here does, in a folder of its own so that tests run without it.
 .venv/conformance/.ready: .venv/.ready tools/conformance.txt

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_runtime.batching import collate
 from swift_testing.conformance import __main__ as command
-from swift_testing.conformance import media, models, runner, tiny_family
+from swift_testing.conformance import media, mixed_ranks, models, runner, tiny_family
 from swift_testing.conformance.media import Bench
 from swift_testing.conformance.models import Failed
 from swift_testing.conformance.processors import make_processor
@@ -202,6 +202,25 @@ def test_other_logits_after_a_reload_fail() -> None:
         models._same("reload", torch.full((2,), 0.01), torch.zeros(2), models.SAME)
     with pytest.raises(Failed):
         models._same("reload", torch.full((2,), float("nan")), torch.zeros(2), models.SAME)
+
+
+# -- two processes ----------------------------------------------------------------------------------------------
+def test_what_one_process_does_not_learn_is_told() -> None:
+    """Losses apart, a weight apart (also by nan), a weight that is not saved; rounding is none of it."""
+    one = {"losses": [6.0, 5.5], "weights": {"a": torch.zeros(2), "b": torch.ones(2)}}
+    near = {"losses": [6.0001, 5.5], "weights": {"a": torch.full((2,), 1e-6), "b": torch.ones(2)}}
+    assert not mixed_ranks.apart(near, one)
+    assert mixed_ranks.apart({**one, "losses": [6.0, 5.6]}, one) == "the losses are [6.0, 5.6], not [6.0, 5.5]"
+    for value in (0.1, float("nan")):
+        moved = {"a": torch.zeros(2), "b": torch.full((2,), 1 + value)}
+        assert mixed_ranks.apart({**one, "weights": moved}, one) == f"b ends {value:.2g} apart"
+    assert "other weights are saved: ['b']" in mixed_ranks.apart({**one, "weights": {"a": torch.zeros(2)}}, one)
+
+
+def test_of_each_class_the_family_that_reads_most_is_tried() -> None:
+    given = ["qwen2_gme", "qwen2_vl", "qwen2", "qwen2_audio", "xcomposer2_5_ol_audio", "chatglm4v"]
+    entries = [CATALOGUE.find("model", name) for name in given]
+    assert [entry.name for entry in mixed_ranks.one_of_each_class(entries)] == ["qwen2_vl", "qwen2_audio"]
 
 
 # -- the run ----------------------------------------------------------------------------------------------------

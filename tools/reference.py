@@ -77,8 +77,8 @@ def scaling_page() -> str:
 
 
 def _strategies() -> str:
-    found = json.loads((ROOT / "tests" / "strategies.json").read_text(encoding="utf-8"))
-    names = [name for name in ("ddp", "fsdp", "zero2", "zero3", "sequence", "tensor") if name in found]
+    recorded = json.loads((ROOT / "tests" / "strategies.json").read_text(encoding="utf-8"))
+    found, names = recorded["outcomes"], list(recorded["outcomes"])
     reasons = list(dict.fromkeys(_reason(r) for name in names for r in found[name].values() if r != "equal"))
 
     def cell(outcome: str) -> str:
@@ -86,12 +86,22 @@ def _strategies() -> str:
 
     rows = [[method, *(cell(found[name][method]) for name in names)] for method in sorted(found["ddp"])]
     notes = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))
-    return _table(["method", *names], rows) + (f"\n{notes}\n" if notes else "")
+    return f"{_table(['method', *names], rows)}\n{_ran(recorded)}\n\n{notes}\n"
+
+
+def _ran(recorded: dict[str, Any]) -> str:
+    """When and with what the table was made, and in how many processes each column."""
+    versions = ", ".join(f"{name} {version}" for name, version in recorded["versions"].items())
+    several = {count: [n for n, c in recorded["processes"].items() if c == count] for count in (2, 4)}
+    return (
+        f"Run on {recorded['date']} with {versions}: {' and '.join(several[4])} in four processes, the others in two."
+    )
 
 
 def _reason(outcome: str) -> str:
     """A refusal without the name of the component that refuses."""
-    return outcome.partition(" does not support ")[2].partition(": ")[2] or outcome
+    reason = outcome.partition(" does not support ")[2].partition(": ")[2] or outcome
+    return reason[0].upper() + reason[1:]
 
 
 def _is_ours(entry: Entry) -> bool:
@@ -299,6 +309,10 @@ PROOF = """A family is proven level by level, offline, on tiny models of its rea
 | media | pictures, videos or sound go through its real processor, and what they show changes what it says |
 | weights | the same with a published checkpoint out of a package: it answers as it should, and is trained and merged |
 
+Beside the levels, two processes train steps in which one of them has a picture, video or sound and the other has none,
+under DDP, FSDP2 and ZeRO 3: both end with the losses and weights of one process. One family of each class of
+transformers is tried (`make conformance-ranks`), and `swift show model NAME` tells what came of it.
+
 `swift list models --search WORD` searches the same table, `swift show model NAME` lists a family's checkpoints, and
 `make conformance` proves them anew. [Add your model today](add-your-model.md) shows how a family joins.
 """
@@ -318,7 +332,27 @@ def _counts(cards: Cards, results: dict[str, Any]) -> str:
     return (
         f"{len(cards)} families with {ids} checkpoints. Highest level reached: {by_level}.\n"
         f"Seen working with media: {by_media}. Last checked {latest['date']} with {versions}.\n"
+        f"Trained by two processes of which one has a medium: {_ranks(results)}.\n"
     )
+
+
+def _ranks(results: dict[str, Any]) -> str:
+    """Of how many classes each medium was tried in one of two processes, and where that failed."""
+    tried = {f"{name} ({medium})": ways for name, r in results.items() for medium, ways in _ways(r)}
+    alone = [case for case, ways in tried.items() if "one process" in ways]
+    failed = [case for case, ways in tried.items() if case not in alone and set(ways.values()) != {"passed"}]
+    names = dict.fromkeys(way for case, ways in tried.items() if case not in alone for way in ways)
+    counts = (f"{sum(ways.get(name) == 'passed' for ways in tried.values())} under {name}" for name in names)
+    families = len({case.partition(" ")[0] for case in tried})
+    return (
+        f"{', '.join(counts)}, of {len(tried)} media of {families} classes. Not trained by one process either: "
+        f"{', '.join(alone) or 'none'}. Further apart than rounding allows: {', '.join(failed) or 'none'}"
+    )
+
+
+def _ways(result: dict[str, Any]) -> Iterable[tuple[str, dict[str, str]]]:
+    found: dict[str, dict[str, str]] = result.get("ranks", {}).get("media", {})
+    return found.items()
 
 
 MEDIA = {"image": "with pictures", "video": "with videos", "audio": "with sound"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from swift_testing.conformance.libraries import let_torchvision_import
+from swift_testing.libraries import let_torchvision_import
 from swift_testing.processes import Processes
 
 let_torchvision_import()  # in the test's own process too, where `make test-deepspeed` lays torchvision beside

@@ -68,6 +68,14 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, monkeypatch):
     for stage in ("zero3", str(settings)):
         with pytest.raises(SwiftError, match="the others would wait for ever"):
             checked("rlhf", rlhf_type="gkd", teacher_model=bare_model(), deepspeed=stage, launcher="torchrun")
+    own = {"launcher": "torchrun", "deepspeed": str(settings), "tuner": "full"}
+    for method in ("dpo", "kto"):
+        with pytest.raises(SwiftError, match=r"is a copy of it, and ZeRO 3 keeps none. Say --deepspeed zero2"):
+            checked("rlhf", rlhf_type=method, **own)
+        checked("rlhf", rlhf_type=method, **{**own, "tuner": ["lora", "neftune"]})
+        checked("rlhf", rlhf_type=method, **{**own, "deepspeed": "zero2"})
+    checked("rlhf", rlhf_type="dpo", reference_free=True, **own)
+    checked("rlhf", rlhf_type="orpo", **own)
     with pytest.raises(SwiftError, match="DeepSpeed would make a step after each"):
         checked("rlhf", rlhf_type="grpo", reward=["accuracy"], deepspeed="zero2", launcher="torchrun")
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from swift_core import hookimpl
+from swift_core.contract.components import Tuner
 
 
 def write(folder: Path, **shape: Any) -> None:
@@ -75,3 +79,50 @@ def read(folder: str, **more: Any) -> tuple[int, int]:
     held = {name: getattr(p, "_local_tensor", p) for name, p in model.named_parameters()}
     packed = [value for name, value in held.items() if value.shape[-1] == 1]
     return tuple(sum(value.nbytes for value in values) for values in (held.values(), packed))
+
+
+class Silent(Tuner):
+    """A tuner that trains norms, and leaves what it trained to the whole model."""
+
+    swift_api = 1
+
+    @hookimpl
+    def attach_tuner(self, model: Any) -> Any:
+        """Norms alone train."""
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("norm" in name)
+        return model
+
+    @hookimpl
+    def save_tuner(self, folder: str) -> None:
+        """Nothing of its own."""
+
+
+class Declared(Silent):
+    """The same, and says so."""
+
+    trains_whole_weights: ClassVar[bool] = True
+
+
+def saved(folder: str, tuner: str, **more: Any) -> tuple[str, bool]:
+    """(why what a tuner of this file trained is not saved, or nothing; whether the model is whole in the folder)."""
+    from safetensors.torch import load_file
+    from swift_plugin_runtime.training.trainer import save_trained
+    from swift_testing.contracts import CHAT
+    from swift_testing.contracts_trainers import build_trainer
+
+    from swift_core.catalogue.entries import Catalogue, Entry
+    from swift_core.contract.errors import SwiftError
+
+    entry = Entry("tuner", tuner.lower(), "pytest", "0", "", f"{__name__}:{tuner}")
+    offered = Catalogue([*Catalogue.installed().entries, entry])
+    here = Path(folder, f"{tuner}-{os.environ.get('RANK', 0)}")
+    trainer = build_trainer(f"{folder}/base", CHAT, here, offered, trainer="sft", tuner=tuner.lower(), **more)
+    with trainer._whole_model(trainer.model):
+        try:
+            if trainer.args.should_save:
+                save_trained(trainer.job, trainer.model, trainer.processing_class, str(here))
+        except SwiftError as error:
+            return str(error), False
+    written = {name for file in here.glob("*.safetensors") for name in load_file(file)}
+    return "", written >= {name for name, _ in trainer.model.named_parameters()}

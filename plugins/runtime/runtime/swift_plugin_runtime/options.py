@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from swift_core import SwiftError, hookimpl, option
-from swift_core.contract.components import Parallel, Trainer, declared
+from swift_core.contract.components import Parallel, Trainer, Tuner, declared
 from swift_core.contract.errors import SwiftErrors
 from swift_core.contract.job import Job
 from swift_plugin_runtime import RUNTIME_API
@@ -19,6 +19,9 @@ class TrainingOptions(Trainer):
     """How a model is trained; a trainer that stands on this runtime inherits them."""
 
     runtime_api: ClassVar[int] = RUNTIME_API
+
+    needs_reference: ClassVar[bool] = False
+    """Whether the model as it was at the start is asked for its likelihoods; a property where options decide."""
 
     num_train_epochs: float = option(3.0, "Passes over the rows.", gt=0)
     per_device_train_batch_size: int = option(1, "Rows per step and device.", ge=1, aliases=("batch_size",))
@@ -153,6 +156,16 @@ class TrainingOptions(Trainer):
             self.bf16 = False
         self._check_benchmarks(job)
         self._check_async_save(job)
+        self._check_reference(job)
+
+    def _check_reference(self, job: Job) -> None:
+        tuners = [item.component for item in job.many("tuner")]
+        whole = bool(tuners) and all(declared(tuner, Tuner, "trains_whole_weights") for tuner in tuners)
+        if self.needs_reference and whole and zero_stage(job) == 3:
+            raise SwiftError(
+                "The reference of a model whose own weights train is a copy of it, and ZeRO 3 keeps none. Say "
+                "--deepspeed zero2, --fsdp true, or train an adapter."
+            )
 
     def _check_async_save(self, job: Job) -> None:
         if not self.async_save:

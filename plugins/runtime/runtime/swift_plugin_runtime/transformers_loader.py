@@ -97,11 +97,12 @@ class Transformers(Loader):
         split = reason is None
         if reason and (splits_weights(job) or zero_stage(job) == 3):
             job.say(f"each process reads the whole checkpoint, and keeps its part afterwards: {reason}")
-        if split:
-            zero.forget()
-            arguments |= {} if quantization is not None else parts.reading(made, config)
-        cutting = parts.cutting if split and quantization is not None else contextlib.nullcontext
-        with late_bars(), cutting():
+        if split or zero_stage(job) != 3:
+            zero.forget()  # an earlier job of this process
+        cuts = split and (quantization is not None or parts.rearranges(made, config))
+        if split and not cuts:
+            arguments |= parts.reading(made, config)
+        with late_bars(), parts.cutting() if cuts else contextlib.nullcontext():
             model = made.from_pretrained(path, trust_remote_code=options.trust_remote_code, **arguments)
         keep_trainable_layout(model)
         if options.new_special_tokens:

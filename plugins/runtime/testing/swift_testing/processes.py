@@ -94,7 +94,7 @@ class Processes:
     def _answer(self, rank: int, pipe: Any) -> Any:
         try:
             well, answer = _received(pipe)
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # the latter where it died with unread data in the pipe
             self._fail(f"process {rank} ended.", rank)
         if not well:
             self._fail(f"process {rank} failed:\n{answer}", rank)

@@ -146,9 +146,9 @@ def _family(model: str) -> Family | None:
 
 def tiny_checkpoint(card: Family, folder: Path) -> str:
     """A tiny checkpoint of a family with its tokenizer, or processor where it sees or hears; written once."""
-    from swift_testing.conformance.libraries import load
     from swift_testing.conformance.processors import make_processor
     from swift_testing.conformance.tiny_family import make_tokenizer, write_checkpoint
+    from swift_testing.libraries import load
 
     if folder.exists():
         return str(folder)

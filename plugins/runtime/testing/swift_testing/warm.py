@@ -27,7 +27,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from swift_testing.conformance.libraries import let_torchvision_import
+from swift_testing.libraries import let_torchvision_import
 
 PRELOADED = ("swift_plugin_runtime.training.trainer", "swift_testing.contracts_model", "peft", "pytest", "datasets")
 ADDRESS = "SWIFT_TESTING_WARM"

@@ -62,7 +62,7 @@ class Dpo(TrainingOptions):
         return build_pair_trainer(job, model, processor, rows, eval_rows, method=self)
 
     @property
-    def needs_reference(self) -> bool:
+    def needs_reference(self) -> bool:  # type: ignore[override]  # it depends on the options
         """Whether the reference model is asked for its likelihoods."""
         return not self.reference_free
 

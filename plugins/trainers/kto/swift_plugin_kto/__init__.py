@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from swift_plugin_runtime.options import TrainingOptions
 
@@ -17,6 +17,7 @@ class Kto(TrainingOptions):
 
     swift_api = 1
     ignores = ("rejected",)
+    needs_reference: ClassVar[bool] = True
     capabilities = {
         "packing": Unsupported("each answer is compared with the reference as a row of its own."),
     }

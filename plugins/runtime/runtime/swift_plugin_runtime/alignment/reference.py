@@ -106,12 +106,14 @@ class Reference:
     def prepared(self, trainer: Trainer) -> Reference:
         """Itself, its copy of the model where the run wants it, its work shared as that of the trained model is.
 
-        Raises SwiftError where DeepSpeed has taken the weights apart, of which it keeps no copy.
+        Raises SwiftError where DeepSpeed has taken the weights apart, of which it keeps no copy: where whole weights
+        train, the options have been refused before; adapters are asked here whether they change anything yet.
         """
         if self.model is not None and zero_stage(trainer.job) == 3:
             raise SwiftError(
-                "The reference of a model whose own weights train is a copy of it, and ZeRO 3 keeps none. Say "
-                "--deepspeed zero2, --fsdp true, or train an adapter."
+                "Without its adapters, this model is not what it is at the start (they are trained ones, or have moved "
+                "its weights, as PiSSA does): its reference is a copy, and ZeRO 3 keeps none. Say --deepspeed zero2, "
+                "--fsdp true, or begin with a fresh adapter."
             )
         if self.model is not None:
             trainer.split_work(self.model)

@@ -98,6 +98,20 @@ def reading(model_class: Any, config: Any) -> dict[str, Any]:
     return {"distributed_config": DistributedConfig(tp_size=int(os.environ["WORLD_SIZE"]), tp_plan=plan)}
 
 
+def rearranges(model_class: Any, config: Any) -> bool:
+    """Whether weights change along their first dimension while they load: then a part of what is stored is no part of
+    the weight, and each is read whole (`cutting`). Experts that are gathered, each whole, are none of it.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import Concatenate, MergeModulelist
+
+    with torch.device("meta"):
+        empty = model_class(config)
+    operations = [one for rule in get_model_conversion_mapping(empty) for one in getattr(rule, "operations", ())]
+    kept = [isinstance(o, MergeModulelist) or (isinstance(o, Concatenate) and o.dim > 0) for o in operations]
+    return not all(kept)
+
+
 @contextlib.contextmanager
 def cutting() -> Iterator[None]:
     """Inside, this process keeps its part of each weight that a module is given; `settle` the model then."""

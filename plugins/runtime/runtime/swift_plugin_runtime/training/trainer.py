@@ -109,6 +109,9 @@ class Trainer(transformers.Trainer):
         check_rows_train(job, arguments["model"], tokenizer_of(processor))
         with cache_as_said(arguments["model"]):
             super().__init__(processing_class=processor, **arguments)
+        os.environ.pop(zero.LEFT, None)
+        if self.is_deepspeed_enabled:
+            zero.fill_sizes(self.args.hf_deepspeed_config, self.model)
         self.job = job
         self.masters = self._hold_masters()
         self.share = share_of(job)
@@ -204,6 +207,8 @@ class Trainer(transformers.Trainer):
         self.speed.add(inputs)
         media = [] if self.media_seen else media_in(inputs)
         self.media_seen |= bool(media)
+        if self.is_deepspeed_enabled:
+            zero.keep_norm(model)
         with reaching(self.job, self.model, media) if media else contextlib.nullcontext():
             loss = super().training_step(model, inputs, num_items_in_batch)
         check_loss(loss, inputs, self.state.global_step, self.processing_class)
@@ -470,8 +475,10 @@ class Trainer(transformers.Trainer):
         """Let the job's strategies share the work of a model among the processes; each says how."""
         for line in self.job.hook.split_model(job=self.job, model=model, device=self.args.device):
             self.job.say(line)
-        if zero_stage(self.job) == 3 and any(map(parts.is_part, model.parameters())):
-            self.job.say(zero.split(model, self.args.hf_deepspeed_config))
+        if zero_stage(self.job) == 3:
+            zero.mark_leaves(model)
+            if any(map(parts.is_part, model.parameters())):
+                self.job.say(zero.split(model, self.args.hf_deepspeed_config))
 
     def _split(self) -> None:
         self.job.memo[sharding.GATHERED] = self.masters.type()
@@ -481,11 +488,11 @@ class Trainer(transformers.Trainer):
 
     def _whole_model(self, model: Any) -> Any:
         """A context in which the model's state is whole on the first process, however it is split, and in the
-        checkpoint's precision. Of adapters, nothing else is made whole."""
-        only = names_to_save(self.job, model)
+        checkpoint's precision. Of adapters on a split model, nothing else is made whole."""
+        only = names_to_save(self.job, model) if self.sharded or zero_stage(self.job) == 3 else None
         if self.sharded:
             state = sharding.whole_weights(model, only)
-        elif only is not None and zero_stage(self.job) == 3:
+        elif only is not None:
             state = zero.whole_weights(model, only)
         elif self.is_deepspeed_enabled:
             state = self.accelerator.get_state_dict(self.model_wrapped) or {}  # ZeRO 3: on the first process alone
@@ -494,7 +501,9 @@ class Trainer(transformers.Trainer):
         else:
             return contextlib.nullcontext()
         state = self.masters.state_to_save(model, state)
-        others = {} if only is None else {"save_pretrained": _refuse_the_whole}
+        others: dict[str, Any] = {} if only is None else {"save_pretrained": _refuse_the_whole}
+        if only is None and zero_stage(self.job) == 3:
+            others["get_parameter"] = state.__getitem__  # transformers asks for shapes, which parts of ZeRO 3 have not
         return sharding.answering(model, state_dict=lambda *_, **__: state, **others)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:

@@ -7,14 +7,50 @@ weights are given to DeepSpeed, which keeps this process's part of them, and the
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 
 from swift_plugin_runtime.training import parts
 
+LEFT = "ACCELERATE_USE_DEEPSPEED"
+"""What accelerate leaves in the environment: the next job of this process would run under DeepSpeed, unasked."""
+
 PRECISIONS = {"bf16.enabled": torch.bfloat16, "fp16.enabled": torch.float16}
+
+
+SIZES: dict[str, Callable[[int], int]] = {
+    "reduce_bucket_size": lambda size: size * size,
+    "stage3_prefetch_bucket_size": lambda size: int(0.9 * size * size),
+    "stage3_param_persistence_threshold": lambda size: 10 * size,
+}
+"""Settings of ZeRO → their value from the width of the hidden states, as transformers has them."""
+
+
+def fill_sizes(settings: Any, model: Any) -> None:
+    """Fill in sizes that are `auto`: transformers finds no width in configurations that nest deeper (Qwen-Omni).
+
+    settings: transformers' HfTrainerDeepSpeedConfig.
+    """
+    size = getattr(model.config.get_text_config(), "hidden_size", None)
+    if size is None:
+        return
+    for name, rule in SIZES.items():
+        settings.fill_only(f"zero_optimization.{name}", rule(size))
+
+
+LEAVES = ("indexer",)
+"""How names of modules end whose parts run as often as rows are long: sparse attention's indexer calls its norm for
+each token, and processes that gather its weight each time would gather unequally often."""
+
+
+def mark_leaves(model: Any) -> None:
+    """Let ZeRO 3 gather all weights of such modules once, when they are entered."""
+    deepspeed: Any = importlib.import_module("deepspeed")
+    classes = {type(module) for name, module in model.named_modules() if name.endswith(LEAVES)}
+    if classes:
+        deepspeed.utils.set_z3_leaf_modules(model, list(classes))
 
 
 def split(model: Any, settings: Any) -> str:
@@ -56,6 +92,16 @@ def whole_weights(model: Any, only: Collection[str]) -> dict[str, Any]:
             with deepspeed.zero.GatheredParameters([value], enabled=hasattr(value, "ds_id")):
                 state |= {name: value.detach().cpu().clone()} if torch.distributed.get_rank() == 0 else {}
     return state
+
+
+def keep_norm(engine: Any) -> None:
+    """Let an engine know the norm of the gradients that it clips: without ZeRO and in float32 it forgets it."""
+
+    def clip() -> None:
+        norm = torch.nn.utils.clip_grad_norm_(engine.module.parameters(), engine.gradient_clipping())
+        engine._global_grad_norm = float(norm)
+
+    engine.clip_fp32_gradients = clip
 
 
 def forget() -> None:
