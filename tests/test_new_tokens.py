@@ -152,7 +152,7 @@ def test_tuners_that_leave_the_rows_as_they_are_are_refused(trained, tuner):
 
 def test_answers_of_a_loaded_adapter_hold_the_tokens(trained, write_rows, tmp_path):
     """`swift infer` on the checkpoint: a model that has learnt them by heart writes them."""
-    done = trained(max_steps=60, lr_scheduler_type="constant")
+    done = trained(max_steps=60, learning_rate=0.005, lr_scheduler_type="constant")
     file = tmp_path / "answers.jsonl"
     asked = {"ckpt_dir": done["checkpoint"], "dataset": write_rows(ROWS, "asked.jsonl"), "device": "cpu"}
     run("infer", **asked, result_path=str(file), max_new_tokens=12)

@@ -145,9 +145,18 @@ def _line(name: str, value: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    return escape(_words(value))
+
+
+def _words(value: Any) -> str:
+    """A value in words; what lies within another one stands in brackets."""
     if isinstance(value, dict):
-        value = [f"{name}: {item}" for name, item in value.items()]
-    return escape(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        value = [f"{name}: {_inner(item)}" for name, item in value.items()]
+    return ", ".join(map(_inner, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _inner(value: Any) -> str:
+    return f"({_words(value)})" if isinstance(value, dict | list | tuple) else str(value)
 
 
 def recipe_html(recipe: Recipe, missing: list[str], changed: list[str], t: Texts) -> str:
