@@ -140,5 +140,12 @@ def test_a_tokenizer_that_must_see_texts_whole_refuses_them():
 
 
 def test_the_guard_itself_is_refused():
-    with pytest.raises(SwiftError, match=r"U\+FDD0"):
-        guarded(job_with(), Row([{"role": "user", "content": f"a{GUARD}"}]), TOKENIZER)
+    for role in ("user", "assistant", "system"):
+        with pytest.raises(SwiftError, match=r"U\+FDD0 and U\+FDD1"):
+            guarded(job_with(), Row([{"role": role, "content": f"a{GUARD}"}]), TOKENIZER)
+
+
+@pytest.mark.parametrize("text", GUARD)
+def test_half_a_guard_is_text_like_any_other(text):
+    (row,) = encode_spans(TOKENIZER, [[Span(f"a{text}b", 1.0)]])
+    assert row["input_ids"] == TOKENIZER(f"a{text}b", add_special_tokens=False)["input_ids"]

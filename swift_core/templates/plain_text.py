@@ -1,7 +1,7 @@
 """Control words inside what a user or a tool says, kept as text: `<|im_end|>` there ends no turn.
 
-A guard, a character that no text has, is put inside each such word. Templates write it like any other character, and
-the tokenizer sees what stands before it and behind it apart, so that neither holds the word.
+A guard, two characters that stand together in no text, is put inside each such word. Templates write it like any other
+text, and the tokenizer sees what stands before it and behind it apart, so that neither holds the word.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from swift_core.templates.render import Span
 if TYPE_CHECKING:
     from swift_core.contract.job import Job
 
-GUARD = "\ufdd0"
-"""A noncharacter of Unicode, which is not for interchange."""
+GUARD = "\ufdd0\ufdd1"
+"""Two noncharacters of Unicode, which are not for interchange; either alone is text like any other."""
 
 SAID_BY_OTHERS = ("user", "tool")
 """Roles whose words are not the operator's."""
@@ -31,13 +31,17 @@ def guarded(job: Job, row: Row, tokenizer: Any) -> Row:
 
     Control words are the tokenizer's special tokens, and its other added words that stand in the chat template
     (`<think>`). Placeholders of the row's own media are none. Raises SwiftError where the tokenizer must see texts
-    whole, and so cannot take such a word as text.
+    whole, and so cannot take such a word as text, and for a text that holds a guard itself, whoever says it.
     """
+    if any(GUARD in (message.get("content") or "") for message in row.messages):
+        raise SwiftError(
+            f"{row.where}: a text holds U+FDD0 and U+FDD1 together, which are no characters; leave them out."
+        )
     if not getattr(job.options, "plain_user_text", False):
         return row
     find = _control_words(tokenizer, len(tokenizer), repr(job.one("template")))
     own = {f"<{name}>" for name in row.media} | ({"<bbox>", "<ref-object>"} if row.objects else set())
-    messages = [_guarded_message(m, find, own, row.where) for m in row.messages]
+    messages = [_guarded_message(m, find, own) for m in row.messages]
     if messages == row.messages:
         return row
     if words_of(tokenizer) is None:
@@ -50,12 +54,10 @@ def guarded(job: Job, row: Row, tokenizer: Any) -> Row:
     return dataclasses.replace(row, messages=messages)
 
 
-def _guarded_message(message: dict[str, Any], find: re.Pattern[str], own: set[str], where: str) -> dict[str, Any]:
+def _guarded_message(message: dict[str, Any], find: re.Pattern[str], own: set[str]) -> dict[str, Any]:
     text = message.get("content") or ""
     if message["role"] not in SAID_BY_OTHERS or not text:
         return message
-    if GUARD in text:
-        raise SwiftError(f"{where}: the text holds U+FDD0, a noncharacter that is not for interchange; leave it out.")
     return {**message, "content": _guarded_text(text, find, own)}
 
 

@@ -17,6 +17,7 @@ from swift_testing import LossScaleContract
 from swift_testing.tiny import build_tokenizer
 
 from swift_core.templates.encode import IGNORED, encode_spans
+from swift_core.templates.plain_text import GUARD
 from swift_core.templates.render import Span
 
 SCALES = [AgentFlan, AlphaUmi, Hermes, IgnoreEmptyThink, IgnoreThinkPrefix, Qwen, React]
@@ -146,7 +147,7 @@ def tokenizer():
 
 @pytest.mark.parametrize("scale", [AgentFlan, Hermes, Qwen, React])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=TEXTS)
+@given(text=TEXTS.filter(lambda text: GUARD not in text))  # rows that hold a guard are refused before
 def test_every_token_has_the_largest_weight_of_its_characters(scale, text, tokenizer):
     """The oracle counts characters one by one."""
     pieces = weigh(scale(), "x" + text)
