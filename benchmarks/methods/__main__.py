@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.environment import interpreter
 from benchmarks.kept import Kept
 from benchmarks.measure import HERE, machine, ratios, run, spread, table
+from benchmarks.methods.material import DRAWING, PICTURED
 from benchmarks.train.__main__ import cost
 
 SCRIPTS = HERE / "methods"
@@ -33,15 +34,13 @@ UNEQUAL = {
     "rloo": "each draws its own answers, and rewards differ",
 }
 """Method → why losses are not compared."""
-DRAWING = ("grpo", "rloo")
-"""Methods that draw answers while they train."""
 CLOSE, COMPARED = 0.02, 3
 """Relative difference of losses in bfloat16 that passes, and steps that are compared."""
 
 
 def contestants(method: str) -> list[str]:
     """Who runs a method."""
-    by_hand = not method.endswith("-pictures")
+    by_hand = not method.endswith(PICTURED)
     return ["ours", "theirs"] + ["ms-swift"] * (method in MS_SWIFT) + ["loop"] * by_hand
 
 

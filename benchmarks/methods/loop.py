@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks
-from material import TEMPLATE, answered, chat, prompts, read, real_tokens
+from material import DRAWING, TEMPLATE, answered, chat, prompts, read, real_tokens
 
 MARKS = Marks()
 
@@ -23,8 +23,6 @@ from limit import LoRA, add_lora, attend, last_hidden, token_losses  # noqa: E40
 from torch.nn import functional  # noqa: E402
 
 GROUP, DRAWN, PROMPTS, DIVERGENCE = 8, 32, 2, 0.04
-PART = {"grpo": GROUP, "rloo": GROUP}
-"""Method that draws → answers that it learns from at a time."""
 
 
 def token_logps(model: Any, rows: Any) -> list[torch.Tensor]:
@@ -210,7 +208,7 @@ def policy_step(method: str, model: Any, rows: Any, tokenizer: Any) -> tuple[flo
 
 def step(method: str, model: Any, rows: Any, tokenizer: Any) -> tuple[float, int]:
     """The gradients of a step; returns (loss, drawn tokens)."""
-    if method in PART:
+    if method in DRAWING:
         return policy_step(method, model, rows, tokenizer)
     loss = LOSSES[method](model, rows, tokenizer)
     loss.backward()
@@ -219,6 +217,9 @@ def step(method: str, model: Any, rows: Any, tokenizer: Any) -> tuple[float, int
 
 def loaded(method: str, folder: Path) -> Any:
     """The model with LoRA, and what its method needs beside it."""
+    from swift_plugin_runtime.loading.products import quick_products
+
+    quick_products()  # as limit.py: the products that we have
     transformers.AttentionInterface.register("limit", attend)
     more: dict[str, Any] = {"attn_implementation": "limit"}
     if method == "qlora":
@@ -240,9 +241,9 @@ def main(method: str, folder: Path, batch: int) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
     tokenizer.chat_template = TEMPLATE
     model = loaded(method, folder)
-    rows = prompts(folder) if method in PART else read(folder)
+    rows = prompts(folder) if method in DRAWING else read(folder)
     items = list(zip(rows, [*rows[1:], rows[0]], strict=True)) if method == "kto" else rows
-    size = PROMPTS if method in PART else batch
+    size = PROMPTS if method in DRAWING else batch
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer, losses, tokens = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.0), [], 0
     steps = -(-len(items) // size)

@@ -20,6 +20,9 @@ TEMPLATE = (
 PICTURED = "-pictures"
 """End of the names of methods that look at a picture in each row."""
 
+DRAWING = ("grpo", "rloo")
+"""Methods that draw answers while they train."""
+
 PICTURED_TEMPLATE = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n" + TEMPLATE
 """The template of Qwen2-VL, likewise."""
 

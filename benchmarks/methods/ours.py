@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks, watch_trainer
-from material import PICTURED, answered, chat, model_of, picture, prompts, read, real_tokens
+from material import DRAWING, PICTURED, answered, chat, model_of, picture, prompts, read, real_tokens
 
 MARKS = Marks()
 
@@ -30,7 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def rows(method: str, folder: Path) -> list[dict[str, Any]]:
     """The pairs as rows of our data format."""
-    if method in ("grpo", "rloo"):
+    if method in DRAWING:
         return [{"query": row["prompt"]} for row in prompts(folder)]
     if method == "kto":
         return [{"messages": chat(row, answered(row)), "label": row["label"]} for row in read(folder)]
@@ -55,7 +55,7 @@ def main(method: str, folder: Path, batch: int) -> None:
     MARKS.watch_drawing(policy, "roll_out")
 
     options = {**SHARED, **OPTIONS.get(method, {}), "per_device_train_batch_size": batch}
-    if method in ("grpo", "rloo"):
+    if method in DRAWING:
         options["per_device_train_batch_size"] = 2
     if method == "gkd":
         options["teacher_model"] = str(folder / "teacher")

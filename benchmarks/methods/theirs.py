@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marks import Marks, watch_trainer
-from material import PICTURED, PICTURED_TEMPLATE, TEMPLATE, answered, chat, picture, prompts, read, real_tokens
+from material import DRAWING, PICTURED, PICTURED_TEMPLATE, TEMPLATE, answered, chat, picture, prompts, read, real_tokens
 
 MARKS = Marks()
 
@@ -46,7 +46,7 @@ def rows(method: str, folder: Path) -> list[dict[str, Any]]:
         talk = chat(row, side)
         return talk[:1], talk[1:]
 
-    if method in ("grpo", "rloo"):
+    if method in DRAWING:
         return [{"prompt": chat(row)[:1]} for row in prompts(folder)]
     made = []
     for row in read(folder):
@@ -119,11 +119,11 @@ def main(method: str, folder: Path, batch: int) -> None:
     task = "SEQ_CLS" if method == "rm" else "CAUSAL_LM"
     targets = LANGUAGE if method.endswith(PICTURED) else "all-linear"
     lora = peft.LoraConfig(r=8, lora_alpha=32, target_modules=targets, task_type=task)
-    more: dict[str, Any] = {"reward_funcs": longer} if method in ("grpo", "rloo") else {}
+    more: dict[str, Any] = {"reward_funcs": longer} if method in DRAWING else {}
     if method == "gkd":
         more["teacher_model"] = str(folder / "teacher")
     kind = getattr(library, f"{name}Trainer")
-    if method in ("grpo", "rloo"):
+    if method in DRAWING:
         MARKS.watch_drawing(kind, "_generate")
     with tempfile.TemporaryDirectory() as output:
         settings = {"per_device_train_batch_size": batch, **SHARED, **OPTIONS[method]}
@@ -140,7 +140,7 @@ def tell(method: str, folder: Path, trainer: Any, tokenizer: Any) -> None:
     """The report: tokens, steps, losses; of drawn answers their tokens."""
     history = [line for line in trainer.state.log_history if "loss" in line]
     tokens = real_tokens(method, folder, tokenizer)
-    if method in ("grpo", "rloo"):
+    if method in DRAWING:
         tokens = round(sum(line["completions/mean_length"] for line in history) * 2 * DRAWN["num_generations"])
     MARKS.tell(tokens=tokens, steps=trainer.state.global_step, losses=[line["loss"] for line in history])
 

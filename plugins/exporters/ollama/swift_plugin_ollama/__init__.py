@@ -60,6 +60,10 @@ def modelfile(job: Job, weights: Path, adapter: Path | None, tokenizer: Any) -> 
         job.say(f"The tokenizer puts {bos} before a text and so does Ollama, but the template was trained without it.")
     form = ollama(template, bos, eos, tokenizer, adds_bos, _tools(job, tokenizer))
     system = template.default_system if job.options.system is None else job.options.system
+    if job.options.system == "" and template.default_system:
+        job.say(
+            f"Ollama takes an empty system text for none, and writes the template's own: {template.default_system!r}"
+        )
     lines = [f"FROM {weights}"]
     lines += [f"ADAPTER {adapter}"] if adapter else []
     lines += [f"TEMPLATE {_quoted(form, always=True)}"]

@@ -99,6 +99,13 @@ def test_the_modelfile(folders, tmp_path):
     assert "LICENSE" not in text
 
 
+def test_an_empty_system_text_is_said_to_be_none_for_ollama(folders, tmp_path):
+    """No SYSTEM line goes out, and Ollama's template cannot tell an empty text from none."""
+    job = exporting(folders["qwen2"], system="", output_dir=str(tmp_path / "out"))
+    text = Path(job.run()["folders"]["ollama"], "Modelfile").read_text(encoding="utf-8")
+    assert "SYSTEM " not in text and any("empty system text for none" in note for note in job.notes)
+
+
 def test_tokens_named_by_number_are_written(folders, tmp_path):
     """Baichuan's template names its turns by token id."""
     from transformers import AutoTokenizer

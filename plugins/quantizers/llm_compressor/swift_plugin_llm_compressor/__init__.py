@@ -19,9 +19,10 @@ CALIBRATED = ("FP8", "W4A16", "W8A8")
 """Schemes that look at rows: FP8 for the size of activations, the others for GPTQ's rounding."""
 
 GROUPED = ("W8A16", "W4A16")
-"""Schemes whose weights share scales by groups, of so many weights if nothing else is said."""
+"""Schemes whose weights share scales by groups."""
 
 USUAL_GROUP = 128
+"""Weights in a group if nothing else is said."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -37,7 +37,7 @@ class QuickLinear(Linear):
             return None
         layers = self.base_layer, self.lora_A[name], self.lora_B[name]
         plain = all(_is_matrix(layer) for layer in layers) and layers[1].bias is None and layers[2].bias is None
-        frozen = not any(p.requires_grad for p in self.base_layer.parameters())
+        frozen = not any(p is not None and p.requires_grad for p in self.base_layer._parameters.values())
         known = x.dtype == self.base_layer.weight.dtype in (torch.bfloat16, torch.float32)
         return name if plain and frozen and known and not torch.is_autocast_enabled(x.device.type) else None
 
@@ -47,9 +47,8 @@ def _is_matrix(layer: nn.Module) -> bool:
     watched = layer._forward_pre_hooks or layer._forward_hooks or layer._backward_hooks or layer._backward_pre_hooks
     if type(layer) is not nn.Linear or watched or "forward" in vars(layer):
         return False
-    return layer.weight.dim() == 2 and not hasattr(
-        layer.weight, "device_mesh"
-    )  # a matrix split among processes has one
+    split = hasattr(layer.weight, "device_mesh")
+    return layer.weight.dim() == 2 and not split
 
 
 class _Sum(torch.autograd.Function):
