@@ -4,6 +4,9 @@ Two questions are asked. Does anything of one row reach another? The gradient of
 other rows is then not zero; where a mask keeps rows apart it is exactly zero, also in bfloat16 and on quantized
 weights. Does each row have the logits that it has alone? That is true up to rounding, so the difference is compared
 with what padding, which changes nothing either, makes of the same rows.
+
+Layers of one kind are the same code, so that text is tried on the first of each kind; what fails there, and rows with
+media, which may reach into several layers, on all.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from swift_plugin_runtime.batching.collate import flat_batch, pad_batch
 from swift_plugin_runtime.batching.shared_rows import BESIDE, laid_batch
 from swift_plugin_runtime.encoding.media_check import media_in
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+from swift_plugin_runtime.loading.shallow import tried
 
 Rows = list[dict[str, Any]]
 
@@ -51,13 +55,20 @@ def why_together(model: Any, positions: Any, media: Rows) -> str | None:
     positions: a function from a row to its positions, as for `flat_batch`. media: encoded rows with media, tried
     beside made-up rows of text.
     """
+    if media:
+        return _why_together(model, positions, media)
+    return tried(model, lambda: _why_together(model, positions, []))
+
+
+def _why_together(model: Any, positions: Any, media: Rows) -> str | None:
     text = made_up(model)
     try:
         with quiet(model):
-            bound = rounding_bound(model, text)
-            reason = _tried(model, positions, text, text, bound)
+            bound = rounding_bound(model, text[0])
+            reason = _tried(model, positions, text, [text], bound)
             if media and not reason:
-                reason = _tried(model, positions, [*media, *media], media, bound)
+                pairs = [list(pair) for pair in zip(media, [*media[1:], media[0]], strict=True)]
+                reason = _tried(model, positions, [*media, *media], pairs, bound)
             if media and not reason:  # the row of text may take the picture's mask for its own
                 reason = _tried(model, positions, [media[0], as_long(text[0], media)], [], bound)
             return reason
@@ -65,10 +76,9 @@ def why_together(model: Any, positions: Any, media: Rows) -> str | None:
         return f"it takes no rows laid end to end ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
 
 
-def _tried(model: Any, positions: Any, rows: Rows, pairs: Rows, bound: float) -> str | None:
-    for one, other in zip(pairs, [*pairs[1:], *pairs[:1]], strict=True):
-        if _reach(model, positions, [one, other]):
-            return "one row reaches into the next"
+def _tried(model: Any, positions: Any, rows: Rows, pairs: list[Rows], bound: float) -> str | None:
+    if any(_reach(model, positions, pair) for pair in pairs):
+        return "one row reaches into the next"
     if _difference(model, positions, rows) > bound:
         return "a row behind another has other logits than alone"
     return None
@@ -86,19 +96,16 @@ def quiet(model: Any) -> Iterator[None]:
 
 
 @torch.no_grad()
-def rounding_bound(model: Any, rows: Rows) -> float:
+def rounding_bound(model: Any, row: dict[str, Any]) -> float:
     """The largest difference, root mean square in standard deviations of the logits, that counts as rounding.
 
-    rows: made-up ones, by whose padding the model's own rounding is measured where it computes in fewer bits.
+    row: a made-up one, by whose padding the model's own rounding is measured where it computes in fewer bits.
     """
     if all(p.dtype == torch.float32 for p in model.parameters() if p.is_floating_point()):
         return LEAST_EXACT
-    noise = 0.0
-    for row in rows:
-        alone = _ends(model, pad_batch([row], 0), [row])
-        longer = {"input_ids": [*row["input_ids"], *row["input_ids"]]}
-        padded = _ends(model, pad_batch([row, longer], 0), [row])
-        noise = max(noise, float((padded - alone).square().mean().sqrt() / alone.std()))
+    longer = {"input_ids": [*row["input_ids"], *row["input_ids"]]}
+    alone, padded = (_ends(model, pad_batch(rows, 0), [row]) for rows in ([row], [row, longer]))
+    noise = float((padded - alone).square().mean().sqrt() / alone.std())
     return max(MARGIN * noise, LEAST_ROUNDED)
 
 
@@ -137,6 +144,10 @@ def why_not_shared(model: Any, flat: Any) -> str | None:
     """
     one, other = (row["input_ids"] for row in made_up(model))
     rows: Rows = [{"input_ids": [*one, *other]}, {"input_ids": [*one, *other[: PROBE // 2 : -1]]}]
+    return tried(model, lambda: _why_not_shared(model, flat, rows))
+
+
+def _why_not_shared(model: Any, flat: Any, rows: Rows) -> str | None:
     try:
         with quiet(model):
             return _tried_shared(model, flat, rows)
@@ -159,7 +170,7 @@ def _tried_shared(model: Any, flat: Any, rows: Rows) -> str | None:
         alone = [outputs_at(model, _on(model, pad_batch([row], 0)), line) for row, line in _last(model, rows)]
     wanted = torch.cat(alone)
     difference = (shared.detach() - wanted).square().mean().sqrt() / wanted.std()
-    if not difference <= rounding_bound(model, made_up(model)):
+    if not difference <= rounding_bound(model, made_up(model)[0]):
         return "an answer behind a shared beginning has other logits than alone"
     return None
 

@@ -63,7 +63,7 @@ def _tried(job: Job, model: Any, processor: Any, modality: str) -> tuple[str | N
     try:
         items = made_up_prompts(job, processor, modality)
         with quiet(model), torch.no_grad():
-            bound = rounding_bound(model, [{"input_ids": made_up(model)[1]}])
+            bound = rounding_bound(model, {"input_ids": made_up(model)[1]})
             alone = [_generated(model, item) for item in items]
             with attending(model):
                 found = _beside(row_for(model), items, [ids for ids, _ in alone])

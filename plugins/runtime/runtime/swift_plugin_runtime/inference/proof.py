@@ -12,6 +12,7 @@ from swift_plugin_runtime.batching.separation import LEAST_EXACT, MARGIN, quiet,
 from swift_plugin_runtime.inference.adapters import Adapters, TokenAdapters
 from swift_plugin_runtime.inference.ragged import Part, Row, Store, attending
 from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+from swift_plugin_runtime.loading.shallow import shallow
 from swift_plugin_runtime.tuning.aside import set_aside
 
 LENGTHS = (16, 9)
@@ -53,7 +54,17 @@ def _own_attention(base: Any) -> str | None:
 
 
 def _tried(model: Any) -> tuple[str | None, int]:
-    sequences, stores = made_up(model), [Store(length) for length in LENGTHS]
+    stores = [Store(length) for length in LENGTHS]
+    with shallow(model) as like:
+        reason = _why_not(model, stores)
+    if reason and like:
+        like, stores = None, [Store(length) for length in LENGTHS]
+        reason = _why_not(model, stores)
+    return reason, sum(stores[0].size(layer) for layer in like or stores[0].layers)
+
+
+def _why_not(model: Any, stores: list[Store]) -> str | None:
+    sequences = made_up(model)
     try:
         with quiet(model), torch.no_grad():
             plain = [_plain(model, ids) for ids in sequences]
@@ -61,8 +72,8 @@ def _tried(model: Any) -> tuple[str | None, int]:
             with attending(model):
                 difference = _difference(row_for(model), sequences, stores, plain)
     except ERRORS as error:
-        return f"it takes no such rows ({type(error).__name__}: {str(error).splitlines()[0][:200]})", 0
-    return (None if difference <= bound else "its logits in such a row are others than alone"), stores[0].size()
+        return f"it takes no such rows ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+    return None if difference <= bound else "its logits in such a row are others than alone"
 
 
 def _bound(model: Any, sequences: list[list[int]], plain: list[torch.Tensor]) -> float:
@@ -70,7 +81,7 @@ def _bound(model: Any, sequences: list[list[int]], plain: list[torch.Tensor]) ->
 
     In few bits a single token goes through other kernels than a whole text, which alone moves its logits.
     """
-    bound = rounding_bound(model, [{"input_ids": sequences[1]}])
+    bound = rounding_bound(model, {"input_ids": sequences[1]})
     if bound == LEAST_EXACT:
         return bound
     found, wanted = [], []
@@ -127,7 +138,7 @@ def mixes_tokens(model: Any, adapters: Adapters, added: str | None = None) -> bo
     try:
         with set_aside(model, keep=tried), quiet(model), torch.no_grad():
             ids = made_up(model)[1]
-            bound = rounding_bound(model, [{"input_ids": ids}])
+            bound = rounding_bound(model, {"input_ids": ids})
             wanted = []
             for name in names:
                 with adapters.active([name]):

@@ -85,9 +85,9 @@ class Store:
             self.write(layer, (keys, values))
         self.length, self.shift = length, other.shift
 
-    def size(self) -> int:
-        """Bytes of a token in all layers."""
-        return sum(p.shape[1] * p.shape[3] * p.element_size() for parts in self.layers.values() for p in parts)
+    def size(self, layer: int) -> int:
+        """Bytes of a token in a layer; 0 where the layer keeps nothing of its own."""
+        return sum(part.shape[1] * part.shape[3] * part.element_size() for part in self.layers.get(layer, []))
 
 
 @dataclass(frozen=True)

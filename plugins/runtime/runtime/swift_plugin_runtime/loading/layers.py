@@ -39,7 +39,7 @@ def keeps_logits(model: Any) -> bool:
     return "logits_to_keep" in inspect.signature(type(base_of(model)).forward).parameters
 
 
-def decoder_layers(job: Job, model: Any) -> tuple[str, Any]:
+def decoder_layers(job: Job | None, model: Any) -> tuple[str, Any]:
     """(dotted path, list) of the decoder blocks of the language model. SwiftError where there is none to find."""
     import torch
 
@@ -60,7 +60,7 @@ def depth_of(model: Any) -> int:
     return int(config.get_text_config().num_hidden_layers)
 
 
-def _language_model(job: Job, model: Any) -> tuple[str, ...]:
+def _language_model(job: Job | None, model: Any) -> tuple[str, ...]:
     """Prefixes of the modules that make the language model: from the card, else where its decoder sits."""
     if job is not None and job.many("model"):
         return tuple(f"{prefix}." for prefix in job.card.modules.language_model)

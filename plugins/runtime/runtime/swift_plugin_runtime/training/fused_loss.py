@@ -23,6 +23,7 @@ from torch.nn import functional
 from swift_core import SwiftError
 from swift_core.templates.encode import IGNORED
 from swift_plugin_runtime.loading.layers import base_of
+from swift_plugin_runtime.loading.shallow import tried
 from swift_plugin_runtime.training.sharding import answering
 
 TOGETHER, TRAINED = 2**24, 512
@@ -154,13 +155,13 @@ def _why_no_kernel(device: str) -> str | None:
 def _why_not(model: Any) -> str | None:
     """Why the head of a model cannot compute the loss; None where it can."""
     head = base_of(model).get_output_embeddings()
+    name = type(base_of(model)).__name__
     if type(head) is not nn.Linear:
-        return f"the head of {type(base_of(model)).__name__} is {type(head).__name__}, not a plain linear layer"
+        return f"the head of {name} is {type(head).__name__}, not a plain linear layer"
     if "forward" in vars(head):
         return "something else has taken the place of the head's forward"
-    if not _ends_with(model, head):
-        return f"{type(base_of(model)).__name__} scales, caps or mends the logits behind its head"
-    return None
+    scaled = f"{name} scales, caps or mends the logits behind its head"
+    return tried(model, lambda: None if _ends_with(model, head) else scaled)
 
 
 def _ends_with(model: Any, head: nn.Linear) -> bool:
