@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 import transformers
+from swift_plugin_runtime.inference import packed
 from swift_plugin_runtime.inference.packed import LEAST, pack
 from swift_plugin_runtime.loading import products
 from swift_testing import warm
@@ -116,3 +119,30 @@ def test_a_packed_model_answers_as_before_in_as_little_memory(dtype, tied):
         plain = [m for m in layers if not m.weight.is_mkldnn]
         assert plain == ([model.lm_head] if tied else [])
         assert model.model.layers[0].mlp.up_proj(torch.empty(1, 0, 256, dtype=dtype)).shape == (1, 0, 512)
+
+
+def resident(address):
+    """KiB in memory of the mapping that holds an address."""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, *more = line.split()
+        if "-" in first and not first.endswith(":"):
+            low, high = (int(part, 16) for part in first.split("-"))
+            inside = low <= address < high
+        elif inside and first == "Rss:":
+            return int(more[0])
+    raise AssertionError(address)
+
+
+def test_pages_of_a_packed_checkpoint_leave_memory_and_come_back(tmp_path):
+    """And memory that is no file's stays: it could not come back."""
+    wanted = torch.randn(1024, 1024)
+    safetensors.torch.save_file({"weight": wanted, "other": torch.ones(8)}, tmp_path / "model.safetensors")
+    mapped = safetensors.torch.load_file(tmp_path / "model.safetensors")["weight"]
+    own = mapped.clone()
+    assert torch.equal(mapped, wanted)
+    before = resident(mapped.data_ptr())
+    for weight in (mapped, own):
+        packed._drop(weight, packed._mapped_files())
+    assert resident(mapped.data_ptr()) < before - 4000
+    assert torch.equal(own, wanted) and torch.equal(mapped, wanted)
