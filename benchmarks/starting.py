@@ -1,8 +1,8 @@
-"""What a job costs until it begins. `python -m benchmarks.starting WHAT FOLDER`, FOLDER as smoke/subjects.py wrote it.
+"""What a job costs until it begins. `python -m benchmarks.starting WHAT FOLDER`, FOLDER with `model` and `rows.jsonl`.
 
 Prints the CPU seconds of this process, Python's own start among them, until the model is loaded (bare), Trainer and
-PEFT are imported as well (trained), the first optimizer step is due (sft), one token is answered (infer), or a server
-is ready (deploy).
+PEFT are imported as well (trained), the first step begins (sft), one token is answered (infer), or a server is ready
+(deploy).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def trained(folder: Path) -> float:
 
 
 def sft(folder: Path) -> float:
-    """`swift sft` with LoRA on 8 rows."""
+    """`swift sft` with LoRA begins its first step."""
     import swift_plugin_runtime.training.trainer  # noqa: F401  as the job does
     import transformers.trainer
 
@@ -42,13 +42,13 @@ def sft(folder: Path) -> float:
 
     times: list[float] = []
 
-    class Due(transformers.TrainerCallback):
-        def on_pre_optimizer_step(self, *_: object, **__: object) -> None:
+    class Begun(transformers.TrainerCallback):
+        def on_step_begin(self, *_: object, **__: object) -> None:
             times.append(time.process_time())
 
-    transformers.trainer.DEFAULT_CALLBACKS.append(Due)
+    transformers.trainer.DEFAULT_CALLBACKS.append(Begun)
     out = tempfile.mkdtemp(dir=folder)
-    said = ["--dataset", str(folder / "chats.jsonl"), "--output_dir", out, "--max_steps", "1"]
+    said = ["--dataset", str(folder / "rows.jsonl"), "--output_dir", out, "--max_steps", "1"]
     _run(["sft", *words(folder), *said])
     return times[0]
 
@@ -58,7 +58,7 @@ def infer(folder: Path) -> float:
     from swift_core.cli import _run
 
     out = Path(tempfile.mkdtemp(dir=folder), "answers.jsonl")
-    said = ["--dataset", f"{folder / 'asked.jsonl'}#1", "--max_new_tokens", "1", "--result_path", str(out)]
+    said = ["--dataset", f"{folder / 'rows.jsonl'}#1", "--max_new_tokens", "1", "--result_path", str(out)]
     _run(["infer", *words(folder), *said])
     return time.process_time()
 

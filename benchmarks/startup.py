@@ -12,29 +12,44 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import alternate, ratios, report, spread
-from benchmarks.smoke.subjects import write
+from benchmarks.measure import HERE, alternate, ratios, report, run, spread
 from benchmarks.starting import WHAT
+from benchmarks.train.material import MODELS, REAL
 
 
 def main() -> None:
     """Alternate the commands and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--jobs", action="store_true", help="Until work begins, instead: a step, a token, a server.")
+    jobs_help = "Until work begins, instead: a step, a token, a server, with each of these models."
+    parser.add_argument("--jobs", nargs="*", choices=[REAL, *MODELS], help=jobs_help)
     parser.add_argument("--out", help="JSON file for all figures.")
     arguments = parser.parse_args()
-    (jobs if arguments.jobs else commands)(arguments.rounds, arguments.out)
+    if arguments.jobs is None:
+        commands(arguments.rounds, arguments.out)
+    else:
+        jobs(arguments.jobs or [REAL, *MODELS], arguments.rounds, arguments.out)
 
 
-def jobs(rounds: int, out: str | None) -> None:
-    """CPU seconds of a job until its work begins, against a bare script that loads the same tiny model."""
+def jobs(models: list[str], rounds: int, out: str | None) -> None:
+    """CPU seconds of a job until its work begins, against a bare script that loads the same model."""
+    raw = {model: started(model, rounds) for model in models}
+    report("Until work begins", [row for model in models for row in lines(model, raw[model])], raw, out)
+
+
+def started(model: str, rounds: int) -> dict[str, list[float]]:
+    """The seconds of each start with one model, round by round."""
     with tempfile.TemporaryDirectory() as place:
-        write(Path(place))
+        run([sys.executable, str(HERE / "train" / "material.py"), place, "24", model])
         found = alternate({what: [sys.executable, "-m", "benchmarks.starting", what, place] for what in WHAT}, rounds)
-    seconds = {name: [used.report["seconds"] for used in runs] for name, runs in found.items()}
-    rows = [
+    return {name: [used.report["seconds"] for used in runs] for name, runs in found.items()}
+
+
+def lines(model: str, seconds: dict[str, list[float]]) -> list[dict[str, str]]:
+    """A row of the table for each start."""
+    return [
         {
+            "model": model,
             "until": f"{WHAT[name].__doc__}".splitlines()[0],
             "CPU s": f"{statistics.median(s):.2f}",
             "x bare": spread(ratios(s, seconds["bare"])),
@@ -42,7 +57,6 @@ def jobs(rounds: int, out: str | None) -> None:
         }
         for name, s in seconds.items()
     ]
-    report("Until work begins", rows, seconds, out)
 
 
 def commands(rounds: int, out: str | None) -> None:
