@@ -6,17 +6,16 @@ Questions and functions are those of BFCL (package bfcl-eval): a question is nea
 function of the held-out questions stands in a training row. The embedding model is measured by the place of the right
 function among all held-out ones (`swift eval --evaluator scoring`), both programs' checkpoints by the same measure. The
 reranker has the same weights with a new head, and orders the right function among three others. Both programs have the
-same loss, batch, rate, schedule and number of steps.
+same loss, batch, rate, schedule and number of steps; each trains in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from swift_plugin_bfcl.cases import Case, read_category
 from swift_testing.minilm import minilm
 
 from benchmarks.bfcl.material import connected, write
-from benchmarks.embedding import peers
 from benchmarks.kept import Kept
-from swift_core import run
+from benchmarks.measure import run
+from swift_core import api
 from swift_core.catalogue import venvs
 
 CATEGORIES = ("simple", "multiple", "live_simple", "live_multiple")
@@ -82,38 +81,27 @@ def material(folder: Path, count: int, held: int) -> tuple[dict[str, str], str]:
 
 def measure(held: str, folder: Path, **model: Any) -> dict[str, float]:
     """The metrics of the evaluator `scoring`."""
-    done = run("eval", evaluator=["scoring"], eval_dataset=[held], output_dir=str(folder), device="cpu", **model)
+    done = api.run("eval", evaluator=["scoring"], eval_dataset=[held], output_dir=str(folder), device="cpu", **model)
     return done["reports"][0]["metrics"]
 
 
-def ours(model: str, train: str, folder: Path, task: str, asked: argparse.Namespace) -> str:
-    """The checkpoint of `swift sft --trainer embedding` or `reranker`."""
-    own = {"temperature": TEMPERATURE} if task == "embedding" else {"positive_weight": 1.0}
-    done = run(
-        "sft", trainer=task, model=model, model_type="bert_emb" if task == "embedding" else "bert", dataset=[train],
-        tuner=["full"], torch_dtype="float32", device="cpu", learning_rate=asked.rate, num_train_epochs=asked.epochs,
-        per_device_train_batch_size=asked.batch, gradient_accumulation_steps=1, lr_scheduler_type="linear",
-        warmup_ratio=0.1, weight_decay=0.0, save_strategy="no", logging_steps=5, output_dir=str(folder),
-        seed=asked.seed, data_seed=asked.seed, **own,
-    )  # fmt: skip
-    return done["checkpoint"]
-
-
-def imported() -> None:
-    """Import what both programs train with, so that whoever is first does not pay for the other."""
-    import datasets  # noqa: F401
-    import sentence_transformers.cross_encoder  # noqa: F401
-    import swift_plugin_runtime.scoring.trainer  # noqa: F401
-
-
-def timed(train: Callable[[], str], held: str, folder: Path) -> dict[str, Any]:
-    """Metrics of the checkpoint that `train` makes, and its CPU seconds without the imports."""
-    imported()
+def learnt(name: str, task: str, given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a process of its own reports that trains: its costs, its mean loss, and where the checkpoint is."""
     shutil.rmtree(folder, ignore_errors=True)
-    start = time.process_time()
-    checkpoint = train()
-    seconds = time.process_time() - start
-    return {**measure(held, folder / "eval", model=checkpoint), "CPU s": seconds}
+    command = [sys.executable, "-m", "benchmarks.embedding.contestant", name, task, str(folder), json.dumps(given)]
+    return run(command, OMP_NUM_THREADS="1").report
+
+
+def figures(report: dict[str, Any], held: str, folder: Path) -> dict[str, float]:
+    """The metrics of a checkpoint, and what it cost."""
+    tokens = report["tokens"] * (report["steps"] - 1) / report["steps"]
+    return {
+        **measure(held, folder / "eval", model=report["checkpoint"]),
+        "loss": report["loss"],
+        "CPU s per 1k tokens": report["steps_seconds"] / tokens * 1000,
+        "first step": report["to_first_step"],
+        "peak": report["peak"],
+    }
 
 
 def main() -> None:
@@ -135,13 +123,12 @@ def main() -> None:
     train, held = material(asked.folder, asked.count, asked.held)
     before = {"model": model, "model_type": "bert_emb"}
     kept.once("embedding, before", lambda: measure(held, asked.folder / "before", **before))
-    for task, theirs in (("embedding", peers.embedding), ("reranker", peers.reranker)):
-        place = asked.folder / task
-        for name, learn in (
-            ("swift-core", lambda p, t=task: ours(model, train[t], p, t, asked)),
-            ("sentence-transformers", lambda p, t=task, f=theirs: f(model, train[t], p, asked, TEMPERATURE)),
-        ):
-            kept.once(f"{task}, {name}", lambda n=name, x=learn, p=place: timed(lambda: x(p / n), held, p / n))
+    shared = {key: getattr(asked, key) for key in ("epochs", "batch", "rate", "seed")}
+    for task in FIGURES:
+        given = {"model": model, "train": train[task], "temperature": TEMPERATURE, **shared}
+        for name in ("swift-core", "sentence-transformers"):
+            place = asked.folder / task / name
+            kept.once(f"{task}, {name}", lambda n=name, t=task, g=given, p=place: figures(learnt(n, t, g, p), held, p))
     text = "\n\n".join(table(task, kept.lines) for task in FIGURES)
     (asked.folder / "table.md").write_text(text + "\n", encoding="utf-8")
     print(f"{text}\n\nTables: {asked.folder / 'table.md'}, figures: {kept.file}, rows: {asked.folder}/*.jsonl")
@@ -149,9 +136,14 @@ def main() -> None:
 
 def table(task: str, lines: dict[str, dict[str, float]]) -> str:
     """The lines of a task."""
-    heads = [task, *FIGURES[task], "CPU s of training"]
+    costs = {"loss": ".3f", "CPU s per 1k tokens": ".2f", "first step": ".1f", "peak": ".0f"}
+    heads = [task, *FIGURES[task], "mean loss", "CPU s per 1k tokens", "first step, CPU s", "peak, MiB"]
     rows = [
-        [key.partition(", ")[2], *(f"{found[name]:.1%}" for name in FIGURES[task]), f"{found.get('CPU s', 0):.0f}"]
+        [
+            key.partition(", ")[2],
+            *(f"{found[name]:.1%}" for name in FIGURES[task]),
+            *(format(found[name], form) if name in found else "" for name, form in costs.items()),
+        ]
         for key, found in lines.items()
         if key.startswith(task)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ def rows_of(file: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
 
 
-def settings(folder: Path, asked: argparse.Namespace, batch: int) -> dict[str, Any]:
+def settings(folder: Path, asked: Any, batch: int) -> dict[str, Any]:
     """What its training arguments share with ours."""
     return {
         "output_dir": str(folder), "num_train_epochs": asked.epochs, "per_device_train_batch_size": batch,
@@ -25,8 +24,8 @@ def settings(folder: Path, asked: argparse.Namespace, batch: int) -> dict[str, A
     }  # fmt: skip
 
 
-def embedding(model: str, train: str, folder: Path, asked: argparse.Namespace, temperature: float) -> str:
-    """The folder of a model trained with MultipleNegativesRankingLoss, which is InfoNCE in the batch."""
+def embedding(folder: Path, asked: Any) -> tuple[str, Any]:
+    """(folder, Trainer) of a model trained with MultipleNegativesRankingLoss, which is InfoNCE in the batch."""
     import datasets
     from sentence_transformers import (
         SentenceTransformer,
@@ -35,18 +34,19 @@ def embedding(model: str, train: str, folder: Path, asked: argparse.Namespace, t
         losses,
     )
 
-    learner = SentenceTransformer(model, device="cpu")
+    learner = SentenceTransformer(asked.model, device="cpu")
     learner.max_seq_length = PLACES
-    rows = [{"anchor": row["query"], "positive": row["positive"]} for row in rows_of(train)]
-    loss = losses.MultipleNegativesRankingLoss(learner, scale=1 / temperature)
+    rows = [{"anchor": row["query"], "positive": row["positive"]} for row in rows_of(asked.train)]
+    loss = losses.MultipleNegativesRankingLoss(learner, scale=1 / asked.temperature)
     arguments = SentenceTransformerTrainingArguments(**settings(folder, asked, asked.batch))
-    SentenceTransformerTrainer(learner, arguments, datasets.Dataset.from_list(rows), loss=loss).train()
+    trainer = SentenceTransformerTrainer(learner, arguments, datasets.Dataset.from_list(rows), loss=loss)
+    trainer.train()
     learner.save(str(folder / "model"))
-    return str(folder / "model")
+    return str(folder / "model"), trainer
 
 
-def reranker(model: str, train: str, folder: Path, asked: argparse.Namespace, temperature: float) -> str:
-    """The folder of a cross-encoder trained with BinaryCrossEntropyLoss. temperature: not used."""
+def reranker(folder: Path, asked: Any) -> tuple[str, Any]:
+    """(folder, Trainer) of a cross-encoder trained with BinaryCrossEntropyLoss."""
     import datasets
     from sentence_transformers.cross_encoder import (
         CrossEncoder,
@@ -55,15 +55,16 @@ def reranker(model: str, train: str, folder: Path, asked: argparse.Namespace, te
         losses,
     )
 
-    learner = CrossEncoder(model, num_labels=1, device="cpu")
+    learner = CrossEncoder(asked.model, num_labels=1, device="cpu")
     pairs = [
         {"query": row["query"], "document": text, "label": float(text == row["positive"])}
-        for row in rows_of(train)
+        for row in rows_of(asked.train)
         for text in (row["positive"], *row["negative"])
     ]
-    size = len(pairs) // len(rows_of(train))
+    size = len(pairs) // len(rows_of(asked.train))
     arguments = CrossEncoderTrainingArguments(**settings(folder, asked, asked.batch * size))
     loss = losses.BinaryCrossEntropyLoss(learner)
-    CrossEncoderTrainer(learner, arguments, datasets.Dataset.from_list(pairs), loss=loss).train()
+    trainer = CrossEncoderTrainer(learner, arguments, datasets.Dataset.from_list(pairs), loss=loss)
+    trainer.train()
     learner.save_pretrained(str(folder / "model"))
-    return str(folder / "model")
+    return str(folder / "model"), trainer

@@ -78,7 +78,8 @@ class Embedding(TrainingOptions):
         """One loss per row; notes how often the positive is the nearest, or how well cosines agree."""
         from swift_plugin_runtime.scoring.texts import embed
 
-        vectors = trainer.by_row(embed(model, batch["texts"], self.pooling), batch)
+        vectors = trainer.of_texts(batch, lambda texts: embed(model, texts, self.pooling))
+        vectors = trainer.by_row(vectors, batch)
         if self.loss_type == "infonce":
             losses, first = infonce(vectors, batch["rows"], self.temperature, self.in_batch)
             trainer.log_metric("accuracy", first)

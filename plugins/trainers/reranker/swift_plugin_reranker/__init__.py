@@ -123,7 +123,7 @@ class GenerativeReranker(Reranker):
 
     def scores(self, trainer: Any, model: Any, batch: Any) -> Any:
         """log p(yes) - log p(no) of each document, [documents]."""
-        return self.judge.scores(model, batch["texts"])[:, 0]
+        return trainer.of_texts(batch, lambda texts: self.judge.scores(model, texts))[:, 0]
 
 
 def documents(row: Any) -> list[Any]:

@@ -24,6 +24,7 @@ from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.loading.positions import longest_text
 from swift_plugin_runtime.loading.processor import pad_id_of
 from swift_plugin_runtime.options import training_options
+from swift_plugin_runtime.scoring.parts import in_parts
 from swift_plugin_runtime.training.trainer import build_arguments
 
 
@@ -89,7 +90,7 @@ def _fit(item: dict[str, Any], limit: int | None, strategy: str, where: str) -> 
 
 
 class ScoringTrainer(AlignmentTrainer):
-    """Trains on batches `{"texts": model inputs, "sizes": texts per row, "rows": the rows}`.
+    """Trains on batches `{"texts": model inputs, or those of parts, "sizes": texts per row, "rows": the rows}`.
 
     A method supplies `items(batch)`, how many things its loss is a mean over, and `losses(trainer, model, batch)`,
     one loss for each of them; it may note figures on the trainer.
@@ -116,9 +117,19 @@ class ScoringTrainer(AlignmentTrainer):
             loss = losses.sum() / num_items_in_batch * self.accelerator.num_processes
         return (loss, {}) if return_outputs else loss
 
+    def of_texts(self, batch: dict[str, Any], read: Callable[[dict[str, Any]], torch.Tensor]) -> torch.Tensor:
+        """What `read` makes of model inputs, [texts, …], for all texts of a batch in their order."""
+        texts = batch["texts"]
+        if "parts" not in texts:
+            return read(texts)
+        return torch.cat([read(part) for part in texts["parts"]])[texts["places"]]
+
     def scores(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
         """What the head says of each text, [texts, labels], in float32."""
-        inputs = dict(batch["texts"])
+        return self.of_texts(batch, lambda texts: self._scores(model, texts))
+
+    def _scores(self, model: Any, texts: dict[str, Any]) -> torch.Tensor:
+        inputs = dict(texts)
         layout = inputs.pop("layout", None)
         if layout is None:
             return model(**inputs, use_cache=False).logits.float()
@@ -160,14 +171,11 @@ def build_scoring_trainer(
     join = _join(job, model, processor, rows)
 
     def collate(groups: list[Group]) -> dict[str, Any]:
-        sizes = [len(group.texts) for group in groups]
-        ends = accumulate(sizes)
+        sizes, texts = [len(group.texts) for group in groups], [text for group in groups for text in group.texts]
+        alike = [range(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
         return {
             "count": torch.arange(len(groups)),  # by the first tensor the rows of evaluation batches are counted
-            "texts": join(
-                [text for group in groups for text in group.texts],
-                [range(end - size, end) for size, end in zip(sizes, ends, strict=True)],
-            ),
+            "texts": in_parts(texts, join) if isinstance(join, PaddedRows) else join(texts, alike),
             "sizes": sizes,
             "rows": [group.row for group in groups],
         }
