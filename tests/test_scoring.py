@@ -57,6 +57,7 @@ def test_infer_says_what_the_model_finds(trainer, tuner, told, qwen2, write_rows
             packed = post(url + "/v1/embeddings", {**asked, "encoding_format": "base64"})[1]["data"]
             short = post(url + "/v1/embeddings", {**asked, "dimensions": 4})[1]
             ids = post(url + "/v1/embeddings", {"input": [[3, 4, 5], [6]]})[1]
+            turned = post(url + "/v1/embeddings", {"input": [[6], [3, 4, 5], [6]]})[1]["data"]
             same = post(url + "/v1/embeddings", {"input": [3, 4, 5]})[1]
             for wrong in ({"input": [10**6]}, {"input": [-1]}, {**asked, "dimensions": 10**4}, {"input": []}):
                 assert post(url + "/v1/embeddings", wrong)[0] == 400
@@ -64,6 +65,8 @@ def test_infer_says_what_the_model_finds(trainer, tuner, told, qwen2, write_rows
         assert short["data"][0]["embedding"] == pytest.approx([v / math.hypot(*first) for v in first], abs=1e-4)
         assert short["usage"]["prompt_tokens"] > 4
         assert (ids["usage"]["prompt_tokens"], same["usage"]["prompt_tokens"]) == (4, 3)
+        short, long = (pytest.approx(one["embedding"], abs=1e-4) for one in reversed(ids["data"]))
+        assert [one["embedding"] for one in turned] == [short, long, short]
         assert same["data"][0]["embedding"] == pytest.approx(ids["data"][0]["embedding"], abs=1e-4)
         assert [one["embedding"] for one in said] == [pytest.approx(v, abs=1e-4) for v in wanted]
         raw = base64.b64decode(packed[0]["embedding"])

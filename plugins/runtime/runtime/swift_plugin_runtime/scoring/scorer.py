@@ -85,12 +85,13 @@ class Scorer:
 
     @torch.no_grad()
     def _each(self, encoded: list[Encoded], size: int, call: Any) -> list[list[float]]:
-        outputs: list[list[float]] = []
-        for part in batches(encoded, size):
-            inputs = pad_batch(part, self.pad)
+        """The numbers of each text, in the order of the texts; those of like length share a batch."""
+        outputs: dict[int, list[float]] = {}
+        for part in batches(sorted(range(len(encoded)), key=lambda n: -len(encoded[n]["input_ids"])), size):
+            inputs = pad_batch([encoded[number] for number in part], self.pad)
             inputs = {k: v.to(self.model.device) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
-            outputs += call(inputs).tolist()
-        return outputs
+            outputs |= zip(part, call(inputs).tolist(), strict=True)
+        return [outputs[number] for number in range(len(encoded))]
 
 
 class ScoringEngine:
