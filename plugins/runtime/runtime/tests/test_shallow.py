@@ -72,6 +72,15 @@ def test_adapters_in_some_layers_make_kinds_of_their_own():
         assert found == [0, 0, 0, 0, 4, 0]
 
 
+def test_what_a_layer_was_given_makes_a_kind_of_its_own():
+    """A hook, or another function in the place of its forward: they could look at other rows."""
+    model = made("Llama")
+    model.model.layers[2].register_forward_hook(lambda *_: None)
+    model.model.layers[4].mlp.forward = lambda states: states
+    with shallow(model) as found:
+        assert found == [0, 0, 2, 0, 4, 0]
+
+
 def test_the_layers_come_back_after_an_error():
     model = made("Llama")
     with pytest.raises(KeyError), shallow(model):

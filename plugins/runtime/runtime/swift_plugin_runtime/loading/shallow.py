@@ -20,10 +20,10 @@ NUMBERS = {"layer_idx"}
 def shallow(model: Any) -> Iterator[list[int] | None]:
     """Inside, the model goes through no layer behind the first of the last kind.
 
-    Layers are of one kind where their modules have the same classes and the same plain attributes (windows, flags),
-    so that they are the same code. Yields for each layer the place of the first of its kind; None where the model
-    keeps all layers: each may be of a kind of its own, weights may be split among processes, or there is no list of
-    layers.
+    Layers are of one kind where their modules have the same classes, words and numbers (windows, flags), functions and
+    hooks, so that they are the same code. Yields for each layer the place of the first of its kind; None where the
+    model keeps all layers: the last may be of a kind of its own, weights may be split among processes, or there is no
+    list of layers.
     """
     found = _layers(model)
     first = firsts(found[1]) if found else []
@@ -62,14 +62,21 @@ def _layers(model: Any) -> tuple[str, Any] | None:
 
 
 def _kind(layer: torch.nn.Module) -> list[Any]:
-    return [(path, type(module), _plain(vars(module))) for path, module in layer.named_modules()]
+    return [
+        (path, type(module), {name: _told(value) for name, value in vars(module).items() if name not in NUMBERS})
+        for path, module in layer.named_modules()
+    ]
 
 
-def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Those that are words and numbers, or lists of them."""
-    found = {}
-    for name, value in attributes.items():
-        listed = value if isinstance(value, list | tuple) else [value]
-        if name not in NUMBERS and all(isinstance(one, PLAIN) for one in listed):
-            found[name] = value
-    return found
+def _told(value: Any) -> Any:
+    """What an attribute tells of the code: words, numbers and functions, also in lists; of a dict, functions alone.
+
+    PEFT keeps the names of its layers in dicts, and torch the hooks of a module.
+    """
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, list | tuple):
+        return [_told(one) for one in value]
+    if isinstance(value, dict):
+        return [one.__code__ for one in value.values() if hasattr(one, "__code__")]
+    return getattr(value, "__code__", type(value))

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-CALL = 256
-"""Tokens that cost as much as one more call of a model, roughly: on a CPU 256 of SmolLM2, 500 of all-MiniLM."""
+CALL = 128
+"""Tokens that are taken to cost as much as one more call of a model: on a CPU they were 50 to 100 (SmolLM2, MiniLM)."""
 
 CUTS = 64
 """Places at most where a batch may be cut: looking at each would take time that grows with the square."""
