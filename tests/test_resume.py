@@ -290,7 +290,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_loaded(qwen2
 
 
 def test_a_folder_that_vanishes_does_not_end_a_run(qwen2, write_rows, tmp_path, capsys, monkeypatch):
-    from swift_plugin_runtime.training.trainer import Progress
+    from swift_plugin_runtime.training.callbacks import Progress
 
     told = Progress.on_log
 
@@ -339,7 +339,7 @@ def test_a_signal_saves_a_whole_checkpoint_first(qwen2, trained, tmp_path):
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])
 def test_a_run_that_a_signal_stopped_goes_on_bit_for_bit(qwen2, trained, tmp_path, monkeypatch, name):
-    from swift_plugin_runtime.training.trainer import Progress
+    from swift_plugin_runtime.training.callbacks import Progress
 
     told = Progress.on_log
 

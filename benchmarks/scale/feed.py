@@ -14,7 +14,7 @@ from pathlib import Path
 
 def main(folder: Path, count: int, way: str) -> None:
     """Go through all packs once, and tell the CPU seconds and the peak memory in MiB."""
-    from swift_plugin_runtime.training.trainer import training_rows
+    from swift_plugin_runtime.training.feeding import training_rows
 
     from swift_core.job.options import Given
     from swift_core.job.prepare import prepare

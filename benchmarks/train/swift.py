@@ -1,4 +1,7 @@
-"""swift-core as a user runs it: `swift sft` with a model, data, a tuner and nothing else. Arguments as limit.py."""
+"""swift-core as a user runs it: `swift sft` with a model, data, a tuner and nothing else. Arguments as limit.py.
+
+One more argument is what --master_weights says.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from marks import Marks, last_loss, targets, watch_trainer
 MARKS = Marks()
 
 
-def main(folder: Path, mode: str, batch: int) -> None:
+def main(folder: Path, mode: str, batch: int, masters: str = "auto") -> None:
     """One pass over the rows, with logging and a checkpoint at the end."""
     import swift_plugin_runtime.training.trainer  # noqa: F401  as the job does; the Trainer that is watched comes with it
 
@@ -23,7 +26,8 @@ def main(folder: Path, mode: str, batch: int) -> None:
     with tempfile.TemporaryDirectory() as output:
         done = run(
             "sft", model=str(folder / "model"), dataset=[str(folder / "rows.jsonl")], template="chatml", tuner=[mode],
-            per_device_train_batch_size=batch, num_train_epochs=1, output_dir=output, **more,
+            per_device_train_batch_size=batch, num_train_epochs=1, output_dir=output,
+            master_weights=masters, **more,
         )  # fmt: skip
         trainer = done["trainer"]
         tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)
@@ -31,4 +35,4 @@ def main(folder: Path, mode: str, batch: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), *sys.argv[4:])

@@ -29,7 +29,7 @@ class Adafactor(Optimizer):
     def create_optimizer(self, job: Job, model: Any) -> Any:
         import transformers
         from swift_plugin_runtime.optimizing import layerwise
-        from swift_plugin_runtime.training.trainer import learning_rate
+        from swift_plugin_runtime.training.arguments import learning_rate
 
         groups = [{k: v for k, v in g.items() if k != "matrix"} for g in layerwise.groups(job, model)]
         return transformers.Adafactor(

@@ -39,7 +39,7 @@ class GaLore(Optimizer):
         import torch
         from galore_torch import GaLoreAdamW
         from galore_torch.galore_projector import GaLoreProjector
-        from swift_plugin_runtime.training.trainer import learning_rate
+        from swift_plugin_runtime.training.arguments import learning_rate
 
         # a checkpoint's optimizer state holds these, and it is read with weights_only=True
         torch.serialization.add_safe_globals([GaLoreProjector])

@@ -21,7 +21,7 @@ class LoraFa(Optimizer):
     @hookimpl
     def create_optimizer(self, job: Job, model: Any) -> Any:
         from peft.optimizers import create_lorafa_optimizer
-        from swift_plugin_runtime.training.trainer import learning_rate
+        from swift_plugin_runtime.training.arguments import learning_rate
 
         configs = [c for c in getattr(model, "peft_config", {}).values() if getattr(c, "peft_type", None) == "LORA"]
         if not any("lora_B" in name for name, p in model.named_parameters() if p.requires_grad):

@@ -27,7 +27,7 @@ class LoraPlus(Optimizer):
     def create_optimizer(self, job: Job, model: Any) -> Any:
         import torch
         from peft.optimizers import create_loraplus_optimizer
-        from swift_plugin_runtime.training.trainer import learning_rate
+        from swift_plugin_runtime.training.arguments import learning_rate
 
         if not any("lora_B" in name for name, p in model.named_parameters() if p.requires_grad):
             raise SwiftError("LoRA+ is an optimizer of LoRA's matrices, and none train here: say --tuner lora.")

@@ -126,7 +126,7 @@ def test_what_cannot_be_laid_flat_is_said(model):
 
 
 def test_asking_for_the_impossible_is_refused(tmp_path):
-    from swift_plugin_runtime.training.trainer import choose_collator
+    from swift_plugin_runtime.training.feeding import choose_collator
 
     from swift_core.jobs.steps import attach_tuners
     from swift_core.jobs.train import load_model

@@ -14,7 +14,7 @@ from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows,
 from swift_plugin_runtime.loading.processor import tokenizer_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.rollouts.rollout import PolicyEngine, encode_prompts, learning_row, media_tokens, roll_out
-from swift_plugin_runtime.training.trainer import build_arguments
+from swift_plugin_runtime.training.arguments import build_arguments
 from torch.nn import functional
 
 from swift_core import SwiftError

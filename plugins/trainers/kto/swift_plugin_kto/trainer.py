@@ -15,7 +15,7 @@ from swift_plugin_runtime.batching.shared_rows import Join, side_by_side
 from swift_plugin_runtime.encoding.datasets import ENCODE_TOGETHER, EncodedRows, encode_some, fit, row_limit
 from swift_plugin_runtime.encoding.row_filter import usable
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.training.trainer import build_arguments
+from swift_plugin_runtime.training.arguments import build_arguments
 
 from swift_core import SwiftError
 from swift_core.contract.job import Job

@@ -14,8 +14,8 @@ from swift_plugin_runtime.batching.shared_rows import BESIDE, Join, LaidRows, Pa
 from swift_plugin_runtime.loading.layers import base_of
 from swift_plugin_runtime.loading.processor import pad_id_of
 from swift_plugin_runtime.options import share_of, training_options
+from swift_plugin_runtime.training.feeding import choose_collator
 from swift_plugin_runtime.training.fused_loss import fuse_logps
-from swift_plugin_runtime.training.trainer import choose_collator
 
 
 def choose_join(

@@ -14,7 +14,7 @@ import torch
 from swift_core import SwiftError
 from swift_core.contract.job import Job
 from swift_plugin_runtime.options import training_options
-from swift_plugin_runtime.training.trainer import learning_rate
+from swift_plugin_runtime.training.arguments import learning_rate
 
 Group = dict[str, Any]
 State = dict[str, Any]

@@ -31,7 +31,8 @@ from swift_plugin_runtime.rollouts.rollout import (
     media_tokens,
     roll_out,
 )
-from swift_plugin_runtime.training.trainer import Trainer, build_arguments
+from swift_plugin_runtime.training.arguments import build_arguments
+from swift_plugin_runtime.training.trainer import Trainer
 
 Batch = dict[str, Any]
 

@@ -25,7 +25,7 @@ from swift_plugin_runtime.loading.positions import longest_text
 from swift_plugin_runtime.loading.processor import pad_id_of
 from swift_plugin_runtime.options import training_options
 from swift_plugin_runtime.scoring.parts import in_parts
-from swift_plugin_runtime.training.trainer import build_arguments
+from swift_plugin_runtime.training.arguments import build_arguments
 
 
 @dataclass(frozen=True)

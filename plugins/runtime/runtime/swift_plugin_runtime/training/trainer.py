@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import functools
 import json
 import logging
-import math
 import os
 import platform
 import secrets
 import shutil
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +21,6 @@ import transformers
 from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import broadcast_object_list, gather_object
 from torch.nn import functional
-from tqdm import tqdm
 
 from swift_core import SwiftError
 from swift_core.contract.components import Tuner, declared
@@ -35,45 +31,28 @@ from swift_core.jobs import checkpoints
 from swift_core.jobs.announce import size_of
 from swift_core.jobs.tuners import save_tuner
 from swift_core.templates.encode import IGNORED
-from swift_plugin_runtime.batching.collate import pad_batch
 from swift_plugin_runtime.batching.cutting import cut_of, joined_losses, targets_of
 from swift_plugin_runtime.batching.lending import Lending, needs_lending
-from swift_plugin_runtime.batching.padding_free import LOOKED_AT, FlatRows, probe_rows, why_joined, why_padded
-from swift_plugin_runtime.encoding.arrow_cache import StoredRows
-from swift_plugin_runtime.encoding.datasets import (
-    EncodedRows,
-    Encoder,
-    LazyRows,
-    PassAfterPass,
-    StreamedRows,
-    encode_rows,
-    pack,
-    row_limit,
-)
+from swift_plugin_runtime.batching.padding_free import LOOKED_AT, probe_rows
+from swift_plugin_runtime.encoding.datasets import encode_rows
 from swift_plugin_runtime.encoding.media_check import media_in, reaching
 from swift_plugin_runtime.loading import hub
-from swift_plugin_runtime.loading.layers import base_of, keeps_logits
+from swift_plugin_runtime.loading.layers import keeps_logits
 from swift_plugin_runtime.loading.new_tokens import check_rows_train
-from swift_plugin_runtime.loading.processor import pad_id_of, tokenizer_of
-from swift_plugin_runtime.options import (
-    TrainingOptions,
-    deepspeed_settings,
-    share_of,
-    splits_weights,
-    training_options,
-    zero_stage,
-)
+from swift_plugin_runtime.loading.processor import tokenizer_of
+from swift_plugin_runtime.options import deepspeed_settings, share_of, splits_weights, training_options, zero_stage
 from swift_plugin_runtime.training import parts, sharded_saving, sharding, zero
 from swift_plugin_runtime.training.announce import Announce, tokens_of
+from swift_plugin_runtime.training.arguments import build_arguments, learning_rate, swanlab_callback
 from swift_plugin_runtime.training.benchmarks import Benchmarks
+from swift_plugin_runtime.training.callbacks import Progress, Speed, TunerSteps
+from swift_plugin_runtime.training.feeding import choose_collator, feeding, longest_of, make_collator, training_rows
 from swift_plugin_runtime.training.finite import check_loss, check_weights
 from swift_plugin_runtime.training.fused_loss import fused_loss_in_head, head_for
 from swift_plugin_runtime.training.masters import Masters, choose
 from swift_plugin_runtime.training.memory import recomputes
-from swift_plugin_runtime.training.plots import plot_log
 from swift_plugin_runtime.training.postponed import postpone
 from swift_plugin_runtime.training.signals import StopOnSignal
-from swift_plugin_runtime.training.untouched import say_untouched
 from swift_plugin_runtime.tuning.adapters import hold_frozen
 
 postpone("datasets")  # before the name `transformers.Trainer` is first used, which imports it
@@ -84,8 +63,6 @@ STAGING = ".saving"
 
 SCHEDULER = "scheduler.pt"
 """transformers' name of the file with the state of the learning rate's schedule."""
-
-LOG_FILE = "logging.jsonl"
 
 
 class Trainer(transformers.Trainer):
@@ -132,7 +109,7 @@ class Trainer(transformers.Trainer):
         self.add_callback(Announce(self))
         self.add_callback(Progress(self.args.output_dir))
         if "swanlab" in training_options(job).report_to:
-            self.add_callback(_swanlab_callback())
+            self.add_callback(swanlab_callback())
         self.add_callback(TunerSteps(job))
         if training_options(job).eval_benchmarks:
             self.add_callback(Benchmarks(self))
@@ -752,124 +729,14 @@ def _check_room(trainer: Trainer) -> None:
         )
 
 
-class Speed:
-    """Counts the tokens that go through the model, padding left out, and the time between two questions."""
-
-    def __init__(self) -> None:
-        self.tokens: Any = 0
-        self.since = time.monotonic()
-
-    def add(self, inputs: Any) -> None:
-        """Count a batch, or the batches in it."""
-        if not isinstance(inputs, dict):
-            return
-        if "input_ids" in inputs:
-            seen = inputs.get("attention_mask")
-            # a sum stays on its device until it is asked for: training does not wait for the count
-            self.tokens = self.tokens + (inputs["input_ids"].numel() if seen is None or seen.dim() != 2 else seen.sum())
-        else:
-            for value in inputs.values():
-                self.add(value)
-
-    def take(self) -> float:
-        """Tokens per second on this process since the last call."""
-        now = time.monotonic()
-        speed = float(self.tokens) / max(now - self.since, 1e-6)
-        self.tokens, self.since = 0, now
-        return speed
-
-
-LOGGERS = {"tensorboard": "tensorboard", "wandb": "wandb", "swanlab": "swanlab"}
-"""Loggers that are asked for by --report_to, and the packages they need."""
-
-
-def _check_loggers(names: list[str]) -> None:
-    import importlib.util
-
-    for name in names:
-        if name in LOGGERS and importlib.util.find_spec(LOGGERS[name]) is None:
-            raise SwiftError(f"--report_to {name} needs the package {LOGGERS[name]}: pip install {LOGGERS[name]}")
-
-
-def _swanlab_callback() -> Any:
-    """SwanLab's own callback: transformers' takes an answer that SwanLab no longer gives from 0.8 on."""
-    from swanlab.integration.transformers import SwanLabCallback
-
-    return SwanLabCallback(project=os.environ.get("SWANLAB_PROJECT"))
-
-
-def _watched(job: Job, changes: dict[str, Any]) -> dict[str, Any]:
-    """What early stopping needs: evaluations, saved as often, the best of which is kept."""
-    if training_options(job).best_by_benchmark:
-        return {"load_best_model_at_end": False}  # transformers knows evaluation rows only
-    if not training_options(job).early_stopping_patience:
-        return {}
-    if changes.get("eval_strategy", "no") == "no":
-        raise SwiftError(
-            "--early_stopping_patience watches evaluations: say --val_dataset or --split_dataset_ratio, and a "
-            "--save_strategy other than no."
-        )
-    return {"load_best_model_at_end": True, "metric_for_best_model": "loss"}
-
-
-def build_arguments(job: Job, recompute: bool = False, **changes: Any) -> transformers.TrainingArguments:
-    """transformers.TrainingArguments from the job's options; `changes` and --training_args win.
-
-    recompute: whether activations are computed again where --gradient_checkpointing does not say.
-    """
-    o, wider = training_options(job), job.options
-    recompute = recompute if o.gradient_checkpointing is None else o.gradient_checkpointing
-    _check_loggers(o.report_to)
-    shared = {
-        name: getattr(o, name)
-        for name in (
-            "num_train_epochs per_device_train_batch_size per_device_eval_batch_size "
-            "gradient_accumulation_steps lr_scheduler_type weight_decay adam_beta1 adam_beta2 "
-            "max_grad_norm fp16 logging_steps save_steps save_strategy save_total_limit "
-            "save_only_model load_best_model_at_end ddp_backend"
-        ).split()
-    }
-    shared |= {name: getattr(wider, name) for name in ("output_dir", "max_steps", "seed", "data_seed")}
-    on_gpu = torch.cuda.is_available() and wider.device != "cpu"
-    known = {f.name for f in dataclasses.fields(transformers.TrainingArguments)}
-    recomputing = (
-        "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
-    )  # 5.16
-    wanted: dict[str, Any] = {
-        **shared,
-        "learning_rate": learning_rate(job),
-        "warmup_steps": warmup(o),
-        "bf16": (on_gpu and torch.cuda.is_bf16_supported()) if o.bf16 is None else o.bf16,
-        "use_cpu": not on_gpu,
-        "report_to": [name for name in o.report_to if name != "swanlab"],
-        "eval_steps": o.eval_steps or o.save_steps,
-        recomputing: recompute,
-        f"{recomputing}_kwargs": {"use_reentrant": False} if recompute else None,
-        "remove_unused_columns": False,
-        "logging_nan_inf_filter": False,
-        "disable_tqdm": True,
-        "dataloader_num_workers": o.dataloader_num_workers or 0,
-        "train_sampling_strategy": "random" if wider.dataset_shuffle else "sequential",
-        "deepspeed": deepspeed_settings(job),
-        "ddp_find_unused_parameters": True if {*job.card.modality} - {"text"} else None,  # text runs no tower
-    }
-    return transformers.TrainingArguments(**{**wanted, **_watched(job, changes), **changes, **o.training_args})
-
-
-def warmup(o: TrainingOptions) -> float:
-    """--warmup_steps, else --warmup_ratio, as transformers tells them apart: numbers below 1 are shares."""
-    if o.warmup_steps is not None:
-        return float(o.warmup_steps)
-    return min(o.warmup_ratio or 0.0, math.nextafter(1.0, 0.0))  # 1.0 would be one step
-
-
-def learning_rate(job: Job) -> float:
-    """--learning_rate, else 1e-5 where whole weights train and 1e-4 for adapters."""
-    said = training_options(job).learning_rate
-    if said is not None:
-        return float(said)
-    whole = any(declared(c.component, Tuner, "trains_whole_weights") for c in job.many("tuner"))
-    return 1e-5 if whole else 1e-4
+@contextlib.contextmanager
+def cache_as_said(model: Any) -> Iterator[None]:
+    """Keep the `use_cache` of the model's config: transformers' Trainer sets it, and config.json would tell so."""
+    config: dict[str, Any] = vars(model.config) if hasattr(model, "config") else {}
+    said = {name: config[name] for name in config.keys() & {"use_cache"}}
+    yield
+    config.pop("use_cache", None)
+    config.update(said)
 
 
 def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_rows: Any) -> Trainer:
@@ -887,7 +754,7 @@ def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
         job,
         processor,
         model=model,
-        args=build_arguments(job, recompute=again, eval_strategy=evaluation, **_feeding(job, train)),
+        args=build_arguments(job, recompute=again, eval_strategy=evaluation, **feeding(job, train)),
         train_dataset=train,
         eval_dataset=held,
         data_collator=collator,
@@ -896,188 +763,11 @@ def build_token_trainer(job: Job, model: Any, processor: Any, rows: Any, eval_ro
     return trainer
 
 
-def training_rows(job: Job, rows: Any, processor: Any) -> Any:
-    """The data set of rows, or of packs of rows under --packing, that the options ask for.
-
-    Raises SwiftError for --packing without --max_length.
-    """
-    o, packing, limit = job.options, training_options(job).packing, row_limit(job, processor)
-    if packing and limit is None:
-        raise SwiftError("--packing joins rows up to --max_length tokens; say how many.")
-    if o.streaming:
-        shuffle = o.shuffle_buffer_size if o.dataset_shuffle else 1
-        share = (*share_of(job), training_options(job).per_device_train_batch_size)
-        stream = StreamedRows(rows, Encoder(job, processor), o.data_seed, shuffle, limit if packing else None, share)
-        return PassAfterPass(stream)
-    train = encode_rows(job, rows, processor, "training rows")
-    if not packing:
-        return train
-    assert limit is not None  # refused above
-    packs = pack(train, limit, o.data_seed)
-    job.say(f"packed {len(train)} rows into {len(packs)} sequences of at most {limit} tokens")
-    return packs
-
-
-def longest_of(job: Job, train: Any, processor: Any) -> int | None:
-    """Tokens of the longest row or pack; the limit where rows are not encoded yet, None where there is none."""
-    if isinstance(train, EncodedRows | StoredRows):
-        return max(train.lengths())
-    return row_limit(job, processor)
-
-
-def _feeding(job: Job, train: Any) -> dict[str, Any]:
-    """Arguments for rows that are encoded while training runs: beside the GPU; each process reads for itself."""
-    workers = training_options(job).dataloader_num_workers
-    late = any(isinstance(rows, LazyRows | PassAfterPass) for rows in (train, getattr(train, "rows", None)))
-    if workers is None:
-        workers = int(late and job.options.device != "cpu" and torch.cuda.is_available())
-    own = {"accelerator_config": {"dispatch_batches": False}} if job.options.streaming else {}
-    return {"dataloader_num_workers": workers, **own}
-
-
-def choose_collator(job: Job, model: Any, processor: Any, rows: Any) -> FlatRows | None:
-    """The collator that lays rows end to end: as asked, else wherever that is exact; the model is prepared for it.
-
-    None where batches are padded; SwiftError with the reason where --packing or --padding_free asks in vain.
-    """
-    o = training_options(job)
-    asked = o.packing or o.padding_free
-    if asked is False:
-        return None
-    reason, seen = why_padded(job, model), []
-    if not reason:
-        seen = probe_rows(job, rows, processor)
-        joined = why_joined(model, seen)
-        reason = joined and f"in {type(base_of(model)).__name__} {joined}"
-    if asked and reason:
-        raise SwiftError(f"--{'packing' if o.packing else 'padding_free'} is not possible here: {reason}.")
-    if reason:
-        job.say(f"batches are padded: {reason}")
-        return None
-    return FlatRows(model, {key for row in seen for key in media_in(row)})
-
-
-def make_collator(job: Job, model: Any, processor: Any) -> Any:
-    """A function from rows to a padded batch."""
-    pad_id = pad_id_of(processor)
-    return lambda items: pad_batch(items, pad_id)
-
-
-class TunerSteps(transformers.TrainerCallback):
-    """Tells the tuners when an optimizer step begins and when it is taken."""
-
-    def __init__(self, job: Job):
-        self.job, self.seen = job, False
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self._tell(self.job.hook.before_step, state, given)
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        if not self.seen:
-            self.seen = True
-            say_untouched(self.job, given["model"])
-        self._tell(self.job.hook.after_step, state, given)
-
-    def _tell(self, hook: Any, state: Any, given: dict[str, Any]) -> None:
-        optimizer = getattr(given["optimizer"], "optimizer", given["optimizer"])
-        step, total = state.global_step, state.max_steps
-        hook(job=self.job, model=given["model"], optimizer=optimizer, step=step, total=total)
-
-
-@contextlib.contextmanager
-def cache_as_said(model: Any) -> Iterator[None]:
-    """Keep the `use_cache` of the model's config: transformers' Trainer sets it, and config.json would tell so."""
-    config: dict[str, Any] = vars(model.config) if hasattr(model, "config") else {}
-    said = {name: config[name] for name in config.keys() & {"use_cache"}}
-    yield
-    config.pop("use_cache", None)
-    config.update(said)
-
-
-SHOWN = {
-    "loss": "loss",
-    "eval_loss": "eval_loss",
-    "learning_rate": "lr",
-    "reward": "reward",
-    "tokens_per_second": "tokens/s",
-}
-"""Figures in the progress bar, and how they are called there; tqdm itself shows the time left."""
-
-
-class Progress(transformers.TrainerCallback):
-    """A bar with loss, learning rate, tokens per second and time left; a JSONL log; curves at the end."""
-
-    def __init__(self, folder: str):
-        self.folder = Path(folder)
-        self.bar: Any = None
-        self.started = 0.0
-        self.failed = False
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        for name in ("logging_steps", "eval_steps", "save_steps"):  # a resumed state has those it was saved with
-            setattr(state, name, getattr(args, name))
-        if state.is_world_process_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _forget_after(self.folder / LOG_FILE, state.global_step)
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
-            self.started = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if self.bar is None or not logs:
-            return
-        shown = {SHOWN[k]: f"{v:.3g}" for k, v in logs.items() if k in SHOWN}
-        self.bar.set_postfix(shown, refresh=False)
-        line = {"step": state.global_step, **logs, "seconds": round(time.monotonic() - self.started, 3)}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / LOG_FILE).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
-        except OSError as error:  # a log is no reason to lose a run
-            if not self.failed:
-                tqdm.write(
-                    f"{self.folder / LOG_FILE} cannot be written ({error.strerror}); training goes on without it"
-                )
-            self.failed = True
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            try:
-                plot_log(self.folder / LOG_FILE, self.folder / "curves.png")
-            except ImportError as error:  # nor are curves
-                tqdm.write(f"curves.png is not drawn ({error}); the figures are in {self.folder / LOG_FILE}")
-
-
-def _forget_after(file: Path, step: int) -> None:
-    """Take lines of steps that are trained again out of the log, as a resume begins before them."""
-    if not file.is_file():
-        return
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if _step_of(line) <= step]
-    if len(kept) < len(lines):
-        staging = file.with_name(f".{file.name}.writing")
-        staging.write_text("".join(kept), encoding="utf-8")
-        os.replace(staging, file)
-
-
-def _step_of(line: str) -> float:
-    """The step of a log line; of one that was cut off, after all others."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
-
-
 __all__ = [
-    "EncodedRows",
-    "Progress",
     "Trainer",
     "build_arguments",
     "build_token_trainer",
+    "learning_rate",
     "make_collator",
     "save_trained",
     "token_losses",
