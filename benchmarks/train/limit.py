@@ -1,7 +1,8 @@
 """The limit: a loop by hand that does nothing but the work, and no logging, saving, shuffling or checking.
 
 Flat batches, attention per segment, the head and the cross-entropy on supervised positions alone, LoRA as two plain
-matrix products in the model's precision on float32 masters, AdamW. `python limit.py FOLDER lora|full BATCH`.
+matrix products in the model's precision on float32 masters, torch's fused AdamW. Whole weights have the precision that
+ours have. `python limit.py FOLDER lora|full BATCH`.
 """
 
 from __future__ import annotations
@@ -82,31 +83,52 @@ def token_losses(model: Any, rows: Any, reduction: str) -> torch.Tensor:
     return functional.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted], reduction=reduction)
 
 
+def masters_of(model: Any) -> dict[torch.Tensor, torch.Tensor]:
+    """Parameter → the float32 weight that the optimizer steps: itself, or for bfloat16 a copy that it is rounded to."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return {p: p if p.dtype == torch.float32 else p.detach().float() for p in trained}
+
+
+def step(optimizer: Any, masters: dict[torch.Tensor, torch.Tensor], number: int) -> None:
+    """Clip, step, and round the masters into the model."""
+    from swift_plugin_runtime.rounding import rounded
+
+    apart = [(p, master) for p, master in masters.items() if p is not master]
+    for p, master in apart:
+        master.grad, p.grad = p.grad.float(), None
+    torch.nn.utils.clip_grad_norm_(masters.values(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    for p, master in apart:
+        p.data.copy_(rounded(master, p.dtype, number))
+
+
 def main(folder: Path, mode: str, batch: int) -> None:
     """One pass over the rows."""
     from swift_plugin_runtime.loading.products import quick_products  # not in the environments that take `encode` alone
     from swift_plugin_runtime.rounding import rounded
+    from swift_plugin_runtime.training.masters import multiplies_bfloat16
 
     transformers.AttentionInterface.register("limit", attend)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="limit")
     quick_products()
     types = {name: value.dtype for name, value in model.state_dict().items()}
-    model = model.float() if mode == "full" else model
+    whole = mode == "full" and not multiplies_bfloat16()
+    model = model.float() if whole else model
     if mode == "lora":
         add_lora(model, targets(folder / "model"))
     model.train()
     rows = encode(tokenizer, [json.loads(line) for line in (folder / "rows.jsonl").open()])
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    masters = masters_of(model)
+    optimizer = torch.optim.AdamW(masters.values(), lr=1e-4, fused=True)
     MARKS.begun()
     for place in range(0, len(rows), batch):
         loss = token_losses(model, rows[place : place + batch], "mean")
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        step(optimizer, masters, place)
         MARKS.step()
-    if mode == "full":
+    if whole:
         [rounded(value, types[name], 0) for name, value in model.state_dict().items()]
     MARKS.ended()
     MARKS.tell(tokens=sum(len(ids) for ids, _ in rows), steps=-(-len(rows) // batch), loss=loss.item())

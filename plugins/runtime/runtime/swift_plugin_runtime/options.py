@@ -45,7 +45,7 @@ class TrainingOptions(Trainer):
         "auto",
         "Where float32 masters of 16-bit weights that train are: in the model, which is float32 then; in the "
         "optimizer, beside a stochastically rounded copy; or none, each update rounded stochastically. auto: in the "
-        "model on a CPU, else in the optimizer, none where memory is short.",
+        "optimizer, in the model on a CPU without products in bfloat16, none where memory is short.",
         on_resume="fixed",
     )
     gradient_checkpointing: bool | None = option(

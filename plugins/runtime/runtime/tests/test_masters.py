@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import transformers
 from safetensors.torch import load_file
 from swift_plugin_runtime import rounding
 from swift_plugin_runtime.training import adamw
+from swift_plugin_runtime.training import masters as masters_module
 from swift_plugin_runtime.training.finite import check_weights
 from swift_plugin_runtime.training.masters import GIB, MASTERS_FILE, Masters, choose, lift
 from swift_plugin_runtime.training.memory import training_bytes
@@ -67,8 +69,9 @@ def exact(place):
     return weights(train(place, "float32", torch_dtype="float32"))
 
 
-def test_on_a_cpu_the_run_is_the_float32_run(place, exact, capfd):
+def test_on_a_cpu_without_bfloat16_the_run_is_the_float32_run(place, exact, capfd, monkeypatch):
     """The masters are bit for bit the weights of a float32 run; the file holds one of the two neighbours of each."""
+    monkeypatch.setattr(masters_module, "multiplies_bfloat16", lambda: False)
     checkpoint = train(place, "auto")
     assert "masters: the weights are float32 while they train" in "".join(capfd.readouterr())
     masters, saved = weights(checkpoint, MASTERS_FILE), weights(checkpoint)
@@ -117,7 +120,7 @@ def test_masters_in_the_optimizer_take_every_step_exactly(place):
 
 
 SCHEMES = {
-    "model": {},
+    "model": {"master_weights": "model"},
     "optimizer": {"master_weights": "optimizer"},
     "none": {"master_weights": "none"},
     "accumulated": {"master_weights": "optimizer", "gradient_accumulation_steps": 2},
@@ -194,10 +197,13 @@ def test_policy_and_reference_begin_alike(place):
     assert log[1]["rewards/margins"] != 0
 
 
-def test_memory_decides_and_is_counted(place):
+def test_memory_and_the_processor_decide(place, monkeypatch):
     job, model = chosen(place, tuner=["full"])
     count = sum(p.numel() for p in model.parameters())
-    assert choose(job, model, free=14 * count)[0] == "model"
+    for multiplies, where in ((True, "optimizer"), (False, "model")):
+        monkeypatch.setattr(masters_module, "multiplies_bfloat16", lambda answer=multiplies: answer)
+        assert choose(job, model, free=14 * count)[0] == where
+    assert choose(job, copy.deepcopy(model).half(), free=14 * count)[0] == "model"
     where, said = choose(job, model, free=14 * count - 1)
     assert where == "none" and f"{14 * count / GIB:.1f} GiB" in said
     assert training_bytes(job, model) == 14 * count

@@ -76,7 +76,7 @@ def choose(job: Job, model: Any, free: float | None = None, device: Any = None) 
             f"{free / GIB:.1f}), so there are none: {SAID['none']}. Over thousands of steps that adds noise; a tuner "
             "such as --tuner lora, or --fsdp, takes less memory"
         )
-    where = "model" if _computes_in_float32(job, model, count, device) else "optimizer"
+    where = "model" if _computes_in_float32(job, model, half, device) else "optimizer"
     return where, f"masters: {SAID[where]}"
 
 
@@ -93,13 +93,21 @@ def _left_to_deepspeed(asked: str) -> str:
     return "masters: DeepSpeed's own, where its bf16 or fp16 is on"
 
 
-def _computes_in_float32(job: Job, model: Any, count: int, device: torch.device) -> bool:
-    """Whether the whole model becomes float32: on a CPU, which gains little by less, where most of it trains anyway;
-    and for --fp16, whose loss scaling wants float32 gradients."""
+def _computes_in_float32(job: Job, model: Any, half: list[Any], device: torch.device) -> bool:
+    """Whether the whole model becomes float32: on a CPU that gains nothing by less, where most of the model trains
+    anyway; and for --fp16, whose loss scaling wants float32 gradients."""
     if training_options(job).fp16:
         return True
-    most = 2 * count > sum(p.numel() for p in model.parameters() if p.is_floating_point())
-    return most and job.options.torch_dtype == "auto" and device.type == "cpu"
+    if job.options.torch_dtype != "auto" or device.type != "cpu":
+        return False
+    most = 2 * sum(p.numel() for p in half) > sum(p.numel() for p in model.parameters() if p.is_floating_point())
+    return most and not (multiplies_bfloat16() and all(p.dtype == torch.bfloat16 for p in half))
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for products in bfloat16, which then take about half of float32's time."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not say
+    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
 def free_bytes(device: torch.device) -> float:
