@@ -22,7 +22,7 @@ from benchmarks.precision.material import write
 from benchmarks.precision.products import help_out, native
 
 SCHEMES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "full: swift, default": ("swift", "full", {}),
+    "full: swift, masters in the model": ("swift", "full", {"master_weights": "model"}),
     "full: swift, masters in the optimizer": ("swift", "full", {"master_weights": "optimizer"}),
     "full: swift, no masters": ("swift", "full", {"master_weights": "none"}),
     "full: swift, masters under autocast": ("swift", "full", {"master_weights": "model", "bf16": True}),

@@ -106,7 +106,7 @@ def _computes_in_float32(job: Job, model: Any, half: list[Any], device: torch.de
 
 def multiplies_bfloat16() -> bool:
     """Whether this CPU has instructions for products in bfloat16, which then take about half of float32's time."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not say
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not say
     return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
