@@ -105,9 +105,11 @@ def _computes_in_float32(job: Job, model: Any, half: list[Any], device: torch.de
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU has instructions for products in bfloat16, which then take about half of float32's time."""
+    """Whether this CPU has instructions for products in bfloat16, and torch has oneDNN, which takes them: such products
+    cost about half of float32's."""
     known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not say
-    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+    has = any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+    return has and torch.backends.mkldnn.is_available()
 
 
 def free_bytes(device: torch.device) -> float:
