@@ -31,7 +31,7 @@ COUNTED = {
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 
 MEASURED = {
-    "swift-core": "full: swift, default (float32 on a CPU)",
+    "swift-core": "full: swift, masters in the optimizer (default)",
     "LLaMA-Factory": "full: LLaMA-Factory",
     "TRL": "full: TRL",
     "transformers' Trainer": "full: Trainer",
