@@ -107,8 +107,11 @@ def test_devices_share_what_their_split_shares():
 
 @pytest.mark.parametrize(
     ("tuner", "dtype", "fixed", "share"),
-    [("full", "float32", 25, 0.0), ("lora", "float32", 85, 0.45), ("lora", "bfloat16", 85, 0.28)],
-)
+    [
+        ("full", "float32", 25, 0.0), ("full", "bfloat16", 25, 0.17), ("lora", "float32", 85, 0.2),
+        ("lora", "bfloat16", 85, 0.2), ("dora", "float32", 85, 0.45), ("dora", "bfloat16", 85, 0.28),
+    ],
+)  # fmt: skip
 def test_a_process_on_a_cpu_holds_more_than_its_tensors(folder, tmp_path, tuner, dtype, fixed, share):
     """All that it ever held at once, and gaps; said of this machine's CPU, not of a device that is described."""
     rows = tmp_path / "rows.jsonl"

@@ -27,11 +27,14 @@ from swift_plugin_runtime.training.memory import training_parts
 SCALES = {4: 0.5, 8: 0.0}
 """Bits of a quantized weight → bits that its scales take more (a float32 for each 64, QLoRA's first level)."""
 
-PROCESS = {True: 25 << 20, False: 85 << 20}
-"""Whether whole weights train → bytes that a process on a CPU holds beside all tensors and the gaps between them."""
+WHOLE, QUICK, ADAPTERS = "whole weights", "LoRA as one function", "other adapters"
+"""What trains, as far as a process's memory tells it apart."""
 
-GAPS = {4: 0.45, 2: 0.28}
-"""Bytes of a number → what the gaps take with adapters, as a share of activations and logits. Measured with glibc 2.36
+PROCESS = {WHOLE: 25 << 20, QUICK: 85 << 20, ADAPTERS: 85 << 20}
+"""What trains → bytes that a process on a CPU holds beside all tensors and the gaps between them."""
+
+GAPS = {WHOLE: {4: 0.0, 2: 0.17}, QUICK: {4: 0.2, 2: 0.2}, ADAPTERS: {4: 0.45, 2: 0.28}}
+"""What trains → bytes of a number → what the gaps take, as a share of activations and logits. Measured with glibc 2.36
 (`benchmarks.plan`), whose malloc keeps what a backward pass frees and often cannot fit the same size into it again."""
 
 
@@ -60,7 +63,7 @@ class Memory:
     """parts: bytes on each device by name. total: bytes held at most at one time. checkpoint: bytes of one on disk.
 
     parameters, trained: how many there are. said: what was chosen on the way, a line each. sizes: bytes of `weights`
-    and `gradients` of the whole model. item: bytes of a number that it computes with.
+    and `gradients` of the whole model. item: bytes of a number that it computes with. trains: a key of `GAPS`.
     """
 
     parts: dict[str, int]
@@ -71,6 +74,7 @@ class Memory:
     said: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     item: int = 4
+    trains: str = WHOLE
 
 
 def training_memory(job: Job, config: Any, batch: Batch, layout: Layout, device: torch.device, free: float) -> Memory:
@@ -96,17 +100,35 @@ def training_memory(job: Job, config: Any, batch: Batch, layout: Layout, device:
     parts = layout.of_model({name: size for name, size in parts.items() if size})
     most = 0 if layout.devices > 1 else found.most  # it has the gradients of all weights
     total = held(parts, o.gradient_accumulation_steps > 1, most)
-    return Memory(parts, total, count, trained, kept, [said] if said else [], sizes, item_of(model, where))
+    return Memory(
+        parts,
+        total,
+        count,
+        trained,
+        kept,
+        [said] if said else [],
+        sizes,
+        item_of(model, where),
+        what_trains(job, model),
+    )
 
 
-def in_a_process(memory: Memory, whole: bool) -> Memory:
-    """The same for a process on a CPU: it never gives back what it held, and holds `PROCESS` and `GAPS` beside it.
+def what_trains(job: Job, model: Any) -> str:
+    """A key of `GAPS` for a job and its model with tuners."""
+    if trains_whole(job):
+        return WHOLE
+    from swift_plugin_runtime.tuning.low_rank import QuickLinear
 
-    whole: whether whole weights train.
-    """
+    layers = (module for module in model.modules() if isinstance(module, QuickLinear))
+    quick = any(layer.plain_adapter(torch.empty(0, dtype=layer.base_layer.weight.dtype)) for layer in layers)
+    return QUICK if quick else ADAPTERS
+
+
+def in_a_process(memory: Memory) -> Memory:
+    """The same for a process on a CPU: it never gives back what it held, and holds `PROCESS` and `GAPS` beside it."""
     passing = memory.parts.get("activations", 0) + memory.parts.get("logits", 0)
-    gaps = 0 if whole else int(GAPS[memory.item] * passing)
-    parts = {**memory.parts, "process": PROCESS[whole] + gaps}
+    gaps = int(GAPS[memory.trains][memory.item] * passing)
+    parts = {**memory.parts, "process": PROCESS[memory.trains] + gaps}
     return replace(memory, parts=parts, total=sum(parts.values()))
 
 

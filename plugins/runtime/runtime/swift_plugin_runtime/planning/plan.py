@@ -24,7 +24,6 @@ from swift_plugin_runtime.planning.memory import (
     serving_memory,
     split_of,
     training_memory,
-    trains_whole,
 )
 from swift_plugin_runtime.planning.shape import config_folder
 from swift_plugin_runtime.planning.work import SAMPLE, Work, checkpoints_kept, lengths_of, work_of
@@ -151,7 +150,7 @@ def _one(name: str, given: list[Given], own: PlanOptions) -> Plan:
     said += [COUNTED if here else LEFT_OUT, *granted(job, rows, config, layout)]
     memory = training_memory(job, config, batch, layout, device, free)
     if here:
-        memory = in_a_process(memory, trains_whole(job))
+        memory = in_a_process(memory)
     kept = checkpoints_kept(job, work.steps)
     return _timed(Plan(name, memory, work, layout, free, said, kept), job, config, batch, own)
 

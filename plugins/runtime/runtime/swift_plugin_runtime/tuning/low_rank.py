@@ -20,7 +20,7 @@ class QuickLinear(Linear):
 
     def forward(self, x: torch.Tensor, *arguments: Any, **named: Any) -> torch.Tensor:
         """x: [..., inputs]. Returns [..., outputs]."""
-        name = None if arguments or named else self._plain_adapter(x)
+        name = None if arguments or named else self.plain_adapter(x)
         if name is None:
             answer: torch.Tensor = super().forward(x, *arguments, **named)
             return answer
@@ -28,7 +28,7 @@ class QuickLinear(Linear):
         made: torch.Tensor = _Sum.apply(x, base.weight, base.bias, low.weight, high.weight, self.scaling[name])
         return made
 
-    def _plain_adapter(self, x: torch.Tensor) -> str | None:
+    def plain_adapter(self, x: torch.Tensor) -> str | None:
         """The one adapter that is on, if it and the layer are no more than matrices; else None."""
         if self.disable_adapters or self.merged or len(self.active_adapters) != 1:
             return None
