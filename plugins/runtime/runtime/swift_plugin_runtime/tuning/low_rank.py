@@ -29,7 +29,7 @@ class QuickLinear(Linear):
         return made
 
     def plain_adapter(self, x: torch.Tensor) -> str | None:
-        """The one adapter that is on, if it and the layer are no more than matrices; else None."""
+        """The one adapter that is on, if it and the layer are no more than matrices; else None. x: [..., inputs]."""
         if self.disable_adapters or self.merged or len(self.active_adapters) != 1:
             return None
         name = self.active_adapters[0]
