@@ -24,7 +24,8 @@ from swift_testing.minilm import minilm
 
 from benchmarks.bfcl.material import connected, write
 from benchmarks.kept import Kept
-from benchmarks.measure import run
+from benchmarks.measure import Used, run
+from benchmarks.train.__main__ import cost
 from swift_core import api
 from swift_core.catalogue import venvs
 
@@ -85,20 +86,20 @@ def measure(held: str, folder: Path, **model: Any) -> dict[str, float]:
     return done["reports"][0]["metrics"]
 
 
-def learnt(name: str, task: str, given: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What a process of its own reports that trains: its costs, its mean loss, and where the checkpoint is."""
+def learnt(name: str, task: str, given: dict[str, Any], folder: Path) -> Used:
+    """What a process of its own that trains used and reports: its mean loss, and where the checkpoint is."""
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "benchmarks.embedding.contestant", name, task, str(folder), json.dumps(given)]
-    return run(command, OMP_NUM_THREADS="1").report
+    return run(command, OMP_NUM_THREADS="1")
 
 
-def figures(report: dict[str, Any], held: str, folder: Path) -> dict[str, float]:
+def figures(used: Used, held: str, folder: Path) -> dict[str, float]:
     """The metrics of a checkpoint, and what it cost."""
-    tokens = report["tokens"] * (report["steps"] - 1) / report["steps"]
+    report = used.report
     return {
         **measure(held, folder / "eval", model=report["checkpoint"]),
         "loss": report["loss"],
-        "CPU s per 1k tokens": report["steps_seconds"] / tokens * 1000,
+        "CPU s per 1k tokens": cost(used),
         "first step": report["to_first_step"],
         "peak": report["peak"],
     }

@@ -27,9 +27,6 @@ PEERS = {
 }
 """Peers: the environment, which is made when it is first asked for, the script, and its own argument."""
 
-MASTERS = "swift-masters"
-"""Ours with masters in the optimizer, so that whole weights are computed in bfloat16, as the peers do on a CPU."""
-
 
 def command(name: str, folder: Path, mode: str, batch: int) -> list[str]:
     """The command line of a contestant."""
@@ -37,8 +34,7 @@ def command(name: str, folder: Path, mode: str, batch: int) -> list[str]:
     if name in PEERS:
         environment, script, *own = PEERS[name]
         return [str(interpreter(environment)), str(SCRIPTS / script), *own, *arguments]
-    more = ["optimizer"] if name == MASTERS else []
-    return [sys.executable, str(SCRIPTS / f"{name.partition('-')[0]}.py"), *arguments, *more]
+    return [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
 
 
 def cost(used: Used) -> float:
@@ -84,7 +80,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", type=int, default=[96, 48, 16], help="Rows of each profile.")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", nargs="*", choices=[*PEERS, MASTERS], default=list(PEERS))
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--folder", type=Path, default=Path("output/train"))
     asked = parser.parse_args()
     asked.rows = dict(zip(PROFILES, asked.rows, strict=True))

@@ -1,7 +1,4 @@
-"""swift-core as a user runs it: `swift sft` with a model, data, a tuner and nothing else. Arguments as limit.py.
-
-One more argument is what --master_weights says.
-"""
+"""swift-core as a user runs it: `swift sft` with a model, data, a tuner and nothing else. Arguments as limit.py."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from marks import Marks, last_loss, targets, watch_trainer
 MARKS = Marks()
 
 
-def main(folder: Path, mode: str, batch: int, masters: str = "auto") -> None:
+def main(folder: Path, mode: str, batch: int) -> None:
     """One pass over the rows, with logging and a checkpoint at the end."""
     import swift_plugin_runtime.training.trainer  # noqa: F401  as the job does; the Trainer that is watched comes with it
 
@@ -26,8 +23,7 @@ def main(folder: Path, mode: str, batch: int, masters: str = "auto") -> None:
     with tempfile.TemporaryDirectory() as output:
         done = run(
             "sft", model=str(folder / "model"), dataset=[str(folder / "rows.jsonl")], template="chatml", tuner=[mode],
-            per_device_train_batch_size=batch, num_train_epochs=1, output_dir=output,
-            master_weights=masters, **more,
+            per_device_train_batch_size=batch, num_train_epochs=1, output_dir=output, **more,
         )  # fmt: skip
         trainer = done["trainer"]
         tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)
@@ -35,4 +31,4 @@ def main(folder: Path, mode: str, batch: int, masters: str = "auto") -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -7,7 +7,9 @@ import random
 import pytest
 import torch
 from swift_plugin_runtime.batching.shared_rows import PaddedRows
+from swift_plugin_runtime.encoding.media_check import media_in
 from swift_plugin_runtime.scoring.parts import CALL, alike, in_parts
+from swift_plugin_runtime.training.callbacks import Speed
 
 
 def cost(lengths, parts):
@@ -49,6 +51,16 @@ def test_each_text_is_found_in_its_place():
     texts = [{"input_ids": [n] * length} for n, length in enumerate([20, 300, 21, 290, 19])]
     found = in_parts(texts, PaddedRows(0))
     assert len(found["parts"]) == 2
-    read = torch.cat([part["input_ids"][:, 0] for part in found["parts"]])[found["places"]]
+    read = torch.cat([part["input_ids"][:, 0] for part in found["parts"].values()])[found["places"]]
     assert read.tolist() == [0, 1, 2, 3, 4]
     assert in_parts(texts[::2], PaddedRows(0))["input_ids"].tolist()[2][:20] == [4] * 19 + [0]
+
+
+def test_tokens_and_media_of_all_parts_are_seen():
+    """Else the log would tell of no token a second, and nobody would ask whether media reach the model."""
+    texts = [{"input_ids": [1] * length} for length in (20, 300, 21, 290)]
+    texts[2]["pixel_values"] = torch.ones(1, 3)
+    found, speed = {"texts": in_parts(texts, PaddedRows(0))}, Speed()
+    speed.add(found)
+    assert int(speed.tokens) == 20 + 300 + 21 + 290
+    assert media_in(found) == ["pixel_values"]

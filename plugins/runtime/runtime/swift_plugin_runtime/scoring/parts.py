@@ -37,11 +37,13 @@ def alike(lengths: list[int]) -> list[list[int]]:
 def in_parts(texts: list[dict[str, Any]], join: Any) -> dict[str, Any]:
     """`parts`: padded batches of like texts; `places`: where in all of them each text stands. join: pads some.
 
-    Where one part is best, the padded batch itself.
+    Where one part is best, the padded batch itself. The parts are a dict: what counts tokens and seeks media in a batch
+    goes through dicts.
     """
     parts = alike([len(text["input_ids"]) for text in texts])
     if len(parts) == 1:
         whole: dict[str, Any] = join(texts)
         return whole
     order = torch.tensor([number for part in parts for number in part])
-    return {"parts": [join([texts[number] for number in part]) for part in parts], "places": order.argsort()}
+    made = {str(place): join([texts[number] for number in part]) for place, part in enumerate(parts)}
+    return {"parts": made, "places": order.argsort()}

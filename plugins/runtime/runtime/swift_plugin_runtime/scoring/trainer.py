@@ -122,7 +122,7 @@ class ScoringTrainer(AlignmentTrainer):
         texts = batch["texts"]
         if "parts" not in texts:
             return read(texts)
-        return torch.cat([read(part) for part in texts["parts"]])[texts["places"]]
+        return torch.cat([read(part) for part in texts["parts"].values()])[texts["places"]]
 
     def scores(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
         """What the head says of each text, [texts, labels], in float32."""
